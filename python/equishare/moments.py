@@ -1,0 +1,79 @@
+"""Sufficient statistics of a linear least-squares problem: data enter once, no step loops over samples again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+# Rows of data turned into float64 at a time: bounds the temporary memory of a pass over large float32 data.
+CHUNK_ROWS = 65_536
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Second moments of n samples of (x, y).
+
+    With a bias the moments are centred on the sample means, so that W and b separate:
+    ``sxx = Σ (x − x̄)(x − x̄)ᵀ`` (I, I), ``sxy = Σ (y − ȳ)(x − x̄)ᵀ`` (O, I), ``syy = Σ (y − ȳ)²`` (O,).
+    Without one the means are taken as zero.
+    """
+
+    count: int
+    sxx: np.ndarray
+    sxy: np.ndarray
+    syy: np.ndarray
+    x_mean: np.ndarray
+    y_mean: np.ndarray
+
+    @classmethod
+    def of(cls, x: np.ndarray, y: np.ndarray, centred: bool) -> Moments:
+        """Moments of ``x`` (n, I) and ``y`` (n, O), accumulated in float64."""
+        x_mean = x.mean(0, dtype=np.float64) if centred else np.zeros(x.shape[1])
+        y_mean = y.mean(0, dtype=np.float64) if centred else np.zeros(y.shape[1])
+        sxx = np.zeros((x.shape[1], x.shape[1]))
+        sxy = np.zeros((y.shape[1], x.shape[1]))
+        syy = np.zeros(y.shape[1])
+        for start in range(0, len(x), CHUNK_ROWS):
+            xc = x[start : start + CHUNK_ROWS] - x_mean
+            yc = y[start : start + CHUNK_ROWS] - y_mean
+            sxx += xc.T @ xc
+            sxy += yc.T @ xc
+            syy += (yc**2).sum(0)
+        return cls(len(x), sxx, sxy, syy, x_mean, y_mean)
+
+    def pooled_with(self, other: Moments) -> Moments:
+        """Moments of both sets of samples together (Chan, Golub, LeVeque 1979)."""
+        count = self.count + other.count
+        share = other.count / count
+        dx, dy = other.x_mean - self.x_mean, other.y_mean - self.y_mean
+        between = self.count * share
+        return Moments(
+            count,
+            self.sxx + other.sxx + between * np.outer(dx, dx),
+            self.sxy + other.sxy + between * np.outer(dy, dx),
+            self.syy + other.syy + between * dy**2,
+            self.x_mean + share * dx,
+            self.y_mean + share * dy,
+        )
+
+    def bias(self, weight: np.ndarray) -> np.ndarray:
+        """The best bias for a given weight, ``b = ȳ − W x̄`` (zero where the moments are not centred)."""
+        return self.y_mean - weight @ self.x_mean
+
+    def loss(self, weight: np.ndarray, bias: np.ndarray) -> float:
+        """Mean over samples and outputs of ``(y − W x − b)²``."""
+        quadratic = (weight @ self.sxx - 2 * self.sxy) * weight
+        offset = self.y_mean - weight @ self.x_mean - bias
+        per_output = (self.syy + quadratic.sum(1)) / self.count + offset**2
+        return float(max(per_output.mean(), 0.0))
+
+    def least_squares(self) -> np.ndarray:
+        """The unshared weight (O, I) of least norm among those of least squared error."""
+        return np.linalg.lstsq(self.sxx, self.sxy.T, rcond=None)[0].T
+
+    def is_full_rank(self) -> bool:
+        """Whether the inputs determine every weight (their scatter is well conditioned)."""
+        scale = np.sqrt(np.maximum(np.diag(self.sxx), np.finfo(float).tiny))
+        eigenvalues = np.linalg.eigvalsh(self.sxx / np.outer(scale, scale))
+        return bool(eigenvalues[0] > len(eigenvalues) * np.finfo(float).eps * max(eigenvalues[-1], 1))
