@@ -276,7 +276,7 @@ class TestDistance:
 
     @pytest.mark.parametrize(
         ("num_entries", "groups"),
-        [(3000, (7, 9)), (3000, (200, 150)), (4000, (4000, 4000)), (2000, (1, 700))],
+        [(3000, (7, 9)), (3000, (200, 150)), (2000, (1500, 1500)), (2000, (1, 700))],
     )
     @fixture_per_test
     def test_against_dense_assignment(self, num_entries, groups):
@@ -287,13 +287,13 @@ class TestDistance:
         matched = table[linear_sum_assignment(table, maximize=True)].sum()
         assert partition_distance(a, b) == num_entries - matched
 
-    @pytest.mark.parametrize("max_weight", [1, 3, 50, 10**6])
+    @pytest.mark.parametrize("max_weight", [1, 3, 50, 5000])
     @pytest.mark.parametrize("density", [0.02, 0.3, 1.0])
     def test_matching_of_any_weights(self, max_weight, density, monkeypatch):
         rng = np.random.default_rng(1)
         for many_edges in (0, 10**9):
             monkeypatch.setattr(_matching, "_MANY_EDGES", many_edges)
-            table = rng.integers(1, max_weight + 1, (60, 45)) * (rng.random((60, 45)) < density)
+            table = rng.integers(1, max_weight + 1, (40, 30)) * (rng.random((40, 30)) < density)
             rows, cols = np.nonzero(table)
             expected = table[linear_sum_assignment(table, maximize=True)].sum()
             assert _matching.max_weight_matching(rows, cols, table[rows, cols]) == expected
