@@ -1,0 +1,254 @@
+"""Data files: every format gives the same arrays, and every bad file a message that says why."""
+
+from __future__ import annotations
+
+import io
+import sys
+
+import numpy as np
+import pyarrow
+import pytest
+from pyarrow import parquet
+
+from equishare.datafiles import Data, read_data, split_problem
+from equishare.problems import LinearProblem, MeanProblem
+
+X = np.array([[0.5, -1.0], [2.0, 1e-3], [3.0, 4.25]])
+Y = np.array([[1.0], [2.0], [-7.5]])
+
+
+def csv_text(columns: dict[str, np.ndarray], header: bool = True) -> str:
+    rows = zip(*columns.values(), strict=True)
+    lines = [",".join(columns)] * header + [",".join(map(repr, map(float, row))) for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+PAIR = {"x0": X[:, 0], "x1": X[:, 1], "y0": Y[:, 0]}
+SAMPLES = {"a": X[:, 0], "b": X[:, 1]}
+
+
+def write_table(columns):
+    return lambda path: parquet.write_table(pyarrow.table(columns), path)
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "has_y"),
+    [
+        ("pair.npz", lambda p: np.savez(p, x=X, y=Y), True),
+        ("pair.npz", lambda p: np.savez_compressed(p, x=X, y=Y, about=np.array("text")), True),
+        ("samples.npz", lambda p: np.savez(p, data=X), False),
+        ("samples.npz", lambda p: np.savez(p, X), False),
+        ("samples.npy", lambda p: np.save(p, X), False),
+        ("SAMPLES.NPY", lambda p: p.write_bytes(_npy_bytes(X)), False),
+        ("fortran.npy", lambda p: np.save(p, np.asfortranarray(X)), False),
+        ("pair.csv", lambda p: p.write_text(csv_text(PAIR)), True),
+        ("excel.csv", lambda p: p.write_text("\ufeff" + csv_text(PAIR), encoding="utf-8"), True),
+        ("crlf.csv", lambda p: p.write_bytes(csv_text(PAIR).replace("\n", "\r\n").encode()), True),
+        ("mixed.csv", lambda p: p.write_text(csv_text(dict(reversed(PAIR.items())))), "reversed"),
+        ("samples.csv", lambda p: p.write_text(csv_text(SAMPLES)), False),
+        ("plain.csv", lambda p: p.write_text("\n" + csv_text(SAMPLES, header=False)), False),
+        ("quoted.csv", lambda p: p.write_text('"a","b"\n"0.5",-1\n\n2,1e-3\n 3, 4.25\n'), False),
+        ("pair.parquet", write_table(PAIR), True),
+        ("samples.parquet", write_table(SAMPLES), False),
+    ],
+)
+def test_formats(tmp_path, name, write, has_y):
+    write(tmp_path / name)
+    data = read_data(tmp_path / name)
+    np.testing.assert_array_equal(data.x, X[:, ::-1] if has_y == "reversed" else X)
+    if has_y:
+        np.testing.assert_array_equal(data.y, Y)
+    else:
+        assert data.y is None
+
+
+def _npy_bytes(array) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    return buffer.getvalue()
+
+
+def _npz_bytes(**arrays) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("stored", "read"),
+    [("f4", "f4"), ("f2", "f8"), (">f8", "f8"), ("i4", "f8"), ("u1", "f8"), ("?", "f8")],
+)
+def test_types(tmp_path, stored, read):
+    np.save(tmp_path / "a.npy", np.eye(3).astype(stored))
+    data = read_data(tmp_path / "a.npy")
+    assert data.x.dtype == np.dtype(read)
+    np.testing.assert_array_equal(data.x, np.eye(3))
+
+
+def save(**arrays):
+    return lambda path: np.savez(path, **arrays)
+
+
+def truncate(write, keep: float):
+    def write_part(path):
+        write(path)
+        content = path.read_bytes()
+        path.write_bytes(content[: int(keep * len(content))])
+
+    return write_part
+
+
+OBJECTS = np.array([[1, "a"], [2, None]], dtype=object)
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "message"),
+    [
+        ("d.txt", lambda p: p.write_text("1"), "ending in .npz, .npy, .csv, .parquet"),
+        ("d", lambda p: p.write_text("1"), "ending in .npz"),
+        ("d.npz", lambda p: p.write_bytes(b""), "damaged, or not a .npz file"),
+        ("d.npz", lambda p: p.write_text("hello"), "damaged, or not a .npz file"),
+        ("d.npz", truncate(save(x=X, y=Y), 0.7), "damaged, or not a .npz file"),
+        ("d.npz", lambda p: p.write_bytes(_npy_bytes(X)), "single array; name it .npy"),
+        ("d.npz", save(x=X, z=Y), "x and y, or exactly one array of samples; found x, z"),
+        ("d.npz", save(), "found none"),
+        ("d.npz", save(x=X, y=Y[:2]), "as many rows as each other, got 3 and 2"),
+        ("d.npz", save(x=X, y=Y[:, 0]), r"y must be two-dimensional.* got shape \(3,\)"),
+        ("d.npz", save(x=X[None], y=Y), r"x must be two-dimensional.* got shape \(1, 3, 2\)"),
+        ("d.npz", save(x=OBJECTS, y=Y), "damaged, or not.*Object arrays cannot be loaded"),
+        ("d.npz", save(x=X + 0j, y=Y), "x must hold real numbers, got dtype complex128"),
+        ("d.npz", save(x=np.array([["a"]]), y=Y), "x must hold real numbers, got dtype <U1"),
+        ("d.npz", save(x=np.where(X > 4, np.nan, X), y=Y), "got nan at row 2, column 1"),
+        ("d.npz", save(x=X, y=np.where(Y > 1, -np.inf, Y)), "y must be finite, got -inf at row 1"),
+        ("d.npz", save(x=X[:1], y=Y[:1]), "at least two samples .* got 1"),
+        ("d.npz", save(x=X[:0], y=Y[:0]), "at least one row and one column"),
+        ("d.npz", save(x=X[:, :0], y=Y), "at least one row and one column"),
+        ("d.npy", truncate(lambda p: np.save(p, X), 0.9), "damaged, or not a .npy file"),
+        ("d.npy", lambda p: p.write_bytes(_npz_bytes(x=X)), "archive of arrays; name it .npz"),
+        ("d.npy", lambda p: np.save(p, X[0]), r"samples must be two-dimensional.*\(2,\)"),
+        ("d.csv", lambda p: p.write_text(""), "the file is empty"),
+        ("d.csv", lambda p: p.write_text(" \n\n"), "the file is empty"),
+        ("d.csv", lambda p: p.write_text("a,b\n"), "no row of numbers"),
+        (
+            "d.csv",
+            lambda p: p.write_text("a,b\n1,2\n\n3,oops\n"),
+            "line 4, column 2: 'oops' is not",
+        ),
+        ("d.csv", lambda p: p.write_text("a,b\n1,2\n3,\n"), "line 3, column 2: '' is not a number"),
+        ("d.csv", lambda p: p.write_text("1,2\n3\n"), "line 2 has 1 columns, the first line has 2"),
+        ("d.csv", lambda p: p.write_text("a,b,c\n1,2\n3,4\n"), "line 2 has 2 columns, the first"),
+        ("d.csv", lambda p: p.write_text("1;2\n3;4\n"), "line 2, column 1: '3;4' is not"),
+        ("d.csv", lambda p: p.write_text("1,nan\n3,4\n"), "got nan at row 0, column 1"),
+        ("d.csv", lambda p: p.write_bytes(b"\xff\xfe\x00"), "damaged, or not a .csv file"),
+        ("d.csv", lambda p: p.write_text("x0,y0,t\n1,2,3\n4,5,6\n"), "column 't' stands beside"),
+        ("d.parquet", lambda p: p.write_bytes(b"PAR1"), "damaged, or not a .parquet file"),
+        ("d.parquet", truncate(write_table(PAIR), 0.5), "damaged, or not a .parquet file"),
+        (
+            "d.parquet",
+            write_table({"a": ["1", "2"]}),
+            "column 'a' must be numeric, it holds string",
+        ),
+        ("d.parquet", write_table({"a": [1, None]}), "got nan at row 1, column 0"),
+        ("d.parquet", write_table({}), "the table is empty, 0 × 0"),
+    ],
+)
+def test_bad_files(tmp_path, name, write, message):
+    path = tmp_path / name
+    write(path)
+    with pytest.raises(ValueError, match=message) as caught:
+        read_data(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".npy", ".csv", ".parquet"])
+def test_missing_file_and_folder(tmp_path, suffix):
+    path = tmp_path / f"d{suffix}"
+    with pytest.raises(FileNotFoundError, match=str(path)):
+        read_data(path)
+    path.mkdir()
+    with pytest.raises(IsADirectoryError, match=str(path)):
+        read_data(path)
+
+
+@pytest.mark.parametrize(
+    ("write", "name"),
+    [
+        (save(x=X, y=Y), "d.npz"),
+        (lambda p: np.save(p, X), "d.npy"),
+        (write_table(PAIR), "d.parquet"),
+    ],
+)
+def test_damaged_bytes_never_escape(tmp_path, write, name):
+    path = tmp_path / name
+    write(path)
+    content = path.read_bytes()
+    rng = np.random.default_rng(0)
+    refused = 0
+    for _ in range(300):
+        damaged = bytearray(content)
+        for position in rng.integers(0, len(content), 3):
+            damaged[position] = rng.integers(256)
+        path.write_bytes(damaged)
+        try:
+            read_data(path)
+        except ValueError as error:
+            assert str(path) in str(error)
+            refused += 1
+    assert refused
+
+
+def test_parquet_without_pyarrow(tmp_path, monkeypatch):
+    write_table(PAIR)(tmp_path / "d.parquet")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(ImportError, match=r"pip install 'equishare\[parquet\]'"):
+        read_data(tmp_path / "d.parquet")
+
+
+class TestSplit:
+    @pytest.mark.parametrize(
+        ("count", "fraction", "expected"),
+        [(10, 0.5, 5), (10, 0.3, 3), (10, 0.999, 9), (10, 1e-9, 1), (3, 0.5, 2)],
+    )
+    def test_sizes(self, count, fraction, expected):
+        x = np.random.default_rng(0).normal(size=(count, 2))
+        problem = split_problem(Data(x), fraction, seed=0)
+        assert isinstance(problem, MeanProblem)
+        assert (problem.num_train, problem.num_val) == (expected, count - expected)
+
+    def test_rows_stay_together_and_are_each_used_once(self, monkeypatch):
+        given = {}
+        monkeypatch.setattr(
+            "equishare.datafiles.LinearProblem", lambda *arrays: given.update(enumerate(arrays))
+        )
+        x = np.arange(20.0).reshape(10, 2)
+        split_problem(Data(x, 3 * x[:, :1]), 0.4, seed=1)
+        np.testing.assert_array_equal(given[1], 3 * given[0][:, :1])
+        np.testing.assert_array_equal(given[3], 3 * given[2][:, :1])
+        assert sorted([*given[0][:, 0], *given[2][:, 0]]) == list(x[:, 0])
+
+    def test_seed(self):
+        rng = np.random.default_rng(0)
+        data = Data(rng.normal(size=(30, 2)), rng.normal(size=(30, 1)))
+        moments = [split_problem(data, 0.5, seed).train.sxx for seed in (0, 0, 1)]
+        np.testing.assert_array_equal(moments[0], moments[1])
+        assert not np.array_equal(moments[0], moments[2])
+
+    def test_linear(self):
+        data = Data(np.random.default_rng(0).normal(size=(9, 4)), np.arange(18.0).reshape(9, 2))
+        problem = split_problem(data, 0.5, 0)
+        assert isinstance(problem, LinearProblem)
+        assert problem.shape == (2, 4)
+
+    @pytest.mark.parametrize(
+        ("fraction", "seed", "message"),
+        [
+            (0.0, 0, "train_fraction must lie between 0 and 1"),
+            (1.0, 0, "train_fraction"),
+            (float("nan"), 0, "train_fraction"),
+            (0.5, -1, "seed must not be negative"),
+        ],
+    )
+    def test_bad_arguments(self, fraction, seed, message):
+        with pytest.raises(ValueError, match=message):
+            split_problem(Data(X), fraction, seed)
