@@ -1,0 +1,25 @@
+"""Loads the compiled kernels, and tells which instruction set they use.
+
+torch comes first: its OpenMP runtime is then already in the process when the extension asks for one, so
+there is a single pool of threads.
+"""
+
+from __future__ import annotations
+
+import torch  # noqa: F401
+
+from equishare import _core
+
+__all__ = ["core", "instruction_set", "instruction_sets"]
+
+core = _core
+
+
+def instruction_set() -> str:
+    """Name of the instruction set in use; the environment variable ``EQUISHARE_ISA`` forces one."""
+    return core.instruction_set()
+
+
+def instruction_sets() -> list[str]:
+    """Names of the instruction sets that this machine can run, the plainest first."""
+    return core.instruction_sets()
