@@ -1,0 +1,5 @@
+"""``python -m equishare``."""
+
+from equishare.cli import main
+
+main()

@@ -1,0 +1,190 @@
+"""The command line: ``equishare discover``, ``equishare reproduce``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+__all__ = ["app", "main"]
+
+# typer gives its error for bad options a public name in one kind only; the base is all of them.
+_UsageError: type[Exception] = typer.BadParameter.__bases__[0]
+
+app = typer.Typer(
+    name="equishare",
+    help="Discover the symmetries hidden in data by learning which parameters are shared.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit: 0 done, 2 bad input (one line on stderr), 130 interrupted."""
+    try:
+        code = app(args=arguments, prog_name="equishare", standalone_mode=False)
+    except (typer.Abort, KeyboardInterrupt):
+        code = 130
+    except _UsageError as error:
+        sys.exit(_complain(error.format_message()))  # type: ignore[attr-defined]
+    except OSError as error:
+        named = error.filename is not None and error.strerror is not None
+        sys.exit(_complain(f"{error.filename}: {error.strerror}" if named else str(error)))
+    except (ValueError, TypeError, ImportError) as error:
+        sys.exit(_complain(str(error)))
+    if code == 130:
+        print("equishare: interrupted", file=sys.stderr)
+    sys.exit(code)
+
+
+@app.callback(invoke_without_command=True)
+def about(
+    context: typer.Context,
+    show_version: Annotated[
+        bool, typer.Option("--version", help="Show version, instruction set and threads.")
+    ] = False,
+) -> None:
+    """Discover the symmetries hidden in data by learning which parameters are shared."""
+    if show_version:
+        print(_version())
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+@app.command()
+def discover(
+    data: Annotated[
+        Path,
+        typer.Argument(
+            help="Arrays x and y, or one array of samples whose means may be shared: "
+            ".npz, .npy, .csv or .parquet.",
+            metavar="DATA",
+            show_default=False,
+        ),
+    ],
+    method: Annotated[
+        str, typer.Option(help="auto, bilevel, merge, gap, brute_force or no_sharing.")
+    ] = "auto",
+    seed: Annotated[int, typer.Option(min=0, help="Of the split and of the method.")] = 0,
+    train_fraction: Annotated[
+        float, typer.Option(help="Share of the samples used to fit; the rest validates.")
+    ] = 0.5,
+    restarts: Annotated[
+        int | None, typer.Option(help="Random starts, for --method bilevel.", show_default=False)
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write labels.npy, labels.json, discovery.npz, pattern.png and loss.png here.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Find which parameters are shared in DATA."""
+    import equishare
+    from equishare.datafiles import read_data, split_problem
+    from equishare.report import print_discovery, require_matplotlib, write_discovery
+
+    if out is not None:
+        require_matplotlib()
+        _check_folder(out)
+    problem = split_problem(read_data(data), train_fraction, seed)
+    options: dict[str, Any] = {} if restarts is None else {"restarts": restarts}
+    with _progress(f"discover ({method})") as progress:
+        found = equishare.discover(problem, method, seed=seed, progress=progress, **options)
+    print_discovery(found, (problem.num_train, problem.num_val), Console())
+    if out is not None:
+        _print_paths(write_discovery(found, out))
+
+
+@app.command()
+def reproduce(
+    experiment: Annotated[
+        str,
+        typer.Argument(
+            help="gaussian, correlation, denoising or rings.",
+            metavar="EXPERIMENT",
+            show_default=False,
+        ),
+    ],
+    trials: Annotated[
+        int | None,
+        typer.Option(min=1, help="Trials a cell; else each cell's own number.", show_default=False),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
+    out: Annotated[
+        Path | None, typer.Option(help="Write JSON, CSV and figures here.", show_default=False)
+    ] = None,
+) -> None:
+    """Run the experiments of the paper, its numbers beside ours."""
+    from equishare.experiments import EXPERIMENTS
+    from equishare.experiments.write import print_tables, write_experiment
+    from equishare.report import require_matplotlib
+
+    if experiment not in EXPERIMENTS:
+        raise ValueError(f"experiment must be one of {', '.join(EXPERIMENTS)}; got {experiment!r}")
+    if out is not None:
+        require_matplotlib()
+        _check_folder(out)
+    with _progress(f"reproduce {experiment}") as progress:
+        result = EXPERIMENTS[experiment](trials=trials, seed=seed, progress=progress)
+    print_tables(result, Console())
+    if out is not None:
+        _print_paths(write_experiment(result, out))
+
+
+def _version() -> str:
+    import torch
+
+    from equishare._native import instruction_set
+
+    return (
+        f"equishare {version('equishare')}\n"
+        f"instruction set: {instruction_set()}\n"
+        f"threads: {torch.get_num_threads()}\n"
+        "CUDA kernels: not present"
+    )
+
+
+def _complain(message: str) -> int:
+    print(f"equishare: error: {' '.join(message.split())}", file=sys.stderr)
+    return 2
+
+
+def _check_folder(folder: Path) -> None:
+    """Raise OSError now rather than after the work if files cannot go there."""
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not existing.is_dir():
+        raise NotADirectoryError(f"--out {folder}: {existing} is not a folder")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise PermissionError(f"--out {folder}: {existing} cannot be written")
+
+
+def _print_paths(paths: Sequence[Path]) -> None:
+    for path in paths:
+        print(f"wrote {path}")
+
+
+@contextmanager
+def _progress(description: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on stderr, silent where that is no terminal."""
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(description, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -1,0 +1,185 @@
+"""Pictures of a discovery: the pattern coloured by group, and the curve of the validation loss."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize, to_rgb
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
+
+from equishare.discovery import Discovery
+from equishare.report.grid import NO_GROUP, wrapped
+
+# Okabe and Ito's colours, told apart with any colour vision (https://jfly.uni-koeln.de/color).
+_COLOURS = (
+    "#0072B2",
+    "#E69F00",
+    "#009E73",
+    "#CC79A7",
+    "#56B4E9",
+    "#D55E00",
+    "#F0E442",
+    "#999999",
+)
+_LONGEST_SIDE = 6.5  # inches
+_LARGEST_CELL = 0.5
+_LEGEND_HEIGHT = 2.1
+_SMALLEST_CELL_WITH_NUMBER = 0.24
+
+
+def pattern_figure(discovery: Discovery) -> Figure:
+    """The weight matrix, or the means in rows, each cell in the colour of its group.
+
+    Up to eight groups have distinct colours and a legend; more are coloured by the rank of their
+    value.
+    """
+    labels = discovery.partition.labels
+    is_matrix = labels.ndim == 2
+    # Rows of a round number of entries, some four times as many as there are rows.
+    grid = wrapped(labels, max(20, 10 * int(np.ceil(np.sqrt(4 * labels.size) / 10))))
+    lines, columns = grid.shape
+    height, width = _panel_size(grid.shape)
+    figure, axes = _panel(height, width)
+    colours = _colours(discovery.values)
+    image = np.ones((*grid.shape, 3))
+    image[grid != NO_GROUP] = colours[grid[grid != NO_GROUP]]
+    axes.imshow(image, aspect="auto", interpolation="nearest")
+    if min(height / lines, width / columns) >= _SMALLEST_CELL_WITH_NUMBER:
+        _number_cells(axes, grid, colours)
+    groups = _count(discovery.partition.num_groups, "group")
+    entries = _count(labels.size, "weight" if is_matrix else "mean")
+    axes.set_title(f"{groups} of {entries} ({discovery.method})", fontsize=10, loc="left")
+    axes.set_xticks(_ticks(columns))
+    axes.set_yticks(_ticks(lines))
+    if is_matrix:
+        axes.set(xlabel="input", ylabel="output")
+    elif lines == 1:
+        axes.set(xlabel="entry", yticks=[])
+    else:
+        axes.set_yticks(_ticks(lines), labels=[str(i * columns) for i in _ticks(lines)])
+        axes.set(xlabel="entry, counted from the first of its row", ylabel="first entry of the row")
+    if len(colours) <= len(_COLOURS):
+        _legend(axes, discovery, colours)
+    else:
+        _colour_bar(figure, axes, discovery.values)
+    return figure
+
+
+def loss_figure(discovery: Discovery) -> Figure:
+    """The validation loss by step or by number of groups, beside the loss without sharing."""
+    history = discovery.history
+    by_step = "step" in history
+    x = history["step" if by_step else "num_groups"]
+    figure = Figure(figsize=(6, 4), dpi=150, layout="constrained")
+    axes = figure.add_subplot()
+    if len(x) > 1:
+        axes.plot(
+            x,
+            history["validation_loss"],
+            ".-" if len(x) <= 50 else "-",
+            color=_COLOURS[0],
+            label="validation loss",
+        )
+    axes.axhline(
+        discovery.no_sharing_loss, color="black", linestyle="--", linewidth=1, label="no sharing"
+    )
+    axes.plot(
+        x[-1] if by_step else discovery.partition.num_groups,
+        discovery.validation_loss,
+        "*",
+        markersize=13,
+        color=_COLOURS[5],
+        label=f"found: {_count(discovery.partition.num_groups, 'group')}",
+    )
+    axes.set_xlabel("step" if by_step else "number of groups")
+    axes.set_ylabel("mean squared error")
+    axes.set_title(f"Validation loss ({discovery.method})", fontsize=10)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    if not by_step and x.max() > 50 * x.min():
+        axes.set_xscale("log")
+    shown = np.append(history["validation_loss"], discovery.no_sharing_loss)
+    if shown.min() > 0 and shown.max() > 10 * shown.min():
+        axes.set_yscale("log")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    return figure
+
+
+def _panel_size(shape: tuple[int, int]) -> tuple[float, float]:
+    cell = min(_LARGEST_CELL, _LONGEST_SIDE / max(shape))
+    height, width = (max(cell * n, _LARGEST_CELL) for n in shape)
+    return height, width
+
+
+def _panel(height: float, width: float) -> tuple[Figure, Axes]:
+    """Axes of that size in inches, with room for labels, and for a legend at the right."""
+    left, bottom, right, top = 0.75, 0.65, 2.4, 0.35
+    total_width = left + width + right
+    total_height = max(bottom + height + top, _LEGEND_HEIGHT)
+    figure = Figure(figsize=(total_width, total_height), dpi=150)
+    box = (left, total_height - top - height, width, height)
+    scale = (total_width, total_height, total_width, total_height)
+    axes = figure.add_axes(tuple(a / b for a, b in zip(box, scale, strict=True)))
+    return figure, axes
+
+
+def _ticks(count: int) -> list[int]:
+    """At most ten positions 0, step, 2 step, …, the step 1, 2 or 5 times a power of ten."""
+    steps = (factor * 10**power for power in range(count) for factor in (1, 2, 5))
+    return list(range(0, count, next(step for step in steps if 10 * step >= count)))
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _colours(values: np.ndarray) -> np.ndarray:
+    """One colour a group (G, 3): distinct ones, or by rank of value where they do not suffice."""
+    if len(values) <= len(_COLOURS):
+        return np.array([to_rgb(colour) for colour in _COLOURS[: len(values)]])
+    ranks = np.argsort(np.argsort(values, kind="stable"), kind="stable")
+    return colormaps["viridis"](np.linspace(0, 1, len(values)))[ranks, :3]
+
+
+def _number_cells(axes: Axes, grid: np.ndarray, colours: np.ndarray) -> None:
+    dark = colours @ (0.299, 0.587, 0.114) < 0.5
+    for (row, column), group in np.ndenumerate(grid):
+        if group != NO_GROUP:
+            colour = "white" if dark[group] else "black"
+            axes.text(column, row, str(group), ha="center", va="center", fontsize=8, color=colour)
+
+
+def _legend(axes: Axes, discovery: Discovery, colours: np.ndarray) -> None:
+    sizes = discovery.partition.group_sizes
+    handles = [
+        Patch(color=colour, label=f"{group}: {discovery.values[group]:.4g}  (× {sizes[group]})")
+        for group, colour in enumerate(colours)
+    ]
+    axes.legend(
+        handles=handles,
+        title="group: value (× entries)",
+        loc="upper left",
+        bbox_to_anchor=(1.0, 1.0),
+        borderaxespad=0.5,
+        fontsize=8,
+        title_fontsize=8,
+        frameon=False,
+    )
+
+
+def _colour_bar(figure: Figure, axes: Axes, values: np.ndarray) -> None:
+    last = len(values) - 1
+    panel = axes.get_position()
+    inch = 1 / figure.get_figwidth()
+    # Thin panels get a bar that is higher than they are.
+    height = max(panel.height, 1.5 / figure.get_figheight())
+    bar_axes = figure.add_axes((panel.x1 + 0.2 * inch, panel.y1 - height, 0.2 * inch, height))
+    scale = ScalarMappable(Normalize(0, last), "viridis")
+    ticks = np.unique(np.linspace(0, last, 6).round().astype(int))
+    bar = figure.colorbar(scale, cax=bar_axes)
+    bar.set_ticks(ticks.tolist(), labels=[f"{value:.4g}" for value in np.sort(values)[ticks]])
+    bar.set_label("value of the group,\nspaced by rank", fontsize=8)

@@ -1,0 +1,72 @@
+"""A discovery as files that other programs and a person can open."""
+
+from __future__ import annotations
+
+import json
+import os
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+from equishare.discovery import Discovery
+from equishare.files import written_whole
+
+
+def require_matplotlib() -> None:
+    """Raise ImportError with the remedy where matplotlib, which draws the figures, is missing."""
+    if find_spec("matplotlib") is None:
+        raise ImportError(
+            "writing figures needs matplotlib, which is not installed: "
+            "pip install 'equishare[plot]'"
+        )
+
+
+def write_discovery(discovery: Discovery, folder: str | os.PathLike[str]) -> list[Path]:
+    """Write the labels, everything else, and two pictures; each file whole or not at all.
+
+    - ``labels.npy``: group of each entry, int64, in the shape of the parameter.
+    - ``labels.json``: the same with values, sizes, losses, method, seed and version.
+    - ``discovery.npz``: what ``Discovery.load`` reads.
+    - ``pattern.png``, ``loss.png``: see :mod:`equishare.report.figures`.
+
+    The folder is made if it is missing.
+
+    Returns:
+        The paths written.
+
+    Raises:
+        ImportError: matplotlib is not installed.
+        OSError: the folder cannot be made or written.
+    """
+    require_matplotlib()
+    from equishare.report.figures import loss_figure, pattern_figure
+
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with written_whole(folder / "labels.npy") as path:
+        np.save(path, discovery.partition.labels)
+    with written_whole(folder / "labels.json") as path:
+        path.write_text(json.dumps(_document(discovery)) + "\n", encoding="utf-8")
+    discovery.save(folder / "discovery.npz")
+    for name, figure in (("pattern", pattern_figure), ("loss", loss_figure)):
+        with written_whole(folder / f"{name}.png") as path:
+            figure(discovery).savefig(path, bbox_inches="tight")
+    names = ("labels.npy", "labels.json", "discovery.npz", "pattern.png", "loss.png")
+    return [folder / name for name in names]
+
+
+def _document(discovery: Discovery) -> dict[str, object]:
+    return {
+        "version": version("equishare"),
+        "method": discovery.method,
+        "seed": discovery.seed,
+        "num_groups": discovery.partition.num_groups,
+        "group_sizes": discovery.partition.group_sizes.tolist(),
+        "values": discovery.values.tolist(),
+        "bias": None if discovery.bias is None else discovery.bias.tolist(),
+        "validation_loss": discovery.validation_loss,
+        "no_sharing_loss": discovery.no_sharing_loss,
+        "labels": discovery.partition.labels.tolist(),
+    }

@@ -1,0 +1,233 @@
+"""What a person sees of a discovery: the tables, the pictures, the files."""
+
+from __future__ import annotations
+
+import io
+import json
+from importlib.metadata import version
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from equishare.discovery import Discovery
+from equishare.partition import Partition
+from equishare.report import figures, files, print_discovery, write_discovery
+from equishare.report.grid import NO_GROUP, wrapped
+
+RING = np.array([[min((i - j) % 8, (j - i) % 8) for j in range(8)] for i in range(8)])
+
+
+def discovery(labels, x_column="num_groups", rows=12, method="auto") -> Discovery:
+    partition = Partition(labels)
+    x = np.arange(1, rows + 1)
+    loss = 0.1 + np.exp(-np.linspace(0, 5, rows))
+    return Discovery(
+        partition=partition,
+        values=np.random.default_rng(0).normal(size=partition.num_groups),
+        bias=np.ones(partition.shape[0]) if len(partition.shape) == 2 else None,
+        validation_loss=float(loss[-1]),
+        no_sharing_loss=0.125,
+        method=method,
+        seed=3,
+        history={x_column: x, "validation_loss": loss},
+    )
+
+
+def random_labels(num_groups: int, *shape: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, num_groups, shape)
+
+
+@pytest.mark.parametrize(
+    ("labels", "width", "expected"),
+    [
+        ([[0, 1], [1, 0]], 1, [[0, 1], [1, 0]]),
+        ([0, 1, 2], 5, [[0, 1, 2]]),
+        ([0, 1, 2, 3], 2, [[0, 1], [2, 3]]),
+        ([0, 1, 2], 2, [[0, 1], [2, NO_GROUP]]),
+        ([0, 1], 0, [[0], [1]]),
+    ],
+)
+def test_wrapped(labels, width, expected):
+    np.testing.assert_array_equal(wrapped(np.array(labels), width), expected)
+
+
+def printed(found: Discovery, width: int = 80) -> str:
+    console = Console(file=io.StringIO(), width=width)
+    print_discovery(found, (30, 70), console)
+    return console.file.getvalue()
+
+
+class TestTables:
+    def test_what_is_told(self):
+        found = discovery([[0, 1, 1], [1, 0, 1]])
+        text = printed(found)
+        for part in (
+            "weights of 3 inputs → 2 outputs, 6 entries",
+            "30 to fit, 70 to validate",
+            "auto, seed 3",
+            f"{found.validation_loss:.6g}",
+            "0.125",
+            "0 1 1\n1 0 1\n",
+        ):
+            assert part in text
+        rows = [line.split("│") for line in text.splitlines() if line.startswith("│")]
+        assert [[cell.strip() for cell in row[1:4]] for row in rows] == [
+            ["0", "2", f"{found.values[0]:.6g}"],
+            ["1", "4", f"{found.values[1]:.6g}"],
+        ]
+
+    @pytest.mark.parametrize(
+        ("labels", "width", "part"),
+        [
+            ([0, 1, 0], 80, "means of 3 entries"),
+            ([0, 0, 1, 1, 0], 60, "0 0 1 1 0\n"),
+            (np.arange(12), 45, " 0  1  2  3  4  5  6  7  8  9 10 11\n"),
+            (random_labels(2, 100), 60, "\n" + " ".join(["{}"] * 30) + "\n"),
+            (np.arange(45).repeat(2), 80, "25 more"),
+            (random_labels(3, 50, 3), 80, "The pattern (50 × 3) is too large"),
+            (random_labels(3, 3, 50), 80, "The pattern (3 × 50) is too large"),
+            (random_labels(3, 3, 50), 99, "group of each weight"),
+            (random_labels(3, 10_000), 80, "The pattern (10000) is too large"),
+        ],
+    )
+    def test_fits_the_terminal(self, labels, width, part):
+        text = printed(discovery(labels), width)
+        assert part.format(*Partition(labels).labels.flat) in text
+        assert max(map(len, text.splitlines())) <= width
+
+
+PATTERNS = {
+    "ring": RING,
+    "means": [0, 1, 0, 2],
+    "wrapped means": random_labels(5, 205),
+    "one": [0],
+    "ten groups": random_labels(10, 10, 10),
+    "hundred groups": random_labels(100, 30, 30),
+    "many means": random_labels(100, 10_000),
+    "wide": random_labels(3, 1, 60),
+    "tall": random_labels(9, 100, 2),
+    "large": random_labels(40, 500, 300),
+}
+
+
+class TestPattern:
+    @pytest.mark.parametrize("labels", PATTERNS.values(), ids=PATTERNS)
+    def test_colour_tells_the_group(self, labels):
+        found = discovery(labels)
+        (image,) = figures.pattern_figure(found).axes[0].images
+        pixels = image.get_array().reshape(-1, 3)[: len(found.partition)]
+        _, colour = np.unique(pixels, axis=0, return_inverse=True)
+        assert Partition(colour.reshape(found.partition.shape)) == found.partition
+
+    @pytest.mark.parametrize("labels", PATTERNS.values(), ids=PATTERNS)
+    def test_labels_do_not_overlap(self, labels):
+        figure = figures.pattern_figure(discovery(labels))
+        figure.draw_without_rendering()
+        for axes in figure.axes:
+            for axis, low, high in ((axes.xaxis, "x0", "x1"), (axes.yaxis, "y0", "y1")):
+                texts = [t for t in axis.get_ticklabels() if t.get_text() and t.get_visible()]
+                boxes = sorted(
+                    (t.get_window_extent() for t in texts), key=lambda b: getattr(b, low)
+                )
+                for one, following in pairwise(boxes):
+                    assert getattr(one, high) <= getattr(following, low)
+
+    def test_legend_and_numbers(self):
+        found = discovery([[0, 1], [1, 1]])
+        (axes,) = figures.pattern_figure(found).axes
+        legend = [text.get_text() for text in axes.get_legend().get_texts()]
+        assert legend == [
+            f"0: {found.values[0]:.4g}  (× 1)",
+            f"1: {found.values[1]:.4g}  (× 3)",
+        ]
+        assert [text.get_text() for text in axes.texts] == ["0", "1", "1", "1"]
+        assert (axes.get_xlabel(), axes.get_ylabel()) == ("input", "output")
+        assert axes.get_title(loc="left") == "2 groups of 4 weights (auto)"
+
+    def test_colour_bar_of_many_groups(self):
+        found = discovery(np.arange(36).reshape(6, 6))
+        _, bar = figures.pattern_figure(found).axes
+        texts = [text.get_text() for text in bar.get_yticklabels()]
+        assert texts[0] == f"{found.values.min():.4g}"
+        assert texts[-1] == f"{found.values.max():.4g}"
+
+    def test_numbers_are_left_out_of_small_cells(self):
+        assert not figures.pattern_figure(discovery(random_labels(3, 40, 40))).axes[0].texts
+
+
+class TestLoss:
+    @pytest.mark.parametrize(
+        ("column", "label", "star"), [("step", "step", 12), ("num_groups", "number of groups", 2)]
+    )
+    def test_curve(self, column, label, star):
+        found = discovery([0, 1, 1], column)
+        (axes,) = figures.loss_figure(found).axes
+        curve, no_sharing, chosen = axes.lines
+        np.testing.assert_array_equal(curve.get_ydata(), found.history["validation_loss"])
+        np.testing.assert_array_equal(curve.get_xdata(), found.history[column])
+        assert set(no_sharing.get_ydata()) == {0.125}
+        assert chosen.get_xydata().tolist() == [[star, found.validation_loss]]
+        assert axes.get_xlabel() == label
+
+    @pytest.mark.parametrize(("rows", "scale"), [(12, "linear"), (200, "log")])
+    def test_wide_range_of_groups(self, rows, scale):
+        (axes,) = figures.loss_figure(discovery([0, 1], rows=rows)).axes
+        assert axes.get_xscale() == scale
+
+    def test_one_candidate(self):
+        figure = figures.loss_figure(discovery([0, 1], rows=1))
+        figure.draw_without_rendering()
+        assert len(figure.axes[0].lines) == 2
+
+
+NAMES = ["discovery.npz", "labels.json", "labels.npy", "loss.png", "pattern.png"]
+
+
+class TestFiles:
+    def test_everything_can_be_read_back(self, tmp_path):
+        found = discovery(RING)
+        paths = write_discovery(found, tmp_path / "a" / "b")
+        assert sorted(path.name for path in paths) == NAMES
+        assert sorted(path.name for path in (tmp_path / "a" / "b").iterdir()) == NAMES
+        contents = {path.name: path for path in paths}
+        labels = np.load(contents["labels.npy"])
+        np.testing.assert_array_equal(labels, found.partition.labels)
+        assert labels.dtype == np.int64
+        document = json.loads(contents["labels.json"].read_text(encoding="utf-8"))
+        assert document == {
+            "version": version("equishare"),
+            "method": "auto",
+            "seed": 3,
+            "num_groups": found.partition.num_groups,
+            "group_sizes": found.partition.group_sizes.tolist(),
+            "values": found.values.tolist(),
+            "bias": [1.0] * 8,
+            "validation_loss": found.validation_loss,
+            "no_sharing_loss": 0.125,
+            "labels": labels.tolist(),
+        }
+        assert Discovery.load(contents["discovery.npz"]).partition == found.partition
+        for name in ("pattern.png", "loss.png"):
+            assert contents[name].read_bytes().startswith(b"\x89PNG")
+
+    def test_means_have_no_bias(self, tmp_path):
+        write_discovery(discovery([0, 1]), tmp_path)
+        assert json.loads((tmp_path / "labels.json").read_text())["bias"] is None
+
+    def test_nothing_half_written(self, tmp_path, monkeypatch):
+        def broken(found):
+            raise OSError("disk full")
+
+        monkeypatch.setattr(figures, "pattern_figure", broken)
+        with pytest.raises(OSError, match="disk full"):
+            write_discovery(discovery([0, 1]), tmp_path)
+        left = sorted(path.name for path in tmp_path.iterdir())
+        assert left == ["discovery.npz", "labels.json", "labels.npy"]
+
+    def test_without_matplotlib(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(files, "find_spec", lambda name: None)
+        with pytest.raises(ImportError, match=r"pip install 'equishare\[plot\]'"):
+            write_discovery(discovery([0, 1]), tmp_path / "out")
+        assert not (tmp_path / "out").exists()
