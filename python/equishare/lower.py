@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from equishare.moments import Moments
+from equishare.noise import Estimate
 
 # Pairs of entries handled at a time when normal equations are gathered.
 _PAIRS = 1 << 22
@@ -49,6 +50,16 @@ def fit_values(moments: Moments, labels: np.ndarray, num_groups: int) -> np.ndar
         return right / np.bincount(labels.ravel(), minlength=num_groups) / moments.sxx[0, 0]
     normal = gather_curvature(labels, num_groups, moments.sxx, np.ones(1))
     return solve_symmetric(normal, right)
+
+
+def fit_estimate(estimate: Estimate, labels: np.ndarray, num_groups: int) -> tuple[np.ndarray, np.ndarray]:
+    """Generalised least-squares values ψ (G,) of unshared estimates, and their precision AᵀΩA (G, G)."""
+    precision = gather_curvature(labels, num_groups, estimate.curvature, estimate.scale)
+    weighted = estimate.apply_precision(estimate.weight)
+    right = np.bincount(labels.ravel(), weighted.ravel(), num_groups)
+    if labels.shape[1] == 1:
+        return right / np.diag(precision), precision
+    return solve_symmetric(precision, right), precision
 
 
 def solve_symmetric(matrix: np.ndarray, right: np.ndarray) -> np.ndarray:

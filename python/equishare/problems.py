@@ -73,11 +73,13 @@ class _LeastSquares:
             self._raise_undetermined(self.pooled, "x_train and x_val together")
         return self._estimate
 
-    def train_weight(self) -> np.ndarray:
-        """The unshared estimates from the training samples alone (O, I); ValueError as for :meth:`estimate`."""
+    def train_estimate(self) -> Estimate:
+        """The unshared estimates from the training samples alone, for unit noise; ValueError as for :meth:`estimate`."""
         if self.train.count < self.num_inputs + int(self.has_bias) or not self.train.is_full_rank():
             self._raise_undetermined(self.train, "x_train")
-        return self.train.least_squares()
+        weight = self.train.least_squares()
+        variance = np.broadcast_to(np.diag(np.linalg.inv(self.train.sxx)), weight.shape)
+        return Estimate(weight, self.train.sxx, np.ones_like(weight), variance, float(self.num_train))
 
     def _raise_undetermined(self, moments: Moments, name: str) -> Any:
         needed = self.num_inputs + int(self.has_bias)

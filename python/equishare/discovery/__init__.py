@@ -6,16 +6,22 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, overload
 
+from equishare.discovery.auto import auto
+from equishare.discovery.bilevel import RELEASE, RELEASE_WITHOUT_PENALTIES, bilevel
 from equishare.discovery.brute_force import brute_force
+from equishare.discovery.merge import merge
 from equishare.discovery.proposal import Progress, Proposal
 from equishare.discovery.result import Discovery
 from equishare.discovery.select import conclude
 from equishare.discovery.simple import gap, no_sharing, oracle
 from equishare.problems import Problem, as_problems
 
-__all__ = ["METHODS", "Discovery", "discover"]
+__all__ = ["METHODS", "RELEASE", "RELEASE_WITHOUT_PENALTIES", "Discovery", "discover"]
 
 METHODS: dict[str, Callable[..., list[Proposal]]] = {
+    "auto": auto,
+    "bilevel": bilevel,
+    "merge": merge,
     "gap": gap,
     "brute_force": brute_force,
     "no_sharing": no_sharing,

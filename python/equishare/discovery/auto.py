@@ -1,0 +1,51 @@
+"""The default: a path of merges of estimates from all samples, polished, and judged by the evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from equishare.discovery.evidence import Evidence
+from equishare.discovery.merge import caps
+from equishare.discovery.path import merge_path
+from equishare.discovery.polish import polish
+from equishare.discovery.proposal import Progress, Proposal
+from equishare.discovery.select import validation_loss
+from equishare.problems import Problem
+
+# How many of the best cuts of the path are polished.
+_POLISHED = 12
+
+
+def auto(problems: Sequence[Problem], seed: int, progress: Progress) -> list[Proposal]:
+    """Candidates from training and validation samples together, selected by :class:`Evidence`.
+
+    No sample is held back for the selection: the evidence pays for the number of partitions instead. The
+    validation loss that is reported is that of the fit on the training samples, as for every method.
+    """
+    proposals = []
+    for done, problem in enumerate(problems):
+        proposals.append(_propose(problem))
+        progress(done + 1, len(problems))
+    return proposals
+
+
+def _propose(problem: Problem) -> Proposal:
+    evidence = Evidence(problem.estimate())
+    for cap in caps(problem):
+        candidates = merge_path(evidence.estimate, cap)
+        scores = [evidence.score(labels) for labels in candidates]
+        if np.argmin(scores) < cap / 2:
+            break
+    if problem.num_inputs > 1:
+        for i in np.argsort(scores)[:_POLISHED]:
+            candidates.append(polish(evidence.estimate, candidates[i]))
+            scores.append(evidence.score(candidates[-1]))
+    best = int(np.argmin(scores))
+    history = {
+        "num_groups": np.array([labels.max() + 1 for labels in candidates]),
+        "validation_loss": np.array([validation_loss(problem, labels) for labels in candidates]),
+        "evidence": -np.array(scores),
+    }
+    return Proposal([candidates[best]], np.array([scores[best]]), history["validation_loss"][[best]], history)

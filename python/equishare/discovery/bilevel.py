@@ -1,0 +1,248 @@
+"""The paper's method: relax the assignment, descend on the validation loss, harden."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from equishare.discovery.path import greedy_merges
+from equishare.discovery.polish import polish
+from equishare.discovery.proposal import Progress, Proposal
+from equishare.discovery.relaxation import (
+    LOWER_LEVELS,
+    UNITS,
+    Batch,
+    Penalties,
+    Value,
+    gradient_by_autograd,
+    make_batch,
+)
+from equishare.discovery.select import validation_loss
+from equishare.partition import Partition
+from equishare.problems import Problem
+
+OPTIMISERS = ("adam", "rmsprop")
+SCHEDULES = ("anneal", "constant")
+
+# Columns of A to begin with for problems with more entries; doubled when most of them are used.
+_FIRST_COLUMNS = 128
+_USED_UP = 0.75
+# Logits optimised at a time (64 MiB of float32, three times that with the optimiser's state).
+_LOGITS_AT_A_TIME = 1 << 24
+# The annealed column norm begins at this multiple of its weight.
+_ANNEAL = 4.0
+_RECORDS = 100
+
+# What the authors' 2022 code does for Gaussian data.
+RELEASE: dict[str, Any] = {
+    "restarts": 3,
+    "steps": 1000,
+    "optimizer": "rmsprop",
+    "lr": 2e-2,
+    "weight_decay": 1e-4,
+    "unit": "mse",
+    "entropy": 1e-2,
+    "column_norm": 1e-2,
+    "schedule": "constant",
+    "refine": False,
+}
+RELEASE_WITHOUT_PENALTIES: dict[str, Any] = {**RELEASE, "entropy": 0.0, "column_norm": 0.0}
+
+
+@dataclass(frozen=True)
+class _Settings:
+    restarts: int
+    steps: int
+    optimizer: str
+    lr: float
+    weight_decay: float
+    lower: str
+    unit: str
+    entropy: float | None
+    column_norm: float | None
+    nuclear_norm: float
+    schedule: str
+    num_groups: int | None
+    refine: bool
+
+    def __post_init__(self) -> None:
+        for name, accepted in (
+            ("optimizer", OPTIMISERS),
+            ("lower", LOWER_LEVELS),
+            ("unit", UNITS),
+            ("schedule", SCHEDULES),
+        ):
+            if getattr(self, name) not in accepted:
+                raise ValueError(f"{name} must be one of {', '.join(accepted)}; got {getattr(self, name)!r}")
+        for name in ("restarts", "steps", "num_groups"):
+            value = getattr(self, name)
+            if name == "num_groups" and value is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name} must be a positive integer, got {value!r}")
+        for name in ("lr", "weight_decay", "entropy", "column_norm", "nuclear_norm"):
+            value = getattr(self, name)
+            if value is not None and not (isinstance(value, (int, float)) and 0 <= value < math.inf):
+                raise ValueError(f"{name} must be a finite number of at least 0, got {value!r}")
+
+    def penalties(self, step: int, num_entries: int) -> tuple[float, float, float]:
+        """Weights of entropy, column norm and nuclear norm at a step."""
+        entropy = 5.0 * num_entries if self.entropy is None else self.entropy
+        column_norm = max(5.0, 1.5 * math.sqrt(num_entries)) if self.column_norm is None else self.column_norm
+        if self.schedule == "constant":
+            return entropy, column_norm, self.nuclear_norm
+        done = step / self.steps
+        falling = _ANNEAL + (1 - _ANNEAL) * done
+        return entropy * done, column_norm * falling, self.nuclear_norm * falling
+
+    def final_norm(self, num_entries: int) -> float:
+        """Weight of the norm of a hard assignment, Σ_g √m_g: column and nuclear norm are then equal."""
+        column_norm = max(5.0, 1.5 * math.sqrt(num_entries)) if self.column_norm is None else self.column_norm
+        return column_norm + self.nuclear_norm
+
+
+def bilevel(
+    problems: Sequence[Problem],
+    seed: int,
+    progress: Progress,
+    *,
+    restarts: int = 3,
+    steps: int = 500,
+    optimizer: str = "adam",
+    lr: float = 0.1,
+    weight_decay: float = 0.0,
+    lower: str = "normalised",
+    unit: str = "nats",
+    entropy: float | None = None,
+    column_norm: float | None = None,
+    nuclear_norm: float = 0.0,
+    schedule: str = "anneal",
+    num_groups: int | None = None,
+    refine: bool = True,
+) -> list[Proposal]:
+    """Gradient descent on assignment logits Λ through the lower level, then row argmax.
+
+    minimises over Λ   U(A ψ*(A)) + e·entropy(A) + c·Σ_g ‖A[:, g]‖₂ + n·‖A‖_*,   A = softmax(Λ)
+
+    with U the validation loss and ψ*(A) the lower level on the training samples; its derivative is taken through
+    the closed form. All problems and restarts are one batch. The restart whose hard partition has the least
+    ``U + (c + n) Σ_g √m_g`` is kept.
+
+    Args:
+        restarts: starting points Λ ~ N(0, 0.1²).
+        steps, optimizer, lr, weight_decay: of the descent.
+        lower: ``normalised`` ψ = (A / colsum A)ᵀ θ̂, ``least_squares`` ψ = A⁺ θ̂, or ``exact``, which fits linear
+            maps from their statistics and needs no unshared estimates θ̂.
+        unit: ``nats``, U = ½ Σ r²/σ̂² (penalties then do not depend on the scale of the data, nor U on the number
+            of samples it is averaged over), or ``mse``, U = mean squared error (the release).
+        entropy: weight e of the mean row entropy; None: 5 K, good for ``nats``.
+        column_norm: weight c; None: max(5, 1.5 √K), good for ``nats``.
+        nuclear_norm: weight n (the paper's penalty).
+        schedule: ``anneal``: e rises from 0, c and n fall from 4 times their weights; or ``constant``.
+        num_groups: columns G of A; None: K, or up to 128 and then as many as turn out to be needed.
+        refine: also propose the merges of the groups found, and each with every entry moved to the group that fits
+            it best. Descent leaves equal columns apart, since moving one entry between two groups of the same value
+            and size gains nothing, and a few rows undecided.
+    """
+    settings = _Settings(
+        restarts, steps, optimizer, lr, weight_decay, lower, unit, entropy, column_norm, nuclear_norm,
+        schedule, num_groups, refine,
+    )  # fmt: skip
+    num_entries = problems[0].num_entries
+    if num_groups is not None and num_groups > num_entries:
+        raise ValueError(f"num_groups must be at most the number of entries {num_entries}, got {num_groups}")
+    columns = num_groups or min(num_entries, _FIRST_COLUMNS)
+    generator = torch.Generator().manual_seed(seed)
+    at_once = max(1, _LOGITS_AT_A_TIME // (restarts * num_entries * columns))
+    proposals: list[Proposal] = []
+    total = steps * len(problems)
+    for start in range(0, len(problems), at_once):
+        part = problems[start : start + at_once]
+
+        def report(step: int, done: int = start, count: int = len(part)) -> None:
+            progress(done * steps + step * count, total)
+
+        proposals += _solve(part, settings, columns, generator, report)
+    for i, proposal in enumerate(proposals):
+        width = columns
+        used = max(int(labels.max()) + 1 for labels in proposal.labels)
+        while num_groups is None and width < num_entries and used > _USED_UP * width:
+            width = min(2 * width, num_entries)
+            proposals[i] = _solve(problems[i : i + 1], settings, width, generator, lambda step: None)[0]
+            used = max(int(labels.max()) + 1 for labels in proposals[i].labels)
+    return proposals
+
+
+def _solve(
+    problems: Sequence[Problem], settings: _Settings, columns: int, generator: torch.Generator, report: Any
+) -> list[Proposal]:
+    num_entries = problems[0].num_entries
+    batch = make_batch(problems, settings.unit, settings.lower != "exact")
+    shape = (len(problems), settings.restarts, num_entries, columns)
+    logits = (0.1 * torch.randn(shape, generator=generator)).requires_grad_()
+    optimiser = _optimiser(settings, logits)
+    every = max(1, settings.steps // _RECORDS)
+    records: list[tuple[int, Value]] = []
+    for step in range(settings.steps):
+        weights = settings.penalties(step, num_entries)
+        logits.grad, value = gradient_by_autograd(logits, batch, settings.lower, Penalties(*weights))
+        if step % every == 0 or step == settings.steps - 1:
+            records.append((step, value))
+            report(step + 1)
+        optimiser.step()
+    labels = logits.detach().argmax(-1).numpy()
+    upper = torch.stack([value.upper_loss for _, value in records]) * batch.loss_scale[:, None]
+    entropy = torch.stack([value.entropy for _, value in records])
+    norm = torch.stack([value.column_norm for _, value in records])
+    proposals = []
+    for i, problem in enumerate(problems):
+        candidates, scores, restart = _harden(problem, labels[i], settings, float(1 / batch.loss_scale[i]))
+        best = restart[int(np.argmin(scores))]
+        history = {
+            "step": np.array([step for step, _ in records]),
+            "validation_loss": upper[:, i, best].double().numpy(),
+            "entropy": entropy[:, i, best].double().numpy(),
+            "column_norm": norm[:, i, best].double().numpy(),
+        }
+        proposals.append(Proposal(candidates, np.array(scores), None, history))
+    return proposals
+
+
+def _harden(
+    problem: Problem, labels: np.ndarray, settings: _Settings, unit_of_mse: float
+) -> tuple[list[np.ndarray], list[float], list[int]]:
+    """Hard partitions of all restarts (and of merges of their groups), the upper objective of each, and whose it is."""
+    candidates: list[np.ndarray] = []
+    scores: list[float] = []
+    origin: list[int] = []
+    weight = settings.final_norm(problem.num_entries)
+    seen: set[bytes] = set()
+    for restart, row in enumerate(labels):
+        hard = Partition(row.reshape(problem.weight_shape)).labels
+        if hard.tobytes() in seen:
+            continue
+        seen.add(hard.tobytes())
+        for candidate in _refined(problem, hard) if settings.refine else [hard]:
+            sizes = np.bincount(candidate.ravel())
+            candidates.append(candidate)
+            scores.append(validation_loss(problem, candidate) * unit_of_mse + weight * float(np.sqrt(sizes).sum()))
+            origin.append(restart)
+    return candidates, scores, origin
+
+
+def _refined(problem: Problem, labels: np.ndarray) -> list[np.ndarray]:
+    """Merges of the groups of ``labels``, and the same polished."""
+    estimate = problem.train_estimate()
+    merges = greedy_merges(estimate, polish(estimate, labels))
+    return [*merges, *(polish(estimate, one) for one in merges)]
+
+
+def _optimiser(settings: _Settings, logits: torch.Tensor) -> torch.optim.Optimizer:
+    if settings.optimizer == "adam":
+        return torch.optim.Adam([logits], lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
+    return torch.optim.RMSprop([logits], lr=settings.lr, weight_decay=settings.weight_decay)

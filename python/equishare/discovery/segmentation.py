@@ -1,0 +1,37 @@
+"""Exact optimal segmentations of sorted numbers."""
+
+from __future__ import annotations
+
+import ctypes
+
+import numpy as np
+
+_LIB = ctypes.CDLL("/tmp/libseg.so")
+
+
+def segmentation_path(value: np.ndarray, weight: np.ndarray, max_groups: int) -> tuple[np.ndarray, np.ndarray]:
+    """Best segmentations of ``value`` into 1, …, G contiguous groups of the sorted values.
+
+    For scalars with precisions w the partition into g groups that minimises ``Σ_k w_k (x_k − x̄_group)²``
+    is contiguous in x, so these are the best of all partitions.
+
+    Args:
+        value: (K,) numbers in any order.
+        weight: (K,) positive weights.
+        max_groups: G, at most K.
+
+    Returns:
+        (G, K) labels in the order of ``value``, groups numbered by ascending value, and the (G,) least costs.
+    """
+    order = np.argsort(value, kind="stable")
+    x, w = np.ascontiguousarray(value[order]), np.ascontiguousarray(weight[order])
+    starts = np.zeros((max_groups, max_groups), np.int32)
+    cost = np.empty(max_groups)
+    p = lambda a: ctypes.c_void_p(a.ctypes.data)
+    _LIB.seg(p(x), p(w), ctypes.c_long(len(x)), ctypes.c_long(max_groups), p(starts), p(cost))
+    opens = np.zeros((max_groups, len(x)), np.int32)
+    row, column = np.tril_indices(max_groups)
+    opens[row, starts[row, column]] = 1
+    labels = np.empty_like(opens)
+    labels[:, order] = np.cumsum(opens, axis=1) - 1
+    return labels, cost
