@@ -121,9 +121,10 @@ def _panel(height: float, width: float) -> tuple[Figure, Axes]:
     total_width = left + width + right
     total_height = max(bottom + height + top, _LEGEND_HEIGHT)
     figure = Figure(figsize=(total_width, total_height), dpi=150)
-    box = (left, total_height - top - height, width, height)
-    scale = (total_width, total_height, total_width, total_height)
-    axes = figure.add_axes(tuple(a / b for a, b in zip(box, scale, strict=True)))
+    below = total_height - top - height
+    axes = figure.add_axes(
+        (left / total_width, below / total_height, width / total_width, height / total_height)
+    )
     return figure, axes
 
 
