@@ -1,0 +1,32 @@
+"""The sessions in README.md and docs/ run and print what they say."""
+
+from __future__ import annotations
+
+import doctest
+import re
+from pathlib import Path
+
+import pytest
+
+from equishare import cli
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/quickstart.md"])
+def test_sessions(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / name).read_text(encoding="utf-8")
+    names: dict[str, object] = {}
+    sessions = re.split(r"^equishare discover (circle\.npz.*)$", text, flags=re.MULTILINE)
+    for i, part in enumerate(sessions):
+        if i % 2:
+            with pytest.raises(SystemExit) as exit:
+                cli.main(["discover", *part.split()])
+            assert not exit.value.code
+            continue
+        test = doctest.DocTestParser().get_doctest(part, names, name, name, 0)
+        runner = doctest.DocTestRunner()
+        assert runner.run(test, clear_globs=False).failed == 0
+        names.update(test.globs)
+    assert "es" in names
