@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from importlib.metadata import entry_points, version
@@ -69,6 +70,13 @@ class TestDiscover:
         found = equishare.Discovery.load(folder / "discovery.npz")
         assert found.partition == equishare.Partition(CIRCULANT)
         assert (found.method, found.seed) == ("auto", 5)
+
+    def test_terminal_without_unicode(self, maps):
+        command = [sys.executable, "-m", "equishare", "discover", "means.npy", "--method", "gap"]
+        environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+        done = subprocess.run(command, cwd=maps, env=environment, capture_output=True, check=False)
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert done.stdout.endswith(b"0 0 1 1 2 2\n")
 
     def test_options_reach_the_method(self, run, maps, monkeypatch):
         given = {}
