@@ -112,6 +112,17 @@ PATTERNS = {
 }
 
 
+def assert_labels_do_not_overlap(figure):
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        for axis, low, high in ((axes.xaxis, "x0", "x1"), (axes.yaxis, "y0", "y1")):
+            texts = [t for t in axis.get_ticklabels() if t.get_text() and t.get_visible()]
+            boxes = sorted((t.get_window_extent() for t in texts), key=lambda b: getattr(b, low))
+            assert len(boxes) > 0 or axes.get_ylabel() == ""
+            for one, following in pairwise(boxes):
+                assert getattr(one, high) <= getattr(following, low)
+
+
 class TestPattern:
     @pytest.mark.parametrize("labels", PATTERNS.values(), ids=PATTERNS)
     def test_colour_tells_the_group(self, labels):
@@ -123,16 +134,7 @@ class TestPattern:
 
     @pytest.mark.parametrize("labels", PATTERNS.values(), ids=PATTERNS)
     def test_labels_do_not_overlap(self, labels):
-        figure = figures.pattern_figure(discovery(labels))
-        figure.draw_without_rendering()
-        for axes in figure.axes:
-            for axis, low, high in ((axes.xaxis, "x0", "x1"), (axes.yaxis, "y0", "y1")):
-                texts = [t for t in axis.get_ticklabels() if t.get_text() and t.get_visible()]
-                boxes = sorted(
-                    (t.get_window_extent() for t in texts), key=lambda b: getattr(b, low)
-                )
-                for one, following in pairwise(boxes):
-                    assert getattr(one, high) <= getattr(following, low)
+        assert_labels_do_not_overlap(figures.pattern_figure(discovery(labels)))
 
     def test_legend_and_numbers(self):
         found = discovery([[0, 1], [1, 1]])
@@ -158,9 +160,7 @@ class TestPattern:
 
 
 class TestLoss:
-    @pytest.mark.parametrize(
-        ("column", "label", "star"), [("step", "step", 12), ("num_groups", "number of groups", 2)]
-    )
+    @pytest.mark.parametrize(("column", "label", "star"), [("step", "step", 12), ("num_groups", "number of groups", 2)])
     def test_curve(self, column, label, star):
         found = discovery([0, 1, 1], column)
         (axes,) = figures.loss_figure(found).axes
@@ -175,6 +175,10 @@ class TestLoss:
     def test_wide_range_of_groups(self, rows, scale):
         (axes,) = figures.loss_figure(discovery([0, 1], rows=rows)).axes
         assert axes.get_xscale() == scale
+
+    @pytest.mark.parametrize("rows", [1, 2, 12, 64, 900, 10_000])
+    def test_labels_do_not_overlap(self, rows):
+        assert_labels_do_not_overlap(figures.loss_figure(discovery([0, 1], rows=rows)))
 
     def test_one_candidate(self):
         figure = figures.loss_figure(discovery([0, 1], rows=1))

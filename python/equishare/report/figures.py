@@ -9,7 +9,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from equishare.discovery import Discovery
 from equishare.report.grid import NO_GROUP, wrapped
@@ -80,13 +80,11 @@ def loss_figure(discovery: Discovery) -> Figure:
         axes.plot(
             x,
             history["validation_loss"],
-            ".-" if len(x) <= 50 else "-",
+            ".-" if len(x) <= 100 else "-",
             color=_COLOURS[0],
             label="validation loss",
         )
-    axes.axhline(
-        discovery.no_sharing_loss, color="black", linestyle="--", linewidth=1, label="no sharing"
-    )
+    axes.axhline(discovery.no_sharing_loss, color="black", linestyle="--", linewidth=1, label="no sharing")
     axes.plot(
         x[-1] if by_step else discovery.partition.num_groups,
         discovery.validation_loss,
@@ -101,6 +99,9 @@ def loss_figure(discovery: Discovery) -> Figure:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     if not by_step and x.max() > 50 * x.min():
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if x.max() < 1000 * x.min() else (1,)))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_locator(NullLocator())
     shown = np.append(history["validation_loss"], discovery.no_sharing_loss)
     if shown.min() > 0 and shown.max() > 10 * shown.min():
         axes.set_yscale("log")
@@ -122,9 +123,7 @@ def _panel(height: float, width: float) -> tuple[Figure, Axes]:
     total_height = max(bottom + height + top, _LEGEND_HEIGHT)
     figure = Figure(figsize=(total_width, total_height), dpi=150)
     below = total_height - top - height
-    axes = figure.add_axes(
-        (left / total_width, below / total_height, width / total_width, height / total_height)
-    )
+    axes = figure.add_axes((left / total_width, below / total_height, width / total_width, height / total_height))
     return figure, axes
 
 

@@ -17,10 +17,7 @@ from equishare.files import written_whole
 def require_matplotlib() -> None:
     """Raise ImportError with the remedy where matplotlib, which draws the figures, is missing."""
     if find_spec("matplotlib") is None:
-        raise ImportError(
-            "writing figures needs matplotlib, which is not installed: "
-            "pip install 'equishare[plot]'"
-        )
+        raise ImportError("writing figures needs matplotlib, which is not installed: pip install 'equishare[plot]'")
 
 
 def write_discovery(discovery: Discovery, folder: str | os.PathLike[str]) -> list[Path]:
