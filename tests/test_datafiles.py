@@ -218,9 +218,7 @@ class TestSplit:
 
     def test_rows_stay_together_and_are_each_used_once(self, monkeypatch):
         given = {}
-        monkeypatch.setattr(
-            "equishare.datafiles.LinearProblem", lambda *arrays: given.update(enumerate(arrays))
-        )
+        monkeypatch.setattr("equishare.datafiles.LinearProblem", lambda *arrays: given.update(enumerate(arrays)))
         x = np.arange(20.0).reshape(10, 2)
         split_problem(Data(x, 3 * x[:, :1]), 0.4, seed=1)
         np.testing.assert_array_equal(given[1], 3 * given[0][:, :1])

@@ -27,9 +27,7 @@ def label_lists(count: int, max_entries: int = 8):
 def moves_by_brute_force(a: list[int], b: list[int]) -> int:
     """The definition: rename the groups of b in every way and count the entries that differ."""
     names = range(max([*a, *b], default=0) + 1)
-    return min(
-        sum(x != renaming[y] for x, y in zip(a, b, strict=True)) for renaming in permutations(names)
-    )
+    return min(sum(x != renaming[y] for x, y in zip(a, b, strict=True)) for renaming in permutations(names))
 
 
 class TestPartition:

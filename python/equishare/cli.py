@@ -32,9 +32,7 @@ app = typer.Typer(
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 2 bad input (one line on stderr), 130 interrupted."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(
-            errors="replace"
-        )  # an arrow the terminal lacks must not end the work
+        sys.stdout.reconfigure(errors="replace")  # an arrow the terminal lacks must not end the work
     try:
         code = app(args=arguments, prog_name="equishare", standalone_mode=False)
     except (typer.Abort, KeyboardInterrupt):
@@ -54,9 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 @app.callback(invoke_without_command=True)
 def about(
     context: typer.Context,
-    show_version: Annotated[
-        bool, typer.Option("--version", help="Show version, instruction set and threads.")
-    ] = False,
+    show_version: Annotated[bool, typer.Option("--version", help="Show version, instruction set and threads.")] = False,
 ) -> None:
     """Discover the symmetries hidden in data by learning which parameters are shared."""
     if show_version:
@@ -71,19 +67,14 @@ def discover(
     data: Annotated[
         Path,
         typer.Argument(
-            help="Arrays x and y, or one array of samples whose means may be shared: "
-            ".npz, .npy, .csv or .parquet.",
+            help="Arrays x and y, or one array of samples whose means may be shared: .npz, .npy, .csv or .parquet.",
             metavar="DATA",
             show_default=False,
         ),
     ],
-    method: Annotated[
-        str, typer.Option(help="auto, bilevel, merge, gap, brute_force or no_sharing.")
-    ] = "auto",
+    method: Annotated[str, typer.Option(help="auto, bilevel, merge, gap, brute_force or no_sharing.")] = "auto",
     seed: Annotated[int, typer.Option(min=0, help="Of the split and of the method.")] = 0,
-    train_fraction: Annotated[
-        float, typer.Option(help="Share of the samples used to fit; the rest validates.")
-    ] = 0.5,
+    train_fraction: Annotated[float, typer.Option(help="Share of the samples used to fit; the rest validates.")] = 0.5,
     restarts: Annotated[
         int | None, typer.Option(help="Random starts, for --method bilevel.", show_default=False)
     ] = None,
@@ -127,9 +118,7 @@ def reproduce(
         typer.Option(min=1, help="Trials a cell; else each cell's own number.", show_default=False),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
-    out: Annotated[
-        Path | None, typer.Option(help="Write JSON, CSV and figures here.", show_default=False)
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Write JSON, CSV and figures here.", show_default=False)] = None,
 ) -> None:
     """Run the experiments of the paper, its numbers beside ours."""
     from equishare.experiments import EXPERIMENTS

@@ -64,14 +64,10 @@ def read_data(path: str | os.PathLike[str]) -> Data:
         if isinstance(error, OSError) and error.filename is not None:
             raise
         reason = str(error).partition("\n")[0] or type(error).__name__
-        raise ValueError(
-            f"{path}: damaged, or not a {path.suffix.lower()} file ({reason})"
-        ) from error
+        raise ValueError(f"{path}: damaged, or not a {path.suffix.lower()} file ({reason})") from error
     x, *y = [_matrix(array, f"{path}: {name}") for name, array in arrays.items()]
     if y and len(x) != len(y[0]):
-        raise ValueError(
-            f"{path}: x and y must have as many rows as each other, got {len(x)} and {len(y[0])}"
-        )
+        raise ValueError(f"{path}: x and y must have as many rows as each other, got {len(x)} and {len(y[0])}")
     if len(x) < 2:
         raise ValueError(f"{path}: at least two samples (rows) are needed, got {len(x)}")
     return Data(x, *y)
@@ -90,9 +86,7 @@ def split_problem(data: Data, train_fraction: float, seed: int) -> MeanProblem |
         ValueError: an argument out of range, or data the problem refuses.
     """
     if not 0 < train_fraction < 1:
-        raise ValueError(
-            f"train_fraction must lie between 0 and 1 (exclusive), got {train_fraction}"
-        )
+        raise ValueError(f"train_fraction must lie between 0 and 1 (exclusive), got {train_fraction}")
     if seed < 0:
         raise ValueError(f"seed must not be negative, got {seed}")
     count = len(data.x)
@@ -118,10 +112,7 @@ def _read_npz(path: Path, file: BinaryIO) -> dict[str, np.ndarray]:
             return {"x": archive["x"], "y": archive["y"]}
         if len(names) != 1:
             found = ", ".join(names) or "none"
-            raise _BadFile(
-                f"{path}: must hold arrays named x and y, or exactly one array of samples; "
-                f"found {found}"
-            )
+            raise _BadFile(f"{path}: must hold arrays named x and y, or exactly one array of samples; found {found}")
         return {names[0]: archive[names[0]]}
 
 
@@ -176,9 +167,7 @@ def _read_parquet(path: Path, file: BinaryIO) -> dict[str, np.ndarray]:
     try:
         from pyarrow import parquet, types
     except ImportError:
-        raise ImportError(
-            f"{path}: reading .parquet needs pyarrow: pip install 'equishare[parquet]'"
-        ) from None
+        raise ImportError(f"{path}: reading .parquet needs pyarrow: pip install 'equishare[parquet]'") from None
     table = parquet.read_table(file)
     for field in table.schema:
         if not (types.is_integer(field.type) or types.is_floating(field.type)):
@@ -200,8 +189,7 @@ def _by_name(path: Path, names: list[str], columns: list[np.ndarray]) -> dict[st
             "name every column x0, x1, … or y0, y1, …, or none"
         )
     return {
-        kind: np.stack([c for c, k in zip(columns, kinds, strict=True) if k == kind], axis=1)
-        for kind in ("x", "y")
+        kind: np.stack([c for c, k in zip(columns, kinds, strict=True) if k == kind], axis=1) for kind in ("x", "y")
     }
 
 
@@ -210,8 +198,7 @@ def _matrix(array: np.ndarray, name: str) -> np.ndarray:
         raise ValueError(f"{name} must hold real numbers, got dtype {array.dtype}")
     if array.ndim != 2:
         raise ValueError(
-            f"{name} must be two-dimensional, one row a sample and one column an entry, "
-            f"got shape {array.shape}"
+            f"{name} must be two-dimensional, one row a sample and one column an entry, got shape {array.shape}"
         )
     if 0 in array.shape:
         raise ValueError(f"{name} must hold at least one row and one column, got {array.shape}")
@@ -221,8 +208,7 @@ def _matrix(array: np.ndarray, name: str) -> np.ndarray:
     if not finite.all():
         row, column = np.argwhere(~finite)[0]
         raise ValueError(
-            f"{name} must be finite, got {array[row, column]} "
-            f"at row {row}, column {column} counted from 0"
+            f"{name} must be finite, got {array[row, column]} at row {row}, column {column} counted from 0"
         )
     return array
 

@@ -123,9 +123,7 @@ class Partition:
         """The finest partition that both refine: ties of either, and chains of them, tie."""
         a, b = _same_shape(self, other)
         num_nodes = self.num_groups + other.num_groups
-        links = coo_array(
-            (np.ones(len(a), bool), (a, self.num_groups + b)), shape=(num_nodes, num_nodes)
-        )
+        links = coo_array((np.ones(len(a), bool), (a, self.num_groups + b)), shape=(num_nodes, num_nodes))
         component = connected_components(links, directed=False)[1]
         return Partition(component[self.labels])
 
@@ -141,9 +139,7 @@ class Partition:
         return hash((self.shape, self.labels.tobytes()))
 
     def __repr__(self) -> str:
-        text = np.array2string(
-            self.labels, separator=", ", threshold=60, edgeitems=3, prefix="Partition("
-        )
+        text = np.array2string(self.labels, separator=", ", threshold=60, edgeitems=3, prefix="Partition(")
         return f"Partition({text}, num_groups={self.num_groups})"
 
 
