@@ -9,6 +9,9 @@ import numpy as np
 # Rows of data turned into float64 at a time: bounds the temporary memory of a pass over large float32 data.
 CHUNK_ROWS = 65_536
 
+# A loss below this part of the spread of y is a rounding error of its terms.
+_ROUNDING = 1e-13
+
 
 @dataclass(frozen=True)
 class Moments:
@@ -62,11 +65,11 @@ class Moments:
         return self.y_mean - weight @ self.x_mean
 
     def loss(self, weight: np.ndarray, bias: np.ndarray) -> float:
-        """Mean over samples and outputs of ``(y − W x − b)²``."""
+        """Mean over samples and outputs of ``(y − W x − b)²``; 0 where only rounding errors are left."""
         quadratic = (weight @ self.sxx - 2 * self.sxy) * weight
         offset = self.y_mean - weight @ self.x_mean - bias
-        per_output = (self.syy + quadratic.sum(1)) / self.count + offset**2
-        return float(max(per_output.mean(), 0.0))
+        loss = float(((self.syy + quadratic.sum(1)) / self.count + offset**2).mean())
+        return loss if loss > _ROUNDING * self.syy.mean() / self.count else 0.0
 
     def least_squares(self) -> np.ndarray:
         """The unshared weight (O, I) of least norm among those of least squared error."""

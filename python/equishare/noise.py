@@ -52,7 +52,7 @@ def estimate(x: np.ndarray, y: np.ndarray, moments: Moments, centred: bool) -> E
     variances are themselves noisy; they are shrunk to a common level by as much as the data allow
     (Smyth 2004).
 
-    Returns None-free results only for full-rank moments with more samples than parameters; callers check.
+    The moments must be of full rank, from more samples than parameters; the caller has checked.
     """
     weight = moments.least_squares()
     inverse = np.linalg.inv(moments.sxx)
@@ -74,8 +74,10 @@ def estimate(x: np.ndarray, y: np.ndarray, moments: Moments, centred: bool) -> E
         fourth += (p2**2).sum(0)
     freedom = count - parameters
     spread = moments.syy.mean() / count
-    noise = max(squared_residual.mean() / freedom, _LEAST_RELATIVE_NOISE**2 * spread)
+    least_noise = _LEAST_RELATIVE_NOISE**2 * spread
+    noise = max(squared_residual.mean() / freedom, least_noise)
     classical = noise * np.diag(inverse)
+    sandwich = np.maximum(sandwich, least_noise * np.diag(inverse))
     own_freedom = np.broadcast_to(second**2 / fourth * (freedom / count), weight.shape)
     ratio = _shrunk(sandwich / classical, own_freedom)
     return Estimate(
@@ -91,8 +93,6 @@ def _shrunk(variance: np.ndarray, freedom: np.ndarray) -> np.ndarray:
     """Posterior means of variances under a scaled inverse chi-squared prior fitted to them (Smyth 2004, limma)."""
     variance = np.maximum(variance, _LEAST_RELATIVE_VARIANCE * np.median(variance))
     pooled = np.average(variance, weights=freedom)
-    if not pooled > 0:  # noiseless data: only the floor of the noise level is left
-        return np.ones_like(variance)
     if variance.size == 1:
         return variance
     log_excess = np.log(variance) - digamma(freedom / 2) + np.log(freedom / 2)

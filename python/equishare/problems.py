@@ -30,14 +30,12 @@ class _LeastSquares:
     has_bias: bool
     origin: float = 0.0
 
-    def __init__(
-        self, x: tuple[np.ndarray, np.ndarray], y: tuple[np.ndarray, np.ndarray], bias: bool
-    ) -> None:
+    def __init__(self, x: tuple[np.ndarray, np.ndarray], y: tuple[np.ndarray, np.ndarray], bias: bool) -> None:
         self.has_bias = bias
         self.train = Moments.of(x[0], y[0], bias)
         self.val = Moments.of(x[1], y[1], bias)
         self.pooled = self.train.pooled_with(self.val)
-        self._estimate = None
+        self._estimate: Estimate | None = None
         if self.pooled.count > self.num_inputs + int(bias) and self.pooled.is_full_rank():
             both = np.concatenate(x), np.concatenate(y)
             self._estimate = estimate(*both, self.pooled, bias)
@@ -48,7 +46,7 @@ class _LeastSquares:
 
     @property
     def weight_shape(self) -> tuple[int, int]:
-        return self.train.sxy.shape  # type: ignore[return-value]
+        return self.train.sxy.shape
 
     @property
     def num_entries(self) -> int:
@@ -70,18 +68,18 @@ class _LeastSquares:
             ValueError: the samples do not determine the weights.
         """
         if self._estimate is None:
-            self._raise_undetermined(self.pooled, "x_train and x_val together")
+            raise self._undetermined(self.pooled, "x_train and x_val together")
         return self._estimate
 
     def train_estimate(self) -> Estimate:
-        """The unshared estimates from the training samples alone, for unit noise; ValueError as for :meth:`estimate`."""
+        """Unshared estimates from the training samples alone, for unit noise; ValueError as for :meth:`estimate`."""
         if self.train.count < self.num_inputs + int(self.has_bias) or not self.train.is_full_rank():
-            self._raise_undetermined(self.train, "x_train")
+            raise self._undetermined(self.train, "x_train")
         weight = self.train.least_squares()
         variance = np.broadcast_to(np.diag(np.linalg.inv(self.train.sxx)), weight.shape)
         return Estimate(weight, self.train.sxx, np.ones_like(weight), variance, float(self.num_train))
 
-    def _raise_undetermined(self, moments: Moments, name: str) -> Any:
+    def _undetermined(self, moments: Moments, name: str) -> ValueError:
         needed = self.num_inputs + int(self.has_bias)
         flat = np.flatnonzero(np.diag(moments.sxx) <= 0)
         if moments.count <= needed:
@@ -90,7 +88,7 @@ class _LeastSquares:
             reason = f"no variation in column {', '.join(map(str, flat[:5]))}"
         else:
             reason = "linearly dependent columns"
-        raise ValueError(
+        return ValueError(
             f"{name}: {reason}; this method starts from least squares and needs more samples than inputs, and "
             "inputs that vary independently (method 'bilevel' with lower='exact', 'brute_force' and 'oracle' do not)"
         )
@@ -117,9 +115,7 @@ class MeanProblem(_LeastSquares):
                 f"train and val must have the same number of columns, got shapes {train.shape} and {val.shape}"
             )
         if len(train) + len(val) < 3:
-            raise ValueError(
-                f"train and val must hold at least 3 samples together, got {len(train)} and {len(val)}"
-            )
+            raise ValueError(f"train and val must hold at least 3 samples together, got {len(train)} and {len(val)}")
         low = np.minimum(train.min(0), val.min(0))
         high = np.maximum(train.max(0), val.max(0))
         if (low == high).all():
@@ -178,13 +174,15 @@ def as_problems(problem: Problem | Sequence[Problem]) -> list[Problem]:
     """
     problems = [problem] if isinstance(problem, _LeastSquares) else problem
     if not isinstance(problems, Sequence) or not all(isinstance(p, _LeastSquares) for p in problems):
-        raise TypeError(f"problem must be a MeanProblem, a LinearProblem or a list of them, got {type(problem).__name__}")
+        raise TypeError(
+            f"problem must be a MeanProblem, a LinearProblem or a list of them, got {type(problem).__name__}"
+        )
     if not problems:
         raise ValueError("problem must not be an empty list")
     shapes = {p.shape for p in problems}
     if len(shapes) > 1:
         raise ValueError(f"problems of one list must have the same shape, got {sorted(shapes)}")
-    return list(problems)  # type: ignore[arg-type]
+    return list(problems)
 
 
 def _matrix(data: Any, name: str) -> np.ndarray:

@@ -31,11 +31,19 @@ METHODS: dict[str, Callable[..., list[Proposal]]] = {
 
 @overload
 def discover(
-    problem: Problem, method: str = ..., seed: int = ..., progress: Progress | None = ..., **options: Any
+    problem: Problem,
+    method: str = ...,
+    seed: int = ...,
+    progress: Progress | None = ...,
+    **options: Any,
 ) -> Discovery: ...
 @overload
 def discover(
-    problem: Sequence[Problem], method: str = ..., seed: int = ..., progress: Progress | None = ..., **options: Any
+    problem: Sequence[Problem],
+    method: str = ...,
+    seed: int = ...,
+    progress: Progress | None = ...,
+    **options: Any,
 ) -> list[Discovery]: ...
 def discover(
     problem: Problem | Sequence[Problem],
@@ -74,9 +82,7 @@ def discover(
 
 
 def _check_options(method: str, propose: Callable[..., Any], options: dict[str, Any]) -> None:
-    known = {
-        name: p for name, p in inspect.signature(propose).parameters.items() if p.kind is p.KEYWORD_ONLY
-    }
+    known = {name: p for name, p in inspect.signature(propose).parameters.items() if p.kind is p.KEYWORD_ONLY}
     unknown = sorted(set(options) - set(known))
     if unknown:
         accepted = ", ".join(known) or "no options"

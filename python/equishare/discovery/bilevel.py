@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,6 @@ from equishare.discovery.proposal import Progress, Proposal
 from equishare.discovery.relaxation import (
     LOWER_LEVELS,
     UNITS,
-    Batch,
     Penalties,
     Value,
     gradient_by_autograd,
@@ -179,7 +178,11 @@ def bilevel(
 
 
 def _solve(
-    problems: Sequence[Problem], settings: _Settings, columns: int, generator: torch.Generator, report: Any
+    problems: Sequence[Problem],
+    settings: _Settings,
+    columns: int,
+    generator: torch.Generator,
+    report: Any,
 ) -> list[Proposal]:
     num_entries = problems[0].num_entries
     batch = make_batch(problems, settings.unit, settings.lower != "exact")
@@ -201,38 +204,34 @@ def _solve(
     norm = torch.stack([value.column_norm for _, value in records])
     proposals = []
     for i, problem in enumerate(problems):
-        candidates, scores, restart = _harden(problem, labels[i], settings, float(1 / batch.loss_scale[i]))
-        best = restart[int(np.argmin(scores))]
+        proposal, best = _harden(problem, labels[i], settings, float(1 / batch.loss_scale[i]))
         history = {
             "step": np.array([step for step, _ in records]),
             "validation_loss": upper[:, i, best].double().numpy(),
             "entropy": entropy[:, i, best].double().numpy(),
             "column_norm": norm[:, i, best].double().numpy(),
         }
-        proposals.append(Proposal(candidates, np.array(scores), None, history))
+        proposals.append(replace(proposal, history=history))
     return proposals
 
 
-def _harden(
-    problem: Problem, labels: np.ndarray, settings: _Settings, unit_of_mse: float
-) -> tuple[list[np.ndarray], list[float], list[int]]:
-    """Hard partitions of all restarts (and of merges of their groups), the upper objective of each, and whose it is."""
+def _harden(problem: Problem, labels: np.ndarray, settings: _Settings, upper_per_mse: float) -> tuple[Proposal, int]:
+    """Hard partitions of all restarts and their refinements, scored by the upper objective; the best one's restart."""
     candidates: list[np.ndarray] = []
-    scores: list[float] = []
     origin: list[int] = []
-    weight = settings.final_norm(problem.num_entries)
-    seen: set[bytes] = set()
+    seen: set[Partition] = set()
     for restart, row in enumerate(labels):
-        hard = Partition(row.reshape(problem.weight_shape)).labels
-        if hard.tobytes() in seen:
+        hard = Partition(row.reshape(problem.weight_shape))
+        if hard in seen:
             continue
-        seen.add(hard.tobytes())
-        for candidate in _refined(problem, hard) if settings.refine else [hard]:
-            sizes = np.bincount(candidate.ravel())
-            candidates.append(candidate)
-            scores.append(validation_loss(problem, candidate) * unit_of_mse + weight * float(np.sqrt(sizes).sum()))
-            origin.append(restart)
-    return candidates, scores, origin
+        seen.add(hard)
+        new = _refined(problem, hard.labels) if settings.refine else [hard.labels]
+        candidates += new
+        origin += [restart] * len(new)
+    losses = np.array([validation_loss(problem, one) for one in candidates])
+    norms = np.array([np.sqrt(np.bincount(one.ravel())).sum() for one in candidates])
+    scores = losses * upper_per_mse + settings.final_norm(problem.num_entries) * norms
+    return Proposal(candidates, scores, losses), origin[int(scores.argmin())]
 
 
 def _refined(problem: Problem, labels: np.ndarray) -> list[np.ndarray]:

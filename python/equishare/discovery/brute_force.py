@@ -41,7 +41,10 @@ def brute_force(problems: Sequence[Problem], seed: int, progress: Progress) -> l
         losses = _losses(problem, strings)
         best = int(losses.argmin())
         proposals.append(
-            Proposal([strings[best].astype(np.int64).reshape(problem.weight_shape)], losses=losses[[best]])
+            Proposal(
+                [strings[best].astype(np.int64).reshape(problem.weight_shape)],
+                losses=losses[[best]],
+            )
         )
         progress(done + 1, len(problems))
     return proposals

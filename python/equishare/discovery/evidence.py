@@ -80,7 +80,8 @@ class Evidence:
         count = len(values) - 1
         if count == 0:
             return float(first)
-        log_gap = np.log(np.maximum(np.diff(values) / self.error, 1e-9))
+        # Below one standard error the density is taken as flat: ψ̂ is not known more finely than that.
+        log_gap = np.log(np.maximum(np.diff(values) / self.error, 1.0))
         mean = log_gap.mean()
         strength, shape = _GAP_COUNT + count, _GAP_SHAPE + count / 2
         rate = _GAP_RATE + 0.5 * (

@@ -115,7 +115,9 @@ def lower_level(logits: torch.Tensor, batch: Batch, lower: str) -> torch.Tensor:
     return (a @ psi).squeeze(-1)
 
 
-def gradient_by_autograd(logits: torch.Tensor, batch: Batch, lower: str, penalties: Penalties) -> tuple[torch.Tensor, Value]:
+def gradient_by_autograd(
+    logits: torch.Tensor, batch: Batch, lower: str, penalties: Penalties
+) -> tuple[torch.Tensor, Value]:
     """Gradient of the relaxed objective in the logits, for any lower level and penalty."""
     logits = logits.detach().requires_grad_()
     theta = lower_level(logits, batch, lower)

@@ -61,7 +61,11 @@ class Discovery:
             "validation_loss": self.validation_loss,
             "no_sharing_loss": self.no_sharing_loss,
         }
-        arrays = {"labels": self.partition.labels, "values": self.values, "about": np.array(json.dumps(about))}
+        arrays = {
+            "labels": self.partition.labels,
+            "values": self.values,
+            "about": np.array(json.dumps(about)),
+        }
         if self.bias is not None:
             arrays["bias"] = self.bias
         arrays |= {_HISTORY + name: column for name, column in self.history.items()}
@@ -89,5 +93,12 @@ class Discovery:
                 history={n.removeprefix(_HISTORY): a for n, a in arrays.items() if n.startswith(_HISTORY)},
                 **about,
             )
-        except (KeyError, ValueError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+        except (
+            KeyError,
+            ValueError,
+            TypeError,
+            AttributeError,
+            EOFError,
+            zipfile.BadZipFile,
+        ) as error:
             raise ValueError(f"{os.fspath(path)!r} is not a saved Discovery, or it is damaged ({error})") from error

@@ -30,7 +30,7 @@ def conclude(problem: Problem, proposal: Proposal, method: str, seed: int) -> Di
     """
     groups = np.array([labels.max() + 1 for labels in proposal.labels])
     losses = proposal.losses
-    if losses is None and (proposal.scores is None or proposal.history is None):
+    if losses is None:
         losses = np.array([validation_loss(problem, labels) for labels in proposal.labels])
     scores = losses if proposal.scores is None else proposal.scores
     best = min(range(len(groups)), key=lambda i: (scores[i], groups[i]))
@@ -43,7 +43,7 @@ def conclude(problem: Problem, proposal: Proposal, method: str, seed: int) -> Di
         partition=partition,
         values=values + problem.origin,
         bias=problem.pooled.bias(weight) if problem.has_bias else None,
-        validation_loss=float(losses[best]) if losses is not None else validation_loss(problem, labels),
+        validation_loss=float(losses[best]),
         no_sharing_loss=validation_loss(problem, everything),
         method=method,
         seed=seed,

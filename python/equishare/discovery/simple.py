@@ -25,7 +25,9 @@ def oracle(problems: Sequence[Problem], seed: int, progress: Progress, *, partit
     """
     given = partition if isinstance(partition, list) and len(problems) > 1 else [partition] * len(problems)
     if len(given) != len(problems):
-        raise ValueError(f"partition must hold one partition for each of the {len(problems)} problems, got {len(given)}")
+        raise ValueError(
+            f"partition must hold one partition for each of the {len(problems)} problems, got {len(given)}"
+        )
     proposals = []
     for problem, one in zip(problems, given, strict=True):
         known = one if isinstance(one, Partition) else Partition(one)

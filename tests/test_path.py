@@ -1,0 +1,77 @@
+"""Paths of merges: exact where they claim to be."""
+
+import numpy as np
+import pytest
+
+import equishare as es
+from equishare.discovery.brute_force import all_partitions
+from equishare.discovery.path import greedy_merges, merge_path
+from equishare.discovery.polish import polish
+from equishare.discovery.segmentation import segmentation_path
+from equishare.lower import fit_estimate
+
+
+def misfit(estimate, labels):
+    values, _ = fit_estimate(estimate, labels, int(labels.max()) + 1)
+    difference = values[labels] - estimate.weight
+    return float((difference * estimate.apply_precision(difference)).sum())
+
+
+def linear_problem(seed, outputs=2, inputs=3, samples=60):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(samples, inputs)) @ (np.eye(inputs) + 0.7)
+    y = x @ rng.integers(0, 3, (outputs, inputs)).T + rng.normal(size=(samples, outputs))
+    return es.LinearProblem(x[: samples // 2], y[: samples // 2], x[samples // 2 :], y[samples // 2 :])
+
+
+@pytest.mark.parametrize("equal_weights", [True, False])
+@pytest.mark.parametrize("seed", range(3))
+def test_segmentations_are_the_best_of_all_partitions(seed, equal_weights):
+    rng = np.random.default_rng(seed)
+    x, w = rng.normal(size=7), np.ones(7) if equal_weights else rng.uniform(0.1, 5, 7)
+    strings = all_partitions(7)
+    costs = np.zeros(len(strings))
+    for g in range(7):
+        member = (strings == g) * w
+        total = np.maximum(member.sum(1), 1e-300)
+        costs += (member * (x - (member @ x / total)[:, None]) ** 2).sum(1)
+    labels, cost = segmentation_path(x, w, 7)
+    for g in range(1, 8):
+        assert cost[g - 1] == pytest.approx(costs[strings.max(1) + 1 == g].min(), abs=1e-12)
+        assert labels[g - 1].max() + 1 == g
+
+
+def test_segmentation_keeps_the_order_of_its_input():
+    x = np.array([3.0, 1.0, 3.1, 0.9])
+    labels, _ = segmentation_path(x, np.ones(4), 2)
+    assert labels.tolist() == [[0, 0, 0, 0], [1, 0, 1, 0]]
+
+
+def test_greedy_merges_take_the_cheapest_pair_and_price_it_exactly():
+    problem = linear_problem(0)
+    estimate = problem.estimate()
+    path = greedy_merges(estimate, np.arange(6).reshape(2, 3))
+    assert [int(p.max()) + 1 for p in path] == [1, 2, 3, 4, 5, 6]
+    for coarse, fine in zip(path[:-1], path[1:], strict=True):
+        g = int(fine.max()) + 1
+        tied = [np.where(fine == b, a, fine) for a in range(g) for b in range(a + 1, g)]
+        best = min(misfit(estimate, es.Partition(t).labels) for t in tied)
+        assert es.Partition(fine).refines(es.Partition(coarse))
+        assert misfit(estimate, coarse) == pytest.approx(best)
+
+
+def test_long_paths_begin_with_a_segmentation():
+    problem = linear_problem(1, outputs=60, inputs=10, samples=100)
+    path = merge_path(problem.estimate(), 20)
+    assert [int(p.max()) + 1 for p in path] == list(range(1, 21))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_polishing_lowers_the_misfit_and_stops_at_a_local_optimum(seed):
+    problem = linear_problem(seed)
+    estimate = problem.estimate()
+    start = np.random.default_rng(seed).integers(0, 3, (2, 3))
+    start.ravel()[:3] = [0, 1, 2]
+    after = polish(estimate, start)
+    assert misfit(estimate, after) <= misfit(estimate, es.Partition(start).labels)
+    assert es.Partition(polish(estimate, after)) == es.Partition(after)

@@ -1,0 +1,136 @@
+"""Problems: the statistics they keep, the uncertainty they estimate, and what they refuse."""
+
+import numpy as np
+import pytest
+import torch
+
+import equishare as es
+from equishare.lower import fit_values
+from equishare.moments import Moments
+
+RNG = np.random.default_rng(0)
+X, Y = RNG.normal(size=(40, 3)), RNG.normal(size=(40, 2))
+
+
+@pytest.mark.parametrize("centred", [False, True])
+def test_moments_of_parts_pool_to_moments_of_all(centred):
+    pooled = Moments.of(X[:15], Y[:15], centred).pooled_with(Moments.of(X[15:], Y[15:], centred))
+    for got, want in zip(vars(pooled).values(), vars(Moments.of(X, Y, centred)).values(), strict=True):
+        np.testing.assert_allclose(got, want, atol=1e-12)
+
+
+def test_loss_from_moments_is_the_loss_on_the_data():
+    weight, bias = RNG.normal(size=(2, 3)), RNG.normal(size=2)
+    direct = ((Y - X @ weight.T - bias) ** 2).mean()
+    assert Moments.of(X, Y, True).loss(weight, bias) == pytest.approx(direct)
+
+
+def test_shared_values_are_the_least_squares_solution():
+    labels = np.array([[0, 1, 0], [2, 0, 1]])
+    moments = Moments.of(X, Y, True)
+    xc, yc = X - X.mean(0), Y - Y.mean(0)
+    design = np.zeros((40, 2, 3))
+    for o in range(2):
+        for i in range(3):
+            design[:, o, labels[o, i]] += xc[:, i]
+    want = np.linalg.lstsq(design.reshape(-1, 3), yc.reshape(-1), rcond=None)[0]
+    np.testing.assert_allclose(fit_values(moments, labels, 3), want)
+
+
+@pytest.mark.parametrize("noise", ["equal", "of each output", "growing with x"])
+def test_variances_of_estimates_are_those_of_repeated_draws(noise):
+    rng = np.random.default_rng(1)
+    draws, told = [], []
+    for _ in range(400):
+        x = rng.normal(size=(120, 2)) * [1, 3]
+        scale = {
+            "equal": 1.0,
+            "of each output": np.array([0.2, 2.0]),
+            "growing with x": np.abs(x[:, :1]),
+        }[noise]
+        y = scale * rng.normal(size=(120, 2))
+        problem = es.LinearProblem(x[:60], y[:60], x[60:], y[60:])
+        draws.append(problem.estimate().weight)
+        told.append(problem.estimate().variance)
+    np.testing.assert_allclose(np.mean(told, 0), np.var(draws, 0), rtol=0.25)
+
+
+def test_equal_noise_is_recognised_and_pooled():
+    x = np.random.default_rng(2).normal(size=(24, 50))
+    variance = es.MeanProblem(x[:10], x[10:]).estimate().variance
+    assert np.ptp(variance) == 0
+    assert variance[0, 0] == pytest.approx(1 / 24, rel=0.15)
+
+
+def test_estimates_do_not_depend_on_the_origin():
+    x = np.random.default_rng(3).normal(size=(30, 4))
+    near, far = (es.MeanProblem(x[:10] + shift, x[10:] + shift).estimate() for shift in (0.0, 1e9))
+    np.testing.assert_allclose(near.variance, far.variance, rtol=1e-6)
+
+
+def test_tensors_lists_and_float32_are_taken():
+    arrays = es.MeanProblem(X[:10], X[10:])
+    for convert in (torch.from_numpy, lambda a: a.tolist(), lambda a: a.astype(np.float32)):
+        other = es.MeanProblem(convert(X[:10]), convert(X[10:]))
+        np.testing.assert_allclose(other.train.sxy, arrays.train.sxy, rtol=1e-4)
+
+
+NAN = X.copy()
+NAN[4, 1] = np.nan
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: es.MeanProblem(X, X[:, :2]), "train and val must have the same number of columns"),
+        (lambda: es.MeanProblem(NAN, X), "train must be finite, got nan at row 4, column 1"),
+        (lambda: es.MeanProblem(X, np.where(NAN != NAN, np.inf, X)), "val must be finite, got inf"),
+        (lambda: es.MeanProblem(X[:1], X[:1]), "at least 3 samples together, got 1 and 1"),
+        (lambda: es.MeanProblem(np.ones((5, 2)), np.ones((5, 2))), "constant data"),
+        (lambda: es.MeanProblem(X[0], X), r"train must be a matrix .* got shape \(3,\)"),
+        (lambda: es.MeanProblem(X[:0], X), "train must hold at least one sample"),
+        (lambda: es.LinearProblem(X, Y[:5], X, Y), "x_train and y_train must have as many rows"),
+        (
+            lambda: es.LinearProblem(X, Y, X[:, :2], Y),
+            "x_train and x_val must have the same number of columns",
+        ),
+        (
+            lambda: es.LinearProblem(np.ones((40, 3)), Y, np.ones((40, 3)), Y),
+            "x_train and x_val hold constant data",
+        ),
+        (
+            lambda: es.LinearProblem(X, np.zeros((40, 2)), X, np.zeros((40, 2))),
+            "y_train and y_val hold constant",
+        ),
+    ],
+)
+def test_bad_values_are_named(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+@pytest.mark.parametrize("data", [np.array([["a", "b"]] * 3), np.ones((3, 2), complex), [object()] * 3])
+def test_data_that_are_not_real_numbers_are_a_type_error(data):
+    with pytest.raises(TypeError, match="train must hold real numbers"):
+        es.MeanProblem(data, X)
+
+
+@pytest.mark.parametrize("method", ["auto", "merge", "gap", "bilevel"])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda x: np.concatenate([x, x, x, x, x, x], 1)[:, :15],
+            "samples for 16 parameters per output",
+        ),
+        (lambda x: np.concatenate([x, x[:, :1]], 1), "linearly dependent columns"),
+        (lambda x: np.where(np.arange(3) == 1, 7.0, x), "no variation in column 1"),
+    ],
+)
+def test_inputs_that_do_not_determine_the_weights_are_explained(method, change, message):
+    x = change(X[:8]) if "parameters" in message else change(X)
+    y = Y[: len(x)]
+    half = len(x) // 2
+    problem = es.LinearProblem(x[:half], y[:half], x[half:], y[half:])
+    with pytest.raises(ValueError, match=message):
+        es.discover(problem, method)
