@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from equishare.discovery.descent import Descent
 from equishare.discovery.path import greedy_merges
 from equishare.discovery.polish import polish
 from equishare.discovery.proposal import Progress, Proposal
@@ -18,7 +19,6 @@ from equishare.discovery.relaxation import (
     UNITS,
     Penalties,
     Value,
-    gradient_by_autograd,
     make_batch,
 )
 from equishare.discovery.select import validation_loss
@@ -187,18 +187,18 @@ def _solve(
     num_entries = problems[0].num_entries
     batch = make_batch(problems, settings.unit, settings.lower != "exact")
     shape = (len(problems), settings.restarts, num_entries, columns)
-    logits = (0.1 * torch.randn(shape, generator=generator)).requires_grad_()
-    optimiser = _optimiser(settings, logits)
+    logits = 0.1 * torch.randn(shape, generator=generator)
+    descent = Descent(
+        logits, batch, settings.lower, settings.optimizer, settings.lr, settings.weight_decay, settings.nuclear_norm > 0
+    )
     every = max(1, settings.steps // _RECORDS)
     records: list[tuple[int, Value]] = []
     for step in range(settings.steps):
-        weights = settings.penalties(step, num_entries)
-        logits.grad, value = gradient_by_autograd(logits, batch, settings.lower, Penalties(*weights))
+        value = descent.step(Penalties(*settings.penalties(step, num_entries)))
         if step % every == 0 or step == settings.steps - 1:
             records.append((step, value))
             report(step + 1)
-        optimiser.step()
-    labels = logits.detach().argmax(-1).numpy()
+    labels = logits.argmax(-1).numpy()
     upper = torch.stack([value.upper_loss for _, value in records]) * batch.loss_scale[:, None]
     entropy = torch.stack([value.entropy for _, value in records])
     norm = torch.stack([value.column_norm for _, value in records])
@@ -239,9 +239,3 @@ def _refined(problem: Problem, labels: np.ndarray) -> list[np.ndarray]:
     estimate = problem.train_estimate()
     merges = greedy_merges(estimate, polish(estimate, labels))
     return [*merges, *(polish(estimate, one) for one in merges)]
-
-
-def _optimiser(settings: _Settings, logits: torch.Tensor) -> torch.optim.Optimizer:
-    if settings.optimizer == "adam":
-        return torch.optim.Adam([logits], lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
-    return torch.optim.RMSprop([logits], lr=settings.lr, weight_decay=settings.weight_decay)

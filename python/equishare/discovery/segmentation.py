@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
-
 import numpy as np
 
-_LIB = ctypes.CDLL("/tmp/libseg.so")
+from equishare._native import core
 
 
 def segmentation_path(value: np.ndarray, weight: np.ndarray, max_groups: int) -> tuple[np.ndarray, np.ndarray]:
@@ -27,8 +25,7 @@ def segmentation_path(value: np.ndarray, weight: np.ndarray, max_groups: int) ->
     x, w = np.ascontiguousarray(value[order]), np.ascontiguousarray(weight[order])
     starts = np.zeros((max_groups, max_groups), np.int32)
     cost = np.empty(max_groups)
-    p = lambda a: ctypes.c_void_p(a.ctypes.data)
-    _LIB.seg(p(x), p(w), ctypes.c_long(len(x)), ctypes.c_long(max_groups), p(starts), p(cost))
+    core.segmentation_path(len(x), max_groups, x.ctypes.data, w.ctypes.data, starts.ctypes.data, cost.ctypes.data)
     opens = np.zeros((max_groups, len(x)), np.int32)
     row, column = np.tril_indices(max_groups)
     opens[row, starts[row, column]] = 1
