@@ -1,0 +1,17 @@
+"""The experiments of ``equishare reproduce``: data generators, tables and figures.
+
+Every experiment is a function ``run(trials=None, seed=0, progress=None) -> Experiment``.
+"""
+
+from __future__ import annotations
+
+from equishare.experiments import correlation, denoising, gaussian, rings
+
+EXPERIMENTS = {
+    "gaussian": gaussian.run,
+    "correlation": correlation.run,
+    "denoising": denoising.run,
+    "rings": rings.run,
+}
+
+__all__ = ["EXPERIMENTS"]

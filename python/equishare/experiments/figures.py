@@ -1,0 +1,114 @@
+"""Figures of an experiment: one metric against one setting, one line a method."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from equishare.experiments.result import Table
+
+#: Values below this are drawn on a linear scale where the axis is logarithmic, so zero shows.
+LINEAR_BELOW = 0.1
+#: Methods are drawn side by side, this part of the axis apart, so that equal values show.
+SHIFT = 0.006
+
+#: One look a method, in all figures: colour, marker.
+STYLES = {
+    "no sharing": ("#999999", "x"),
+    "oracle": ("#000000", "+"),
+    "best linear map": ("#444444", None),
+    "symmetric W": ("#bbaa66", "1"),
+    "Bayes limit": ("#000000", None),
+    "joint limit": ("#777777", None),
+    "brute force": ("#cc79a7", "s"),
+    "bilevel, release": ("#e69f00", "v"),
+    "bilevel, release, no penalties": ("#f0d060", "^"),
+    "bilevel": ("#d55e00", "D"),
+    "gap": ("#56b4e9", "<"),
+    "merge": ("#009e73", ">"),
+    "auto": ("#0040c0", "o"),
+}
+NAMES = {
+    "mse": "MSE",
+    "pd": "partition distance",
+    "excess": "excess test error, %",
+    "separation": "δ/s, spacing of the values / standard error",
+    "noise": "noise variance",
+    "train": "training samples of 100",
+    "r": "number of groups r",
+}
+
+
+def draw_figure(table: Table, metric: str, path: Path) -> None:
+    """Draw ``metric`` against ``table.x`` with 95 % intervals; the format goes by the suffix.
+
+    Settings other than x that take several values give one panel for each combination. Numbers
+    printed in the paper are open stars.
+    """
+    assert table.x is not None
+    panels = _panels(table)
+    columns = min(len(panels), 2)
+    lines = -(-len(panels) // columns)
+    figure = Figure(figsize=(1.9 + 4.4 * columns, 3.6 * lines), layout="constrained")
+    axes = figure.subplots(lines, columns, squeeze=False, sharey=table.log)
+    for axis, (title, rows) in zip(axes.flat, panels, strict=False):
+        span = max(row[table.x] for row in rows) - min(row[table.x] for row in rows)
+        methods = dict.fromkeys(row["method"] for row in rows)
+        for index, method in enumerate(methods):
+            shift = SHIFT * span * (index - (len(methods) - 1) / 2)
+            _draw_line(axis, [r for r in rows if r["method"] == method], table.x, metric, shift)
+        axis.set_title(title, fontsize=10)
+        axis.set_xlabel(NAMES.get(table.x, table.x))
+        axis.set_ylabel(NAMES.get(metric, metric.replace("_", " ")))
+        axis.grid(alpha=0.25)
+    if table.log:
+        for axis in axes.flat:
+            axis.set_yscale("symlog", linthresh=LINEAR_BELOW, linscale=0.3)
+            axis.set_ylim(bottom=-LINEAR_BELOW / 5)
+    for axis in axes.flat[len(panels) :]:
+        axis.set_visible(False)
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right upper", fontsize=8, frameon=False)
+    figure.savefig(path, dpi=150)
+
+
+def _panels(table: Table) -> list[tuple[str, list[dict[str, Any]]]]:
+    others = [column for column in table.settings if column != table.x and len({row[column] for row in table.rows}) > 1]
+    panels: dict[str, list[dict[str, Any]]] = {}
+    for row in table.rows:
+        title = ", ".join(f"{column} = {row[column]}" for column in others)
+        panels.setdefault(title, []).append(row)
+    return list(panels.items())
+
+
+def _draw_line(axis: Any, rows: list[dict[str, Any]], x: str, metric: str, shift: float) -> None:
+    method = rows[0]["method"]
+    colour, marker = STYLES[method]
+    position = [row[x] + shift for row in rows]
+    interval = np.nan_to_num([row[f"{metric}_ci"] for row in rows])
+    axis.errorbar(
+        position,
+        [row[metric] for row in rows],
+        yerr=interval,
+        label=method,
+        color=colour,
+        marker=marker,
+        markersize=4,
+        linewidth=1.2,
+        linestyle="--" if marker is None else "-",
+        capsize=2,
+    )
+    printed = [(row[x] + shift, row[f"paper_{metric}"]) for row in rows if f"paper_{metric}" in row]
+    if printed:
+        axis.plot(
+            *zip(*printed, strict=True),
+            linestyle="none",
+            marker="*",
+            markersize=11,
+            markerfacecolor="none",
+            color=colour,
+            label=f"paper: {method}",
+        )
