@@ -6,11 +6,13 @@ there is a single pool of threads.
 
 from __future__ import annotations
 
-import torch  # noqa: F401
+from types import ModuleType
+
+import torch
 
 from equishare import _core
 
-__all__ = ["core", "instruction_set", "instruction_sets"]
+__all__ = ["core", "instruction_set", "instruction_sets", "kernels"]
 
 core = _core
 
@@ -23,3 +25,8 @@ def instruction_set() -> str:
 def instruction_sets() -> list[str]:
     """Names of the instruction sets that this machine can run, the plainest first."""
     return core.instruction_sets()
+
+
+def kernels(tensor: torch.Tensor) -> ModuleType:
+    """The compiled kernels for float32 or float64, whichever the tensor holds."""
+    return core.f64 if tensor.dtype == torch.float64 else core.f32

@@ -1,0 +1,100 @@
+// hard_gather, hard_scatter and the range of labels. Layouts: args.h.
+#include "cpu/kernels.h"
+#include "cpu/simd.h"
+
+namespace equishare::EQUISHARE_ISA {
+namespace {
+
+template <class T, class L>
+void gather(const HardArgs<T>& args) {
+  const int64_t rows = args.shape.rows, groups = args.shape.groups, columns = args.shape.columns;
+  const Split split(args.shape.batch, rows, args.shape.batch * rows * columns, args.shape.threads);
+  for_items(split, [&](int64_t item) {
+    const int64_t b = split.problem(item);
+    const L* labels = static_cast<const L*>(args.labels.data) + b * args.labels.stride;
+    const T* values = args.in + b * groups * columns;
+    T* out = args.out + b * rows * columns;
+    for (int64_t k = split.begin(item); k < split.end(item); ++k) {
+      const int64_t label = static_cast<int64_t>(labels[k]);
+      for (int64_t c = 0; c < columns; ++c) out[k * columns + c] = values[label * columns + c];
+    }
+  });
+}
+
+// Sums in double: a group may hold millions of entries.
+template <class T, class L>
+void scatter(const HardArgs<T>& args) {
+  const int64_t rows = args.shape.rows, groups = args.shape.groups, columns = args.shape.columns;
+  const int64_t size = groups * columns;
+  // With about as many groups as rows, adding the chunks would cost more than they save.
+  const int threads = args.shape.batch == 1 && 8 * groups > rows ? 1 : args.shape.threads;
+  const Split split(args.shape.batch, rows, args.shape.batch * rows * columns, threads);
+  const Scratch<double> partial(split.items, size);
+  for_items(split, [&](int64_t item) {
+    const int64_t b = split.problem(item);
+    const L* labels = static_cast<const L*>(args.labels.data) + b * args.labels.stride;
+    const T* x = args.in + b * rows * columns;
+    double* sums = partial[item];
+    fill_zero(sums, size);
+    for (int64_t k = split.begin(item); k < split.end(item); ++k) {
+      const int64_t label = static_cast<int64_t>(labels[k]);
+      for (int64_t c = 0; c < columns; ++c) sums[label * columns + c] += x[k * columns + c];
+    }
+  });
+  add_partials(split, args.shape.batch, size, partial, args.out);
+}
+
+template <class L>
+LabelRange range(const void* data, int64_t count) {
+  const L* labels = static_cast<const L*>(data);
+  L least = labels[0], greatest = labels[0];
+  for (int64_t k = 1; k < count; ++k) {
+    least = labels[k] < least ? labels[k] : least;
+    greatest = labels[k] > greatest ? labels[k] : greatest;
+  }
+  return {static_cast<int64_t>(least), static_cast<int64_t>(greatest)};
+}
+
+}  // namespace
+
+template <class T>
+void hard_gather(const HardArgs<T>& args) {
+  switch (args.labels.type) {
+    case LabelType::u8:
+      return gather<T, uint8_t>(args);
+    case LabelType::i32:
+      return gather<T, int32_t>(args);
+    case LabelType::i64:
+      return gather<T, int64_t>(args);
+  }
+}
+
+template <class T>
+void hard_scatter(const HardArgs<T>& args) {
+  switch (args.labels.type) {
+    case LabelType::u8:
+      return scatter<T, uint8_t>(args);
+    case LabelType::i32:
+      return scatter<T, int32_t>(args);
+    case LabelType::i64:
+      return scatter<T, int64_t>(args);
+  }
+}
+
+LabelRange label_range(const Labels& labels, int64_t count) {
+  if (count == 0) return {0, -1};
+  switch (labels.type) {
+    case LabelType::u8:
+      return range<uint8_t>(labels.data, count);
+    case LabelType::i32:
+      return range<int32_t>(labels.data, count);
+    case LabelType::i64:
+      return range<int64_t>(labels.data, count);
+  }
+  return {0, -1};
+}
+
+EQUISHARE_INSTANTIATE(hard_gather, HardArgs)
+EQUISHARE_INSTANTIATE(hard_scatter, HardArgs)
+
+}  // namespace equishare::EQUISHARE_ISA

@@ -1,0 +1,42 @@
+// Every kernel of one instruction set; EQUISHARE_ISA names its namespace.
+#pragma once
+
+#include "args.h"
+
+namespace equishare::EQUISHARE_ISA {
+
+template <class T>
+void soft_gather(const SoftGatherArgs<T>& args);
+template <class T>
+void soft_gather_backward(const SoftGatherBackwardArgs<T>& args);
+template <class T>
+void soft_scatter(const SoftScatterArgs<T>& args);
+template <class T>
+void penalties(const PenaltiesArgs<T>& args);
+template <class T>
+void penalties_backward(const PenaltiesBackwardArgs<T>& args);
+template <class T>
+void hard_gather(const HardArgs<T>& args);
+template <class T>
+void hard_scatter(const HardArgs<T>& args);
+template <class T>
+void shared_linear(const SharedLinearArgs<T>& args);
+template <class T>
+void shared_linear_backward(const SharedLinearBackwardArgs<T>& args);
+template <class T>
+void relax_forward(const RelaxArgs<T>& args);
+template <class T>
+void relax_backward(const RelaxBackwardArgs<T>& args);
+// Entries of the relaxation's workspace and of its Adam moments. Their insides belong to the
+// kernels.
+template <class T>
+int64_t relax_workspace(const Shape& shape);
+template <class T>
+int64_t relax_moments(const Shape& shape);
+LabelRange label_range(const Labels& labels, int64_t count);
+
+}  // namespace equishare::EQUISHARE_ISA
+
+#define EQUISHARE_INSTANTIATE(kernel, Args)      \
+  template void kernel(const Args<float>& args); \
+  template void kernel(const Args<double>& args);

@@ -1,0 +1,32 @@
+"""Fused, differentiable, batched operations on soft and hard parameter sharing.
+
+Each has a plain PyTorch twin of the same name in :mod:`equishare.reference`. CPU tensors of float32 or
+float64 use compiled kernels; other devices and dtypes use the twin.
+"""
+
+from equishare.ops.hard import hard_gather, hard_scatter
+from equishare.ops.linear import shared_linear
+from equishare.ops.penalties import assignment_penalties
+from equishare.ops.relax import (
+    Relaxation,
+    relax_adam_step,
+    relax_backward,
+    relax_forward,
+    relax_moments,
+)
+from equishare.ops.soft import soft_gather, soft_project, soft_scatter
+
+__all__ = [
+    "Relaxation",
+    "assignment_penalties",
+    "hard_gather",
+    "hard_scatter",
+    "relax_adam_step",
+    "relax_backward",
+    "relax_forward",
+    "relax_moments",
+    "shared_linear",
+    "soft_gather",
+    "soft_project",
+    "soft_scatter",
+]

@@ -1,0 +1,186 @@
+"""Hard sharing: gather and scatter through integer labels, which keep their dtype."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from equishare import reference
+from equishare._native import core, kernels
+from equishare.ops._checks import check_floating, check_label_range, check_labels, common_batch
+from equishare.ops._rule import Rule, has_kernel
+
+
+def hard_gather(labels: Tensor, values: Tensor) -> Tensor:
+    """Entries from labels: ``θ[k] = ψ[label[k]]``.
+
+    Args:
+        labels: (..., K) uint8, int32 or int64 in 0..G−1.
+        values: (..., G, C) if it has more dimensions than the labels, else (..., G). Leading dimensions
+            broadcast; so values (G,) serve labels of any shape.
+
+    Returns:
+        θ (..., K) or (..., K, C).
+
+    Raises:
+        TypeError: if the values are not floating or the labels no accepted integer.
+        ValueError: if shapes do not fit or a label is out of range.
+    """
+    check_floating(values=values)
+    check_labels(labels, 1, values.device)
+    columns = values.dim() > labels.dim()
+    if values.dim() == 0:
+        raise ValueError("values must have shape (..., G) or (..., G, C), got ()")
+    if not has_kernel(values):
+        require_label_range(labels, values.shape[-2 if columns else -1])
+        return reference.hard_gather(labels, values)
+    if values.dim() == 1:
+        return gather(labels.reshape(-1), values, False).view(labels.shape)
+    tail = -2 if columns else -1
+    labels, values = _align(labels, "values", values, tail)
+    return gather(labels, values, columns)
+
+
+def hard_scatter(labels: Tensor, x: Tensor, num_groups: int) -> Tensor:
+    """Transpose of :func:`hard_gather`, a segment sum: ``p[g] = Σ_{k: label[k] = g} x[k]``.
+
+    Args:
+        labels: (..., K) uint8, int32 or int64 in 0..num_groups−1.
+        x: (..., K, C) if it has more dimensions than the labels, else (..., K). Leading dimensions
+            broadcast.
+        num_groups: G.
+
+    Returns:
+        p (..., G) or (..., G, C); sums are formed in float64.
+
+    Raises:
+        TypeError: if x is not floating or the labels no accepted integer.
+        ValueError: if shapes do not fit, num_groups is negative, or a label is out of range.
+    """
+    check_floating(x=x)
+    check_labels(labels, 1, x.device)
+    if num_groups < 0:
+        raise ValueError(f"num_groups must not be negative, got {num_groups}")
+    columns = x.dim() > labels.dim()
+    tail = -2 if columns else -1
+    if x.dim() < 1 or x.shape[tail] != labels.shape[-1]:
+        form = "(..., K, C)" if columns else "(..., K)"
+        raise ValueError(
+            f"x must have shape {form} with K = {labels.shape[-1]} for labels of shape "
+            f"{tuple(labels.shape)}, got {tuple(x.shape)}; it has columns exactly when it has more "
+            f"dimensions than labels"
+        )
+    if not has_kernel(x):
+        require_label_range(labels, num_groups)
+        return reference.hard_scatter(labels, x, num_groups)
+    labels, x = _align(labels, "x", x, tail)
+    return scatter(labels, x, num_groups, columns)
+
+
+def require_label_range(labels: Tensor, num_groups: int) -> None:
+    """ValueError if a label is out of range; tensors without data pass."""
+    if labels.numel() == 0 or labels.is_meta:
+        return
+    if labels.device.type == "cpu":
+        labels = labels.contiguous()
+        least, greatest = core.label_range(labels.data_ptr(), labels.itemsize, labels.numel())
+    else:
+        least, greatest = (int(x) for x in torch.aminmax(labels))
+    check_label_range(least, greatest, num_groups)
+
+
+def _align(labels: Tensor, name: str, other: Tensor, tail: int) -> tuple[Tensor, Tensor]:
+    # Equal leading dimensions, except that labels (K,) stay as they are and serve the whole batch.
+    batch = labels.shape[:-1]
+    if batch != other.shape[:tail]:
+        batch = common_batch("labels", batch, name, other.shape[:tail])
+        other = other.expand(*batch, *other.shape[tail:])
+        if labels.dim() > 1:
+            labels = labels.expand(*batch, -1)
+    return labels, other
+
+
+def _run(
+    kernel: str, labels: Tensor, source: Tensor, out: Tensor, num_groups: int, columns: bool
+) -> Tensor:
+    require_label_range(labels, num_groups)
+    labels, source = labels.contiguous(), source.contiguous()
+    rows = labels.shape[-1]
+    batch = 1
+    for size in source.shape[: -2 if columns else -1]:
+        batch *= size
+    getattr(kernels(source), kernel)(
+        batch,
+        rows,
+        num_groups,
+        source.shape[-1] if columns else 1,
+        torch.get_num_threads(),
+        labels.data_ptr(),
+        labels.itemsize,
+        rows if labels.dim() > 1 else 0,
+        source.data_ptr(),
+        out.data_ptr(),
+    )
+    return out
+
+
+def _gather(labels: Tensor, values: Tensor, columns: bool) -> Tensor:
+    out = _gather_fake(labels, values, columns)
+    return _run("hard_gather", labels, values, out, values.shape[-2 if columns else -1], columns)
+
+
+def _gather_fake(labels: Tensor, values: Tensor, columns: bool) -> Tensor:
+    tail = -2 if columns else -1
+    *batch, _ = values.shape[: values.dim() + tail + 1]
+    last = values.shape[-1:] if columns else ()
+    return values.new_empty((*batch, labels.shape[-1], *last))
+
+
+def _gather_save(ctx: Any, inputs: tuple[Tensor, Tensor, bool], output: Tensor) -> None:
+    labels, values, ctx.columns = inputs
+    ctx.num_groups = values.shape[-2 if ctx.columns else -1]
+    ctx.save_for_backward(labels)
+
+
+def _gather_backward(ctx: Any, u: Tensor | None) -> tuple[None, Tensor | None, None]:
+    (labels,) = ctx.saved_tensors
+    return None, None if u is None else scatter(labels, u, ctx.num_groups, ctx.columns), None
+
+
+def _scatter(labels: Tensor, x: Tensor, num_groups: int, columns: bool) -> Tensor:
+    out = _scatter_fake(labels, x, num_groups, columns)
+    return _run("hard_scatter", labels, x, out, num_groups, columns)
+
+
+def _scatter_fake(labels: Tensor, x: Tensor, num_groups: int, columns: bool) -> Tensor:
+    *batch, _ = x.shape[:-1] if columns else x.shape
+    last = x.shape[-1:] if columns else ()
+    return x.new_empty((*batch, num_groups, *last))
+
+
+def _scatter_save(ctx: Any, inputs: tuple[Tensor, Tensor, int, bool], output: Tensor) -> None:
+    labels, _, _, ctx.columns = inputs
+    ctx.save_for_backward(labels)
+
+
+def _scatter_backward(ctx: Any, w: Tensor | None) -> tuple[None, Tensor | None, None, None]:
+    (labels,) = ctx.saved_tensors
+    return None, None if w is None else gather(labels, w, ctx.columns), None, None
+
+
+gather = Rule(
+    "hard_gather(Tensor labels, Tensor values, bool columns) -> Tensor",
+    _gather,
+    _gather_fake,
+    _gather_save,
+    _gather_backward,
+)
+scatter = Rule(
+    "hard_scatter(Tensor labels, Tensor x, SymInt num_groups, bool columns) -> Tensor",
+    _scatter,
+    _scatter_fake,
+    _scatter_save,
+    _scatter_backward,
+)

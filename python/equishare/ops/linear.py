@@ -1,0 +1,136 @@
+"""A linear map whose weights are shared: a few values and a matrix of small integer labels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from equishare import reference
+from equishare._native import kernels
+from equishare.ops._checks import check_floating, check_labels, full_precision, promoted
+from equishare.ops._rule import Rule, has_kernel, in_transform
+from equishare.ops.hard import hard_gather, hard_scatter, require_label_range
+
+# Up to this many samples the kernel, which never stores the weight, beats a dense product.
+_FEW_SAMPLES = 4
+
+
+def shared_linear(
+    x: Tensor, labels: Tensor, values: Tensor, bias: Tensor | None = None
+) -> Tensor:
+    """``y = x Wᵀ + b`` with ``W[o,i] = ψ[label[o,i]]``, without an int64 index.
+
+    For few samples the weight is never stored; for many it is gathered once and multiplied.
+
+    Args:
+        x: (..., I).
+        labels: (O, I) uint8, int32 or int64 in 0..G−1.
+        values: (G,).
+        bias: (O,) or None.
+
+    Returns:
+        y (..., O).
+
+    Raises:
+        TypeError: if a floating dtype differs or the labels are no accepted integer.
+        ValueError: if shapes do not fit or a label is out of range.
+    """
+    if bias is None:
+        x, values = promoted(x, values)
+        check_floating(x=x, values=values)
+    else:
+        x, values, bias = promoted(x, values, bias)
+        check_floating(x=x, values=values, bias=bias)
+    check_labels(labels, 2, x.device)
+    if labels.dim() != 2 or x.dim() < 1 or x.shape[-1] != labels.shape[1]:
+        raise ValueError(
+            f"labels must have shape (O, I) and x (..., I), got labels {tuple(labels.shape)} and "
+            f"x {tuple(x.shape)}"
+        )
+    if values.dim() != 1:
+        raise ValueError(f"values must have shape (G,), got {tuple(values.shape)}")
+    if bias is not None and bias.shape != labels.shape[:1]:
+        raise ValueError(f"bias must have shape ({labels.shape[0]},), got {tuple(bias.shape)}")
+    if not has_kernel(x):
+        require_label_range(labels, values.shape[0])
+        with full_precision(x):
+            return reference.shared_linear(x, labels, values, bias)
+    if x.numel() <= _FEW_SAMPLES * x.shape[-1] and not in_transform():
+        flat = x.reshape(x.shape[:-1].numel(), x.shape[-1])
+        return linear(flat, labels, values, bias).view(*x.shape[:-1], labels.shape[0])
+    with full_precision(x):
+        return torch.nn.functional.linear(x, hard_gather(labels, values), bias)
+
+
+def _linear(x: Tensor, labels: Tensor, values: Tensor, bias: Tensor | None) -> Tensor:
+    require_label_range(labels, values.shape[0])
+    x, labels, values = x.contiguous(), labels.contiguous(), values.contiguous()
+    bias = None if bias is None else bias.contiguous()
+    y = _linear_fake(x, labels, values, bias)
+    kernels(x).shared_linear(
+        x.shape[0],
+        *labels.shape,
+        values.shape[0],
+        torch.get_num_threads(),
+        labels.data_ptr(),
+        labels.itemsize,
+        x.data_ptr(),
+        values.data_ptr(),
+        0 if bias is None else bias.data_ptr(),
+        y.data_ptr(),
+    )
+    return y
+
+
+def _linear_fake(x: Tensor, labels: Tensor, values: Tensor, bias: Tensor | None) -> Tensor:
+    return x.new_empty((x.shape[0], labels.shape[0]))
+
+
+def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    x, labels, values, _ = inputs
+    ctx.save_for_backward(x, labels, values)
+
+
+def _backward(ctx: Any, u: Tensor | None) -> tuple[Tensor | None, ...]:
+    x, labels, values = ctx.saved_tensors
+    if u is None:
+        return None, None, None, None
+    grad_bias = u.sum(0) if ctx.needs_input_grad[3] else None
+    if not torch.is_grad_enabled():
+        grad_x, grad_values = linear_grad.raw(x, labels, values, u)
+        return grad_x, None, grad_values, grad_bias
+    with full_precision(x):
+        grad_x = u @ hard_gather(labels, values)
+        outer = (u.mT @ x).flatten()
+    return grad_x, None, hard_scatter(labels.flatten(), outer, values.shape[0]), grad_bias
+
+
+def _linear_grad(x: Tensor, labels: Tensor, values: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
+    x, labels, values, u = (t.contiguous() for t in (x, labels, values, u))
+    grad_x, grad_values = torch.empty_like(x), torch.empty_like(values)
+    kernels(x).shared_linear_backward(
+        x.shape[0],
+        *labels.shape,
+        values.shape[0],
+        torch.get_num_threads(),
+        labels.data_ptr(),
+        labels.itemsize,
+        *(t.data_ptr() for t in (x, values, u, grad_x, grad_values)),
+    )
+    return grad_x, grad_values
+
+
+linear = Rule(
+    "shared_linear(Tensor x, Tensor labels, Tensor values, Tensor? bias) -> Tensor",
+    _linear,
+    _linear_fake,
+    _save,
+    _backward,
+)
+linear_grad = Rule(
+    "shared_linear_backward(Tensor x, Tensor labels, Tensor values, Tensor u) -> (Tensor, Tensor)",
+    _linear_grad,
+    lambda x, labels, values, u: (x.new_empty(x.shape), values.new_empty(values.shape)),
+)

@@ -1,0 +1,218 @@
+"""One step of the relaxed upper level on reused buffers, without autograd.
+
+    θ = A ψ,  ψ = diag(1 / colsum A) Aᵀ x,  A = softmax(Λ)
+
+for a batch of problems at once, and the gradient of ``Σ U(θ) + w_e · entropy + w_n · column norm`` in Λ.
+Tensors are contiguous float32 or float64 on the CPU.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from equishare._native import kernels
+from equishare.ops._rule import KERNEL_DTYPES
+
+
+@dataclass(frozen=True)
+class Relaxation:
+    """Results of :func:`relax_forward`, and what :func:`relax_backward` reads of it.
+
+    ``workspace`` holds A in an order of the kernels' own; it belongs to the logits' shape and dtype.
+    """
+
+    theta: Tensor  # (B, K)
+    psi: Tensor  # (B, G), 0 for a group that no entry uses
+    colsum: Tensor  # (B, G)
+    entropy: Tensor  # (B,)
+    column_norm: Tensor  # (B,)
+    workspace: Tensor
+
+
+def relax_forward(logits: Tensor, x: Tensor, out: Relaxation | None = None) -> Relaxation:
+    """Entries, values and penalties of soft assignments.
+
+    Args:
+        logits: (B, K, G).
+        x: (B, K) estimates.
+        out: result of an earlier call of the same shape and dtype, to be overwritten.
+
+    Raises:
+        ValueError: if a shape, dtype, device or layout does not fit.
+    """
+    batch, rows, groups = _check(logits, x=x)
+    if out is None:
+        size = kernels(logits).relax_workspace(batch, rows, groups)
+        out = Relaxation(
+            theta=torch.empty_like(x),
+            psi=logits.new_empty((batch, groups)),
+            colsum=logits.new_empty((batch, groups)),
+            entropy=logits.new_empty((batch,)),
+            column_norm=logits.new_empty((batch,)),
+            workspace=logits.new_empty((size,)),
+        )
+    else:
+        _check(logits, out_theta=out.theta)
+    kernels(logits).relax_forward(
+        batch,
+        rows,
+        groups,
+        torch.get_num_threads(),
+        logits.data_ptr(),
+        x.data_ptr(),
+        out.theta.data_ptr(),
+        out.psi.data_ptr(),
+        out.colsum.data_ptr(),
+        out.entropy.data_ptr(),
+        out.column_norm.data_ptr(),
+        out.workspace.data_ptr(),
+    )
+    return out
+
+
+def relax_backward(
+    logits: Tensor,
+    x: Tensor,
+    relaxation: Relaxation,
+    u: Tensor,
+    entropy_weight: Tensor,
+    column_norm_weight: Tensor,
+    out: Tensor | None = None,
+) -> Tensor:
+    """Gradient in the logits of ``Σ_b U + entropy_weight · entropy + column_norm_weight · column_norm``.
+
+    Args:
+        logits: (B, K, G), as :func:`relax_forward` had them.
+        x: (B, K), as :func:`relax_forward` had them.
+        relaxation: its result.
+        u: (B, K) dU/dθ.
+        entropy_weight: (B,).
+        column_norm_weight: (B,).
+        out: (B, K, G), overwritten; None allocates it.
+
+    Raises:
+        ValueError: if a shape, dtype, device or layout does not fit.
+    """
+    if out is None:
+        out = torch.empty_like(logits)
+    sizes = _check(
+        logits,
+        x=x,
+        u=u,
+        theta=relaxation.theta,
+        entropy_weight=entropy_weight,
+        column_norm_weight=column_norm_weight,
+        out=out,
+    )
+    kernels(logits).relax_backward(
+        *sizes,
+        torch.get_num_threads(),
+        logits.data_ptr(),
+        x.data_ptr(),
+        u.data_ptr(),
+        entropy_weight.data_ptr(),
+        column_norm_weight.data_ptr(),
+        relaxation.workspace.data_ptr(),
+        out.data_ptr(),
+    )
+    return out
+
+
+def relax_moments(logits: Tensor) -> Tensor:
+    """Adam's two moments for :func:`relax_adam_step`, at zero, in an order of the kernels' own."""
+    return logits.new_zeros((kernels(logits).relax_moments(*_check(logits)),))
+
+
+def relax_adam_step(
+    logits: Tensor,
+    x: Tensor,
+    relaxation: Relaxation,
+    u: Tensor,
+    entropy_weight: Tensor,
+    column_norm_weight: Tensor,
+    moments: Tensor,
+    *,
+    step: int,
+    rate: float,
+    betas: tuple[float, float] = (0.9, 0.999),
+    epsilon: float = 1e-8,
+) -> None:
+    """One Adam step of the logits, in place, along the gradient of :func:`relax_backward`.
+
+    The gradient is never stored. ``relaxation`` holds the results before the step.
+
+    Args:
+        logits: (B, K, G), changed in place.
+        x: (B, K), as :func:`relax_forward` had them.
+        relaxation: its result at these logits.
+        u: (B, K) dU/dθ.
+        entropy_weight: (B,).
+        column_norm_weight: (B,).
+        moments: from :func:`relax_moments`, changed in place.
+        step: 1 at the first step.
+        rate: learning rate.
+        betas: decay of the first and of the second moment.
+        epsilon: added to the root of the second moment.
+
+    Raises:
+        ValueError: if a shape, dtype, device or layout does not fit, or step is below 1.
+
+    Source: Kingma and Ba 2015, as torch.optim.Adam.
+    """
+    if step < 1:
+        raise ValueError(f"step must be at least 1, got {step}")
+    sizes = _check(
+        logits,
+        x=x,
+        u=u,
+        theta=relaxation.theta,
+        entropy_weight=entropy_weight,
+        column_norm_weight=column_norm_weight,
+    )
+    size = kernels(logits).relax_moments(*sizes)
+    if moments.shape != (size,) or moments.dtype != logits.dtype:
+        raise ValueError(
+            f"moments must be {size} {logits.dtype} numbers from relax_moments(logits), "
+            f"got {moments.dtype} {tuple(moments.shape)}"
+        )
+    kernels(logits).relax_adam_step(
+        *sizes,
+        torch.get_num_threads(),
+        logits.data_ptr(),
+        x.data_ptr(),
+        u.data_ptr(),
+        entropy_weight.data_ptr(),
+        column_norm_weight.data_ptr(),
+        relaxation.workspace.data_ptr(),
+        moments.data_ptr(),
+        rate,
+        *betas,
+        epsilon,
+        1 - betas[0] ** step,
+        1 - betas[1] ** step,
+    )
+
+
+_PER_PROBLEM = ("entropy_weight", "column_norm_weight")
+
+
+def _check(logits: Tensor, **others: Tensor) -> tuple[int, int, int]:
+    if logits.dim() != 3 or logits.dtype not in KERNEL_DTYPES or logits.device.type != "cpu":
+        raise ValueError(
+            f"logits must be a float32 or float64 CPU tensor of shape (B, K, G), "
+            f"got {logits.dtype} {tuple(logits.shape)} on {logits.device}"
+        )
+    batch, rows, groups = logits.shape
+    for name, tensor in (("logits", logits), *others.items()):
+        shape = (batch,) if name in _PER_PROBLEM else (batch, rows)
+        if name in ("logits", "out"):
+            shape = logits.shape
+        if tensor.shape != shape or tensor.dtype != logits.dtype or not tensor.is_contiguous():
+            raise ValueError(
+                f"{name} must be a contiguous {logits.dtype} tensor of shape {tuple(shape)}, got "
+                f"{tensor.dtype} {tuple(tensor.shape)} with strides {tensor.stride()}"
+            )
+    return batch, rows, groups

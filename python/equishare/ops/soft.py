@@ -1,0 +1,120 @@
+"""Soft sharing: gather, scatter and projection through A = softmax(logits, -1), which is never stored.
+
+Values or entries have columns, (…, G, C) or (…, K, C), exactly when they have at least as many dimensions
+as the logits (…, K, G); with fewer they are vectors, (…, G) or (…, K). The rule looks at the number of
+dimensions alone, never at sizes. So for a batch of values and a single set of logits, write
+``logits[None]`` or give the values a last axis of one column.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from equishare import reference
+from equishare.ops import _soft_rules as rules
+from equishare.ops._checks import check_floating, common_batch, full_precision, promoted
+from equishare.ops._rule import has_kernel
+
+
+def soft_gather(logits: Tensor, values: Tensor) -> Tensor:
+    """Entries from soft assignments: ``θ[k] = Σ_g A[k,g] ψ[g]``.
+
+    Args:
+        logits: (..., K, G) assignment logits, −inf allowed in some places of a row.
+        values: (..., G) or (..., G, C), as the module says. Leading dimensions broadcast.
+
+    Returns:
+        θ (..., K) or (..., K, C).
+
+    Raises:
+        TypeError: if a dtype is not floating or the two differ.
+        ValueError: if shapes do not fit.
+
+    Source: METHOD.md section 5; gradients are fused, and reach any order.
+    """
+    logits, values, columns = _prepare(logits, "values", values, axis=-1)
+    if not has_kernel(logits):
+        with full_precision(logits):
+            return reference.soft_gather(logits, values)
+    return rules.soft_gather(logits, values.mT if columns else values)[0]
+
+
+def soft_scatter(logits: Tensor, x: Tensor) -> Tensor:
+    """Transpose of :func:`soft_gather`: ``p[g] = Σ_k A[k,g] x[k]``.
+
+    Args:
+        logits: (..., K, G) assignment logits.
+        x: (..., K) or (..., K, C), as the module says. Leading dimensions broadcast.
+
+    Returns:
+        p (..., G) or (..., G, C).
+
+    Raises:
+        TypeError: if a dtype is not floating or the two differ.
+        ValueError: if shapes do not fit.
+    """
+    logits, x, columns = _prepare(logits, "x", x, axis=-2)
+    if not has_kernel(logits):
+        with full_precision(logits):
+            return reference.soft_scatter(logits, x)
+    out = rules.soft_scatter(logits, x)
+    return out.mT if columns else out
+
+
+def soft_project(logits: Tensor, x: Tensor) -> Tensor:
+    """Entries replaced by the means of their soft groups: ``θ = A diag(1 / colsum A) Aᵀ x``.
+
+    The normalised lower level of the paper, ψ[g] = Σ_k A[k,g] x[k] / Σ_k A[k,g]; a group that no entry
+    uses has ψ = 0.
+
+    Args:
+        logits: (..., K, G) assignment logits.
+        x: (..., K) entries, with at least one dimension fewer than the logits.
+
+    Returns:
+        θ (..., K).
+
+    Raises:
+        TypeError: if a dtype is not floating or the two differ.
+        ValueError: if shapes do not fit.
+    """
+    logits, x, columns = _prepare(logits, "x", x, axis=-2)
+    if columns:
+        raise ValueError(
+            f"x must have fewer dimensions than logits {tuple(logits.shape)}, got {tuple(x.shape)}"
+        )
+    if not has_kernel(logits):
+        with full_precision(logits):
+            return reference.soft_project(logits, x)
+    sums = rules.soft_scatter(logits, torch.stack((x, torch.ones_like(x)), -1))
+    total, colsum = sums.unbind(-2)
+    unused = colsum == 0
+    values = torch.where(unused, 0.0, total / torch.where(unused, 1.0, colsum))
+    return rules.soft_gather(logits, values)[0]
+
+
+def _prepare(logits: Tensor, name: str, other: Tensor, axis: int) -> tuple[Tensor, Tensor, bool]:
+    # Checked, of one dtype and with equal leading dimensions; and whether `other` has columns.
+    logits, other = promoted(logits, other)
+    check_floating(**{"logits": logits, name: other})
+    if logits.dim() < 2 or logits.shape[-1] == 0:
+        raise ValueError(
+            f"logits must have shape (..., K, G) with G at least 1, got {tuple(logits.shape)}"
+        )
+    size = logits.shape[axis]
+    columns = other.dim() >= logits.dim()
+    letter = "G" if axis == -1 else "K"
+    if other.dim() < 1 or other.shape[-2 if columns else -1] != size:
+        form = f"(..., {letter}, C)" if columns else f"(..., {letter})"
+        raise ValueError(
+            f"{name} must have shape {form} with {letter} = {size} for logits of shape "
+            f"{tuple(logits.shape)}, got {tuple(other.shape)}; it has columns exactly when it has at "
+            f"least as many dimensions as logits"
+        )
+    tail = -2 if columns else -1
+    if logits.shape[:-2] != other.shape[:tail]:
+        batch = common_batch("logits", logits.shape[:-2], name, other.shape[:tail])
+        logits = logits.expand(*batch, -1, -1)
+        other = other.expand(*batch, *other.shape[tail:])
+    return logits, other, columns
