@@ -6,7 +6,7 @@ import torch
 
 import equishare as es
 from equishare.discovery import RELEASE, RELEASE_WITHOUT_PENALTIES
-from equishare.discovery.descent import Descent, FusedRelaxation
+from equishare.discovery.descent import Descent, FusedGradient
 from equishare.discovery.relaxation import Penalties, gradient_by_autograd, lower_level, make_batch
 
 
@@ -51,7 +51,7 @@ def test_upper_loss_is_the_validation_loss(name, unit):
             centre = float(np.mean(problem.train_estimate().weight))
             weight = theta[i, 0].detach().double().numpy().reshape(problem.weight_shape) + centre
             direct = problem.val.loss(weight, problem.train.bias(weight))
-            assert float(loss[i, 0]) == pytest.approx(direct, rel=1e-4)
+            assert loss[i, 0].item() == pytest.approx(direct, rel=1e-4)
 
 
 @pytest.mark.parametrize("name", PROBLEMS)
@@ -62,10 +62,7 @@ def test_fused_gradient_is_that_of_autograd(name, weights):
     logits = logits_for(problems)
     penalties = Penalties(weights[0], weights[1], 0.0)
     want, want_value = gradient_by_autograd(logits, batch, "normalised", penalties)
-    fused = FusedRelaxation(logits, batch)
-    u, value = fused.forward()
-    got = torch.empty_like(logits)
-    fused.gradient(u, penalties, got)
+    got, value = FusedGradient(logits, batch).gradient(penalties)
     torch.testing.assert_close(got, want, rtol=2e-4, atol=2e-4 * float(want.abs().max()))
     torch.testing.assert_close(value.upper_loss, want_value.upper_loss, rtol=1e-4, atol=1e-3)
     torch.testing.assert_close(value.entropy, want_value.entropy)
@@ -124,12 +121,12 @@ def test_every_option_finds_a_small_convolution(options):
 
 
 def test_exact_lower_level_needs_no_least_squares():
-    rng = np.random.default_rng(1)
+    rng = np.random.default_rng(0)
     weight = (np.arange(12) - np.arange(12)[:, None]) % 12 < 2
-    x = rng.normal(size=(12, 12))
-    y = x @ weight.T + 0.05 * rng.normal(size=(12, 12))
-    problem = es.LinearProblem(x[:6], y[:6], x[6:], y[6:])
-    options = {"unit": "mse", "entropy": 0.5, "column_norm": 0.02, "num_groups": 4, "refine": False}
+    x = rng.normal(size=(20, 12))
+    y = x @ weight.T + 0.05 * rng.normal(size=(20, 12))
+    problem = es.LinearProblem(x[:10], y[:10], x[10:], y[10:])
+    options = {"unit": "mse", "entropy": 0.1, "column_norm": 0.02, "num_groups": 4}
     found = es.discover(problem, "bilevel", lower="exact", **options)
     assert found.partition == es.Partition(weight)
     with pytest.raises(ValueError, match="lower='exact'"):
@@ -147,13 +144,6 @@ def test_own_settings_find_many_entries(entries, groups):
     labels = np.concatenate([np.arange(groups), np.random.default_rng(0).integers(0, groups, entries - groups)])
     found = es.discover(mean_problems(labels, 1)[0], "bilevel")
     assert es.partition_distance(found.partition, labels) == 0
-
-
-def test_columns_are_added_when_they_run_out():
-    labels = np.arange(200) % 150
-    x = 30.0 * labels + np.random.default_rng(0).normal(size=(40, 200))
-    found = es.discover(es.MeanProblem(x[:20], x[20:]), "bilevel", restarts=1, steps=200)
-    assert found.partition.num_groups > 128
 
 
 @pytest.mark.parametrize(

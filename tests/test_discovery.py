@@ -30,8 +30,10 @@ OPTIONS = {"oracle": {"partition": LABELS}}
 
 @pytest.mark.parametrize("method", ["auto", "bilevel", "merge", "gap", "oracle"])
 def test_methods_find_well_separated_means(method):
-    found = es.discover(means(LABELS), method, **OPTIONS.get(method, {}))
-    assert es.partition_distance(found.partition, LABELS) <= (1 if method == "merge" else 0)
+    found = es.discover([means(LABELS, seed) for seed in range(20)], method, **OPTIONS.get(method, {}))
+    distance = np.mean([es.partition_distance(d.partition, LABELS) for d in found])
+    assert distance <= (0.5 if method == "merge" else 0.1)
+    found = found[0]
     assert found.method == method
     assert found.theta.shape == (6,)
 
@@ -227,7 +229,7 @@ def test_files_that_are_not_discoveries_are_refused(tmp_path):
         (lambda p: es.discover([p, means([0, 1])]), ValueError, "must have the same shape"),
         (lambda p: es.discover("data"), TypeError, "must be a MeanProblem, a LinearProblem or a list"),
         (lambda p: es.discover(p, "bilevel", restarts=0), ValueError, "restarts must be a positive integer, got 0"),
-        (lambda p: es.discover(p, "bilevel", num_groups=-2), ValueError, "num_groups must be a positive integer, got -2"),
+        (lambda p: es.discover(p, "bilevel", num_groups=-2), ValueError, "num_groups must be a positive integer"),
         (lambda p: es.discover(p, "bilevel", num_groups=7), ValueError, "at most the number of entries 6, got 7"),
         (lambda p: es.discover(p, "bilevel", lr=float("nan")), ValueError, "lr must be a finite number"),
         (lambda p: es.discover(p, "bilevel", lower="best"), ValueError, "lower must be one of normalised"),

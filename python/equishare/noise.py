@@ -58,8 +58,7 @@ def estimate(x: np.ndarray, y: np.ndarray, moments: Moments, centred: bool) -> E
     inverse = np.linalg.inv(moments.sxx)
     count, parameters = moments.count, moments.sxx.shape[0] + int(centred)
     sandwich = np.zeros_like(weight)
-    second = np.zeros(weight.shape[1])
-    fourth = np.zeros(weight.shape[1])
+    squares = np.zeros_like(weight)
     squared_residual = np.zeros(weight.shape[0])
     for start in range(0, count, CHUNK_ROWS):
         xc = x[start : start + CHUNK_ROWS] - moments.x_mean
@@ -70,15 +69,17 @@ def estimate(x: np.ndarray, y: np.ndarray, moments: Moments, centred: bool) -> E
         squared_residual += squared.sum(0)
         p2 = p**2
         sandwich += (squared / np.maximum(1 - leverage, 1 / count)[:, None]).T @ p2
-        second += p2.sum(0)
-        fourth += (p2**2).sum(0)
+        squares += (squared**2).T @ p2**2
     freedom = count - parameters
     spread = moments.syy.mean() / count
     least_noise = _LEAST_RELATIVE_NOISE**2 * spread
     noise = max(squared_residual.mean() / freedom, least_noise)
     classical = noise * np.diag(inverse)
     sandwich = np.maximum(sandwich, least_noise * np.diag(inverse))
-    own_freedom = np.broadcast_to(second**2 / fourth * (freedom / count), weight.shape)
+    # Twice the squared variance over its own sampling variance: tails and leverage lower it. The median over
+    # outputs steadies it.
+    own_freedom = np.median(2 / np.maximum(squares / sandwich**2 - 1 / count, 1 / count), axis=0)
+    own_freedom = np.broadcast_to(np.minimum(own_freedom, count) * (freedom / count), weight.shape)
     ratio = _shrunk(sandwich / classical, own_freedom)
     return Estimate(
         weight,

@@ -71,12 +71,18 @@ class _LeastSquares:
             raise self._undetermined(self.pooled, "x_train and x_val together")
         return self._estimate
 
-    def train_estimate(self) -> Estimate:
-        """Unshared estimates from the training samples alone, for unit noise; ValueError as for :meth:`estimate`."""
-        if self.train.count < self.num_inputs + int(self.has_bias) or not self.train.is_full_rank():
+    def train_estimate(self, determined: bool = True) -> Estimate:
+        """Unshared estimates from the training samples alone, for unit noise.
+
+        Args:
+            determined: whether it is a ValueError if the samples do not determine the weights; otherwise
+                the estimates are those of least norm.
+        """
+        enough = self.train.count >= self.num_inputs + int(self.has_bias) and self.train.is_full_rank()
+        if determined and not enough:
             raise self._undetermined(self.train, "x_train")
         weight = self.train.least_squares()
-        variance = np.broadcast_to(np.diag(np.linalg.inv(self.train.sxx)), weight.shape)
+        variance = np.broadcast_to(np.diag(np.linalg.pinv(self.train.sxx, hermitian=True)), weight.shape)
         return Estimate(weight, self.train.sxx, np.ones_like(weight), variance, float(self.num_train))
 
     def _undetermined(self, moments: Moments, name: str) -> ValueError:

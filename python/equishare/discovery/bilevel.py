@@ -28,9 +28,8 @@ from equishare.problems import Problem
 OPTIMISERS = ("adam", "rmsprop")
 SCHEDULES = ("anneal", "constant")
 
-# Columns of A to begin with for problems with more entries; doubled when most of them are used.
-_FIRST_COLUMNS = 128
-_USED_UP = 0.75
+# Columns of A unless asked for more: the descent decides far fewer groups than this.
+_MOST_COLUMNS = 128
 # Logits optimised at a time (64 MiB of float32, three times that with the optimiser's state).
 _LOGITS_AT_A_TIME = 1 << 24
 # The annealed column norm begins at this multiple of its weight.
@@ -143,7 +142,7 @@ def bilevel(
         column_norm: weight c; None: max(5, 1.5 √K), good for ``nats``.
         nuclear_norm: weight n (the paper's penalty).
         schedule: ``anneal``: e rises from 0, c and n fall from 4 times their weights; or ``constant``.
-        num_groups: columns G of A; None: K, or up to 128 and then as many as turn out to be needed.
+        num_groups: columns G of A, the most groups that can be found; None: K, at most 128.
         refine: also propose the merges of the groups found, and each with every entry moved to the group that fits
             it best. Descent leaves equal columns apart, since moving one entry between two groups of the same value
             and size gains nothing, and a few rows undecided.
@@ -155,7 +154,7 @@ def bilevel(
     num_entries = problems[0].num_entries
     if num_groups is not None and num_groups > num_entries:
         raise ValueError(f"num_groups must be at most the number of entries {num_entries}, got {num_groups}")
-    columns = num_groups or min(num_entries, _FIRST_COLUMNS)
+    columns = num_groups or min(num_entries, _MOST_COLUMNS)
     generator = torch.Generator().manual_seed(seed)
     at_once = max(1, _LOGITS_AT_A_TIME // (restarts * num_entries * columns))
     proposals: list[Proposal] = []
@@ -167,13 +166,6 @@ def bilevel(
             progress(done * steps + step * count, total)
 
         proposals += _solve(part, settings, columns, generator, report)
-    for i, proposal in enumerate(proposals):
-        width = columns
-        used = max(int(labels.max()) + 1 for labels in proposal.labels)
-        while num_groups is None and width < num_entries and used > _USED_UP * width:
-            width = min(2 * width, num_entries)
-            proposals[i] = _solve(problems[i : i + 1], settings, width, generator, lambda step: None)[0]
-            used = max(int(labels.max()) + 1 for labels in proposals[i].labels)
     return proposals
 
 
@@ -236,6 +228,6 @@ def _harden(problem: Problem, labels: np.ndarray, settings: _Settings, upper_per
 
 def _refined(problem: Problem, labels: np.ndarray) -> list[np.ndarray]:
     """Merges of the groups of ``labels``, and the same polished."""
-    estimate = problem.train_estimate()
+    estimate = problem.train_estimate(determined=False)
     merges = greedy_merges(estimate, polish(estimate, labels))
     return [*merges, *(polish(estimate, one) for one in merges)]

@@ -4,55 +4,44 @@ from __future__ import annotations
 
 import torch
 
-from equishare._native import core
+from equishare import ops
 from equishare.discovery.relaxation import Batch, Penalties, Value, gradient_by_autograd
 
-_BETAS = (0.9, 0.999)
-_EPSILON = 1e-8
 
+class FusedGradient:
+    """The ``normalised`` lower level with entropy and column norm, one pass forward and one backward.
 
-class FusedRelaxation:
-    """The ``normalised`` lower level with entropy and column norm in one pass forward and one backward.
-
-    Owns every buffer, so a step allocates nothing. Logits (N, R, K, G) are contiguous float32.
+    Buffers are reused from step to step. Logits (N, R, K, G) are contiguous float32.
     """
 
     def __init__(self, logits: torch.Tensor, batch: Batch) -> None:
-        n, r, k, g = logits.shape
-        self.logits, self.batch = logits, batch
-        self.x = batch.x.expand(n, r, k).contiguous()
-        self.sizes = (n * r, k, g)
-        self.theta, self.psi, self.colsum = (logits.new_empty(n, r, m) for m in (k, g, g))
-        self.entropy, self.column_norm = logits.new_empty(n, r), logits.new_empty(n, r)
-        self.entropy_weight, self.column_norm_weight = logits.new_empty(n, r), logits.new_empty(n, r)
-        self.workspace = logits.new_empty(core.f32.relax_workspace(*self.sizes))
+        self.shape = logits.shape
+        self.batch = batch
+        self.logits = logits.flatten(0, 1)
+        self.x = batch.x.expand(logits.shape[:-1]).flatten(0, 1).contiguous()
+        self.weights = self.x.new_empty((2, len(self.x)))
+        self.relaxation: ops.Relaxation | None = None
+        self.moments: torch.Tensor | None = None
 
-    def forward(self) -> tuple[torch.Tensor, Value]:
-        """dU/dθ and the terms of the objective at the present logits."""
-        out = (self.theta, self.psi, self.colsum, self.entropy, self.column_norm, self.workspace)
-        core.f32.relax_forward(*self._where(), self.x.data_ptr(), *(t.data_ptr() for t in out))
-        loss, u = self.batch.upper_loss(self.theta)
-        return u.contiguous(), Value(loss, self.entropy.clone(), self.column_norm.clone())
+    def _forward(self, penalties: Penalties) -> tuple[tuple[torch.Tensor, ...], Value]:
+        r = self.relaxation = ops.relax_forward(self.logits, self.x, self.relaxation)
+        loss, u = self.batch.upper_loss(r.theta.view(self.shape[:-1]))
+        self.weights[0], self.weights[1] = penalties.entropy, penalties.column_norm
+        value = Value(loss, r.entropy.reshape(loss.shape).clone(), r.column_norm.reshape(loss.shape).clone())
+        return (self.x, r, u.flatten(0, 1).contiguous(), self.weights[0], self.weights[1]), value
 
-    def gradient(self, u: torch.Tensor, penalties: Penalties, out: torch.Tensor) -> None:
-        """Write the gradient of the objective in the logits to ``out``."""
-        core.f32.relax_backward(*self._where(), *self._cotangents(u, penalties), out.data_ptr())
+    def gradient(self, penalties: Penalties) -> tuple[torch.Tensor, Value]:
+        """Gradient of the objective in the logits, and its terms."""
+        given, value = self._forward(penalties)
+        return ops.relax_backward(self.logits, *given).view(self.shape), value
 
-    def adam_step(self, u: torch.Tensor, penalties: Penalties, moments: torch.Tensor, lr: float, step: int) -> None:
-        """Spend the gradient on step ``step`` = 1, 2, … of Adam without storing it (Kingma and Ba 2015)."""
-        corrections = tuple(1 - beta**step for beta in _BETAS)
-        core.f32.relax_adam_step(
-            *self._where(), *self._cotangents(u, penalties), moments.data_ptr(), lr, *_BETAS, _EPSILON, *corrections
-        )
-
-    def _where(self) -> tuple[int, ...]:
-        return (*self.sizes, torch.get_num_threads(), self.logits.data_ptr())
-
-    def _cotangents(self, u: torch.Tensor, penalties: Penalties) -> tuple[int, ...]:
-        self.entropy_weight.fill_(penalties.entropy)
-        self.column_norm_weight.fill_(penalties.column_norm)
-        given = (self.x, u, self.entropy_weight, self.column_norm_weight, self.workspace)
-        return tuple(t.data_ptr() for t in given)
+    def adam_step(self, penalties: Penalties, step: int, lr: float) -> Value:
+        """Spend the gradient on step ``step`` = 1, 2, … of Adam without storing it; the terms before it."""
+        given, value = self._forward(penalties)
+        if self.moments is None:
+            self.moments = ops.relax_moments(self.logits)
+        ops.relax_adam_step(self.logits, *given, self.moments, step=step, rate=lr)
+        return value
 
 
 class Descent:
@@ -78,30 +67,22 @@ class Descent:
         nuclear: bool,
     ) -> None:
         self.logits, self.batch, self.lower, self.lr, self.steps = logits, batch, lower, lr, 0
-        self.fused = FusedRelaxation(logits, batch) if lower == "normalised" and not nuclear else None
-        self.moments: torch.Tensor | None = None
+        self.fused = FusedGradient(logits, batch) if lower == "normalised" and not nuclear else None
         self.optimizer: torch.optim.Optimizer | None = None
-        if self.fused and optimizer == "adam" and not weight_decay:
-            self.moments = logits.new_zeros(core.f32.relax_moments(*self.fused.sizes))
-            return
-        logits.grad = torch.empty_like(logits)
-        if optimizer == "adam":
-            self.optimizer = torch.optim.Adam([logits], lr, _BETAS, _EPSILON, weight_decay, fused=True)
-        else:
+        if optimizer == "rmsprop":
             self.optimizer = torch.optim.RMSprop([logits], lr, weight_decay=weight_decay)
+        elif weight_decay or self.fused is None:
+            self.optimizer = torch.optim.Adam([logits], lr, weight_decay=weight_decay, fused=True)
 
     def step(self, penalties: Penalties) -> Value:
         """One step; the terms of the objective before it."""
         self.steps += 1
-        if self.fused:
-            u, value = self.fused.forward()
-            if self.moments is not None:
-                self.fused.adam_step(u, penalties, self.moments, self.lr, self.steps)
-                return value
-            assert self.logits.grad is not None
-            self.fused.gradient(u, penalties, self.logits.grad)
-        else:
+        if self.fused is None:
             self.logits.grad, value = gradient_by_autograd(self.logits, self.batch, self.lower, penalties)
+        elif self.optimizer is None:
+            return self.fused.adam_step(penalties, self.steps, self.lr)
+        else:
+            self.logits.grad, value = self.fused.gradient(penalties)
         assert self.optimizer is not None
         self.optimizer.step()
         return value

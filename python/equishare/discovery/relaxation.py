@@ -48,7 +48,7 @@ def make_batch(problems: Sequence[Problem], unit: str, needs_estimates: bool) ->
     columns: list[list[np.ndarray]] = [[] for _ in range(8)]
     for problem in problems:
         train, val = problem.train, problem.val
-        x = problem.train_estimate().weight if needs_estimates else train.least_squares()
+        x = problem.train_estimate(determined=needs_estimates).weight
         centre = float(np.mean(x))
         # With a bias fitted on the training samples the validation samples are centred on the training means.
         dx, dy = val.x_mean - train.x_mean, val.y_mean - train.y_mean

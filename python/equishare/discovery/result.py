@@ -81,7 +81,7 @@ class Discovery:
             ValueError: it is not a saved Discovery, or damaged.
         """
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
             about = json.loads(str(arrays["about"]))
             if about.pop("format") != _FORMAT:

@@ -23,7 +23,8 @@ def oracle(problems: Sequence[Problem], seed: int, progress: Progress, *, partit
     Args:
         partition: a Partition or array of labels of the problem's shape; a list of them for a list of problems.
     """
-    given = partition if isinstance(partition, list) and len(problems) > 1 else [partition] * len(problems)
+    several = isinstance(partition, list) and len(problems) > 1 and not np.isscalar(partition[0])
+    given = partition if several else [partition] * len(problems)
     if len(given) != len(problems):
         raise ValueError(
             f"partition must hold one partition for each of the {len(problems)} problems, got {len(given)}"
