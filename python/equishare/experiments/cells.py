@@ -76,7 +76,7 @@ class Plan:
     metrics: tuple[str, ...]
     cells: Sequence[Cell]
     x: str | None = None
-    log: bool = False
+    log: tuple[str, ...] = ()
 
 
 def run_plans(

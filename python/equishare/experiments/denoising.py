@@ -30,7 +30,7 @@ from equishare.noise import Estimate
 from equishare.partition import Partition
 from equishare.problems import LinearProblem
 
-TRIALS = 20
+TRIALS = 60
 NUM_TRAIN = 100
 NUM_VAL = 200
 NUM_TEST = 10_000
@@ -54,7 +54,7 @@ ORACLE_CANDIDATES = 25
 
 
 def run(trials: int | None = None, seed: int = 0, progress: Progress | None = None) -> Experiment:
-    """Run the denoising cells, 20 trials each; ``trials`` lowers that number.
+    """Run the denoising cells, 60 trials each; ``trials`` lowers that number.
 
     Raises:
         ValueError: ``trials`` is less than one.
@@ -65,7 +65,7 @@ def run(trials: int | None = None, seed: int = 0, progress: Progress | None = No
         for noise in VARIANCES
     ]
     title = f"Step denoising on K samples by noise variance, {NUM_TRAIN} + {NUM_VAL} signals"
-    plan = Plan("denoising", title, METRICS, cells, x="noise", log=True)
+    plan = Plan("denoising", title, METRICS, cells, x="noise", log=("excess", "groups"))
     return run_plans("denoising", [plan], trials, seed, progress)
 
 

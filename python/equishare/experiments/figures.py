@@ -53,7 +53,7 @@ def draw_figure(table: Table, metric: str, path: Path) -> None:
     columns = min(len(panels), 2)
     lines = -(-len(panels) // columns)
     figure = Figure(figsize=(1.9 + 4.4 * columns, 3.6 * lines), layout="constrained")
-    axes = figure.subplots(lines, columns, squeeze=False, sharey=table.log)
+    axes = figure.subplots(lines, columns, squeeze=False, sharey=metric in table.log)
     for axis, (title, rows) in zip(axes.flat, panels, strict=False):
         span = max(row[table.x] for row in rows) - min(row[table.x] for row in rows)
         methods = dict.fromkeys(row["method"] for row in rows)
@@ -64,15 +64,22 @@ def draw_figure(table: Table, metric: str, path: Path) -> None:
         axis.set_xlabel(NAMES.get(table.x, table.x))
         axis.set_ylabel(NAMES.get(metric, metric.replace("_", " ")))
         axis.grid(alpha=0.25)
-    if table.log:
-        for axis in axes.flat:
-            axis.set_yscale("symlog", linthresh=LINEAR_BELOW, linscale=0.3)
-            axis.set_ylim(bottom=-LINEAR_BELOW / 5)
+    if metric in table.log:
+        _make_logarithmic(axes, min(row[metric] for row in table.rows))
     for axis in axes.flat[len(panels) :]:
         axis.set_visible(False)
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right upper", fontsize=8, frameon=False)
     figure.savefig(path, dpi=150)
+
+
+def _make_logarithmic(axes: np.ndarray, least: float) -> None:
+    for axis in axes.flat:
+        if least >= LINEAR_BELOW:
+            axis.set_yscale("log")
+        else:
+            axis.set_yscale("symlog", linthresh=LINEAR_BELOW, linscale=0.3)
+            axis.set_ylim(bottom=-LINEAR_BELOW / 5)
 
 
 def _panels(table: Table) -> list[tuple[str, list[dict[str, Any]]]]:

@@ -23,7 +23,7 @@ class Table:
         rows: The rows: settings, ``method``, metrics, references, ``trials`` and ``seconds``
             (wall time per trial; ``None`` for a limit, which nobody has to compute).
         x: The setting on the horizontal axis of the figures; ``None`` for a table without any.
-        log: Whether the vertical axis of the figures is logarithmic.
+        log: The metrics whose figures have a logarithmic vertical axis.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Table:
     references: tuple[str, ...]
     rows: list[dict[str, Any]]
     x: str | None = None
-    log: bool = False
+    log: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ def plans() -> list[Plan]:
             ("pd",),
             [Cell(s, partial(draw_means, **s), METHODS, TRIALS) for s in settings],
             x="separation",
-            log=True,
+            log=("pd",),
         ),
         Plan(
             "separation_linear",
@@ -57,7 +57,7 @@ def plans() -> list[Plan]:
             ("pd",),
             [Cell(s, partial(draw_linear, **s), METHODS_LINEAR, TRIALS) for s in settings],
             x="separation",
-            log=True,
+            log=("pd",),
         ),
     ]
 
