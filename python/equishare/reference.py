@@ -81,8 +81,6 @@ def hard_scatter(labels: Tensor, x: Tensor, num_groups: int) -> Tensor:
     return x.new_zeros(*batch, num_groups).scatter_add(-1, labels.expand_as(x), x)
 
 
-def shared_linear(
-    x: Tensor, labels: Tensor, values: Tensor, bias: Tensor | None = None
-) -> Tensor:
+def shared_linear(x: Tensor, labels: Tensor, values: Tensor, bias: Tensor | None = None) -> Tensor:
     """y = x Wᵀ + b with W[o,i] = ψ[label[o,i]]; see :func:`equishare.ops.shared_linear`."""
     return torch.nn.functional.linear(x, values[labels.long()], bias)

@@ -19,13 +19,9 @@ def check_floating(**tensors: Tensor) -> None:
         if not tensor.dtype.is_floating_point:
             raise TypeError(f"{name} must have a floating dtype, got {tensor.dtype}")
         if tensor.dtype != first.dtype:
-            raise TypeError(
-                f"{name} must have the dtype of {first_name}, {first.dtype}, got {tensor.dtype}"
-            )
+            raise TypeError(f"{name} must have the dtype of {first_name}, {first.dtype}, got {tensor.dtype}")
         if tensor.device != first.device:
-            raise ValueError(
-                f"{name} must be on the device of {first_name}, {first.device}, got {tensor.device}"
-            )
+            raise ValueError(f"{name} must be on the device of {first_name}, {first.device}, got {tensor.device}")
 
 
 def check_labels(labels: Tensor, least_dim: int, device: torch.device) -> None:
@@ -35,9 +31,7 @@ def check_labels(labels: Tensor, least_dim: int, device: torch.device) -> None:
     if labels.dtype not in LABEL_DTYPES:
         raise TypeError(f"labels must be uint8, int32 or int64, got {labels.dtype}")
     if labels.dim() < least_dim:
-        raise ValueError(
-            f"labels must have at least {least_dim} dimension(s), got shape {tuple(labels.shape)}"
-        )
+        raise ValueError(f"labels must have at least {least_dim} dimension(s), got shape {tuple(labels.shape)}")
     if labels.device != device:
         raise ValueError(f"labels must be on {device}, got {labels.device}")
 
@@ -46,8 +40,7 @@ def check_label_range(least: int, greatest: int, num_groups: int) -> None:
     """Labels from 0 to num_groups - 1, else ValueError."""
     if least < 0 or greatest >= num_groups:
         raise ValueError(
-            f"labels must lie in 0..{num_groups - 1} for {num_groups} group(s), "
-            f"got labels from {least} to {greatest}"
+            f"labels must lie in 0..{num_groups - 1} for {num_groups} group(s), got labels from {least} to {greatest}"
         )
 
 

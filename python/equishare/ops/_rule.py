@@ -26,23 +26,24 @@ def has_kernel(tensor: Tensor) -> bool:
     """Whether the compiled kernels serve this tensor here; if not, the plain composition does."""
     if tensor.device.type != "cpu" or tensor.dtype not in KERNEL_DTYPES:
         return False
-    return torch.compiler.is_compiling() or not _in_forward_mode()
-
-
-def _in_forward_mode() -> bool:
+    if torch.compiler.is_compiling():
+        # A compiled torch.func transform differentiates what it traces, and a Function inside is lost on it.
+        return not _traced_in_transform()
     if forward_ad._current_level >= 0:
-        return True
-    if _functorch.peek_interpreter_stack() is None:
         return False
+    if _functorch.peek_interpreter_stack() is None:
+        return True
     stack = _functorch.get_interpreter_stack()
-    return any(level.key() == _functorch.TransformType.Jvp for level in stack)
+    return all(level.key() != _functorch.TransformType.Jvp for level in stack)
 
 
 def in_transform() -> bool:
-    """Whether a ``torch.func`` transform is under way."""
-    return (
-        not torch.compiler.is_compiling() and _functorch.peek_interpreter_stack() is not None
-    )
+    """Whether a ``torch.func`` transform is under way; call it outside of compilation."""
+    return _functorch.peek_interpreter_stack() is not None
+
+
+# The compiler enters the transforms as it traces, and guards on them.
+_traced_in_transform = torch.compiler.assume_constant_result(in_transform)
 
 
 def is_eager(inputs: tuple[Any, ...]) -> bool:
@@ -105,6 +106,10 @@ class Rule:
     def raw(self, *inputs: Any) -> Any:
         """The operation without a derivative."""
         return self.kernel(*inputs) if is_eager(inputs) else self.overload(*inputs)
+
+    def within_backward(self, *inputs: Any) -> Any:
+        """The operation with its derivative where one is being recorded."""
+        return self(*inputs) if torch.is_grad_enabled() else self.raw(*inputs)
 
     def __call__(self, *inputs: Any) -> Any:
         """The operation with its derivative."""

@@ -50,15 +50,13 @@ def _gather_save(ctx: Any, inputs: tuple[Tensor, Tensor], output: tuple[Tensor, 
     ctx.mark_non_differentiable(output[1])
 
 
-def _gather_backward(
-    ctx: Any, u: Tensor | None, _: None
-) -> tuple[Tensor | None, Tensor | None]:
+def _gather_backward(ctx: Any, u: Tensor | None, _: None) -> tuple[Tensor | None, Tensor | None]:
     logits, values, theta, stats = ctx.saved_tensors
     need_logits, need_values = ctx.needs_input_grad
     if u is None:
         return None, None
     if not need_logits:
-        return None, soft_scatter(logits, u)
+        return None, soft_scatter.within_backward(logits, u)
     if torch.is_grad_enabled():
         return gather_grad(logits, values, u, theta, stats)
     if need_values:
@@ -95,9 +93,7 @@ def _grad_save(ctx: Any, inputs: tuple[Tensor, ...], output: tuple[Tensor, Tenso
     ctx.save_for_backward(*inputs[:3])
 
 
-def _grad_backward(
-    ctx: Any, v: Tensor | None, w: Tensor | None
-) -> tuple[Tensor | None, ...]:
+def _grad_backward(ctx: Any, v: Tensor | None, w: Tensor | None) -> tuple[Tensor | None, ...]:
     """Derivative of ⟨v, dΛ⟩ + ⟨w, p⟩, dΛ = A (uψ − rowsum(A uψ)), p = uᵀA, in plain PyTorch."""
     logits, values, u = ctx.saved_tensors
     if v is None and w is None:
@@ -131,9 +127,7 @@ def _scatter(logits: Tensor, x: Tensor) -> Tensor:
     logits, x = logits.contiguous(), x.contiguous()
     out = _scatter_fake(logits, x)
     columns = x.shape[-1] if x.dim() == logits.dim() else 1
-    kernels(logits).soft_scatter(
-        *kernel_shape(logits, columns), logits.data_ptr(), x.data_ptr(), out.data_ptr()
-    )
+    kernels(logits).soft_scatter(*kernel_shape(logits, columns), logits.data_ptr(), x.data_ptr(), out.data_ptr())
     return out
 
 
@@ -166,8 +160,7 @@ soft_gather = Rule(
     _gather_backward,
 )
 gather_grad = Rule(
-    "soft_gather_backward(Tensor logits, Tensor values, Tensor u, Tensor theta, Tensor stats)"
-    " -> (Tensor, Tensor)",
+    "soft_gather_backward(Tensor logits, Tensor values, Tensor u, Tensor theta, Tensor stats) -> (Tensor, Tensor)",
     lambda *inputs: _run_grad(*inputs, with_values=True),
     lambda logits, values, *_: (_contiguous_like(logits), _contiguous_like(values)),
     _grad_save,

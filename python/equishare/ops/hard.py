@@ -6,6 +6,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._C import _functorch
+from torch._subclasses.fake_tensor import FakeTensor
 
 from equishare import reference
 from equishare._native import core, kernels
@@ -80,8 +82,16 @@ def hard_scatter(labels: Tensor, x: Tensor, num_groups: int) -> Tensor:
 
 
 def require_label_range(labels: Tensor, num_groups: int) -> None:
-    """ValueError if a label is out of range; tensors without data pass."""
-    if labels.numel() == 0 or labels.is_meta:
+    """ValueError if a label is out of range.
+
+    Tensors without data pass. While a compiler traces, the check is left to the operation that reads the
+    labels: every kernel runs this function, and torch's gather and scatter_add check their index.
+    """
+    if torch.compiler.is_compiling():
+        return
+    while _functorch.is_functorch_wrapped_tensor(labels):
+        labels = _functorch.get_unwrapped(labels)
+    if labels.numel() == 0 or labels.is_meta or isinstance(labels, FakeTensor):
         return
     if labels.device.type == "cpu":
         labels = labels.contiguous()
@@ -102,9 +112,7 @@ def _align(labels: Tensor, name: str, other: Tensor, tail: int) -> tuple[Tensor,
     return labels, other
 
 
-def _run(
-    kernel: str, labels: Tensor, source: Tensor, out: Tensor, num_groups: int, columns: bool
-) -> Tensor:
+def _run(kernel: str, labels: Tensor, source: Tensor, out: Tensor, num_groups: int, columns: bool) -> Tensor:
     require_label_range(labels, num_groups)
     labels, source = labels.contiguous(), source.contiguous()
     rows = labels.shape[-1]
@@ -146,7 +154,7 @@ def _gather_save(ctx: Any, inputs: tuple[Tensor, Tensor, bool], output: Tensor) 
 
 def _gather_backward(ctx: Any, u: Tensor | None) -> tuple[None, Tensor | None, None]:
     (labels,) = ctx.saved_tensors
-    return None, None if u is None else scatter(labels, u, ctx.num_groups, ctx.columns), None
+    return None, None if u is None else scatter.within_backward(labels, u, ctx.num_groups, ctx.columns), None
 
 
 def _scatter(labels: Tensor, x: Tensor, num_groups: int, columns: bool) -> Tensor:
@@ -167,7 +175,7 @@ def _scatter_save(ctx: Any, inputs: tuple[Tensor, Tensor, int, bool], output: Te
 
 def _scatter_backward(ctx: Any, w: Tensor | None) -> tuple[None, Tensor | None, None, None]:
     (labels,) = ctx.saved_tensors
-    return None, None if w is None else gather(labels, w, ctx.columns), None, None
+    return None, None if w is None else gather.within_backward(labels, w, ctx.columns), None, None
 
 
 gather = Rule(

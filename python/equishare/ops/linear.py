@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from equishare import reference
 from equishare._native import kernels
 from equishare.ops._checks import check_floating, check_labels, full_precision, promoted
 from equishare.ops._rule import Rule, has_kernel, in_transform
@@ -17,9 +16,7 @@ from equishare.ops.hard import hard_gather, hard_scatter, require_label_range
 _FEW_SAMPLES = 4
 
 
-def shared_linear(
-    x: Tensor, labels: Tensor, values: Tensor, bias: Tensor | None = None
-) -> Tensor:
+def shared_linear(x: Tensor, labels: Tensor, values: Tensor, bias: Tensor | None = None) -> Tensor:
     """``y = x Wᵀ + b`` with ``W[o,i] = ψ[label[o,i]]``, without an int64 index.
 
     For few samples the weight is never stored; for many it is gathered once and multiplied.
@@ -46,18 +43,14 @@ def shared_linear(
     check_labels(labels, 2, x.device)
     if labels.dim() != 2 or x.dim() < 1 or x.shape[-1] != labels.shape[1]:
         raise ValueError(
-            f"labels must have shape (O, I) and x (..., I), got labels {tuple(labels.shape)} and "
-            f"x {tuple(x.shape)}"
+            f"labels must have shape (O, I) and x (..., I), got labels {tuple(labels.shape)} and x {tuple(x.shape)}"
         )
     if values.dim() != 1:
         raise ValueError(f"values must have shape (G,), got {tuple(values.shape)}")
     if bias is not None and bias.shape != labels.shape[:1]:
         raise ValueError(f"bias must have shape ({labels.shape[0]},), got {tuple(bias.shape)}")
-    if not has_kernel(x):
-        require_label_range(labels, values.shape[0])
-        with full_precision(x):
-            return reference.shared_linear(x, labels, values, bias)
-    if x.numel() <= _FEW_SAMPLES * x.shape[-1] and not in_transform():
+    few = x.numel() <= _FEW_SAMPLES * x.shape[-1]
+    if few and has_kernel(x) and (torch.compiler.is_compiling() or not in_transform()):
         flat = x.reshape(x.shape[:-1].numel(), x.shape[-1])
         return linear(flat, labels, values, bias).view(*x.shape[:-1], labels.shape[0])
     with full_precision(x):

@@ -34,9 +34,7 @@ def assignment_penalties(logits: Tensor) -> tuple[Tensor, Tensor]:
     """
     check_floating(logits=logits)
     if logits.dim() < 2 or logits.shape[-1] == 0:
-        raise ValueError(
-            f"logits must have shape (..., K, G) with G at least 1, got {tuple(logits.shape)}"
-        )
+        raise ValueError(f"logits must have shape (..., K, G) with G at least 1, got {tuple(logits.shape)}")
     if not has_kernel(logits):
         with full_precision(logits):
             return reference.assignment_penalties(logits)
@@ -48,9 +46,7 @@ def _penalties(logits: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     logits = logits.contiguous()
     outputs = _penalties_fake(logits)
     batch, rows, groups, _, threads = kernel_shape(logits, 1)
-    kernels(logits).penalties(
-        batch, rows, groups, threads, logits.data_ptr(), *(x.data_ptr() for x in outputs)
-    )
+    kernels(logits).penalties(batch, rows, groups, threads, logits.data_ptr(), *(x.data_ptr() for x in outputs))
     return outputs
 
 
@@ -73,13 +69,10 @@ def _backward(ctx: Any, entropy: Tensor | None, column_norm: Tensor | None, *_: 
         return None
     zero = norms.new_zeros(norms.shape[:-1])
     weights = (zero if w is None else w for w in (entropy, column_norm))
-    gradient = penalties_grad if torch.is_grad_enabled() else penalties_grad.raw
-    return gradient(logits, stats, norms, *weights)
+    return penalties_grad.within_backward(logits, stats, norms, *weights)
 
 
-def _penalties_grad(
-    logits: Tensor, stats: Tensor, norms: Tensor, entropy: Tensor, column_norm: Tensor
-) -> Tensor:
+def _penalties_grad(logits: Tensor, stats: Tensor, norms: Tensor, entropy: Tensor, column_norm: Tensor) -> Tensor:
     inputs = [x.contiguous() for x in (logits, stats, norms, entropy, column_norm)]
     gradient = torch.empty_like(inputs[0])
     batch, rows, groups, _, threads = kernel_shape(logits, 1)
@@ -121,9 +114,7 @@ def _grad_backward(ctx: Any, v: Tensor | None) -> tuple[Tensor | None, ...]:
         centre_dot = (a_dot * b + a * b_dot).sum(-1, keepdim=True)
         from_entropy = -(a_dot * (log_a + row_entropy + 1) + a * entropy_dot) / rows
         from_norm = a_dot * (b - centre) + a * (b_dot - centre_dot)
-        grad_logits = (
-            entropy[..., None, None] * from_entropy + column_norm[..., None, None] * from_norm
-        )
+        grad_logits = entropy[..., None, None] * from_entropy + column_norm[..., None, None] * from_norm
     return grad_logits, None, None, grad_entropy, grad_column_norm
 
 

@@ -81,9 +81,7 @@ def soft_project(logits: Tensor, x: Tensor) -> Tensor:
     """
     logits, x, columns = _prepare(logits, "x", x, axis=-2)
     if columns:
-        raise ValueError(
-            f"x must have fewer dimensions than logits {tuple(logits.shape)}, got {tuple(x.shape)}"
-        )
+        raise ValueError(f"x must have fewer dimensions than logits {tuple(logits.shape)}, got {tuple(x.shape)}")
     if not has_kernel(logits):
         with full_precision(logits):
             return reference.soft_project(logits, x)
@@ -99,9 +97,7 @@ def _prepare(logits: Tensor, name: str, other: Tensor, axis: int) -> tuple[Tenso
     logits, other = promoted(logits, other)
     check_floating(**{"logits": logits, name: other})
     if logits.dim() < 2 or logits.shape[-1] == 0:
-        raise ValueError(
-            f"logits must have shape (..., K, G) with G at least 1, got {tuple(logits.shape)}"
-        )
+        raise ValueError(f"logits must have shape (..., K, G) with G at least 1, got {tuple(logits.shape)}")
     size = logits.shape[axis]
     columns = other.dim() >= logits.dim()
     letter = "G" if axis == -1 else "K"
