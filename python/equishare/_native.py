@@ -10,11 +10,9 @@ from types import ModuleType
 
 import torch
 
-from equishare import _core
+import equishare._core as core
 
 __all__ = ["core", "instruction_set", "instruction_sets", "kernels"]
-
-core = _core
 
 
 def instruction_set() -> str:

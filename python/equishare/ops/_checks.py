@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,6 +23,16 @@ def check_floating(**tensors: Tensor) -> None:
             raise TypeError(f"{name} must have the dtype of {first_name}, {first.dtype}, got {tensor.dtype}")
         if tensor.device != first.device:
             raise ValueError(f"{name} must be on the device of {first_name}, {first.device}, got {tensor.device}")
+
+
+def same_floating(a_name: str, a: Tensor, b_name: str, b: Tensor) -> tuple[Tensor, Tensor]:
+    """The two tensors, of one floating dtype on one device, else TypeError or ValueError."""
+    if isinstance(a, Tensor) and isinstance(b, Tensor) and a.dtype is b.dtype and a.device == b.device:
+        if a.dtype.is_floating_point:
+            return a, b
+    a, b = promoted(a, b)
+    check_floating(**{a_name: a, b_name: b})
+    return a, b
 
 
 def check_labels(labels: Tensor, least_dim: int, device: torch.device) -> None:
@@ -54,7 +65,7 @@ def common_batch(a_name: str, a: torch.Size, b_name: str, b: torch.Size) -> torc
         ) from None
 
 
-def promoted(first: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
+def promoted(first: Tensor, *others: Tensor) -> Any:
     """Under autocast, tensors of several dtypes become one, as autocast leaves them mixed."""
     tensors = (first, *others)
     if all(isinstance(t, Tensor) for t in tensors) and torch.is_autocast_enabled(first.device.type):

@@ -52,7 +52,10 @@ def is_eager(inputs: tuple[Any, ...]) -> bool:
         return False
     if _len_torch_dispatch_stack() or _functorch.peek_interpreter_stack() is not None:
         return False
-    return all(type(x) in _PLAIN_TYPES for x in inputs if isinstance(x, Tensor))
+    for x in inputs:
+        if type(x) not in _PLAIN_TYPES and isinstance(x, Tensor):
+            return False
+    return True
 
 
 def _batch_rule(overload: Callable[..., Any]) -> Callable[..., Any]:
@@ -112,8 +115,16 @@ class Rule:
         return self(*inputs) if torch.is_grad_enabled() else self.raw(*inputs)
 
     def __call__(self, *inputs: Any) -> Any:
-        """The operation with its derivative."""
-        return self._eager.apply(*inputs) if is_eager(inputs) else self._traced.apply(*inputs)
+        """The operation with its derivative, where one can be asked for."""
+        eager = is_eager(inputs)
+        if (eager or torch.compiler.is_compiling()) and not _records_gradient(inputs):
+            return self.kernel(*inputs) if eager else self.overload(*inputs)
+        return self._eager.apply(*inputs) if eager else self._traced.apply(*inputs)
+
+
+def _records_gradient(inputs: tuple[Any, ...]) -> bool:
+    # Not for tensors wrapped by a transform: those tell of its innermost level alone.
+    return torch.is_grad_enabled() and any([x.requires_grad for x in inputs if isinstance(x, Tensor)])
 
 
 def _functions(

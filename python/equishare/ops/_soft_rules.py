@@ -65,7 +65,7 @@ def _gather_backward(ctx: Any, u: Tensor | None, _: None) -> tuple[Tensor | None
 
 
 def _run_grad(
-    logits: Tensor, values: Tensor, u: Tensor, theta: Tensor, stats: Tensor, with_values: bool
+    with_values: bool, logits: Tensor, values: Tensor, u: Tensor, theta: Tensor, stats: Tensor
 ) -> tuple[Tensor, Tensor | None]:
     logits, values, u = logits.contiguous(), values.contiguous(), u.contiguous()
     theta, stats = theta.contiguous(), stats.contiguous()
@@ -161,14 +161,14 @@ soft_gather = Rule(
 )
 gather_grad = Rule(
     "soft_gather_backward(Tensor logits, Tensor values, Tensor u, Tensor theta, Tensor stats) -> (Tensor, Tensor)",
-    lambda *inputs: _run_grad(*inputs, with_values=True),
+    lambda *inputs: _run_grad(True, *inputs),
     lambda logits, values, *_: (_contiguous_like(logits), _contiguous_like(values)),
     _grad_save,
     _grad_backward,
 )
 logit_grad = Rule(
     "logit_grad(Tensor logits, Tensor values, Tensor u, Tensor theta, Tensor stats) -> Tensor",
-    lambda *inputs: _run_grad(*inputs, with_values=False)[0],
+    lambda *inputs: _run_grad(False, *inputs)[0],
     lambda logits, *_: _contiguous_like(logits),
 )
 soft_scatter = Rule(

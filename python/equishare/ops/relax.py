@@ -207,9 +207,7 @@ def _check(logits: Tensor, **others: Tensor) -> tuple[int, int, int]:
         )
     batch, rows, groups = logits.shape
     for name, tensor in (("logits", logits), *others.items()):
-        shape = (batch,) if name in _PER_PROBLEM else (batch, rows)
-        if name in ("logits", "out"):
-            shape = logits.shape
+        shape = logits.shape[: 1 if name in _PER_PROBLEM else 3 if name in ("logits", "out") else 2]
         if tensor.shape != shape or tensor.dtype != logits.dtype or not tensor.is_contiguous():
             raise ValueError(
                 f"{name} must be a contiguous {logits.dtype} tensor of shape {tuple(shape)}, got "

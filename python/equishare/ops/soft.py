@@ -13,7 +13,7 @@ from torch import Tensor
 
 from equishare import reference
 from equishare.ops import _soft_rules as rules
-from equishare.ops._checks import check_floating, common_batch, full_precision, promoted
+from equishare.ops._checks import common_batch, full_precision, same_floating
 from equishare.ops._rule import has_kernel
 
 
@@ -94,23 +94,21 @@ def soft_project(logits: Tensor, x: Tensor) -> Tensor:
 
 def _prepare(logits: Tensor, name: str, other: Tensor, axis: int) -> tuple[Tensor, Tensor, bool]:
     # Checked, of one dtype and with equal leading dimensions; and whether `other` has columns.
-    logits, other = promoted(logits, other)
-    check_floating(**{"logits": logits, name: other})
-    if logits.dim() < 2 or logits.shape[-1] == 0:
-        raise ValueError(f"logits must have shape (..., K, G) with G at least 1, got {tuple(logits.shape)}")
-    size = logits.shape[axis]
-    columns = other.dim() >= logits.dim()
-    letter = "G" if axis == -1 else "K"
-    if other.dim() < 1 or other.shape[-2 if columns else -1] != size:
+    logits, other = same_floating("logits", logits, name, other)
+    shape, other_shape = logits.shape, other.shape
+    columns = len(other_shape) >= len(shape)
+    tail = -2 if columns else -1
+    if len(shape) < 2 or shape[-1] == 0:
+        raise ValueError(f"logits must have shape (..., K, G) with G at least 1, got {tuple(shape)}")
+    if not other_shape or other_shape[tail] != shape[axis]:
+        letter = "G" if axis == -1 else "K"
         form = f"(..., {letter}, C)" if columns else f"(..., {letter})"
         raise ValueError(
-            f"{name} must have shape {form} with {letter} = {size} for logits of shape "
-            f"{tuple(logits.shape)}, got {tuple(other.shape)}; it has columns exactly when it has at "
-            f"least as many dimensions as logits"
+            f"{name} must have shape {form} with {letter} = {shape[axis]} for logits of shape {tuple(shape)}, "
+            f"got {tuple(other_shape)}; it has columns exactly when it has at least as many dimensions as logits"
         )
-    tail = -2 if columns else -1
-    if logits.shape[:-2] != other.shape[:tail]:
-        batch = common_batch("logits", logits.shape[:-2], name, other.shape[:tail])
+    if shape[:-2] != other_shape[:tail]:
+        batch = common_batch("logits", shape[:-2], name, other_shape[:tail])
         logits = logits.expand(*batch, -1, -1)
-        other = other.expand(*batch, *other.shape[tail:])
+        other = other.expand(*batch, *other_shape[tail:])
     return logits, other, columns

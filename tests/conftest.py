@@ -1,0 +1,21 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.fixture
+def run_python():
+    """Runs code in a fresh interpreter, for what is decided once per process; returns what it prints."""
+
+    def run(code, **environment):
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-c", code],
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+        )
+        return done
+
+    return run
