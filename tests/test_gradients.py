@@ -59,6 +59,14 @@ def test_torch_func(name, transform):
 
 
 @cases
+def test_pullback_without_recording(name):
+    fused, plain, inputs = sample(name)
+    ours, theirs = (vjp(total(f), *inputs)[1] for f in (fused, plain))
+    with torch.no_grad():
+        assert_same(ours(torch.ones((), dtype=torch.float64)), theirs(torch.ones((), dtype=torch.float64)))
+
+
+@cases
 def test_compile_in_one_graph(name):
     fused, plain, inputs = sample(name, requires_grad=True)
     torch._dynamo.reset()

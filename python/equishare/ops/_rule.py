@@ -53,8 +53,8 @@ def is_eager(inputs: tuple[Any, ...]) -> bool:
     if _len_torch_dispatch_stack() or _functorch.peek_interpreter_stack() is not None:
         return False
     for x in inputs:
-        if type(x) not in _PLAIN_TYPES and isinstance(x, Tensor):
-            return False
+        if isinstance(x, Tensor) and (type(x) not in _PLAIN_TYPES or _functorch.is_functorch_wrapped_tensor(x)):
+            return False  # a subclass, or kept in a wrapper by a transform that has ended
     return True
 
 
