@@ -7,15 +7,14 @@ import pytest
 
 @pytest.fixture
 def run_python():
-    """Runs code in a fresh interpreter, for what is decided once per process; returns what it prints."""
+    """Runs code in a fresh interpreter, for what is decided once per process."""
 
     def run(code, **environment):
-        done = subprocess.run(
+        return subprocess.run(
             [sys.executable, "-W", "error", "-c", code],
             env={**os.environ, **environment},
             capture_output=True,
             text=True,
         )
-        return done
 
     return run

@@ -7,7 +7,7 @@ from equishare import ops, reference
 
 def tensor(seed, *shape, dtype=torch.float64, scale=1.0):
     generator = torch.Generator().manual_seed(seed)
-    return scale * torch.randn(*shape, generator=generator, dtype=torch.float64).to(dtype)
+    return scale * torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype)
 
 
 def labels(seed, *shape, groups, dtype=torch.int64):
