@@ -4,6 +4,9 @@ import sys
 
 import pytest
 
+# Several test processes share the cores: a thread that waits must not spin. Read when torch is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 
 @pytest.fixture
 def run_python():

@@ -8,7 +8,9 @@ from functools import partial
 import pytest
 import torch
 from sharing_cases import labels, leaves, tensor
+from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from equishare import _native, ops, reference
 
