@@ -5,7 +5,7 @@
 //   exp_nonpositive  x <= 0 (a few ulps above is fine): within 1.5 ulp; 0 below exp(-87) (float) or
 //                    exp(-708) (double), so subnormal results flush to zero; exp(-inf) = 0; NaN
 //                    stays NaN
-//   log_from_one     x >= 1: within 1.5 ulp; NaN stays NaN
+//   log_from_one     x >= 1: within 2.5 ulp; NaN stays NaN
 //
 // exp: x = n log 2 + r, |r| <= log(2) / 2, exp(r) = 1 + r + r^2 P(r), P interpolated at Chebyshev
 // nodes. log: x = 2^e m, sqrt(1/2) <= m < sqrt(2), log m = 2 atanh((m - 1) / (m + 1)), atanh by its

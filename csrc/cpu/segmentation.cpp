@@ -1,9 +1,10 @@
 // Weighted least-squares segmentation by dynamic programming over the number of segments.
 //
-//   F_g(e) = min over b of F_{g-1}(b) + cost(b, e),   cost(b, e) = sum_{b <= k < e} w_k (x_k - mean)^2
+//   F_g(e) = min over b of F_{g-1}(b) + cost(b, e),   cost(b, e) = sum_{b <= k < e} w_k (x_k -
+//   mean)^2
 //
-// The cost satisfies the quadrangle inequality, so the best b grows with e and each layer is found by
-// divide and conquer in O(K log K) instead of O(K^2) (Yao 1980).
+// The cost satisfies the quadrangle inequality, so the best b grows with e and each layer is found
+// by divide and conquer in O(K log K) instead of O(K^2) (Yao 1980).
 #include "segmentation.h"
 
 #include <limits>
