@@ -222,7 +222,7 @@ def test_files_that_are_not_discoveries_are_refused(tmp_path):
         (lambda p: es.discover(p, "auto", restarts=3), TypeError, "has no option restarts; it takes no options"),
         (lambda p: es.discover(p, "oracle"), TypeError, "needs the option partition"),
         (lambda p: es.discover(p, "oracle", partition=[0, 1]), ValueError, r"problem's shape \(6,\), got \(2,\)"),
-        (lambda p: es.discover([p, p], "oracle", partition=[LABELS]), ValueError, "each of the 2 problems, got 1"),
+        (lambda p: es.discover([p, p], "oracle", partition=[es.Partition(LABELS)]), ValueError, "2 problems, got 1"),
         (lambda p: es.discover(p, "gap", cut=0), ValueError, "cut must be a positive number"),
         (lambda p: es.discover(p, seed=-1), ValueError, "seed must be a non-negative integer, got -1"),
         (lambda p: es.discover([]), ValueError, "must not be an empty list"),

@@ -8,14 +8,16 @@ import numpy as np
 
 from equishare.discovery.evidence import Evidence
 from equishare.discovery.merge import caps
-from equishare.discovery.path import merge_path
+from equishare.discovery.path import conditional_path, merge_path
 from equishare.discovery.polish import polish
 from equishare.discovery.proposal import Progress, Proposal
 from equishare.discovery.select import validation_loss
+from equishare.partition import Partition
 from equishare.problems import Problem
 
 # How many of the best cuts of the path are polished.
-_POLISHED = 12
+_POLISHED = 10
+_MAX_ROUNDS = 6
 
 
 def auto(problems: Sequence[Problem], seed: int, progress: Progress) -> list[Proposal]:
@@ -39,9 +41,7 @@ def _propose(problem: Problem) -> Proposal:
         if np.argmin(scores) < cap / 2:
             break
     if problem.num_inputs > 1:
-        for i in np.argsort(scores)[:_POLISHED]:
-            candidates.append(polish(evidence.estimate, candidates[i]))
-            scores.append(evidence.score(candidates[-1]))
+        _search(evidence, candidates, scores)
     best = int(np.argmin(scores))
     history = {
         "num_groups": np.array([labels.max() + 1 for labels in candidates]),
@@ -49,3 +49,24 @@ def _propose(problem: Problem) -> Proposal:
         "evidence": -np.array(scores),
     }
     return Proposal([candidates[best]], np.array([scores[best]]), history["validation_loss"][[best]], history)
+
+
+def _search(evidence: Evidence, candidates: list[np.ndarray], scores: list[float]) -> None:
+    """Polish the best candidates, then propose anew around the best of all while that finds a better one."""
+    start = 0
+    seen: set[Partition] = set()
+    for _ in range(_MAX_ROUNDS):
+        before = min(scores[:start], default=np.inf)
+        for i in np.argsort(scores[start:])[:_POLISHED] + start:
+            polished = polish(evidence.estimate, candidates[i])
+            if Partition(polished) not in seen:
+                seen.add(Partition(polished))
+                candidates.append(polished)
+                scores.append(evidence.score(polished))
+        best = int(np.argmin(scores))
+        if not scores[best] < before:
+            return
+        start = len(candidates)
+        around = conditional_path(evidence.estimate, candidates[best], 2 * int(candidates[best].max()) + 8)
+        candidates += around
+        scores += [evidence.score(labels) for labels in around]

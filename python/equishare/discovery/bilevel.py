@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from equishare.discovery.descent import Descent
-from equishare.discovery.path import greedy_merges
+from equishare.discovery.path import greedy_merges, greedy_splits
 from equishare.discovery.polish import polish
 from equishare.discovery.proposal import Progress, Proposal
 from equishare.discovery.relaxation import (
@@ -143,9 +143,9 @@ def bilevel(
         nuclear_norm: weight n (the paper's penalty).
         schedule: ``anneal``: e rises from 0, c and n fall from 4 times their weights; or ``constant``.
         num_groups: columns G of A, the most groups that can be found; None: K, at most 128.
-        refine: also propose the merges of the groups found, and each with every entry moved to the group that fits
-            it best. Descent leaves equal columns apart, since moving one entry between two groups of the same value
-            and size gains nothing, and a few rows undecided.
+        refine: also propose the merges and splits of the groups found, and each with every entry moved to the group
+            that fits it best. Descent leaves equal columns apart, since moving one entry between two groups of the
+            same value and size gains nothing, and with many groups some rows undecided.
     """
     settings = _Settings(
         restarts, steps, optimizer, lr, weight_decay, lower, unit, entropy, column_norm, nuclear_norm,
@@ -227,7 +227,10 @@ def _harden(problem: Problem, labels: np.ndarray, settings: _Settings, upper_per
 
 
 def _refined(problem: Problem, labels: np.ndarray) -> list[np.ndarray]:
-    """Merges of the groups of ``labels``, and the same polished."""
+    """Merges and splits of the groups of ``labels``, and the same polished."""
     estimate = problem.train_estimate(determined=False)
-    merges = greedy_merges(estimate, polish(estimate, labels))
-    return [*merges, *(polish(estimate, one) for one in merges)]
+    start = polish(estimate, labels)
+    splits = greedy_splits(estimate, start, 2 * int(start.max()) + 2)
+    near = [*greedy_merges(estimate, start), *splits, *greedy_merges(estimate, splits[-1])]
+    distinct = list({Partition(one): one for one in near}.values())
+    return [*distinct, *(polish(estimate, one) for one in distinct)]

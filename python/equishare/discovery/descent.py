@@ -23,24 +23,25 @@ class FusedGradient:
         self.relaxation: ops.Relaxation | None = None
         self.moments: torch.Tensor | None = None
 
-    def _forward(self, penalties: Penalties) -> tuple[tuple[torch.Tensor, ...], Value]:
+    def _forward(self, penalties: Penalties) -> tuple[ops.Relaxation, torch.Tensor, Value]:
         r = self.relaxation = ops.relax_forward(self.logits, self.x, self.relaxation)
         loss, u = self.batch.upper_loss(r.theta.view(self.shape[:-1]))
         self.weights[0], self.weights[1] = penalties.entropy, penalties.column_norm
         value = Value(loss, r.entropy.reshape(loss.shape).clone(), r.column_norm.reshape(loss.shape).clone())
-        return (self.x, r, u.flatten(0, 1).contiguous(), self.weights[0], self.weights[1]), value
+        return r, u.flatten(0, 1).contiguous(), value
 
     def gradient(self, penalties: Penalties) -> tuple[torch.Tensor, Value]:
         """Gradient of the objective in the logits, and its terms."""
-        given, value = self._forward(penalties)
-        return ops.relax_backward(self.logits, *given).view(self.shape), value
+        r, u, value = self._forward(penalties)
+        return ops.relax_backward(self.logits, self.x, r, u, *self.weights).view(self.shape), value
 
     def adam_step(self, penalties: Penalties, step: int, lr: float) -> Value:
         """Spend the gradient on step ``step`` = 1, 2, … of Adam without storing it; the terms before it."""
-        given, value = self._forward(penalties)
+        r, u, value = self._forward(penalties)
         if self.moments is None:
             self.moments = ops.relax_moments(self.logits)
-        ops.relax_adam_step(self.logits, *given, self.moments, step=step, rate=lr)
+        entropy, column_norm = self.weights
+        ops.relax_adam_step(self.logits, self.x, r, u, entropy, column_norm, self.moments, step=step, rate=lr)
         return value
 
 

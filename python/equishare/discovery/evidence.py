@@ -23,6 +23,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import gammaln
 
+from equishare.discovery.polish import misfit
 from equishare.lower import fit_estimate
 from equishare.noise import Estimate
 
@@ -49,18 +50,13 @@ class Evidence:
         self.error = float(np.sqrt(np.median(estimate.variance)))
         self.spread = max(float(estimate.weight.std()), _LEAST_SPREAD * self.error)
 
-    def misfit(self, labels: np.ndarray, values: np.ndarray) -> float:
-        """Q of given values."""
-        difference = values[labels] - self.estimate.weight
-        return float((difference * self.estimate.apply_precision(difference)).sum())
-
     def score(self, labels: np.ndarray) -> float:
         """Negative log posterior of the partition ``labels`` (O, I), numbered 0 … G − 1 without holes."""
         num_groups, num_entries = int(labels.max()) + 1, labels.size
         values, precision = fit_estimate(self.estimate, labels, num_groups)
         freedom = self.estimate.freedom
-        misfit = self.misfit(labels, values)
-        fit = 0.5 * (freedom + num_entries - num_groups) * np.log1p(misfit / freedom)
+        distance = misfit(self.estimate, labels, values)
+        fit = 0.5 * (freedom + num_entries - num_groups) * np.log1p(distance / freedom)
         if labels.shape[1] == 1:
             log_det = np.log(np.diag(precision)).sum()
         else:

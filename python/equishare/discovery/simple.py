@@ -21,9 +21,10 @@ def oracle(problems: Sequence[Problem], seed: int, progress: Progress, *, partit
     """A partition that is known: only the values are estimated.
 
     Args:
-        partition: a Partition or array of labels of the problem's shape; a list of them for a list of problems.
+        partition: a Partition or labels of the problem's shape; for a list of problems also a list of Partitions
+            or arrays.
     """
-    several = isinstance(partition, list) and len(problems) > 1 and not np.isscalar(partition[0])
+    several = isinstance(partition, list) and len(partition) > 0 and isinstance(partition[0], Partition | np.ndarray)
     given = partition if several else [partition] * len(problems)
     if len(given) != len(problems):
         raise ValueError(
