@@ -5,16 +5,15 @@ import pytest
 
 import equishare as es
 from equishare.discovery.brute_force import all_partitions
-from equishare.discovery.path import greedy_merges, merge_path
-from equishare.discovery.polish import polish
+from equishare.discovery.decode import decode
+from equishare.discovery.path import conditional_path, greedy_merges, greedy_splits, merge_path
+from equishare.discovery.polish import misfit, polish
 from equishare.discovery.segmentation import segmentation_path
 from equishare.lower import fit_estimate
 
 
-def misfit(estimate, labels):
-    values, _ = fit_estimate(estimate, labels, int(labels.max()) + 1)
-    difference = values[labels] - estimate.weight
-    return float((difference * estimate.apply_precision(difference)).sum())
+def best_misfit(estimate, labels):
+    return misfit(estimate, labels, fit_estimate(estimate, labels, int(labels.max()) + 1)[0])
 
 
 def linear_problem(seed, outputs=2, inputs=3, samples=60):
@@ -55,9 +54,9 @@ def test_greedy_merges_take_the_cheapest_pair_and_price_it_exactly():
     for coarse, fine in zip(path[:-1], path[1:], strict=True):
         g = int(fine.max()) + 1
         tied = [np.where(fine == b, a, fine) for a in range(g) for b in range(a + 1, g)]
-        best = min(misfit(estimate, es.Partition(t).labels) for t in tied)
+        best = min(best_misfit(estimate, es.Partition(t).labels) for t in tied)
         assert es.Partition(fine).refines(es.Partition(coarse))
-        assert misfit(estimate, coarse) == pytest.approx(best)
+        assert best_misfit(estimate, coarse) == pytest.approx(best)
 
 
 def test_long_paths_begin_with_a_segmentation():
@@ -73,5 +72,40 @@ def test_polishing_lowers_the_misfit_and_stops_at_a_local_optimum(seed):
     start = np.random.default_rng(seed).integers(0, 3, (2, 3))
     start.ravel()[:3] = [0, 1, 2]
     after = polish(estimate, start)
-    assert misfit(estimate, after) <= misfit(estimate, es.Partition(start).labels)
+    assert best_misfit(estimate, after) <= best_misfit(estimate, es.Partition(start).labels)
     assert es.Partition(polish(estimate, after)) == es.Partition(after)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_decoding_is_exact_for_short_rows(seed):
+    estimate = linear_problem(seed).estimate()
+    values = np.array([0.0, 1.0, 2.0])
+    rows = np.stack(np.meshgrid(*[range(3)] * 3, indexing="ij"), -1).reshape(-1, 3)
+    got = decode(estimate, values)
+    for o in range(2):
+        costs = []
+        for row in rows:
+            labels = got.copy()
+            labels[o] = row
+            costs.append(misfit(estimate, labels, values))
+        assert misfit(estimate, got, values) == pytest.approx(min(costs))
+
+
+def test_splits_lower_the_misfit_of_single_estimates_and_stop_at_single_entries():
+    problem = linear_problem(2)
+    path = greedy_splits(problem.estimate(), np.zeros((2, 3), np.int64), 10)
+    assert [int(p.max()) + 1 for p in path] == [1, 2, 3, 4, 5, 6]
+    for coarse, fine in zip(path[:-1], path[1:], strict=True):
+        assert es.Partition(fine).refines(es.Partition(coarse))
+
+
+def test_conditional_estimates_find_what_marginal_ones_miss():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(100, 8)) @ (np.eye(8) + 0.9)
+    labels = rng.integers(0, 2, (6, 8))
+    y = x @ labels.T + 5 * rng.normal(size=(100, 6))
+    estimate = es.LinearProblem(x[:50], y[:50], x[50:], y[50:]).estimate()
+    marginal = merge_path(estimate, 2)[1]
+    conditional = conditional_path(estimate, labels, 2)[1]
+    distance = [es.partition_distance(p, labels) for p in (conditional, marginal)]
+    assert distance[0] < distance[1]

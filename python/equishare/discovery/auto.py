@@ -38,35 +38,40 @@ def _propose(problem: Problem) -> Proposal:
     for cap in caps(problem):
         candidates = merge_path(evidence.estimate, cap)
         scores = [evidence.score(labels) for labels in candidates]
-        if np.argmin(scores) < cap / 2:
+        if _best(scores) < cap / 2:
             break
     if problem.num_inputs > 1:
         _search(evidence, candidates, scores)
-    best = int(np.argmin(scores))
+    best = _best(scores)
     history = {
         "num_groups": np.array([labels.max() + 1 for labels in candidates]),
         "validation_loss": np.array([validation_loss(problem, labels) for labels in candidates]),
-        "evidence": -np.array(scores),
+        "evidence": np.array([-score for _, score in scores]),
+        "rejected": np.array([rejected for rejected, _ in scores]),
     }
-    return Proposal([candidates[best]], np.array([scores[best]]), history["validation_loss"][[best]], history)
+    return Proposal([candidates[best]], losses=history["validation_loss"][[best]], history=history)
 
 
-def _search(evidence: Evidence, candidates: list[np.ndarray], scores: list[float]) -> None:
+def _search(evidence: Evidence, candidates: list[np.ndarray], scores: list[tuple[bool, float]]) -> None:
     """Polish the best candidates, then propose anew around the best of all while that finds a better one."""
     start = 0
     seen: set[Partition] = set()
     for _ in range(_MAX_ROUNDS):
-        before = min(scores[:start], default=np.inf)
-        for i in np.argsort(scores[start:])[:_POLISHED] + start:
+        before = min(scores[:start], default=(True, np.inf))
+        for i in sorted(range(start, len(scores)), key=scores.__getitem__)[:_POLISHED]:
             polished = polish(evidence.estimate, candidates[i])
             if Partition(polished) not in seen:
                 seen.add(Partition(polished))
                 candidates.append(polished)
                 scores.append(evidence.score(polished))
-        best = int(np.argmin(scores))
+        best = _best(scores)
         if not scores[best] < before:
             return
         start = len(candidates)
         around = conditional_path(evidence.estimate, candidates[best], 2 * int(candidates[best].max()) + 8)
         candidates += around
         scores += [evidence.score(labels) for labels in around]
+
+
+def _best(scores: list[tuple[bool, float]]) -> int:
+    return min(range(len(scores)), key=scores.__getitem__)

@@ -21,7 +21,8 @@ def decode(estimate: Estimate, values: np.ndarray) -> np.ndarray:
     outputs, inputs = estimate.weight.shape
     # A Cholesky factor that exists also where the samples leave a direction of the weights open.
     eigenvalues, vectors = np.linalg.eigh(estimate.curvature)
-    factor = np.linalg.qr(np.sqrt(np.maximum(eigenvalues, 0))[:, None] * vectors.T, mode="r")
+    root = np.sqrt(np.maximum(eigenvalues, 0))[:, None] * vectors.T
+    factor = np.linalg.qr(root).R
     deviation = (values[None, :, None] - estimate.weight[:, None, :]) * estimate.scale[:, None, :]  # (O, G, I)
     labels = np.zeros((outputs, 1, inputs), np.int64)
     chosen = np.zeros((outputs, 1, inputs))

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.special import gammaln
+from scipy.stats import f as f_distribution
 
 from equishare.discovery.polish import misfit
 from equishare.lower import fit_estimate
@@ -34,6 +35,8 @@ _GAP_LOG_MEAN = np.log(4.0)
 _GAP_COUNT = 0.05
 _GAP_SHAPE = 1.0
 _GAP_RATE = 0.2
+# A partition is rejected where a misfit as large as its own has less than this probability.
+_REJECTION = 1e-5
 # The normal prior is at least this many standard errors wide.
 _LEAST_SPREAD = 10.0
 
@@ -50,8 +53,14 @@ class Evidence:
         self.error = float(np.sqrt(np.median(estimate.variance)))
         self.spread = max(float(estimate.weight.std()), _LEAST_SPREAD * self.error)
 
-    def score(self, labels: np.ndarray) -> float:
-        """Negative log posterior of the partition ``labels`` (O, I), numbered 0 … G − 1 without holes."""
+    def score(self, labels: np.ndarray) -> tuple[bool, float]:
+        """Judge the partition ``labels`` (O, I), numbered 0 … G − 1 without holes.
+
+        Returns:
+            Whether the F test of its misfit rejects it as a whole, and its negative log posterior. The posterior
+            compares partitions into equal values; where values form a continuum none of them holds, and the
+            test keeps the coarse ones from winning.
+        """
         num_groups, num_entries = int(labels.max()) + 1, labels.size
         values, precision = fit_estimate(self.estimate, labels, num_groups)
         freedom = self.estimate.freedom
@@ -64,7 +73,9 @@ class Evidence:
         laplace = 0.5 * (log_det - num_groups * np.log(2 * np.pi))
         log_prior = np.logaddexp(self._log_independent(num_groups), self._log_gaps(np.sort(values)))
         log_prior += _log_labels(np.bincount(labels.ravel())) - _GROUPS_EXPONENT * np.log(num_groups)
-        return float(fit + laplace - log_prior)
+        spare = num_entries - num_groups
+        rejected = spare > 0 and f_distribution.sf(distance / spare, spare, freedom) < _REJECTION
+        return bool(rejected), float(fit + laplace - log_prior)
 
     def _log_independent(self, num_groups: int) -> float:
         """log of G! times the normal density at its typical height, for values in any order."""
