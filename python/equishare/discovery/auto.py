@@ -43,13 +43,25 @@ def _propose(problem: Problem) -> Proposal:
     if problem.num_inputs > 1:
         _search(evidence, candidates, scores)
     best = _best(scores)
-    history = {
-        "num_groups": np.array([labels.max() + 1 for labels in candidates]),
-        "validation_loss": np.array([validation_loss(problem, labels) for labels in candidates]),
-        "evidence": np.array([-score for _, score in scores]),
-        "rejected": np.array([rejected for rejected, _ in scores]),
+    return Proposal(
+        [candidates[best]],
+        losses=np.array([validation_loss(problem, candidates[best])]),
+        history=_history(problem, candidates, scores),
+    )
+
+
+def _history(problem: Problem, candidates: list[np.ndarray], scores: list[tuple[bool, float]]) -> dict[str, np.ndarray]:
+    """The best candidate for each number of groups, fewest first."""
+    best: dict[int, int] = {}
+    for i in sorted(range(len(scores)), key=scores.__getitem__):
+        best.setdefault(int(candidates[i].max()) + 1, i)
+    rows = [best[num_groups] for num_groups in sorted(best)]
+    return {
+        "num_groups": np.array(sorted(best)),
+        "validation_loss": np.array([validation_loss(problem, candidates[i]) for i in rows]),
+        "evidence": np.array([-scores[i][1] for i in rows]),
+        "rejected": np.array([scores[i][0] for i in rows]),
     }
-    return Proposal([candidates[best]], losses=history["validation_loss"][[best]], history=history)
 
 
 def _search(evidence: Evidence, candidates: list[np.ndarray], scores: list[tuple[bool, float]]) -> None:
