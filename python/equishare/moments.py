@@ -10,7 +10,7 @@ import numpy as np
 CHUNK_ROWS = 65_536
 
 # A loss below this part of the spread of y is a rounding error of its terms.
-_ROUNDING = 1e-13
+_ROUNDING = 4e-15
 
 
 @dataclass(frozen=True)
@@ -72,11 +72,22 @@ class Moments:
         return loss if loss > _ROUNDING * self.syy.mean() / self.count else 0.0
 
     def least_squares(self) -> np.ndarray:
-        """The unshared weight (O, I) of least norm among those of least squared error."""
-        return np.linalg.lstsq(self.sxx, self.sxy.T, rcond=None)[0].T
+        """The unshared weight (O, I) of least norm, in units of the inputs' spread, among the best ones."""
+        scale = self._input_scale()
+        solution = np.linalg.lstsq(self.sxx / np.outer(scale, scale), self.sxy.T / scale[:, None], rcond=None)[0]
+        return (solution / scale[:, None]).T
+
+    def inverse(self) -> np.ndarray:
+        """``sxx⁻¹``, the pseudo-inverse in units of the inputs' spread."""
+        scale = np.outer(self._input_scale(), self._input_scale())
+        return np.linalg.pinv(self.sxx / scale, hermitian=True) / scale
+
+    def _input_scale(self) -> np.ndarray:
+        spread = np.sqrt(np.diag(self.sxx))
+        return np.where(spread > 0, spread, 1.0)
 
     def is_full_rank(self) -> bool:
         """Whether the inputs determine every weight (their scatter is well conditioned)."""
-        scale = np.sqrt(np.maximum(np.diag(self.sxx), np.finfo(float).tiny))
+        scale = self._input_scale()
         eigenvalues = np.linalg.eigvalsh(self.sxx / np.outer(scale, scale))
         return bool(eigenvalues[0] > len(eigenvalues) * np.finfo(float).eps * max(eigenvalues[-1], 1))

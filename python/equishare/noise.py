@@ -55,7 +55,7 @@ def estimate(x: np.ndarray, y: np.ndarray, moments: Moments, centred: bool) -> E
     The moments must be of full rank, from more samples than parameters; the caller has checked.
     """
     weight = moments.least_squares()
-    inverse = np.linalg.inv(moments.sxx)
+    inverse = moments.inverse()
     count, parameters = moments.count, moments.sxx.shape[0] + int(centred)
     sandwich = np.zeros_like(weight)
     squares = np.zeros_like(weight)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 
 from equishare.moments import Moments
 from equishare.noise import Estimate, estimate
@@ -36,6 +37,9 @@ class _LeastSquares:
         self.val = Moments.of(x[1], y[1], bias)
         self.pooled = self.train.pooled_with(self.val)
         self._estimate: Estimate | None = None
+        squares = self.pooled.syy.sum(), self.pooled.sxx.trace(), np.abs(self.pooled.sxy).sum()
+        if not np.isfinite(squares).all() or not self.pooled.syy.sum() > np.finfo(float).tiny:
+            raise ValueError("the data are too large or too small to be squared in float64: rescale them")
         if self.pooled.count > self.num_inputs + int(bias) and self.pooled.is_full_rank():
             both = np.concatenate(x), np.concatenate(y)
             self._estimate = estimate(*both, self.pooled, bias)
@@ -82,13 +86,14 @@ class _LeastSquares:
         if determined and not enough:
             raise self._undetermined(self.train, "x_train")
         weight = self.train.least_squares()
-        variance = np.broadcast_to(np.diag(np.linalg.pinv(self.train.sxx, hermitian=True)), weight.shape)
+        diagonal = np.diag(self.train.inverse())
+        variance = np.broadcast_to(np.maximum(diagonal, 1e-12 * diagonal.max()), weight.shape)
         return Estimate(weight, self.train.sxx, np.ones_like(weight), variance, float(self.num_train))
 
     def _undetermined(self, moments: Moments, name: str) -> ValueError:
         needed = self.num_inputs + int(self.has_bias)
         flat = np.flatnonzero(np.diag(moments.sxx) <= 0)
-        if moments.count <= needed:
+        if moments.count <= needed and not flat.size:
             reason = f"{moments.count} samples for {needed} parameters per output"
         elif flat.size:
             reason = f"no variation in column {', '.join(map(str, flat[:5]))}"
@@ -96,7 +101,8 @@ class _LeastSquares:
             reason = "linearly dependent columns"
         return ValueError(
             f"{name}: {reason}; this method starts from least squares and needs more samples than inputs, and "
-            "inputs that vary independently (method 'bilevel' with lower='exact', 'brute_force' and 'oracle' do not)"
+            "inputs that vary independently (method 'bilevel' with lower='exact', unit='mse', and methods "
+            "'brute_force' and 'oracle' do not)"
         )
 
 
@@ -129,7 +135,10 @@ class MeanProblem(_LeastSquares):
         # Equality of means does not depend on the origin; squares of large numbers would drown the differences.
         self.origin = float(low.mean(dtype=np.float64) / 2 + high.mean(dtype=np.float64) / 2)
         ones = np.ones((len(train), 1)), np.ones((len(val), 1))
-        super().__init__(ones, (train - self.origin, val - self.origin), bias=False)
+        # In float64: the rounded origin of float32 data would shift the means.
+        super().__init__(
+            ones, (train.astype(np.float64) - self.origin, val.astype(np.float64) - self.origin), bias=False
+        )
         self.shape = (train.shape[1],)
 
 
@@ -193,9 +202,17 @@ def as_problems(problem: Problem | Sequence[Problem]) -> list[Problem]:
 
 def _matrix(data: Any, name: str) -> np.ndarray:
     """``data`` as a finite float matrix with at least one row and one column; float32 stays float32."""
-    if hasattr(data, "detach"):
-        data = data.detach().cpu().numpy()
-    array = np.asarray(data)
+    if isinstance(data, torch.Tensor):
+        data = data.detach().cpu()
+        data = (data.float() if data.dtype == torch.bfloat16 else data).numpy()
+    if isinstance(data, np.ma.MaskedArray):
+        raise TypeError(f"{name} must not be a masked array: drop or fill the masked samples")
+    try:
+        array = np.asarray(data)
+    except ValueError as error:
+        raise ValueError(
+            f"{name} must be a matrix of shape (samples, entries), got rows of different lengths"
+        ) from error
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}")
     if array.ndim != 2:

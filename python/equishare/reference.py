@@ -1,7 +1,7 @@
 """Plain PyTorch twins of the fused operations: the oracle of tests and the baseline of benchmarks.
 
-They also stand in for the kernels on devices and dtypes that have none. Shapes, the rule that tells
-values with columns from values without, and errors are those of :mod:`equishare.ops`.
+They also stand in for the kernels on devices and dtypes that have none. Shapes and the rule that tells
+values with columns from values without are those of :mod:`equishare.ops`; input is assumed valid.
 """
 
 from __future__ import annotations

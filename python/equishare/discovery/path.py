@@ -8,7 +8,8 @@ from equishare.discovery.segmentation import segmentation_path
 from equishare.lower import fit_estimate
 from equishare.noise import Estimate
 
-# The exact greedy path costs O(G³) time and O(G²) memory in the number of groups it starts from.
+# The exact greedy path costs O(G³) time and O(G²) memory in the number of groups it starts from. Larger problems start
+# from the best segmentation of the single estimates into so many groups.
 MAX_GREEDY_GROUPS = 512
 # How far apart in the order of values two groups may lie to be considered for a merge.
 _NEIGHBOURS = 3
@@ -28,7 +29,10 @@ def merge_path(estimate: Estimate, max_groups: int) -> list[np.ndarray]:
         return [labels.reshape(shape) for labels in path]
     start = min(weight.size, MAX_GREEDY_GROUPS)
     path, _ = segmentation_path(weight, precision, start)
-    return greedy_merges(estimate, path[-1].reshape(shape))[:max_groups]
+    merged = greedy_merges(estimate, path[-1].reshape(shape))[:max_groups]
+    if max_groups >= start < weight.size:
+        merged.append(np.arange(weight.size).reshape(shape))
+    return merged
 
 
 def conditional_path(estimate: Estimate, labels: np.ndarray, max_groups: int) -> list[np.ndarray]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import zipfile
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,7 +69,7 @@ class Discovery:
             arrays["bias"] = self.bias
         arrays |= {_HISTORY + name: column for name, column in self.history.items()}
         with written_whole(path) as temporary:
-            np.savez_compressed(temporary, allow_pickle=False, **arrays)
+            np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Discovery:
@@ -86,19 +85,18 @@ class Discovery:
             about = json.loads(str(arrays["about"]))
             if about.pop("format") != _FORMAT:
                 raise KeyError("format")
-            return cls(
+            found = cls(
                 partition=Partition(arrays["labels"]),
                 values=arrays["values"],
                 bias=arrays.get("bias"),
                 history={n.removeprefix(_HISTORY): a for n, a in arrays.items() if n.startswith(_HISTORY)},
                 **about,
             )
-        except (
-            KeyError,
-            ValueError,
-            TypeError,
-            AttributeError,
-            EOFError,
-            zipfile.BadZipFile,
-        ) as error:
+            if found.values.shape != (found.partition.num_groups,):
+                raise ValueError(f"{found.partition.num_groups} groups but values of shape {found.values.shape}")
+            return found
+        except Exception as error:
+            # A damaged archive fails in zlib, zipfile, NumPy or json, each with errors of its own.
+            if isinstance(error, OSError) and error.filename is not None:
+                raise
             raise ValueError(f"{os.fspath(path)!r} is not a saved Discovery, or it is damaged ({error})") from error

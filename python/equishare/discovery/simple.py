@@ -24,7 +24,8 @@ def oracle(problems: Sequence[Problem], seed: int, progress: Progress, *, partit
         partition: a Partition or labels of the problem's shape; for a list of problems also a list of Partitions
             or arrays.
     """
-    several = isinstance(partition, list) and len(partition) > 0 and isinstance(partition[0], Partition | np.ndarray)
+    several = isinstance(partition, list | tuple) and len(partition) > 0 and not np.isscalar(partition[0])
+    several = several and (len(problems) > 1 or isinstance(partition[0], Partition))
     given = partition if several else [partition] * len(problems)
     if len(given) != len(problems):
         raise ValueError(
@@ -45,7 +46,7 @@ def gap(problems: Sequence[Problem], seed: int, progress: Progress, *, cut: floa
     Args:
         cut: how many standard errors (root mean square of the two neighbours') make a gap.
     """
-    if not cut > 0:
+    if not isinstance(cut, int | float) or not cut > 0:
         raise ValueError(f"cut must be a positive number of standard errors, got {cut}")
     proposals = []
     for problem in problems:

@@ -30,7 +30,7 @@ def assignment_penalties(logits: Tensor) -> tuple[Tensor, Tensor]:
         TypeError: if the dtype is not floating.
         ValueError: if there are fewer than two dimensions, or no group.
 
-    Source: METHOD.md section 2.
+    Source: Yeh et al. 2022; the column norm is what the authors' code computes as a trace.
     """
     check_floating(logits=logits)
     if logits.dim() < 2 or logits.shape[-1] == 0:

@@ -55,7 +55,7 @@ def relax_forward(logits: Tensor, x: Tensor, out: Relaxation | None = None) -> R
             workspace=logits.new_empty((size,)),
         )
     else:
-        _check(logits, out_theta=out.theta)
+        _check_relaxation(logits, out)
     kernels(logits).relax_forward(
         batch,
         rows,
@@ -98,11 +98,11 @@ def relax_backward(
     """
     if out is None:
         out = torch.empty_like(logits)
+    _check_relaxation(logits, relaxation)
     sizes = _check(
         logits,
         x=x,
         u=u,
-        theta=relaxation.theta,
         entropy_weight=entropy_weight,
         column_norm_weight=column_norm_weight,
         out=out,
@@ -164,11 +164,11 @@ def relax_adam_step(
     """
     if step < 1:
         raise ValueError(f"step must be at least 1, got {step}")
+    _check_relaxation(logits, relaxation)
     sizes = _check(
         logits,
         x=x,
         u=u,
-        theta=relaxation.theta,
         entropy_weight=entropy_weight,
         column_norm_weight=column_norm_weight,
     )
@@ -196,7 +196,22 @@ def relax_adam_step(
     )
 
 
-_PER_PROBLEM = ("entropy_weight", "column_norm_weight")
+def _check_relaxation(logits: Tensor, r: Relaxation) -> None:
+    batch, rows, groups = _check(logits, theta=r.theta, entropy=r.entropy, column_norm=r.column_norm)
+    size = kernels(logits).relax_workspace(batch, rows, groups)
+    for name, tensor, shape in (
+        ("psi", r.psi, (batch, groups)),
+        ("colsum", r.colsum, (batch, groups)),
+        ("workspace", r.workspace, (size,)),
+    ):
+        if tensor.shape != shape or tensor.dtype != logits.dtype:
+            raise ValueError(
+                f"relaxation must come from relax_forward with logits of the same shape and dtype: its {name} is "
+                f"{tensor.dtype} {tuple(tensor.shape)}, these logits need {logits.dtype} {shape}"
+            )
+
+
+_PER_PROBLEM = ("entropy_weight", "column_norm_weight", "entropy", "column_norm")
 
 
 def _check(logits: Tensor, **others: Tensor) -> tuple[int, int, int]:
@@ -208,7 +223,8 @@ def _check(logits: Tensor, **others: Tensor) -> tuple[int, int, int]:
     batch, rows, groups = logits.shape
     for name, tensor in (("logits", logits), *others.items()):
         shape = logits.shape[: 1 if name in _PER_PROBLEM else 3 if name in ("logits", "out") else 2]
-        if tensor.shape != shape or tensor.dtype != logits.dtype or not tensor.is_contiguous():
+        fits = tensor.shape == shape and tensor.dtype == logits.dtype and tensor.device == logits.device
+        if not fits or not tensor.is_contiguous():
             raise ValueError(
                 f"{name} must be a contiguous {logits.dtype} tensor of shape {tuple(shape)}, got "
                 f"{tensor.dtype} {tuple(tensor.shape)} with strides {tensor.stride()}"

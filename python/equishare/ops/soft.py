@@ -31,7 +31,7 @@ def soft_gather(logits: Tensor, values: Tensor) -> Tensor:
         TypeError: if a dtype is not floating or the two differ.
         ValueError: if shapes do not fit.
 
-    Source: METHOD.md section 5; gradients are fused, and reach any order.
+    Gradients are fused, and reach any order.
     """
     logits, values, columns = _prepare(logits, "values", values, axis=-1)
     if not has_kernel(logits):
