@@ -22,6 +22,7 @@ from equishare.discovery.relaxation import (
     make_batch,
 )
 from equishare.discovery.select import validation_loss
+from equishare.noise import Estimate
 from equishare.partition import Partition
 from equishare.problems import Problem
 
@@ -35,6 +36,8 @@ _LOGITS_AT_A_TIME = 1 << 24
 # The annealed column norm begins at this multiple of its weight.
 _ANNEAL = 4.0
 _RECORDS = 100
+# How many merges and splits of each restart are polished.
+_POLISHED = 6
 
 # What the authors' 2022 code does for Gaussian data.
 RELEASE: dict[str, Any] = {
@@ -209,28 +212,36 @@ def _solve(
 
 def _harden(problem: Problem, labels: np.ndarray, settings: _Settings, upper_per_mse: float) -> tuple[Proposal, int]:
     """Hard partitions of all restarts and their refinements, scored by the upper objective; the best one's restart."""
-    candidates: list[np.ndarray] = []
-    origin: list[int] = []
-    seen: set[Partition] = set()
+    weight = settings.final_norm(problem.num_entries)
+
+    def judge(labels: np.ndarray) -> tuple[float, float]:
+        loss = validation_loss(problem, labels)
+        return loss * upper_per_mse + weight * float(np.sqrt(np.bincount(labels.ravel())).sum()), loss
+
+    # Of equal partitions the first restart's counts.
+    found: dict[Partition, tuple[np.ndarray, int, float, float]] = {}
+
+    def add(candidates: list[np.ndarray], restart: int) -> None:
+        for labels in candidates:
+            if Partition(labels) not in found:
+                found[Partition(labels)] = (labels, restart, *judge(labels))
+
     for restart, row in enumerate(labels):
-        hard = Partition(row.reshape(problem.weight_shape))
-        if hard in seen:
-            continue
-        seen.add(hard)
-        new = _refined(problem, hard.labels) if settings.refine else [hard.labels]
-        candidates += new
-        origin += [restart] * len(new)
-    losses = np.array([validation_loss(problem, one) for one in candidates])
-    norms = np.array([np.sqrt(np.bincount(one.ravel())).sum() for one in candidates])
-    scores = losses * upper_per_mse + settings.final_norm(problem.num_entries) * norms
-    return Proposal(candidates, scores, losses), origin[int(scores.argmin())]
+        hard = Partition(row.reshape(problem.weight_shape)).labels
+        add([hard], restart)
+        if settings.refine:
+            estimate = problem.train_estimate(determined=False)
+            near = _neighbours(estimate, hard)
+            add(near, restart)
+            near.sort(key=lambda one: found[Partition(one)][2])
+            add([polish(estimate, one) for one in near[:_POLISHED]], restart)
+    candidates, restarts, scores, losses = zip(*found.values(), strict=True)
+    proposal = Proposal(list(candidates), np.array(scores), np.array(losses))
+    return proposal, restarts[int(np.argmin(scores))]
 
 
-def _refined(problem: Problem, labels: np.ndarray) -> list[np.ndarray]:
-    """Merges and splits of the groups of ``labels``, and the same polished."""
-    estimate = problem.train_estimate(determined=False)
+def _neighbours(estimate: Estimate, labels: np.ndarray) -> list[np.ndarray]:
+    """Merges and splits of the groups of ``labels``."""
     start = polish(estimate, labels)
     splits = greedy_splits(estimate, start, 2 * int(start.max()) + 2)
-    near = [*greedy_merges(estimate, start), *splits, *greedy_merges(estimate, splits[-1])]
-    distinct = list({Partition(one): one for one in near}.values())
-    return [*distinct, *(polish(estimate, one) for one in distinct)]
+    return [*greedy_merges(estimate, start), *splits, *greedy_merges(estimate, splits[-1])]

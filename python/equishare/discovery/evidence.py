@@ -13,7 +13,7 @@ posterior is computed in closed form, up to a constant that all partitions share
              equally frequent, G!/G^K, and of names with unknown frequencies (uniform on the simplex),
              G! Π_g m_g! (G − 1)!/(K + G − 1)!, for group sizes m_g that are far from equal; this is what makes
              the rule pay for the number of partitions it may choose from
-    groups   3 log G: a proper prior on the number of groups that has no scale
+    groups   G + 3 log G: a proper prior on the number of groups
 
 Neither the noise level nor the number of groups nor the sizes of groups are assumed.
 """
@@ -28,7 +28,8 @@ from equishare.discovery.polish import misfit
 from equishare.lower import fit_estimate
 from equishare.noise import Estimate
 
-# p(G) proportional to G ** -3: sharing two noise-free-looking values needs about three standard errors of doubt.
+# p(G) proportional to exp(-G) / G ** 3: two equal values are taken apart only at about three standard errors.
+_GROUPS_RATE = 1.0
 _GROUPS_EXPONENT = 3.0
 # Prior of the log gap y between neighbouring values, in standard errors: y ~ N(log 4, v / 0.05), v ~ InvGamma(1, 0.2).
 _GAP_LOG_MEAN = np.log(4.0)
@@ -72,7 +73,9 @@ class Evidence:
             log_det = np.linalg.slogdet(precision)[1]
         laplace = 0.5 * (log_det - num_groups * np.log(2 * np.pi))
         log_prior = np.logaddexp(self._log_independent(num_groups), self._log_gaps(np.sort(values)))
-        log_prior += _log_labels(np.bincount(labels.ravel())) - _GROUPS_EXPONENT * np.log(num_groups)
+        log_prior += (
+            _log_labels(np.bincount(labels.ravel())) - _GROUPS_EXPONENT * np.log(num_groups) - _GROUPS_RATE * num_groups
+        )
         spare = num_entries - num_groups
         rejected = spare > 0 and f_distribution.sf(distance / spare, spare, freedom) < _REJECTION
         return bool(rejected), float(fit + laplace - log_prior)
