@@ -140,6 +140,7 @@ OBJECTS = np.array([[1, "a"], [2, None]], dtype=object)
         ("d.csv", lambda p: p.write_text("1;2\n3;4\n"), "line 2, column 1: '3;4' is not"),
         ("d.csv", lambda p: p.write_text("1,nan\n3,4\n"), "got nan at row 0, column 1"),
         ("d.csv", lambda p: p.write_bytes(b"\xff\xfe\x00"), "damaged, or not a .csv file"),
+        ("d.csv", lambda p: p.write_text("x0,x0,y0\n1,2,3\n4,5,6\n"), "two columns are named 'x0'"),
         ("d.csv", lambda p: p.write_text("x0,y0,t\n1,2,3\n4,5,6\n"), "column 't' stands beside"),
         ("d.parquet", lambda p: p.write_bytes(b"PAR1"), "damaged, or not a .parquet file"),
         ("d.parquet", truncate(write_table(PAIR), 0.5), "damaged, or not a .parquet file"),

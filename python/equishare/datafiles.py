@@ -179,6 +179,9 @@ def _read_parquet(path: Path, file: BinaryIO) -> dict[str, np.ndarray]:
 
 def _by_name(path: Path, names: list[str], columns: list[np.ndarray]) -> dict[str, np.ndarray]:
     """Inputs and outputs where the columns are named so, else samples."""
+    twice = next((name for i, name in enumerate(names) if name and name in names[:i]), None)
+    if twice is not None:
+        raise _BadFile(f"{path}: two columns are named {twice!r}; every column needs a name of its own")
     kinds = [m[1].lower() if (m := _INPUT_OR_OUTPUT.fullmatch(name)) else None for name in names]
     if not {"x", "y"} <= set(kinds):
         return {"samples": np.stack(columns, axis=1)}

@@ -101,8 +101,8 @@ class _LeastSquares:
             reason = "linearly dependent columns"
         return ValueError(
             f"{name}: {reason}; this method starts from least squares and needs more samples than inputs, and "
-            "inputs that vary independently (method 'bilevel' with lower='exact', unit='mse', and methods "
-            "'brute_force' and 'oracle' do not)"
+            "inputs that vary independently (in Python, method 'bilevel' with lower='exact', unit='mse' "
+            "does not, nor do 'brute_force' and 'oracle')"
         )
 
 
