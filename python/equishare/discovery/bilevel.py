@@ -226,8 +226,12 @@ def _harden(problem: Problem, labels: np.ndarray, settings: _Settings, upper_per
             if Partition(labels) not in found:
                 found[Partition(labels)] = (labels, restart, *judge(labels))
 
+    hardened: set[Partition] = set()
     for restart, row in enumerate(labels):
         hard = Partition(row.reshape(problem.weight_shape)).labels
+        if Partition(hard) in hardened:
+            continue
+        hardened.add(Partition(hard))
         add([hard], restart)
         if settings.refine:
             estimate = problem.train_estimate(determined=False)
