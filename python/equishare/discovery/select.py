@@ -7,19 +7,13 @@ import numpy as np
 from equishare.discovery.proposal import Proposal
 from equishare.discovery.result import Discovery
 from equishare.lower import fit_values
-from equishare.moments import Moments
 from equishare.partition import Partition
 from equishare.problems import Problem
 
 
-def fitted_weight(moments: Moments, labels: np.ndarray, num_groups: int) -> np.ndarray:
-    """The shared weight (O, I) that fits best."""
-    return fit_values(moments, labels, num_groups)[labels]
-
-
 def validation_loss(problem: Problem, labels: np.ndarray) -> float:
     """Validation loss of the fit on the training samples."""
-    weight = fitted_weight(problem.train, labels, int(labels.max()) + 1)
+    weight = fit_values(problem.train, labels, int(labels.max()) + 1)[labels]
     return problem.val.loss(weight, problem.train.bias(weight))
 
 
