@@ -1,0 +1,120 @@
+"""Layers that store a few values and small integer labels in place of dense weights."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from equishare import ops
+from equishare.partition import Partition
+
+__all__ = ["SharedLinear", "smallest_label_dtype"]
+
+
+class SharedLinear(nn.Module):
+    """Linear layer ``y = x Wᵀ + b`` whose weights are shared: ``W[o,i] = values[labels[o,i]]``.
+
+    Args:
+        in_features: I.
+        out_features: O.
+        labels: (O, I) group numbers from 0, an array, a tensor or a Partition; kept as they are.
+        bias: whether to add b (O,).
+        device: of the tensors.
+        dtype: of the values and the bias.
+
+    Attributes:
+        values: (G,) Parameter, G one more than the largest label; starts as the weights of nn.Linear do.
+        labels: (O, I) buffer, uint8 for at most 256 groups, else int32.
+        bias: (O,) Parameter or None.
+
+    Raises:
+        TypeError: the sizes or the labels are not integers.
+        ValueError: a size is below 1, labels have another shape, or one is not from 0 to O·I − 1.
+    """
+
+    values: nn.Parameter
+    labels: Tensor
+    bias: nn.Parameter | None
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        labels: Any,
+        bias: bool = True,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        for name, size in (("in_features", in_features), ("out_features", out_features)):
+            if isinstance(size, bool) or not isinstance(size, int):
+                raise TypeError(f"{name} must be an integer, got {size!r}")
+            if size < 1:
+                raise ValueError(f"{name} must be at least 1, got {size}")
+        self.in_features = in_features
+        self.out_features = out_features
+        numbers = _group_numbers(labels, (out_features, in_features))
+        self.num_groups = int(numbers.max()) + 1
+        self.values = nn.Parameter(torch.empty(self.num_groups, device=device, dtype=dtype))
+        label_dtype = smallest_label_dtype(self.num_groups)
+        self.register_buffer("labels", numbers.to(label_dtype).to(self.values.device))
+        if bias:
+            self.bias = nn.Parameter(torch.empty(out_features, device=device, dtype=dtype))
+        else:
+            self.register_parameter("bias", None)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw values and bias from U(−1/√I, 1/√I), as torch.nn.Linear does."""
+        bound = 1 / math.sqrt(self.in_features)
+        nn.init.uniform_(self.values, -bound, bound)
+        if self.bias is not None:
+            nn.init.uniform_(self.bias, -bound, bound)
+
+    @property
+    def weight(self) -> Tensor:
+        """W (O, I), gathered anew each time, for code that reads the weight of a linear layer."""
+        return ops.hard_gather(self.labels, self.values)
+
+    @property
+    def partition(self) -> Partition:
+        """The groups, of shape (O, I)."""
+        return Partition(self.labels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Y (..., O) of x (..., I)."""
+        return ops.shared_linear(x, self.labels, self.values, self.bias)
+
+    def extra_repr(self) -> str:
+        """Sizes."""
+        return (
+            f"in_features={self.in_features}, out_features={self.out_features}, num_groups={self.num_groups}, "
+            f"bias={self.bias is not None}"
+        )
+
+
+def smallest_label_dtype(num_groups: int) -> torch.dtype:
+    """The smallest dtype that the operations accept for labels of so many groups."""
+    return torch.uint8 if num_groups <= 256 else torch.int32
+
+
+def _group_numbers(labels: Any, shape: tuple[int, int]) -> Tensor:
+    partition = labels if isinstance(labels, Partition) else Partition(labels)
+    if partition.shape != shape:
+        raise ValueError(f"labels must have shape (out_features, in_features) = {shape}, got {partition.shape}")
+    if isinstance(labels, Partition):
+        labels = partition.labels
+    if isinstance(labels, Tensor):
+        labels = labels.detach().cpu().long()
+    numbers = np.asarray(labels)
+    least, greatest = int(numbers.min()), int(numbers.max())
+    if least < 0 or greatest >= len(partition):
+        raise ValueError(
+            f"labels must be group numbers from 0 to {len(partition) - 1} for {len(partition)} weights, "
+            f"got labels from {least} to {greatest}"
+        )
+    return torch.from_numpy(numbers.astype(np.int64))

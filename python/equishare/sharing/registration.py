@@ -1,0 +1,188 @@
+"""Mark parameters of a module as shared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import prod
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.parameter import UninitializedParameter
+
+from equishare.sharing.assignment import Assignment
+from equishare.sharing.parametrization import SharedParameter, register
+from equishare.sharing.search import Slot, check_module, parameter_slots, settle_ownership
+
+__all__ = ["check_distinct", "find_parameter", "share"]
+
+_DEFAULT_GROUPS = 128
+_INITIAL_STD = 0.1
+_NAMES_SHOWN = 20
+
+
+def share(
+    module: nn.Module,
+    name: str | Sequence[str],
+    num_groups: int | None = None,
+    dim: int | None = None,
+) -> Assignment:
+    """Let a parameter, or several by one assignment, learn which of its entries are equal.
+
+        θ[k] = Σ_g A[k,g] ψ[g],  A = softmax(logits, -1)
+
+    The parameter becomes a ``torch.nn.utils.parametrize`` parametrization: ``module.weight`` reads θ, the
+    trained tensors are ψ (``module.parametrizations.weight.original``) and the logits (K, G) of the assignment,
+    drawn from N(0, 0.1²). ψ starts from G entries of the parameter, evenly spread. Make optimizers afterwards,
+    from :func:`sharing_parameters` and :func:`model_parameters`.
+
+    With several names the assignment is a submodule, and its logits or labels are in the state dict, under the
+    first of them in the order of the module alone; take parametrizations off such names together.
+
+    Args:
+        module: holds the parameter; its class is replaced by one that reads θ.
+        name: of a parameter of the module, dotted for one of a submodule (``"encoder.0.weight"``), or a
+            sequence of names to be tied by one assignment, such as ``("weight", "bias")`` along ``dim=0``. All
+            have the same number K of entries, or of slices.
+        num_groups: G from 1 to K. By default K for slices and min(K, 128) for single entries.
+        dim: None ties single entries: K = numel, ψ (G,). An axis, which may count from the last, ties whole
+            slices along it: K = its size, ψ (G, C) with C the product of the other sizes.
+
+    Returns:
+        The assignment.
+
+    Raises:
+        TypeError: an argument is of a wrong type, or the parameter is not real and floating.
+        ValueError: there is no such parameter, it cannot be shared (shared or parametrized already, the same
+            tensor as another, without entries, lazy and not yet initialised, of a recurrent layer, a sparse
+            embedding or a script module), dim or num_groups is out of range, or tied names differ in K, dtype or
+            device. Nothing is changed then.
+    """
+    check_module(module, "module")
+    names = _names(name)
+    slots = {one: find_parameter(module, one) for one in names}
+    order = list(parameter_slots(module))
+    names.sort(key=order.index)
+    check_distinct(slots)
+    dims = {one: _axis(dim, one, slots[one]) for one in names}
+    shapes = {one: tuple(slots[one].original.shape) for one in names}
+    sizes = {one: _num_entries(shapes[one], dims[one]) for one in names}
+    _check_equal(names, sizes, "entries" if dim is None else f"slices along dim={dim}")
+    first = slots[names[0]].original
+    _check_equal(names, {one: slots[one].original.dtype for one in names}, "dtype")
+    _check_equal(names, {one: slots[one].original.device for one in names}, "device")
+    num_entries = sizes[names[0]]
+    groups = _check_groups(num_groups, num_entries, dim)
+
+    logits = _INITIAL_STD * torch.randn(num_entries, groups, dtype=first.dtype, device=first.device)
+    one_shape = dim is None and len(set(shapes.values())) == 1
+    assignment = Assignment(shapes[names[0]] if one_shape else (num_entries,), logits=logits)
+    for one in names:
+        register(slots[one].owner, slots[one].leaf, SharedParameter(assignment, shapes[one], dims[one]))
+    settle_ownership(module)
+    return assignment
+
+
+def find_parameter(module: nn.Module, name: str) -> Slot:
+    """A parameter that can be shared.
+
+    Raises:
+        TypeError: it is not real and floating.
+        ValueError: there is none, or it cannot be shared.
+    """
+    slots = parameter_slots(module)
+    if name not in slots:
+        if name in dict(module.named_buffers(remove_duplicate=False)):
+            raise ValueError(f"name must be a parameter, got the buffer {name!r}; {_available(slots)}")
+        raise ValueError(f"{type(module).__name__} has no parameter {name!r}; {_available(slots)}")
+    slot = slots[name]
+    if slot.shared is not None:
+        raise ValueError(f"{name!r} is shared already")
+    if slot.chain is not None:
+        kinds = ", ".join(type(one).__name__ for one in slot.chain)
+        raise ValueError(f"{name!r} is parametrized already, by {kinds}: share it first, then register the others")
+    if isinstance(slot.owner, nn.RNNBase):
+        raise ValueError(
+            f"{name!r} belongs to {type(slot.owner).__name__}, which reads its weights past any parametrization: "
+            f"use the cell, such as torch.nn.LSTMCell"
+        )
+    if isinstance(slot.owner, torch.jit.ScriptModule):
+        raise ValueError(f"{name!r} belongs to a script module, which takes no parametrization")
+    if isinstance(slot.owner, (nn.Embedding, nn.EmbeddingBag)) and slot.owner.sparse:
+        raise ValueError(f"{name!r} belongs to an embedding with sparse=True, whose gradients cannot reach ψ")
+    parameter = slot.original
+    if isinstance(parameter, UninitializedParameter):
+        raise ValueError(f"{name!r} has no shape yet: run the lazy module on a batch before sharing")
+    if not parameter.dtype.is_floating_point:
+        raise TypeError(f"{name!r} must have a real floating dtype, got {parameter.dtype}")
+    if parameter.numel() == 0:
+        raise ValueError(f"{name!r} has no entries, its shape is {tuple(parameter.shape)}")
+    for other, its in slots.items():
+        same_slot = its.owner is slot.owner and its.leaf == slot.leaf
+        if not same_slot and any(tensor is parameter for tensor in its.tensors):
+            raise ValueError(
+                f"{name!r} is the same tensor as {other!r}, and only one would be parametrized: give {other!r} a "
+                f"parameter of its own, then share both names by one assignment"
+            )
+    return slot
+
+
+def _available(slots: dict[str, Slot]) -> str:
+    names = ", ".join(repr(name) for name in list(slots)[:_NAMES_SHOWN])
+    if not names:
+        return "it has no parameters"
+    return f"its parameters are {names}" + (", …" if len(slots) > _NAMES_SHOWN else "")
+
+
+def _names(name: Any) -> list[str]:
+    names = [name] if isinstance(name, str) else list(name) if isinstance(name, Sequence) else None
+    if names is None or not all(isinstance(one, str) for one in names):
+        raise TypeError(f"name must be a string or a sequence of strings, got {name!r}")
+    if not names:
+        raise ValueError("name must hold at least one parameter name, got an empty sequence")
+    for one in names:
+        if names.count(one) > 1:
+            raise ValueError(f"name must not hold a parameter twice, got {one!r} {names.count(one)} times")
+    return names
+
+
+def check_distinct(slots: Mapping[str, Slot]) -> None:
+    """ValueError if two names reach one parameter, as those of a module used twice do."""
+    seen: dict[tuple[int, str], str] = {}
+    for name, slot in slots.items():
+        first = seen.setdefault((id(slot.owner), slot.leaf), name)
+        if first != name:
+            raise ValueError(f"a parameter must not be named twice: {first!r} and {name!r} are one")
+
+
+def _axis(dim: Any, name: str, slot: Slot) -> int | None:
+    if dim is None:
+        return None
+    if isinstance(dim, bool) or not isinstance(dim, int):
+        raise TypeError(f"dim must be an integer or None, got {dim!r}")
+    ndim = slot.original.dim()
+    if not -ndim <= dim < ndim:
+        accepted = f"an axis from {-ndim} to {ndim - 1}" if ndim else "None"
+        raise ValueError(f"dim must be {accepted} for {name!r} of shape {tuple(slot.original.shape)}, got {dim}")
+    return dim % ndim
+
+
+def _num_entries(shape: tuple[int, ...], dim: int | None) -> int:
+    return prod(shape) if dim is None else shape[dim]
+
+
+def _check_equal(names: list[str], found: dict[str, Any], what: str) -> None:
+    if len(set(found.values())) > 1:
+        listed = ", ".join(f"{name!r}: {found[name]}" for name in names)
+        raise ValueError(f"parameters tied by one assignment must agree in {what}, got {listed}")
+
+
+def _check_groups(num_groups: Any, num_entries: int, dim: int | None) -> int:
+    if num_groups is None:
+        return num_entries if dim is not None else min(num_entries, _DEFAULT_GROUPS)
+    if isinstance(num_groups, bool) or not isinstance(num_groups, int):
+        raise TypeError(f"num_groups must be an integer or None, got {num_groups!r}")
+    if not 1 <= num_groups <= num_entries:
+        what = "entries" if dim is None else "slices"
+        raise ValueError(f"num_groups must lie from 1 to {num_entries}, the number of {what}, got {num_groups}")
+    return num_groups

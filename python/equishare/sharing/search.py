@@ -1,0 +1,150 @@
+"""Find what a model shares, and the parameters of the two levels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import nn
+from torch.nn.utils import parametrize
+
+from equishare.sharing.assignment import Assignment
+from equishare.sharing.parametrization import SharedParameter
+
+__all__ = [
+    "Slot",
+    "assignments",
+    "check_complete",
+    "check_module",
+    "model_parameters",
+    "parameter_slots",
+    "settle_ownership",
+    "shared_parameters",
+    "shared_slots",
+    "sharing_parameters",
+]
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Where a parameter lives: ``getattr(owner, leaf)``."""
+
+    owner: nn.Module
+    leaf: str
+
+    @property
+    def chain(self) -> parametrize.ParametrizationList | None:
+        """Its parametrizations, if it has any."""
+        if not parametrize.is_parametrized(self.owner, self.leaf):
+            return None
+        return self.owner.parametrizations[self.leaf]  # type: ignore
+
+    @property
+    def shared(self) -> SharedParameter | None:
+        """Its sharing, if it is shared."""
+        first = None if self.chain is None else self.chain[0]
+        return first if isinstance(first, SharedParameter) else None
+
+    @property
+    def tensors(self) -> list[nn.Parameter]:
+        """The parameter, or those that its parametrizations start from."""
+        return [getattr(self.owner, self.leaf)] if self.chain is None else list(self.chain.parameters(recurse=False))
+
+    @property
+    def original(self) -> nn.Parameter:
+        """The parameter; ψ if it is shared."""
+        return self.tensors[0]
+
+
+def assignments(model: nn.Module) -> dict[Assignment, list[str]]:
+    """Every assignment of a model, once, and the qualified names of the parameters that it ties.
+
+    Both in the order of the model; for the axes see :func:`shared_parameters`.
+
+    Raises:
+        TypeError: model is no module.
+    """
+    found: dict[Assignment, list[str]] = {}
+    for name, shared in shared_parameters(model).items():
+        found.setdefault(shared.assignment, []).append(name)
+    return found
+
+
+def shared_parameters(model: nn.Module) -> dict[str, SharedParameter]:
+    """Qualified names of the shared parameters, and of each its ``assignment``, ``shape`` and ``dim``.
+
+    Raises:
+        TypeError: model is no module.
+    """
+    check_module(model, "model")
+    return {name: slot.shared for name, slot in shared_slots(model).items() if slot.shared is not None}
+
+
+def sharing_parameters(model: nn.Module) -> list[nn.Parameter]:
+    """The logits of all soft assignments, each once: the upper level.
+
+    Raises:
+        TypeError: model is no module.
+    """
+    return [assignment.logits for assignment in assignments(model) if not assignment.is_hard]
+
+
+def model_parameters(model: nn.Module) -> list[nn.Parameter]:
+    """All parameters but the logits, values of groups included, each once: the lower level.
+
+    Raises:
+        TypeError: model is no module.
+    """
+    logits = {id(parameter) for parameter in sharing_parameters(model)}
+    return [parameter for parameter in model.parameters() if id(parameter) not in logits]
+
+
+def check_module(module: object, name: str) -> None:
+    """A torch.nn.Module, else TypeError."""
+    if not isinstance(module, nn.Module):
+        raise TypeError(f"{name} must be a torch.nn.Module, got {type(module).__name__}")
+
+
+def check_complete(model: nn.Module) -> None:
+    """ValueError if an assignment serves parameters outside of the model: they would lose their groups."""
+    for assignment, names in assignments(model).items():
+        if len(names) < assignment.num_tied:
+            raise ValueError(
+                f"{names[0]!r} is tied to {assignment.num_tied - len(names)} parameter(s) that are not, or no longer, "
+                f"shared in this model: pass the module that holds all of them"
+            )
+
+
+def parameter_slots(module: nn.Module) -> dict[str, Slot]:
+    """Qualified names of all parameters, parametrized ones by the name that they had; None is none."""
+    slots: dict[str, Slot] = {}
+    for prefix, owner in module.named_modules(remove_duplicate=False):
+        if isinstance(owner, (parametrize.ParametrizationList, Assignment)):
+            continue  # ψ, logits, and what other parametrizations start from
+        leaves = [leaf for leaf, parameter in owner._parameters.items() if parameter is not None]
+        if parametrize.is_parametrized(owner):
+            chains = owner.parametrizations.items()
+            leaves += [leaf for leaf, chain in chains if any(True for _ in chain.parameters(recurse=False))]
+        for leaf in leaves:
+            slots[f"{prefix}.{leaf}" if prefix else leaf] = Slot(owner, leaf)
+    return slots
+
+
+def shared_slots(model: nn.Module) -> dict[str, Slot]:
+    """Qualified names of the shared parameters; one that two names reach has the first of them."""
+    slots: dict[str, Slot] = {}
+    for prefix, owner in model.named_modules():
+        if parametrize.is_parametrized(owner):
+            for leaf in owner.parametrizations:
+                if Slot(owner, leaf).shared is not None:
+                    slots[f"{prefix}.{leaf}" if prefix else leaf] = Slot(owner, leaf)
+    return slots
+
+
+def settle_ownership(model: nn.Module) -> None:
+    """Make each assignment a submodule of the first parametrization that uses it, where it is of none yet."""
+    seen: dict[Assignment, list[SharedParameter]] = {}
+    for shared in shared_parameters(model).values():
+        seen.setdefault(shared.assignment, []).append(shared)
+    for users in seen.values():
+        if not any(shared.owns_assignment for shared in users):
+            users[0].own()
