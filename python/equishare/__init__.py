@@ -1,17 +1,31 @@
 """equishare discovers the symmetries hidden in data by learning which parameters are shared."""
 
-from equishare import ops, reference
-from equishare.discovery import Discovery, discover
+from equishare import nn, ops, reference, sharing
+from equishare.discovery import Discovery, ModelDiscovery, discover
+from equishare.hypergradient import Hypergradient, hypergradient
+from equishare.model_problem import ModelProblem
 from equishare.partition import Partition, partition_distance
 from equishare.problems import LinearProblem, MeanProblem
+from equishare.sharing import compact, harden, model_parameters, share, sharing_parameters
 
 __all__ = [
     "Discovery",
+    "Hypergradient",
     "LinearProblem",
     "MeanProblem",
+    "ModelDiscovery",
+    "ModelProblem",
     "Partition",
+    "compact",
     "discover",
+    "harden",
+    "hypergradient",
+    "model_parameters",
+    "nn",
     "ops",
     "partition_distance",
     "reference",
+    "share",
+    "sharing",
+    "sharing_parameters",
 ]

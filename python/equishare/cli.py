@@ -5,15 +5,15 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from equishare.progress import progress_bar
 
 __all__ = ["app", "main"]
 
@@ -96,7 +96,7 @@ def discover(
         _check_folder(out)
     problem = split_problem(read_data(data), train_fraction, seed)
     options: dict[str, Any] = {} if restarts is None else {"restarts": restarts}
-    with _progress(f"discover ({method})") as progress:
+    with progress_bar(f"discover ({method})") as progress:
         found = equishare.discover(problem, method, seed=seed, progress=progress, **options)
     print_discovery(found, (problem.num_train, problem.num_val), Console())
     if out is not None:
@@ -108,7 +108,7 @@ def reproduce(
     experiment: Annotated[
         str,
         typer.Argument(
-            help="gaussian, correlation, denoising or rings.",
+            help="gaussian, sum, models, correlation, denoising or rings.",
             metavar="EXPERIMENT",
             show_default=False,
         ),
@@ -130,7 +130,7 @@ def reproduce(
     if out is not None:
         require_matplotlib()
         _check_folder(out)
-    with _progress(f"reproduce {experiment}") as progress:
+    with progress_bar(f"reproduce {experiment}") as progress:
         result = EXPERIMENTS[experiment](trials=trials, seed=seed, progress=progress)
     print_tables(result, Console())
     if out is not None:
@@ -167,18 +167,3 @@ def _check_folder(folder: Path) -> None:
 def _print_paths(paths: Sequence[Path]) -> None:
     for path in paths:
         print(f"wrote {path}")
-
-
-@contextmanager
-def _progress(description: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on stderr, silent where that is no terminal."""
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task(description, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

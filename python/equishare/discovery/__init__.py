@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, overload
 
 import numpy as np
@@ -12,13 +13,25 @@ from equishare.discovery.auto import auto
 from equishare.discovery.bilevel import RELEASE, RELEASE_WITHOUT_PENALTIES, bilevel
 from equishare.discovery.brute_force import brute_force
 from equishare.discovery.merge import merge
+from equishare.discovery.models.methods import METHODS as MODEL_METHODS
+from equishare.discovery.models.result import ModelDiscovery
 from equishare.discovery.proposal import Progress, Proposal
 from equishare.discovery.result import Discovery
 from equishare.discovery.select import conclude
 from equishare.discovery.simple import gap, no_sharing, oracle
+from equishare.model_problem import ModelProblem, as_model_problems
 from equishare.problems import Problem, as_problems
+from equishare.progress import progress_bar
 
-__all__ = ["METHODS", "RELEASE", "RELEASE_WITHOUT_PENALTIES", "Discovery", "discover"]
+__all__ = [
+    "METHODS",
+    "MODEL_METHODS",
+    "RELEASE",
+    "RELEASE_WITHOUT_PENALTIES",
+    "Discovery",
+    "ModelDiscovery",
+    "discover",
+]
 
 METHODS: dict[str, Callable[..., list[Proposal]]] = {
     "auto": auto,
@@ -36,52 +49,97 @@ def discover(
     problem: Problem,
     method: str = ...,
     seed: int = ...,
-    progress: Progress | None = ...,
+    progress: Progress | bool | None = ...,
     **options: Any,
 ) -> Discovery: ...
+@overload
+def discover(
+    problem: ModelProblem,
+    method: str = ...,
+    seed: int = ...,
+    progress: Progress | bool | None = ...,
+    **options: Any,
+) -> ModelDiscovery: ...
 @overload
 def discover(
     problem: Sequence[Problem],
     method: str = ...,
     seed: int = ...,
-    progress: Progress | None = ...,
+    progress: Progress | bool | None = ...,
     **options: Any,
 ) -> list[Discovery]: ...
+@overload
 def discover(
-    problem: Problem | Sequence[Problem],
+    problem: Sequence[ModelProblem],
+    method: str = ...,
+    seed: int = ...,
+    progress: Progress | bool | None = ...,
+    **options: Any,
+) -> list[ModelDiscovery]: ...
+def discover(
+    problem: Problem | ModelProblem | Sequence[Problem] | Sequence[ModelProblem],
     method: str = "auto",
     seed: int = 0,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
     **options: Any,
-) -> Discovery | list[Discovery]:
+) -> Discovery | ModelDiscovery | list[Discovery] | list[ModelDiscovery]:
     """Find which entries of the problem's parameter are shared.
 
     Args:
-        problem: a :class:`MeanProblem` or :class:`LinearProblem`, or a list of same-shaped ones,
-            which is solved as one batch.
-        method: ``auto``, ``bilevel``, ``merge``, ``gap``, ``brute_force``, ``no_sharing`` or ``oracle``.
+        problem: a :class:`MeanProblem`, :class:`LinearProblem` or :class:`ModelProblem`, or a list of one kind and
+            shape, which is solved as one batch.
+        method: ``auto``, ``bilevel``, ``no_sharing`` or ``oracle``; for means and linear maps also ``merge``, ``gap``
+            and ``brute_force``.
         seed: of everything random.
-        progress: called with the work done and the work in total.
-        **options: of the method; see the functions in ``equishare.discovery``.
+        progress: True for a bar on the terminal, or a function that is called with the work done and the work in
+            total.
+        **options: of the method; see the functions in ``equishare.discovery``, and for models those in
+            ``equishare.discovery.models.methods``.
 
     Returns:
-        A :class:`Discovery`, or a list of them for a list.
+        A :class:`Discovery`, for a model a :class:`ModelDiscovery`, or a list of them for a list. After Ctrl-C a
+        search on models returns the best it has found.
 
     Raises:
         TypeError: an option the method does not have, or of the wrong type.
         ValueError: an unknown method, an option out of range, or data the method cannot take.
     """
-    problems = as_problems(problem)
-    if method not in METHODS:
-        raise ValueError(f"method must be one of {', '.join(METHODS)}; got {method!r}")
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**63:
         raise ValueError(f"seed must be an integer from 0 to 2**63 - 1, got {seed!r}")
-    seed = int(seed)
-    propose = METHODS[method]
-    _check_options(method, propose, options)
-    proposals = propose(problems, seed, progress or (lambda done, total: None), **options)
-    found = [conclude(p, proposal, method, seed) for p, proposal in zip(problems, proposals, strict=True)]
+    with _progress(progress, method) as report:
+        if _is_for_models(problem):
+            propose: Callable[..., Any] = _method(MODEL_METHODS, method)
+            _check_options(method, propose, options)
+            found = propose(as_model_problems(problem), int(seed), report, **options)  # type: ignore[arg-type]
+        else:
+            propose = _method(METHODS, method)
+            problems = as_problems(problem)  # type: ignore[arg-type]
+            _check_options(method, propose, options)
+            proposals = propose(problems, int(seed), report, **options)
+            found = [conclude(p, proposal, method, int(seed)) for p, proposal in zip(problems, proposals, strict=True)]
     return found if isinstance(problem, Sequence) else found[0]
+
+
+def _is_for_models(problem: Any) -> bool:
+    several = isinstance(problem, Sequence) and len(problem) > 0
+    return isinstance(problem[0] if several else problem, ModelProblem)
+
+
+def _method(methods: dict[str, Callable[..., Any]], name: str) -> Callable[..., Any]:
+    if name not in methods:
+        raise ValueError(f"method must be one of {', '.join(methods)}; got {name!r}")
+    return methods[name]
+
+
+@contextmanager
+def _progress(progress: Progress | bool | None, method: str) -> Iterator[Progress]:
+    if callable(progress):
+        yield progress
+    elif progress:
+        with progress_bar(f"discover ({method})") as report:
+            yield report
+    else:
+        yield lambda done, total: None
 
 
 def _check_options(method: str, propose: Callable[..., Any], options: dict[str, Any]) -> None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from torch import nn
 
-from equishare.files import written_whole
+from equishare.discovery.archive import HISTORY, open_archive, save_archive
+from equishare.discovery.models.result import FORMAT as MODEL_FORMAT
+from equishare.discovery.models.result import ModelDiscovery, from_archive, with_model
 from equishare.partition import Partition
 
 _FORMAT = "equishare.Discovery/1"
-_HISTORY = "history."
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,8 +53,6 @@ class Discovery:
             ValueError: path does not end in .npz.
             OSError: the file cannot be written.
         """
-        if not str(path).endswith(".npz"):
-            raise ValueError(f"path must end in .npz, got {os.fspath(path)!r}")
         about = {
             "format": _FORMAT,
             "method": self.method,
@@ -63,40 +63,55 @@ class Discovery:
         arrays = {
             "labels": self.partition.labels,
             "values": self.values,
-            "about": np.array(json.dumps(about)),
         }
         if self.bias is not None:
             arrays["bias"] = self.bias
-        arrays |= {_HISTORY + name: column for name, column in self.history.items()}
-        with written_whole(path) as temporary:
-            np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]
+        arrays |= {HISTORY + name: column for name, column in self.history.items()}
+        save_archive(path, about, arrays)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Discovery:
-        """Read what :meth:`save` wrote.
+    def load(cls, path: str | os.PathLike[str], model: nn.Module | None = None) -> Discovery | ModelDiscovery:
+        """Read what :meth:`save` wrote, here or in :class:`ModelDiscovery`.
+
+        Args:
+            path: the file.
+            model: for the discovery of a model, a module of the same architecture, with the same parameters shared
+                by :func:`equishare.share` (those shared entry by entry, each on its own, may be plain); it is
+                hardened and gets the saved state.
 
         Raises:
             OSError: the file cannot be read.
-            ValueError: it is not a saved Discovery, or damaged.
+            TypeError: model is no module.
+            ValueError: it is not a saved Discovery, or damaged, or the model does not fit, which stays as it was.
         """
         try:
-            with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
-            about = json.loads(str(arrays["about"]))
-            if about.pop("format") != _FORMAT:
-                raise KeyError("format")
-            found = cls(
-                partition=Partition(arrays["labels"]),
-                values=arrays["values"],
-                bias=arrays.get("bias"),
-                history={n.removeprefix(_HISTORY): a for n, a in arrays.items() if n.startswith(_HISTORY)},
-                **about,
-            )
-            if found.values.shape != (found.partition.num_groups,):
-                raise ValueError(f"{found.partition.num_groups} groups but values of shape {found.values.shape}")
-            return found
+            about, arrays = open_archive(path)
+            if about["format"] == MODEL_FORMAT:
+                of_model, state = from_archive(about, arrays)
+            else:
+                found = cls._from_archive(about, arrays)
         except Exception as error:
             # A damaged archive fails in zlib, zipfile, NumPy or json, each with errors of its own.
             if isinstance(error, OSError) and error.filename is not None:
                 raise
             raise ValueError(f"{os.fspath(path)!r} is not a saved Discovery, or it is damaged ({error})") from error
+        if about["format"] == MODEL_FORMAT:
+            return of_model if model is None else with_model(of_model, state, model)
+        if model is not None:
+            raise ValueError("model belongs to the discovery of a model, and this is one of means or of a linear map")
+        return found
+
+    @classmethod
+    def _from_archive(cls, about: dict[str, Any], arrays: dict[str, np.ndarray]) -> Discovery:
+        if about["format"] != _FORMAT:
+            raise KeyError("format")
+        found = cls(
+            partition=Partition(arrays["labels"]),
+            values=arrays["values"],
+            bias=arrays.get("bias"),
+            history={n.removeprefix(HISTORY): a for n, a in arrays.items() if n.startswith(HISTORY)},
+            **{name: value for name, value in about.items() if name != "format"},
+        )
+        if found.values.shape != (found.partition.num_groups,):
+            raise ValueError(f"{found.partition.num_groups} groups but values of shape {found.values.shape}")
+        return found

@@ -5,13 +5,14 @@ Every experiment is a function ``run(trials=None, seed=0, progress=None) -> Expe
 
 from __future__ import annotations
 
-from equishare.experiments import correlation, denoising, gaussian, rings
+from equishare.experiments import correlation, denoising, gaussian, rings, sum_of_numbers
 
 EXPERIMENTS = {
     "gaussian": gaussian.run,
     "correlation": correlation.run,
     "denoising": denoising.run,
     "rings": rings.run,
+    "sum": sum_of_numbers.run,
 }
 
 __all__ = ["EXPERIMENTS"]

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from equishare.experiments.result import Table
 
-#: Values below this are drawn on a linear scale where the axis is logarithmic, so zero shows.
+#: Values below this are drawn on a linear scale where the axis is logarithmic and a value is zero, so that it shows.
 LINEAR_BELOW = 0.1
 #: Methods are drawn side by side, this part of the axis apart, so that equal values show.
 SHIFT = 0.006
@@ -23,6 +23,9 @@ STYLES = {
     "symmetric W": ("#bbaa66", "1"),
     "Bayes limit": ("#000000", None),
     "joint limit": ("#777777", None),
+    "Augerino, 3 samples": ("#f0d060", "v"),
+    "Augerino, 15 samples": ("#e69f00", "^"),
+    "Augerino, 75 samples": ("#009e73", ">"),
     "brute force": ("#cc79a7", "s"),
     "bilevel, release": ("#e69f00", "v"),
     "bilevel, release, no penalties": ("#f0d060", "^"),
@@ -33,6 +36,10 @@ STYLES = {
 }
 NAMES = {
     "mse": "MSE",
+    "mae": "mean absolute error",
+    "accuracy": "share right after rounding",
+    "inference_seconds": "seconds for 100,000 sequences",
+    "L": "length L",
     "pd": "partition distance",
     "excess": "excess test error, %",
     "separation": "δ/s, spacing of the values / standard error",
@@ -59,13 +66,15 @@ def draw_figure(table: Table, metric: str, path: Path) -> None:
         methods = dict.fromkeys(row["method"] for row in rows)
         for index, method in enumerate(methods):
             shift = SHIFT * span * (index - (len(methods) - 1) / 2)
-            _draw_line(axis, [r for r in rows if r["method"] == method], table.x, metric, shift)
+            measured = [row for row in rows if row["method"] == method and metric in row]
+            if measured:
+                _draw_line(axis, measured, table.x, metric, shift)
         axis.set_title(title, fontsize=10)
         axis.set_xlabel(NAMES.get(table.x, table.x))
         axis.set_ylabel(NAMES.get(metric, metric.replace("_", " ")))
         axis.grid(alpha=0.25)
     if metric in table.log:
-        _make_logarithmic(axes, min(row[metric] for row in table.rows))
+        _make_logarithmic(axes, min(row[metric] for row in table.rows if metric in row))
     for axis in axes.flat[len(panels) :]:
         axis.set_visible(False)
     handles, labels = axes[0, 0].get_legend_handles_labels()
@@ -75,7 +84,7 @@ def draw_figure(table: Table, metric: str, path: Path) -> None:
 
 def _make_logarithmic(axes: np.ndarray, least: float) -> None:
     for axis in axes.flat:
-        if least >= LINEAR_BELOW:
+        if least > 0:
             axis.set_yscale("log")
         else:
             axis.set_yscale("symlog", linthresh=LINEAR_BELOW, linscale=0.3)

@@ -1,0 +1,1 @@
+"""Discovery for models: propose patterns, select on the validation samples, refit."""

@@ -1,0 +1,80 @@
+"""Fitted patterns, which of them is preferred, and how many groups to try."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from equishare.discovery.models.fit import Fit
+from equishare.discovery.models.patterns import Pattern
+from equishare.discovery.models.stack import Stack
+
+# A coarser pattern is preferred unless it is worse by so many standard errors of the paired difference (it is compared
+# with the best of many), …
+_STANDARD_ERRORS = 3.0
+# … and by this part of the best loss, which optimisation alone can be off by.
+_SLACK = 0.01
+# Numbers of groups that are tried on a path: so many from the fewest on, then a geometric series.
+_DENSE_LEVELS = 8
+_LEVELS = 14
+_MOST_GROUPS = 512
+# Numbers of groups around the best that are tried, as parts of it, and at most.
+_NEAR = 0.3
+_NEAR_LEVELS = 10
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A fitted pattern.
+
+    Attributes:
+        pattern: the partitions.
+        fit: one replica, fitted on the training samples.
+        losses: (B,) on blocks of the validation samples.
+        sizes: (B,) samples of each block.
+        settled: whether more steps would not do much.
+    """
+
+    pattern: Pattern
+    fit: Fit
+    losses: np.ndarray
+    sizes: np.ndarray
+    settled: bool
+
+    @property
+    def loss(self) -> float:
+        """Mean loss on the validation samples, infinite where the fit has diverged."""
+        mean = float(np.average(self.losses, weights=self.sizes))
+        return mean if math.isfinite(mean) else math.inf
+
+
+def as_good(coarse: Candidate, least: Candidate) -> bool:
+    """Whether the validation samples do not tell a candidate from the one of least loss."""
+    if not math.isfinite(coarse.loss):
+        return False
+    difference = coarse.losses - least.losses
+    mean = float(np.average(difference, weights=coarse.sizes))
+    spread = math.sqrt(float(np.average((difference - mean) ** 2, weights=coarse.sizes)))
+    error = spread / math.sqrt(max(1, len(difference) - 1))
+    return mean <= max(_STANDARD_ERRORS * error, _SLACK * abs(least.loss))
+
+
+def levels(stack: Stack) -> list[int]:
+    """Numbers of groups, of all assignments together, to try on a path from no sharing to full sharing."""
+    least = len(stack.sites)
+    most = sum(site.num_entries for site in stack.sites)
+    dense = list(range(least, min(most, least + _DENSE_LEVELS - 1) + 1))
+    end = min(most, _MOST_GROUPS)
+    wide = np.geomspace(dense[-1], max(dense[-1], end), _LEVELS - len(dense) + 1).round().astype(int)
+    return sorted({*dense, *wide.tolist()})
+
+
+def near(total: int, stack: Stack) -> list[int]:
+    """Numbers of groups around one."""
+    least = len(stack.sites)
+    most = sum(site.num_entries for site in stack.sites)
+    reach = max(2, round(_NEAR * total))
+    spread = np.linspace(total - reach, total + reach, min(_NEAR_LEVELS, 2 * reach) + 1).round().astype(int)
+    return sorted({int(t) for t in spread if least <= t <= most})

@@ -1,0 +1,193 @@
+"""The methods for models, from problems to discoveries."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from equishare.discovery.models.auto import auto as run_auto
+from equishare.discovery.models.bilevel import relaxed_search
+from equishare.discovery.models.checkpoint import Checkpoint, fingerprint
+from equishare.discovery.models.conclude import FinalSteps
+from equishare.discovery.models.fit import Training
+from equishare.discovery.models.known import no_sharing, oracle
+from equishare.discovery.models.outcome import FINAL_FITS, SEARCH_FITS, Meter, conclude, until_interrupted
+from equishare.discovery.models.relaxation import Relaxation
+from equishare.discovery.models.result import ModelDiscovery
+from equishare.discovery.models.search import Search
+from equishare.discovery.models.settings import (
+    check_choice,
+    check_count,
+    check_not_negative,
+    check_positive,
+    hypergradient_settings,
+    training_of,
+)
+from equishare.discovery.models.stack import Stack, taken
+from equishare.discovery.proposal import Progress
+from equishare.model_problem import ModelProblem
+
+RELAXED_SCHEDULES = ("anneal", "constant")
+HYPERGRADIENTS = ("direct", "identity", "neumann", "cg", "exact", "unrolled")
+
+
+def auto(
+    problems: Sequence[ModelProblem],
+    seed: int,
+    progress: Progress,
+    *,
+    steps: int = 200,
+    lr: float = 1e-3,
+    weight_decay: float = 0.0,
+    clip: float | None = None,
+    schedule: str = "cosine",
+    batch_size: int | None = None,
+    patience: int | None = None,
+    average: float = 0.98,
+    refit_steps: int | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+) -> list[ModelDiscovery]:
+    """Fit with everything tied, release every entry, cluster where they went; see ``discovery.models.auto``.
+
+    Args:
+        steps: of AdamW in each fit.
+        lr, weight_decay, clip, schedule, batch_size, patience, average: see ``discovery.models.fit.Training``.
+        refit_steps: of each of the final fits; None: three times ``steps``, doubled while the loss is still falling.
+        checkpoint: file that keeps the fits that are done; a call with the same arguments goes on from there.
+    """
+    training = training_of(
+        lr=lr, weight_decay=weight_decay, clip=clip, schedule=schedule, batch_size=batch_size, patience=patience,
+        average=average,
+    )  # fmt: skip
+    check_count(steps=steps)
+    final = FinalSteps.of(refit_steps, 3 * steps, "refit_steps")
+    options = {"training": training, "steps": steps, "final": final}
+    kept = Checkpoint(checkpoint, fingerprint(problems, "auto", seed, options))
+    meter = Meter(progress, SEARCH_FITS * steps + FINAL_FITS * final.steps)
+    search = Search(_stack(problems, training, kept), training, steps, seed, kept, meter.tick)
+    complete = until_interrupted(search, lambda: run_auto(search))
+    return conclude(search, final, "auto", [None] * len(problems), complete, meter)
+
+
+def bilevel(
+    problems: Sequence[ModelProblem],
+    seed: int,
+    progress: Progress,
+    *,
+    restarts: int = 3,
+    steps: int = 100,
+    inner_steps: int = 5,
+    lr: float = 1e-3,
+    outer_lr: float = 0.1,
+    weight_decay: float = 0.0,
+    clip: float | None = None,
+    schedule: str = "cosine",
+    batch_size: int | None = None,
+    patience: int | None = None,
+    average: float = 0.98,
+    entropy: float = 0.05,
+    column_norm: float = 0.05,
+    penalty_schedule: str = "anneal",
+    hypergradient: str = "direct",
+    hypergradient_options: dict[str, Any] | None = None,
+    outer_clip: float | None = None,
+    refine: bool = True,
+    fit_steps: int = 200,
+    refit_steps: int | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+) -> list[ModelDiscovery]:
+    """Alternate inner steps on the parameters and outer steps on the assignment logits, harden, refine, select.
+
+        min over Λ   U(w, A; val) + entropy · H(A) + column_norm · Σ_g ‖A[:, g]‖₂ / K,   A = softmax(Λ)
+
+    with w where the inner steps on the training loss have come to; they go on from where they were.
+
+    Args:
+        restarts: starts of each problem; all are one vmapped batch, with the problems of a list.
+        steps, outer_lr: of Adam on the logits.
+        inner_steps: AdamW steps before each.
+        lr, weight_decay, clip, schedule, batch_size, average: of the inner steps and of all fits; see
+            ``discovery.models.fit.Training``.
+        patience: looks, of 100 in the search and in every fit, without progress before it ends; None: never.
+        entropy, column_norm: weights of the penalties, in units of the loss.
+        penalty_schedule: ``anneal``: the weight of the entropy rises from 0; or ``constant``.
+        hypergradient: ``direct``, ∂U/∂Λ alone, or a method of :func:`equishare.hypergradient`, which adds how w
+            would follow.
+        hypergradient_options: further arguments of it, such as ``{"iterations": 10}``.
+        outer_clip: largest norm of the hypergradient of one restart.
+        refine: also release the entries of the hardened patterns, see where they go, and try what that proposes.
+        fit_steps: steps of the fits that compare hardened patterns.
+        refit_steps: of each of the final fits; None: three times ``fit_steps``, doubled while the loss is still
+            falling.
+        checkpoint: file that keeps the state; a call with the same arguments goes on from there.
+    """
+    training = training_of(
+        lr=lr, weight_decay=weight_decay, clip=clip, schedule=schedule, batch_size=batch_size, patience=patience,
+        average=average,
+    )  # fmt: skip
+    check_count(restarts=restarts, steps=steps, inner_steps=inner_steps, fit_steps=fit_steps)
+    final = FinalSteps.of(refit_steps, 3 * fit_steps, "refit_steps")
+    check_positive(outer_lr=outer_lr)
+    check_not_negative(entropy=entropy, column_norm=column_norm)
+    if outer_clip is not None:
+        check_positive(outer_clip=outer_clip)
+    check_choice(penalty_schedule, RELAXED_SCHEDULES, "penalty_schedule")
+    check_choice(hypergradient, HYPERGRADIENTS, "hypergradient")
+    relaxation = Relaxation(
+        steps, inner_steps, outer_lr, entropy, column_norm, penalty_schedule, hypergradient,
+        hypergradient_settings(hypergradient, hypergradient_options), outer_clip, patience,
+    )  # fmt: skip
+    options = {
+        "training": training, "relaxation": relaxation, "restarts": restarts, "refine": refine,
+        "fit_steps": fit_steps, "final": final,
+    }  # fmt: skip
+    kept = Checkpoint(checkpoint, fingerprint(problems, "bilevel", seed, options))
+    total = steps * inner_steps + SEARCH_FITS * fit_steps + FINAL_FITS * final.steps
+    meter = Meter(progress, total)
+    search = Search(_stack(problems, training, kept), training, fit_steps, seed, kept, meter.tick)
+    relaxed = relaxed_search(search, restarts, relaxation, meter.tick)
+    if not relaxed.complete:
+        # What follows from here on is not what a search that goes on from the checkpoint comes to.
+        search.checkpoint = Checkpoint(None, "")
+    rows = relaxed.finite()
+    owner = [r // restarts for r in rows]
+    for problem in range(len(problems)):
+        if problem not in owner:
+            raise FloatingPointError(f"every restart of problem {problem} has diverged: lower lr, or clip")
+
+    def harden() -> None:
+        patterns = [relaxed.patterns[r] for r in rows]
+        search.try_patterns(owner, patterns, taken(relaxed.entries, rows), taken(relaxed.buffers, rows), "hardened")
+        if refine and relaxed.complete:
+            search.improve(wide=True)
+
+    complete = until_interrupted(search, harden) and relaxed.complete
+    histories = []
+    for problem in range(len(problems)):
+        own = [r for r in rows if r // restarts == problem]
+        losses = [search.found[problem][relaxed.patterns[r]].loss for r in own]
+        best = own[int(np.argmin(np.nan_to_num(losses, nan=np.inf)))]
+        histories.append(relaxed.history[best] or None)
+    return conclude(search, final, "bilevel", histories, complete, meter)
+
+
+def _stack(problems: Sequence[ModelProblem], training: Training, kept: Checkpoint) -> Stack:
+    # The state of a search fits the number of replicas at a time that it was begun with.
+    stack = Stack(problems, training.batch_size)
+    at_once = kept.get("at once")
+    if at_once is None:
+        kept.keep("at once", stack.at_once())
+    else:
+        stack.take_at_once(at_once)
+    return stack
+
+
+METHODS: dict[str, Callable[..., list[ModelDiscovery]]] = {
+    "auto": auto,
+    "bilevel": bilevel,
+    "no_sharing": no_sharing,
+    "oracle": oracle,
+}

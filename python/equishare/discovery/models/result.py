@@ -1,0 +1,131 @@
+"""The answer for a model: which entries of its parameters are shared, and the model refitted with them."""
+
+from __future__ import annotations
+
+import copy
+import os
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from equishare.discovery.archive import HISTORY, save_archive
+from equishare.partition import Partition
+from equishare.sharing import impose
+
+FORMAT = "equishare.ModelDiscovery/1"
+_LABELS = "labels."
+_STATE = "state."
+
+
+@dataclass(frozen=True, eq=False)
+class ModelDiscovery:
+    """A discovered sharing pattern of a model.
+
+    Attributes:
+        partitions: partition of each shared parameter by its qualified name; of the parameter's shape for
+            single entries, (K,) for slices. Parameters tied by one assignment have equal partitions.
+        model: hardened copy of the model, refitted on training and validation samples; None if it was loaded
+            without a model.
+        validation_loss: loss on the validation samples of the fit on the training samples with these partitions.
+        no_sharing_loss: the same without sharing.
+        method, seed: what it was found with.
+        history: columns of equal length; ``validation_loss`` against ``num_groups`` or ``step``.
+        complete: whether the search ran to its end; False after Ctrl-C, with the best pattern until then and a
+            model that saw the training samples alone.
+    """
+
+    partitions: dict[str, Partition]
+    model: nn.Module | None
+    validation_loss: float
+    no_sharing_loss: float
+    method: str
+    seed: int
+    history: dict[str, np.ndarray]
+    complete: bool = True
+
+    @property
+    def partition(self) -> Partition:
+        """The partition, where the model has one.
+
+        Raises:
+            ValueError: different assignments have partitions of their own; see ``partitions``.
+        """
+        found = list(self.partitions.values())
+        if any(not np.array_equal(p.labels.ravel(), found[0].labels.ravel()) for p in found[1:]):
+            raise ValueError(f"the model has several partitions: partitions[name] for {', '.join(self.partitions)}")
+        return found[0]
+
+    @property
+    def theta(self) -> dict[str, Tensor]:
+        """The shared parameters θ by their qualified names.
+
+        Raises:
+            ValueError: the discovery was loaded without a model.
+        """
+        if self.model is None:
+            raise ValueError("this discovery was loaded without a model: Discovery.load(path, model=...)")
+        parents = {name: name.rpartition(".") for name in self.partitions}
+        return {n: getattr(self.model.get_submodule(p), leaf).detach() for n, (p, _, leaf) in parents.items()}
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write everything to ``path``, a .npz file without pickled objects, whole or not at all.
+
+        Raises:
+            ValueError: path does not end in .npz, or there is no model.
+            OSError: the file cannot be written.
+        """
+        if self.model is None:
+            raise ValueError("this discovery was loaded without a model, and saving it would lose what was fitted")
+        state = self.model.state_dict()
+        about = {
+            "format": FORMAT,
+            "method": self.method,
+            "seed": self.seed,
+            "validation_loss": self.validation_loss,
+            "no_sharing_loss": self.no_sharing_loss,
+            "complete": self.complete,
+            "dtypes": {name: str(t.dtype).removeprefix("torch.") for name, t in state.items()},
+        }
+        arrays = {_LABELS + name: p.labels for name, p in self.partitions.items()}
+        # NumPy has no bfloat16; its numbers are float32 numbers too.
+        wide = {n: t.float() if t.dtype == torch.bfloat16 else t for n, t in state.items()}
+        arrays |= {_STATE + name: t.detach().cpu().numpy() for name, t in wide.items()}
+        arrays |= {HISTORY + name: column for name, column in self.history.items()}
+        save_archive(path, about, arrays)
+
+
+def from_archive(about: dict[str, Any], arrays: dict[str, np.ndarray]) -> tuple[ModelDiscovery, dict[str, Tensor]]:
+    """What :meth:`ModelDiscovery.save` wrote, without a model, and the state of the model."""
+    about = dict(about)
+    about.pop("format")
+    state = {
+        name: torch.from_numpy(arrays[_STATE + name].copy()).to(getattr(torch, kind))
+        for name, kind in about.pop("dtypes").items()
+    }
+    partitions = {n.removeprefix(_LABELS): Partition(a) for n, a in arrays.items() if n.startswith(_LABELS)}
+    history = {n.removeprefix(HISTORY): a for n, a in arrays.items() if n.startswith(HISTORY)}
+    return ModelDiscovery(partitions=partitions, model=None, history=history, **about), state
+
+
+def with_model(found: ModelDiscovery, state: dict[str, Tensor], model: nn.Module) -> ModelDiscovery:
+    """The discovery with a model, which is hardened and gets the state.
+
+    Raises:
+        TypeError: model is no module.
+        ValueError: it does not fit; it is as it was then.
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
+    try:
+        for one in (copy.deepcopy(model), model):
+            impose(one, found.partitions)
+            one.load_state_dict(state)
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"model does not fit the discovery: it must have the architecture and the shared parameters of the model "
+            f"that was searched ({error})"
+        ) from error
+    return replace(found, model=model)

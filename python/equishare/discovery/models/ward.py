@@ -1,0 +1,121 @@
+"""A path of merges of estimated entries, the cheapest first, over all assignments of a model at once."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+
+import numpy as np
+
+# Pairs of slices whose distances are formed at a time (numbers held).
+_AT_A_TIME = 1 << 24
+# A coordinate that no sample depends on still has this part of the usual weight.
+_LEAST_WEIGHT = 1e-6
+
+
+def ward_path(
+    entries: Sequence[np.ndarray], weights: Sequence[np.ndarray], totals: Sequence[int]
+) -> dict[int, tuple[np.ndarray, ...]]:
+    """Partitions on the way from no sharing to one group for each assignment.
+
+    Each merge is the one that raises the weighted sum of squares least,
+
+        Σ_c w_a w_b / (w_a + w_b) (μ_a − μ_b)²,   w, μ: weight and weighted mean of a group in coordinate c,
+
+    which estimates the rise of the loss where w is its curvature.
+
+    Args:
+        entries: of each assignment, (K, C) estimates.
+        weights: of each assignment, (K, C).
+        totals: numbers of groups, of all assignments together, to report.
+
+    Returns:
+        Labels (K,) of each assignment, by total number of groups.
+
+    Source: Ward 1963.
+    """
+    sites = [_Site(e, w) for e, w in zip(entries, weights, strict=True)]
+    heap = [(site.cheapest()[0], i) for i, site in enumerate(sites)]
+    heapq.heapify(heap)
+    total = sum(site.num_groups for site in sites)
+    wanted = set(totals)
+    found = {total: tuple(site.labels() for site in sites)} if total in wanted else {}
+    while total > max(len(sites), min(wanted, default=total)):
+        cost, i = heapq.heappop(heap)
+        if not np.isfinite(cost):
+            break
+        sites[i].merge()
+        heapq.heappush(heap, (sites[i].cheapest()[0], i))
+        total -= 1
+        if total in wanted:
+            found[total] = tuple(site.labels() for site in sites)
+    return found
+
+
+class _Site:
+    """Groups of one assignment; for each the cheapest partner of a greater number."""
+
+    def __init__(self, entries: np.ndarray, weights: np.ndarray) -> None:
+        self.mean = entries.astype(np.float64)
+        floor = _LEAST_WEIGHT * max(float(weights.mean()), np.finfo(float).tiny)
+        self.weight = np.maximum(weights.astype(np.float64), floor)
+        self.parent = np.arange(len(entries))
+        self.alive = np.ones(len(entries), bool)
+        self.num_groups = len(entries)
+        count = len(entries)
+        self.cost = np.full((count, count), np.inf)
+        for a in range(count):
+            self.cost[a, a + 1 :] = self._costs(a, slice(a + 1, count))
+        self.partner = self.cost.argmin(1)
+        self.least = self.cost[np.arange(count), self.partner]
+
+    def _costs(self, a: int, others: slice | np.ndarray) -> np.ndarray:
+        w, mean = self.weight[others], self.mean[others]
+        out = np.empty(len(w))
+        step = max(1, _AT_A_TIME // max(1, w.shape[1]))
+        for i in range(0, len(w), step):
+            part = slice(i, i + step)
+            harmonic = w[part] * self.weight[a] / (w[part] + self.weight[a])
+            out[part] = (harmonic * (mean[part] - self.mean[a]) ** 2).sum(1)
+        return out
+
+    def cheapest(self) -> tuple[float, int]:
+        """Cost of the cheapest merge, and its first group."""
+        a = int(self.least.argmin())
+        return float(self.least[a]), a
+
+    def merge(self) -> None:
+        """Make the cheapest merge."""
+        _, a = self.cheapest()
+        b = int(self.partner[a])
+        total = self.weight[a] + self.weight[b]
+        self.mean[a] = (self.weight[a] * self.mean[a] + self.weight[b] * self.mean[b]) / total
+        self.weight[a] = total
+        self.alive[b] = False
+        self.parent[b] = a
+        self.num_groups -= 1
+        self.cost[b, :] = self.cost[:, b] = np.inf
+        self.least[b] = np.inf
+        others = np.flatnonzero(self.alive)
+        others = others[others != a]
+        costs = np.full(len(self.mean), np.inf)
+        costs[others] = self._costs(a, others)
+        self.cost[a, a + 1 :] = costs[a + 1 :]
+        self.cost[:a, a] = costs[:a]
+        # Rows whose partner changed look again; the others compare with the new cost alone.
+        stale = self.alive & np.isin(self.partner, (a, b))
+        stale[a] = True
+        for row in np.flatnonzero(stale):
+            self.partner[row] = self.cost[row].argmin()
+            self.least[row] = self.cost[row, self.partner[row]]
+        closer = (costs < self.least) & (np.arange(len(costs)) < a)
+        self.partner[closer], self.least[closer] = a, costs[closer]
+
+    def labels(self) -> np.ndarray:
+        """Group of each entry."""
+        root = self.parent.copy()
+        while True:
+            above = root[root]
+            if np.array_equal(above, root):
+                return root
+            root = above

@@ -1,0 +1,149 @@
+"""Patterns, the path of merges that proposes them, and the memory that their fits take."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from model_cases import linear, linear_data, linear_problem, mse
+from scipy.cluster.hierarchy import cut_tree, linkage
+
+import equishare as es
+from equishare.discovery.models import memory, ward
+from equishare.discovery.models.curvature import entry_weights, flat_entries
+from equishare.discovery.models.memory import replicas_at_once
+from equishare.discovery.models.patterns import Pattern, all_free, all_tied, free_state, hard_state
+from equishare.discovery.models.stack import Stack, stacked
+from equishare.discovery.models.ward import ward_path
+
+
+def test_patterns_are_equal_where_they_tie_the_same_entries():
+    one = Pattern([np.array([5, 5, 3]), np.array([0, 1])])
+    same = Pattern([np.array([0, 0, 1]), np.array([7, 2])])
+    assert one == same and hash(one) == hash(same)
+    assert one.num_groups == (2, 2)
+    assert [labels.tolist() for labels in one.labels] == [[0, 0, 1], [0, 1]]
+    assert one != Pattern([np.array([0, 1, 1]), np.array([0, 1])])
+    assert one != Pattern([np.array([0, 0, 1])])
+    assert one != "pattern"
+
+
+def test_states_of_patterns():
+    stack = Stack([linear_problem()])
+    assert all_tied(stack).num_groups == (1,)
+    assert all_free(stack).num_groups == (9,)
+    patterns = [Pattern([np.arange(9) % 3]), Pattern([np.arange(9) // 6])]
+    start = stacked(stack.start, 2)
+    start["weight"] = torch.arange(18.0, dtype=torch.float64).view(2, 9)
+    mean, upper = hard_state(stack, patterns, start, mean=True)
+    assert mean["weight"].tolist() == [[3, 4, 5], [11.5, 16, 0]]
+    assert free_state(stack, mean, upper)["weight"].tolist() == [[3.0, 4, 5] * 3, [11.5] * 6 + [16] * 3]
+    first, _ = hard_state(stack, patterns, start, mean=False)
+    assert first["weight"].tolist() == [[0, 1, 2], [9, 15, 0]]
+
+
+@pytest.mark.parametrize("columns", [1, 3])
+@pytest.mark.parametrize("count", [1, 2, 5, 40])
+def test_the_path_is_that_of_wards_method_for_equal_weights(count, columns):
+    entries = np.random.default_rng(count).normal(size=(count, columns))
+    path = ward_path([entries], [np.full_like(entries, 2.5)], range(1, count + 1))
+    assert sorted(path) == list(range(1, count + 1))
+    cuts = cut_tree(linkage(entries, "ward")).T if count > 1 else np.zeros((1, 1), int)
+    for cut in cuts:
+        (labels,) = path[len(np.unique(cut))]
+        assert es.Partition(labels) == es.Partition(cut)
+
+
+def greedy(entries, weights):
+    """Cheapest merges, by sums over all entries of a group."""
+    groups = [[(s, k)] for s, site in enumerate(entries) for k in range(len(site))]
+
+    def spread(group):
+        e = np.array([entries[s][k] for s, k in group])
+        w = np.array([weights[s][k] for s, k in group])
+        return (w * (e - (w * e).sum(0) / w.sum(0)) ** 2).sum()
+
+    while True:
+        yield [sorted(group) for group in groups]
+        pairs = [
+            (spread(a + b) - spread(a) - spread(b), i, j)
+            for (i, a), (j, b) in itertools.combinations(enumerate(groups), 2)
+            if a[0][0] == b[0][0]
+        ]
+        if not pairs:
+            return
+        _, i, j = min(pairs)
+        groups[i] += groups.pop(j)
+
+
+@pytest.mark.parametrize("sizes", [[7], [4, 6], [3, 1, 5]])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_path_takes_the_cheapest_merge_of_all_assignments(sizes, seed):
+    rng = np.random.default_rng(seed)
+    entries = [rng.normal(size=(k, 1 + s)) for s, k in enumerate(sizes)]
+    weights = [rng.gamma(1.0, size=e.shape) * 10.0**s for s, e in enumerate(entries)]
+    path = ward_path(entries, weights, range(sum(sizes) + 3))
+    expected = list(greedy(entries, weights))
+    assert sorted(path) == sorted(map(len, expected))
+    for groups in expected:
+        for s, labels in enumerate(path[len(groups)]):
+            own = [[k for _, k in group] for group in groups if group[0][0] == s]
+            found = [np.flatnonzero(labels == label).tolist() for label in np.unique(labels)]
+            assert sorted(found) == sorted(own)
+
+
+def test_only_the_wanted_numbers_of_groups_are_reported(monkeypatch):
+    entries = np.random.default_rng(0).normal(size=(9, 4))
+    weights = np.random.default_rng(1).gamma(2.0, size=(9, 4))
+    whole = ward_path([entries], [weights], [2, 5])
+    assert sorted(whole) == [2, 5]
+    assert ward_path([entries], [weights], []) == {}
+    monkeypatch.setattr(ward, "_AT_A_TIME", 6)
+    parts = ward_path([entries], [weights], [2, 5])
+    assert all(np.array_equal(parts[total][0], whole[total][0]) for total in whole)
+
+
+def test_entries_that_no_sample_depends_on_go_anywhere():
+    entries, weights = np.array([[0.0], [1.0], [50.0]]), np.array([[1.0], [1.0], [0.0]])
+    (labels,) = ward_path([entries], [weights], [2])[2]
+    assert labels[2] in labels[:2]
+    (labels,) = ward_path([entries], [0 * weights], [2])[2]
+    assert labels[0] == labels[1] != labels[2]
+
+
+def test_weights_are_squares_of_the_gradients_of_samples(monkeypatch):
+    problem = linear_problem()
+    stack = Stack([problem])
+    (x,), y = problem.train.first()
+    weight = stack.start["weight"].view(3, 3)
+    gradients = (2 / 3) * (x @ weight.T - y)[:, :, None] * x[:, None]
+    (weights,) = entry_weights(stack, stack.start, {}, problem.train.first())
+    assert weights[:, 0] == pytest.approx(gradients.square().sum(0).flatten().numpy())
+    (flat,) = flat_entries(stack, stack.start)
+    assert flat[:, 0] == pytest.approx(weight.flatten().numpy())
+
+
+def test_weights_are_one_where_samples_cannot_be_taken_apart():
+    problem = linear_problem()
+    stack = Stack([problem])
+    stack.loss = lambda output, y: mse(output, y) if output.sum() > 0 else mse(output, y)
+    (weights,) = entry_weights(stack, stack.start, {}, problem.train.first())
+    assert (weights == 1).all()
+
+
+def test_memory_counts_what_is_saved_for_the_gradients(monkeypatch):
+    x = torch.ones(1000, dtype=torch.float64, requires_grad=True)
+    monkeypatch.setattr(memory, "_free_bytes", lambda device: 10_000_000)
+    few = replicas_at_once(lambda: x.exp().sum(), 0, x.device)
+    assert few == 5_000_000 // 16_000
+    assert replicas_at_once(lambda: x.exp().sin().sum(), 0, x.device) < few
+    assert replicas_at_once(lambda: x.exp().sum(), 10**9, x.device) == 1
+    monkeypatch.setattr(memory, "_free_bytes", lambda device: 0)
+    assert replicas_at_once(lambda: x.sum(), 0, x.device) == 1
+
+
+def test_memory_is_that_of_a_batch(monkeypatch):
+    monkeypatch.setattr(memory, "_free_bytes", lambda device: 10_000_000)
+    data = linear_data(0, 2000)
+    problem = es.ModelProblem(linear(), data, data, mse)
+    assert Stack([problem], batch_size=10).at_once() > 10 * Stack([problem]).at_once()
