@@ -136,7 +136,7 @@ def test_losses_are_of_fits_on_train_and_the_model_of_one_on_all(method, stopped
     problem = linear_problem(stop=stop if stopped else None)
     options = {"steps": 40, "average": 0.0, "lr": 0.05}
     if method == "auto":
-        options["refit_steps"] = 40
+        options["refit_steps"] = 320
     else:
         options["partition"] = LINEAR_LABELS
     found = es.discover(problem, method, **options)
@@ -151,7 +151,8 @@ def test_losses_are_of_fits_on_train_and_the_model_of_one_on_all(method, stopped
         # Held-out samples are looked at 50 times.
         return [loss if i % max(1, steps // 50) == 0 or i == steps else np.inf for i, loss in enumerate(found)]
 
-    # A fit that is not done is repeated with twice as many steps; all that is reported is of one number of them.
+    # A fit that is not done is repeated with twice as many steps; all that is reported is of one number of them. One
+    # that is worse than the search is not what is reported: 320 steps are enough.
     tried = {steps: losses(found.partition, steps) for steps in (40, 80, 160, 320)}
     steps = min(tried, key=lambda steps: abs(min(tried[steps]) - found.validation_loss))
     assert found.validation_loss == pytest.approx(min(tried[steps]), rel=1e-9)
@@ -254,8 +255,9 @@ def test_patience_ends_the_relaxed_search():
     assert seen[-1][0] == seen[-1][1]
 
 
+@pytest.mark.parametrize("hypergradient", ["direct", "identity", "cg"])
 @pytest.mark.parametrize("bad", [(0,), (1, 2), (0, 1, 2)])
-def test_restarts_that_diverge_are_left_out(bad, monkeypatch):
+def test_restarts_that_diverge_are_left_out(bad, hypergradient, monkeypatch):
     made, start = [], bilevel._start
 
     def spoilt(*arguments, **more):
@@ -264,9 +266,9 @@ def test_restarts_that_diverge_are_left_out(bad, monkeypatch):
         return {name: t * np.nan if made[-1] else t for name, t in lower.items()}, upper
 
     monkeypatch.setattr(bilevel, "_start", spoilt)
-    options = BRIEF["bilevel"] | {"restarts": 3}
+    options = BRIEF["bilevel"] | {"restarts": 3, "hypergradient": hypergradient}
     if len(bad) == 3:
-        with pytest.raises(FloatingPointError, match="loss of every restart is NaN or infinite at step 1"):
+        with pytest.raises(FloatingPointError, match="loss of every restart is NaN or infinite"):
             es.discover(linear_problem(), "bilevel", **options)
     else:
         found = es.discover(linear_problem(), "bilevel", **options)

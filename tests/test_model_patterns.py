@@ -46,7 +46,7 @@ def test_states_of_patterns():
 @pytest.mark.parametrize("count", [1, 2, 5, 40])
 def test_the_path_is_that_of_wards_method_for_equal_weights(count, columns):
     entries = np.random.default_rng(count).normal(size=(count, columns))
-    path = ward_path([entries], [np.full_like(entries, 2.5)], range(1, count + 1))
+    path = ward_path([entries], [np.full_like(entries, 2.5)], range(1, count + 1), [count])
     assert sorted(path) == list(range(1, count + 1))
     cuts = cut_tree(linkage(entries, "ward")).T if count > 1 else np.zeros((1, 1), int)
     for cut in cuts:
@@ -82,7 +82,7 @@ def test_the_path_takes_the_cheapest_merge_of_all_assignments(sizes, seed):
     rng = np.random.default_rng(seed)
     entries = [rng.normal(size=(k, 1 + s)) for s, k in enumerate(sizes)]
     weights = [rng.gamma(1.0, size=e.shape) * 10.0**s for s, e in enumerate(entries)]
-    path = ward_path(entries, weights, range(sum(sizes) + 3))
+    path = ward_path(entries, weights, range(sum(sizes) + 3), sizes)
     expected = list(greedy(entries, weights))
     assert sorted(path) == sorted(map(len, expected))
     for groups in expected:
@@ -95,19 +95,19 @@ def test_the_path_takes_the_cheapest_merge_of_all_assignments(sizes, seed):
 def test_only_the_wanted_numbers_of_groups_are_reported(monkeypatch):
     entries = np.random.default_rng(0).normal(size=(9, 4))
     weights = np.random.default_rng(1).gamma(2.0, size=(9, 4))
-    whole = ward_path([entries], [weights], [2, 5])
+    whole = ward_path([entries], [weights], [2, 5], [9])
     assert sorted(whole) == [2, 5]
-    assert ward_path([entries], [weights], []) == {}
+    assert ward_path([entries], [weights], [], [9]) == {}
     monkeypatch.setattr(ward, "_AT_A_TIME", 6)
-    parts = ward_path([entries], [weights], [2, 5])
+    parts = ward_path([entries], [weights], [2, 5], [9])
     assert all(np.array_equal(parts[total][0], whole[total][0]) for total in whole)
 
 
 def test_entries_that_no_sample_depends_on_go_anywhere():
     entries, weights = np.array([[0.0], [1.0], [50.0]]), np.array([[1.0], [1.0], [0.0]])
-    (labels,) = ward_path([entries], [weights], [2])[2]
+    (labels,) = ward_path([entries], [weights], [2], [3])[2]
     assert labels[2] in labels[:2]
-    (labels,) = ward_path([entries], [0 * weights], [2])[2]
+    (labels,) = ward_path([entries], [0 * weights], [2], [3])[2]
     assert labels[0] == labels[1] != labels[2]
 
 
@@ -147,3 +147,17 @@ def test_memory_is_that_of_a_batch(monkeypatch):
     data = linear_data(0, 2000)
     problem = es.ModelProblem(linear(), data, data, mse)
     assert Stack([problem], batch_size=10).at_once() > 10 * Stack([problem]).at_once()
+
+
+def test_more_entries_than_can_be_compared_are_refused():
+    ward.check_entries("weight", 16_384)
+    with pytest.raises(ValueError, match=r"'weight' has 20000 entries; the search compares them in pairs"):
+        ward.check_entries("weight", 20_000)
+
+
+def test_no_assignment_has_more_groups_than_its_limit():
+    rng = np.random.default_rng(0)
+    entries = [rng.normal(size=(6, 1)), 100 * rng.normal(size=(6, 1))]
+    path = ward_path(entries, [np.ones((6, 1))] * 2, range(13), [4, 3])
+    assert sorted(path) == [2, 3, 4, 5, 6, 7]
+    assert all(len(np.unique(a)) <= 4 and len(np.unique(b)) <= 3 for a, b in path.values())

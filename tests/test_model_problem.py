@@ -156,7 +156,7 @@ OPTIONS = [
     ("auto", {"patience": -1}, ValueError, "patience must be a positive integer, got -1"),
     ("auto", {"average": 1.0}, ValueError, "average must be a number from 0 to below 1, got 1.0"),
     ("auto", {"schedule": "step"}, ValueError, "schedule must be one of cosine, constant; got 'step'"),
-    ("auto", {"step": 3}, TypeError, "method 'auto' has no option step; it takes steps, lr"),
+    ("auto", {"step": 3}, TypeError, "method 'auto' has no option step; it takes restarts, steps, lr"),
     ("auto", {"checkpoint": 3}, TypeError, "checkpoint must be a path or None, got 3"),
     ("bilevel", {"restarts": 0}, ValueError, "restarts must be a positive integer, got 0"),
     ("bilevel", {"inner_steps": 0}, ValueError, "inner_steps must be a positive integer, got 0"),
@@ -225,8 +225,12 @@ def other_model():
 LISTS = {
     "loss": ({"loss": lambda a, b: mse(a, b)}, ValueError, "problems of one list must have the same loss function"),
     "train": ({"train": split(TRAIN, 5)[0]}, ValueError, "problems of one list must have train data of the same shape"),
-    "val": ({"val": split(VAL, 5)[0]}, ValueError, "problems of one list must have val data of the same shapes"),
-    "stop": ({"stop": VAL}, ValueError, "problems of one list must have stop data of the same shapes"),
+    "val": (
+        {"val": split(VAL, 5)[0]},
+        ValueError,
+        "problems of one list must have val data of the same shapes and dtypes",
+    ),
+    "stop": ({"stop": VAL}, ValueError, "must have stop data of the same shapes and dtypes"),
     "numbers": ({"model": other_model()}, ValueError, "must have the same model, with the same initial parameters"),
     "architecture": ({"model": columns(dropout=0.5)}, ValueError, "must have the same model, with the same initial"),
     "loaders": ({"train": loader(TRAIN), "val": loader(VAL)}, ValueError, "must hold tensors, not DataLoaders"),
@@ -245,7 +249,7 @@ def test_lists_of_other_things_are_refused():
         *[tuple(t.float() for t in pair) for pair in (TRAIN, VAL)],
         mse,
     )
-    with pytest.raises(ValueError, match="must have the same model"):
+    with pytest.raises(ValueError, match="train data of the same shapes and dtypes"):
         es.discover([problem(), low])
     with pytest.raises(TypeError, match="problem must be a ModelProblem or a list of them"):
         es.discover([columns_problem(), 3])

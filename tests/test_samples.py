@@ -62,9 +62,10 @@ def test_integers_stay_integers_and_several_inputs_are_arguments():
     (x, second), y = samples.take(torch.tensor([3, 5]))
     assert torch.equal(x, X[[3, 5]])
     assert (second.dtype, y.dtype) == (torch.int64, torch.int32)
-    assert samples.shapes == ((20, 4, 2), (20,), (20,))
+    assert [shape for shape, _ in samples.kinds] == [(20, 4, 2), (20,), (20,)]
     assert len(samples.joined(samples)) == 40
-    assert as_samples([[X, Y], Y], "train", MODEL).shapes == ((20, 4, 2), (20,), (20,))
+    kinds = as_samples([[X, Y], Y], "train", MODEL).kinds
+    assert [shape for shape, _ in kinds] == [(20, 4, 2), (20,), (20,)]
 
 
 def with_nan(x):
@@ -230,3 +231,12 @@ def test_a_loader_that_turns_bad_names_what_it_gave():
     samples = as_samples(loader((x, Y), shuffle=False), "train", MODEL)
     with pytest.raises(ValueError, match="x of train must be finite"):
         batches(Stream(samples, None, 0), 3)
+
+
+def test_loaders_together_are_mixed():
+    sets = [TensorDataset(torch.full((60, 4), float(i)), torch.zeros(60)) for i in range(2)]
+    first, second = (as_samples(DataLoader(one, batch_size=2), "train", MODEL) for one in sets)
+    epochs = [[float(x[0, 0]) for (x,), _ in first.joined(second).epoch(5)] for _ in range(2)]
+    assert len(epochs[0]) == 60 and sum(epochs[0]) == 30
+    assert 2 < sum(epochs[0][:15]) < 13
+    assert epochs[0] == epochs[1]

@@ -10,9 +10,12 @@ from torch import Tensor, nn
 
 from equishare.samples import LoaderSamples, Samples, TensorSamples, as_samples
 from equishare.sharing import assignments
-from equishare.sharing.search import shared_slots
+from equishare.sharing.search import check_complete, shared_slots
 
 __all__ = ["ModelProblem", "as_model_problems"]
+
+# Samples that model and loss are tried on.
+_CHECKED = 64
 
 
 class ModelProblem:
@@ -57,6 +60,7 @@ class ModelProblem:
         hard = [names[0] for assignment, names in assignments(model).items() if assignment.is_hard]
         if hard:
             raise ValueError(f"model is hardened already ({', '.join(hard)}): nothing is left to discover")
+        check_complete(model)
         _check_shared(model)
         self.model, self.loss = model, loss
         self.train, self.val = as_samples(train, "train", model), as_samples(val, "val", model)
@@ -78,6 +82,7 @@ class ModelProblem:
 
     def _check_loss(self, samples: Samples, name: str) -> None:
         x, y = samples.first()
+        x, y = tuple(t[:_CHECKED] for t in x), y[:_CHECKED]
         modes = [(module, module.training) for module in self.model.modules()]
         try:
             self.model.eval()
@@ -116,8 +121,8 @@ def as_model_problems(problem: ModelProblem | Sequence[ModelProblem]) -> list[Mo
             a, b = getattr(first, name), getattr(other, name)
             if isinstance(a, LoaderSamples) or isinstance(b, LoaderSamples):
                 raise ValueError("problems of one list must hold tensors, not DataLoaders: solve them one by one")
-            if (None if a is None else a.shapes) != (None if b is None else b.shapes):
-                raise ValueError(f"problems of one list must have {name} data of the same shapes")
+            if (None if a is None else a.kinds) != (None if b is None else b.kinds):
+                raise ValueError(f"problems of one list must have {name} data of the same shapes and dtypes")
         if not _same_model(other.model, first.model):
             raise ValueError("problems of one list must have the same model, with the same initial parameters")
     return problems

@@ -32,9 +32,9 @@ class TensorSamples:
         return len(self.y)
 
     @property
-    def shapes(self) -> tuple[torch.Size, ...]:
-        """Shapes of all tensors."""
-        return tuple(t.shape for t in (*self.x, self.y))
+    def kinds(self) -> tuple[tuple[torch.Size, torch.dtype], ...]:
+        """Shape and dtype of each tensor."""
+        return tuple((t.shape, t.dtype) for t in (*self.x, self.y))
 
     def take(self, index: Tensor) -> Batch:
         """The samples at an index."""
@@ -51,7 +51,7 @@ class TensorSamples:
 
 
 class LoaderSamples:
-    """Samples that a DataLoader draws anew in every epoch; several loaders follow one another."""
+    """Samples that a DataLoader draws anew in every epoch; batches of several loaders are mixed."""
 
     def __init__(self, loaders: tuple[DataLoader[Any], ...], name: str, model: nn.Module) -> None:
         self.loaders, self.name, self.model = loaders, name, model
@@ -65,7 +65,7 @@ class LoaderSamples:
 
         Torch's generator, and those of the loaders, are left as they were.
         """
-        batches = (batch for loader in self.loaders for batch in loader)
+        batches = _interleaved(self.loaders, seed)
         generators = _generators(self.loaders)
         states = [torch.Generator().manual_seed(seed).get_state() for _ in generators]
         while True:
@@ -89,6 +89,28 @@ class LoaderSamples:
     def joined(self, other: LoaderSamples) -> LoaderSamples:
         """The batches of both."""
         return LoaderSamples((*self.loaders, *other.loaders), self.name, self.model)
+
+
+def _interleaved(loaders: Sequence[DataLoader[Any]], seed: int) -> Iterator[Any]:
+    """All batches, mixed in an order that a seed decides, so that any part of them has some of each loader."""
+    running = [iter(loader) for loader in loaders]
+    generator = torch.Generator().manual_seed(seed)
+    weights = torch.tensor([float(_length(loader)) for loader in loaders])
+    while running:
+        i = int(torch.multinomial(weights, 1, generator=generator)) if len(running) > 1 else 0
+        batch = next(running[i], None)
+        if batch is None:
+            del running[i]
+            weights = torch.cat([weights[:i], weights[i + 1 :]])
+        else:
+            yield batch
+
+
+def _length(loader: DataLoader[Any]) -> int:
+    try:
+        return max(1, len(loader))
+    except TypeError:  # an iterable data set tells no length
+        return 1
 
 
 Samples = TensorSamples | LoaderSamples

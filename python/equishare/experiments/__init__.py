@@ -5,14 +5,15 @@ Every experiment is a function ``run(trials=None, seed=0, progress=None) -> Expe
 
 from __future__ import annotations
 
-from equishare.experiments import correlation, denoising, gaussian, rings, sum_of_numbers
+from equishare.experiments import correlation, denoising, gaussian, models, rings, sum_of_numbers
 
 EXPERIMENTS = {
     "gaussian": gaussian.run,
+    "sum": sum_of_numbers.run,
+    "models": models.run,
     "correlation": correlation.run,
     "denoising": denoising.run,
     "rings": rings.run,
-    "sum": sum_of_numbers.run,
 }
 
 __all__ = ["EXPERIMENTS"]

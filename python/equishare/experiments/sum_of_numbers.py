@@ -62,7 +62,7 @@ def run(
     for rank in RANKS:
         for length in lengths:
             sets = [sum_sets(length, rank, one) for one in seeds]
-            for method, solve in _methods(sets, truth(length, rank), augerino_samples):
+            for method, solve in _methods(sets, truth(length, rank), augerino_samples, seed):
                 begin = time.perf_counter()
                 answers = solve()
                 seconds = (time.perf_counter() - begin) / len(sets)
@@ -77,20 +77,20 @@ def run(
 
 
 def _methods(
-    sets: Sequence[Sets], told: Partition, augerino_samples: Sequence[int]
+    sets: Sequence[Sets], told: Partition, augerino_samples: Sequence[int], seed: int
 ) -> list[tuple[str, Callable[[], list[Callable[[], Scores]]]]]:
     """Each method's name, and a function that solves all trials and returns how to score each."""
     found: list[tuple[str, Callable[[], list[Callable[[], Scores]]]]] = []
     for label, method in METHODS.items():
-        found.append((label, lambda method=method: _discovered(sets, told, method)))  # type: ignore[misc]
+        found.append((label, lambda method=method: _discovered(sets, told, method, seed)))  # type: ignore[misc]
     for count in augerino_samples:
-        found.insert(-2, (f"Augerino, {count} samples", lambda count=count: _augerino(sets, count)))  # type: ignore[misc]
+        found.insert(-2, (f"Augerino, {count} samples", lambda count=count: _augerino(sets, count, seed)))  # type: ignore[misc]
     return found
 
 
-def _discovered(sets: Sequence[Sets], told: Partition, method: str) -> list[Callable[[], Scores]]:
+def _discovered(sets: Sequence[Sets], told: Partition, method: str, seed: int) -> list[Callable[[], Scores]]:
     options: dict[str, Any] = {"partition": told} if method == "oracle" else {}
-    answers = discover([sum_problem(one) for one in sets], method, **options)
+    answers = discover([sum_problem(one) for one in sets], method, seed, **options)
 
     def score(one: Sets, model: nn.Module, partition: Partition) -> Scores:
         return {
@@ -104,8 +104,8 @@ def _discovered(sets: Sequence[Sets], told: Partition, method: str) -> list[Call
     ]
 
 
-def _augerino(sets: Sequence[Sets], count: int) -> list[Callable[[], Scores]]:
-    fitted = [fit_augerino(one, count, trial) for trial, one in enumerate(sets)]
+def _augerino(sets: Sequence[Sets], count: int, seed: int) -> list[Callable[[], Scores]]:
+    fitted = [fit_augerino(one, count, seed + trial) for trial, one in enumerate(sets)]
 
     def score(one: Sets, model: nn.Module, trial: int) -> Scores:
         centre, spread = scale(one)

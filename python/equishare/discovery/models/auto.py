@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+import torch
+from torch import Tensor
+
 from equishare.discovery.models.candidates import levels
 from equishare.discovery.models.patterns import all_tied, free_state, hard_state
 from equishare.discovery.models.search import Search
-from equishare.discovery.models.stack import joined, stacked
+from equishare.discovery.models.stack import joined, reordered, stacked
+
+# So many of the fits without sharing go on to paths of merges.
+_BEST_FITS = 2
 
 
-def auto(search: Search) -> None:
+def auto(search: Search, restarts: int) -> None:
     """Fit with everything tied, release every entry, and cluster where they went.
 
     1. The model is fitted with one group for each assignment.
     2. From there it is fitted without sharing. Slices that start from the same values keep the order of their
        hidden units, so that they can be compared afterwards. Single entries, which have no such order, are
-       fitted from the model's own start too: equal weights can be a saddle that is slow to leave.
+       fitted from the model's own start and from others too, and the best fits go on: equal weights can be a
+       saddle that is slow to leave, and any one start can end in a poor minimum.
     3. The entries are clustered in the metric of the loss (diagonal of the Fisher information), and the cuts of
        that path of merges are fitted as models, all as one batch, and compared on the validation samples: the
        coarsest is taken that they do not tell from the best.
     4. The best pattern is released in turn, and so on while that finds a better one.
+
+    Args:
+        search: of the problems.
+        restarts: starts of single entries besides the one with everything tied.
     """
     stack = search.stack
     problems = list(range(len(stack.problems)))
@@ -28,10 +39,20 @@ def auto(search: Search) -> None:
     fits = [search.found[p][tied[p]].fit for p in problems]
     _, upper = hard_state(stack, tied, lower, mean=True)
     released = free_state(stack, joined([f.lower for f in fits]), upper)
-    starts, owner = (released, joined([f.buffers for f in fits])), problems
+    starts, owner = [(released, joined([f.buffers for f in fits]))], list(problems)
     if not all(site.is_sliced for site in stack.sites):
-        starts = joined([released, lower]), joined([starts[1], buffers])
-        owner = problems + problems
-    free = search.fit_free(owner, *starts, "free 0")
-    search.try_paths(owner, free, [levels(stack)] * len(owner), "path 0")
+        generator = torch.Generator().manual_seed(search.seed)
+        for i in range(restarts):
+            own = lower if i == 0 else stacked(reordered(stack.start, generator), len(problems))
+            starts.append((own, buffers))
+            owner += problems
+    free = search.fit_free(owner, joined([s[0] for s in starts]), joined([s[1] for s in starts]), "free 0")
+    rows = [r for p in problems for r in _best_rows(free.loss, owner, p)]
+    owner = [owner[r] for r in rows]
+    search.try_paths(owner, free[rows], [levels(stack)] * len(owner), "path 0")
     search.improve()
+
+
+def _best_rows(loss: Tensor, owner: list[int], problem: int) -> list[int]:
+    rows = [r for r, one in enumerate(owner) if one == problem]
+    return sorted(rows, key=lambda r: float(loss[r]))[:_BEST_FITS]

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from equishare import ops
 from equishare.discovery.models.patterns import Pattern
 from equishare.discovery.models.relaxation import Descent, Relaxation, relax
 from equishare.discovery.models.search import Search
-from equishare.discovery.models.stack import Stack, State, joined, stacked
+from equishare.discovery.models.stack import Stack, State, joined, reordered, stacked
 
 _INITIAL_STD = 0.1
 
@@ -74,18 +73,9 @@ def _start(soft: Stack, generator: torch.Generator, first: bool) -> tuple[State,
     upper = stacked(soft.logits, 1)
     if first:
         return stacked(soft.soft_start, 1), upper
-    lower = {name: _reordered(t, generator)[None] for name, t in soft.soft_start.items()}
+    lower = stacked(reordered(soft.soft_start, generator), 1)
     drawn = {n: _INITIAL_STD * torch.randn(t.shape, generator=generator).to(t) for n, t in upper.items()}
     return lower, drawn
-
-
-def _reordered(tensor: Tensor, generator: torch.Generator) -> Tensor:
-    # The numbers of an initial tensor are drawn alike, except zeros (a padding row), which stay in place.
-    flat = tensor.detach().flatten().clone()
-    drawn = torch.nonzero(flat)[:, 0]
-    order = torch.randperm(len(drawn), generator=generator).to(drawn.device)
-    flat[drawn] = flat[drawn[order]]
-    return flat.view(tensor.shape)
 
 
 def _history(descent: Descent, r: int) -> dict[str, np.ndarray]:

@@ -19,7 +19,6 @@ _SLACK = 0.01
 # Numbers of groups that are tried on a path: so many from the fewest on, then a geometric series.
 _DENSE_LEVELS = 8
 _LEVELS = 14
-_MOST_GROUPS = 512
 # Numbers of groups around the best that are tried, as parts of it, and at most.
 _NEAR = 0.3
 _NEAR_LEVELS = 10
@@ -51,30 +50,35 @@ class Candidate:
 
 
 def as_good(coarse: Candidate, least: Candidate) -> bool:
-    """Whether the validation samples do not tell a candidate from the one of least loss."""
+    """Whether the validation samples do not tell a candidate from the one of least loss.
+
+    Few samples make the standard error of a bad candidate as large as its excess; twice the least loss is too much
+    whatever they say.
+    """
     if not math.isfinite(coarse.loss):
         return False
     difference = coarse.losses - least.losses
     mean = float(np.average(difference, weights=coarse.sizes))
     spread = math.sqrt(float(np.average((difference - mean) ** 2, weights=coarse.sizes)))
     error = spread / math.sqrt(max(1, len(difference) - 1))
-    return mean <= max(_STANDARD_ERRORS * error, _SLACK * abs(least.loss))
+    return mean <= max(min(_STANDARD_ERRORS * error, abs(least.loss)), _SLACK * abs(least.loss))
 
 
 def levels(stack: Stack) -> list[int]:
-    """Numbers of groups, of all assignments together, to try on a path from no sharing to full sharing."""
-    least = len(stack.sites)
-    most = sum(site.num_entries for site in stack.sites)
+    """Numbers of groups, of all assignments together, to try on a path, from the most to one for each assignment."""
+    least, most = _range(stack)
     dense = list(range(least, min(most, least + _DENSE_LEVELS - 1) + 1))
-    end = min(most, _MOST_GROUPS)
-    wide = np.geomspace(dense[-1], max(dense[-1], end), _LEVELS - len(dense) + 1).round().astype(int)
+    wide = np.geomspace(dense[-1], most, _LEVELS - len(dense) + 1).round().astype(int)
     return sorted({*dense, *wide.tolist()})
 
 
 def near(total: int, stack: Stack) -> list[int]:
     """Numbers of groups around one."""
-    least = len(stack.sites)
-    most = sum(site.num_entries for site in stack.sites)
+    least, most = _range(stack)
     reach = max(2, round(_NEAR * total))
     spread = np.linspace(total - reach, total + reach, min(_NEAR_LEVELS, 2 * reach) + 1).round().astype(int)
     return sorted({int(t) for t in spread if least <= t <= most})
+
+
+def _range(stack: Stack) -> tuple[int, int]:
+    return len(stack.sites), sum(site.max_groups for site in stack.sites)

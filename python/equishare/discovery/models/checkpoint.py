@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -50,6 +51,8 @@ class Checkpoint:
 
     def stage(self, name: str, run: Callable[[], Fit]) -> Fit:
         """The fit of a stage: from the file, or run and kept."""
+        if self.path is None:
+            return run()
         if name not in self._stages:
             self.keep(name, vars(run()))
         return Fit(**self._stages[name])
@@ -74,7 +77,10 @@ def fingerprint(problems: Sequence[ModelProblem], method: str, seed: int, option
     digest = hashlib.sha256(repr((method, seed, sorted(options.items()))).encode())
     for problem in problems:
         loss = getattr(problem.loss, "__qualname__", None) or repr(problem.loss)
-        digest.update(f"{loss} {problem.model}".encode())
+        # Addresses differ from process to process.
+        digest.update(re.sub(r" at 0x[0-9a-fA-F]+", "", f"{loss} {problem.model}").encode())
+        trained = [name for name, p in problem.model.named_parameters() if p.requires_grad]
+        digest.update(" ".join(trained).encode())
         for name, tensor in problem.model.state_dict().items():
             digest.update(name.encode())
             _add(digest, tensor)

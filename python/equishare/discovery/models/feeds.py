@@ -24,9 +24,13 @@ class Held:
         problems: which have the samples.
         which: ``train``, ``val``, ``stop`` or ``pooled``.
         owner: problem of each replica.
+        batch_size: of training; a chunk without gradients may be a few times larger.
     """
 
-    def __init__(self, problems: Sequence[ModelProblem], which: str, owner: Sequence[int]) -> None:
+    def __init__(
+        self, problems: Sequence[ModelProblem], which: str, owner: Sequence[int], batch_size: int | None = None
+    ) -> None:
+        self.chunk = _CHUNK if batch_size is None else min(_CHUNK, 4 * batch_size)
         self.sets = [getattr(problem, which) for problem in problems]
         self.owner = list(owner)
         first = self.sets[0]
@@ -43,8 +47,8 @@ class Held:
             yield from ((batch, False) for batch in self.sets[0])
             return
         if self._chunks is None:
-            starts = range(0, self.count, _CHUNK)
-            self._chunks = [_own(self.sets, self.owner, slice(i, i + _CHUNK)) for i in starts]
+            starts = range(0, self.count, self.chunk)
+            self._chunks = [_own(self.sets, self.owner, slice(i, i + self.chunk)) for i in starts]
         yield from self._chunks
 
 

@@ -10,11 +10,13 @@ import torch
 from torch import Tensor
 
 from equishare.discovery.models.feeds import Feed, Held
-from equishare.discovery.models.stack import Stack, State, forked_rng, joined, taken
+from equishare.discovery.models.stack import Stack, State, joined, seeded, taken
 
 SCHEDULES = ("cosine", "constant")
 # Held-out samples are looked at about so often.
 _LOOKS = 50
+# A loss that falls by less than this part does not gain from more steps.
+_GAIN = 0.02
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Training:
             their minimum, such as L1, they find the middle (Polyak and Juditsky 1992).
     """
 
-    lr: float = 3e-3
+    lr: float = 1e-3
     weight_decay: float = 0.0
     clip: float | None = None
     schedule: str = "cosine"
@@ -60,8 +62,18 @@ class Fit:
     loss: Tensor
     step: Tensor
 
+    def copy(self) -> Fit:
+        """The same in memory of its own."""
+        lower, buffers = ({name: t.clone() for name, t in state.items()} for state in (self.lower, self.buffers))
+        return Fit(lower, buffers, self.loss.clone(), self.step.clone())
+
     def __getitem__(self, index: object) -> Fit:
         return Fit(taken(self.lower, index), taken(self.buffers, index), self.loss[index], self.step[index])  # type: ignore
+
+
+def gained(before: Tensor, after: Tensor) -> Tensor:
+    """Whether losses, of any sign, have fallen by a part that is worth more steps."""
+    return before - after > _GAIN * before.abs()
 
 
 def fit(
@@ -127,15 +139,14 @@ def _fit(
     lower = {name: t.detach().clone().requires_grad_() for name, t in lower.items()}
     buffers = {name: t.clone() for name, t in buffers.items()}
     feed = Feed(stack.problems, sets[0], owner, training.batch_size, seed)
-    held = None if sets[1] is None else Held(stack.problems, sets[1], owner)
+    held = None if sets[1] is None else Held(stack.problems, sets[1], owner, training.batch_size)
     optimizer = torch.optim.AdamW(lower.values(), training.lr, weight_decay=training.weight_decay, fused=True)
     average = Average(lower, training.average)
     best = Best(average.state, buffers, len(owner))
     every = max(1, steps // _LOOKS)
     idle = 0
     last = steps if until is None else int(until.max())
-    with forked_rng(stack.device):
-        torch.manual_seed(seed)
+    with seeded(stack.device, seed):
         for step in range(last + 1):
             if until is not None:
                 best.keep(until == step, average.state, buffers, step)

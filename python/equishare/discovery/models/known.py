@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from equishare.discovery.models.checkpoint import Checkpoint
-from equishare.discovery.models.conclude import FinalSteps
+from equishare.discovery.models.final import FinalSteps
 from equishare.discovery.models.fit import Training
 from equishare.discovery.models.outcome import FINAL_FITS, Meter, report
 from equishare.discovery.models.patterns import Pattern, all_free

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -12,6 +12,8 @@ from torch import Tensor
 _SHARE = 0.5
 # Parameters, gradients, two moments of Adam, the best state so far, and one more of each in passing.
 _COPIES = 7
+# Free memory where the system does not tell.
+_UNKNOWN = 4 << 30
 
 
 def replicas_at_once(run: Callable[[], Tensor], state_bytes: int, device: torch.device) -> int:
@@ -39,10 +41,13 @@ def _free_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     try:
-        with open("/proc/meminfo", encoding="ascii") as file:
-            for line in file:
-                if line.startswith("MemAvailable:"):
-                    return int(line.split()[1]) * 1024
-    except OSError:
-        pass  # not Linux
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        text = Path("/proc/meminfo").read_text(encoding="ascii")
+        free = int(text.split("MemAvailable:")[1].split()[0]) * 1024
+    except (OSError, IndexError, ValueError):
+        return _UNKNOWN  # not Linux
+    try:
+        # A container may have less than the machine.
+        limit, used = (int(Path(f"/sys/fs/cgroup/memory.{name}").read_text()) for name in ("max", "current"))
+        return max(0, min(free, limit - used))
+    except (OSError, ValueError):
+        return free

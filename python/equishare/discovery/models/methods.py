@@ -11,7 +11,7 @@ import numpy as np
 from equishare.discovery.models.auto import auto as run_auto
 from equishare.discovery.models.bilevel import relaxed_search
 from equishare.discovery.models.checkpoint import Checkpoint, fingerprint
-from equishare.discovery.models.conclude import FinalSteps
+from equishare.discovery.models.final import FinalSteps
 from equishare.discovery.models.fit import Training
 from equishare.discovery.models.known import no_sharing, oracle
 from equishare.discovery.models.outcome import FINAL_FITS, SEARCH_FITS, Meter, conclude, until_interrupted
@@ -27,6 +27,7 @@ from equishare.discovery.models.settings import (
     training_of,
 )
 from equishare.discovery.models.stack import Stack, taken
+from equishare.discovery.models.ward import check_entries
 from equishare.discovery.proposal import Progress
 from equishare.model_problem import ModelProblem
 
@@ -39,6 +40,7 @@ def auto(
     seed: int,
     progress: Progress,
     *,
+    restarts: int = 3,
     steps: int = 200,
     lr: float = 1e-3,
     weight_decay: float = 0.0,
@@ -53,6 +55,7 @@ def auto(
     """Fit with everything tied, release every entry, cluster where they went; see ``discovery.models.auto``.
 
     Args:
+        restarts: starts of parameters that are shared entry by entry; slices have the common start alone.
         steps: of AdamW in each fit.
         lr, weight_decay, clip, schedule, batch_size, patience, average: see ``discovery.models.fit.Training``.
         refit_steps: of each of the final fits; None: three times ``steps``, doubled while the loss is still falling.
@@ -62,13 +65,16 @@ def auto(
         lr=lr, weight_decay=weight_decay, clip=clip, schedule=schedule, batch_size=batch_size, patience=patience,
         average=average,
     )  # fmt: skip
-    check_count(steps=steps)
+    check_count(restarts=restarts, steps=steps)
     final = FinalSteps.of(refit_steps, 3 * steps, "refit_steps")
-    options = {"training": training, "steps": steps, "final": final}
+    options = {"training": training, "restarts": restarts, "steps": steps, "final": final}
     kept = Checkpoint(checkpoint, fingerprint(problems, "auto", seed, options))
     meter = Meter(progress, SEARCH_FITS * steps + FINAL_FITS * final.steps)
-    search = Search(_stack(problems, training, kept), training, steps, seed, kept, meter.tick)
-    complete = until_interrupted(search, lambda: run_auto(search))
+    stack = _stack(problems, training, kept)
+    for site in stack.sites:
+        check_entries(site.key, site.num_entries)
+    search = Search(stack, training, steps, seed, kept, meter.tick)
+    complete = until_interrupted(search, lambda: run_auto(search, restarts))
     return conclude(search, final, "auto", [None] * len(problems), complete, meter)
 
 
@@ -111,7 +117,7 @@ def bilevel(
         inner_steps: AdamW steps before each.
         lr, weight_decay, clip, schedule, batch_size, average: of the inner steps and of all fits; see
             ``discovery.models.fit.Training``.
-        patience: looks, of 100 in the search and in every fit, without progress before it ends; None: never.
+        patience: looks without progress, of 100 in the search and of 50 in a fit, before it ends; None: never.
         entropy, column_norm: weights of the penalties, in units of the loss.
         penalty_schedule: ``anneal``: the weight of the entropy rises from 0; or ``constant``.
         hypergradient: ``direct``, ∂U/∂Λ alone, or a method of :func:`equishare.hypergradient`, which adds how w
@@ -147,11 +153,15 @@ def bilevel(
     kept = Checkpoint(checkpoint, fingerprint(problems, "bilevel", seed, options))
     total = steps * inner_steps + SEARCH_FITS * fit_steps + FINAL_FITS * final.steps
     meter = Meter(progress, total)
-    search = Search(_stack(problems, training, kept), training, fit_steps, seed, kept, meter.tick)
+    stack = _stack(problems, training, kept)
+    for site in stack.sites if refine else ():
+        check_entries(site.key, site.num_entries)
+    search = Search(stack, training, fit_steps, seed, kept, meter.tick)
     relaxed = relaxed_search(search, restarts, relaxation, meter.tick)
     if not relaxed.complete:
         # What follows from here on is not what a search that goes on from the checkpoint comes to.
         search.checkpoint = Checkpoint(None, "")
+        search.settles = False
     rows = relaxed.finite()
     owner = [r // restarts for r in rows]
     for problem in range(len(problems)):

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from equishare.discovery.models.conclude import FinalFits, FinalSteps, discovery
+from equishare.discovery.models.final import FinalFits, FinalSteps, discovery
+from equishare.discovery.models.fit import Fit
 from equishare.discovery.models.patterns import Pattern
 from equishare.discovery.models.result import ModelDiscovery
 from equishare.discovery.models.search import Search
@@ -68,7 +69,7 @@ def conclude(
     if complete:
         try:
             patterns = [candidate.pattern for candidate in best]
-            return report(search, patterns, final, method, columns, meter)
+            return report(search, patterns, final, method, columns, meter, [candidate.fit for candidate in best])
         except KeyboardInterrupt:
             pass
     about: dict[str, Any] = {"method": method, "seed": search.seed, "no_sharing_loss": float("nan"), "complete": False}
@@ -85,9 +86,18 @@ def report(
     method: str,
     histories: Sequence[dict[str, np.ndarray]],
     meter: Meter,
+    searched: Sequence[Fit] | None = None,
 ) -> list[ModelDiscovery]:
-    """Refit the pattern of each problem and put the discoveries together; arguments as for :func:`conclude`."""
-    fits = FinalFits(search.stack, patterns, search.training, final, search.seed, search.checkpoint, meter.tick)
+    """Refit the pattern of each problem and put the discoveries together.
+
+    Args:
+        search, final, method, histories, meter: as for :func:`conclude`.
+        patterns: one for each problem.
+        searched: their fits in the search, if there was one.
+    """
+    fits = FinalFits(
+        search.stack, patterns, searched, search.training, final, search.seed, search.checkpoint, meter.tick
+    )
     refitted, losses, unshared = fits.run()
     meter.finish()
     return [

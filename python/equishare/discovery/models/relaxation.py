@@ -13,8 +13,9 @@ from equishare import ops
 from equishare.discovery.models.checkpoint import Checkpoint
 from equishare.discovery.models.feeds import Feed, Held
 from equishare.discovery.models.fit import Training, clip_replicas
-from equishare.discovery.models.stack import Stack, State, forked_rng, taken
+from equishare.discovery.models.stack import Stack, State, seeded, taken
 from equishare.hypergradient import hypergradient
+from equishare.samples import Batch
 
 _RECORDS = 100
 
@@ -82,7 +83,7 @@ class Descent:
         self.owner = owner
         self.feed = Feed(stack.problems, "train", owner, training.batch_size, seed)
         self.val_feed = Feed(stack.problems, "val", owner, training.batch_size, seed + 1)
-        self.held = Held(stack.problems, "val", owner)
+        self.held = Held(stack.problems, "val", owner, training.batch_size)
         self.inner = torch.optim.AdamW(self.lower.values(), training.lr, weight_decay=training.weight_decay, fused=True)
         self.outer = torch.optim.Adam(self.upper.values(), relaxation.outer_lr, fused=True)
         self.records: list[dict[str, Tensor]] = []
@@ -92,9 +93,8 @@ class Descent:
         """All outer steps that are left; ``keep`` is called with the state from time to time."""
         every = max(1, self.relaxation.steps // _RECORDS)
         while not self._ended():
-            with forked_rng(self.stack.device):
-                # One seed a step: the state of no generator has to be kept.
-                torch.manual_seed((self.seed * 1_000_003 + self.done) % 2**63)
+            # One seed a step: the state of no generator has to be kept.
+            with seeded(self.stack.device, (self.seed * 1_000_003 + self.done) % 2**63):
                 self._step()
             self.done += 1
             if self.done % every == 0 or self.done == self.relaxation.steps:
@@ -129,11 +129,11 @@ class Descent:
     def _outer_gradient(self) -> State:
         # In evaluation mode, or dropout would differ from product to product and buffers would move.
         self.stack.twin.eval()
-        val, train = self.val_feed.next(), self.feed.next()
+        val = self.val_feed.next()
         entropy, column_norm = self.relaxation.weights(self.done)
 
-        def upper_loss(lower: State, upper: State) -> Tensor:
-            value = self.stack.losses(lower, upper, self.buffers, *val)
+        def upper_loss(lower: State, upper: State, buffers: State) -> Tensor:
+            value = self.stack.losses(lower, upper, buffers, *val)
             for logits in upper.values():
                 row_entropy, norm = ops.assignment_penalties(logits)
                 value = value + entropy * row_entropy + column_norm * norm / logits.shape[-2]
@@ -142,18 +142,30 @@ class Descent:
         if self.relaxation.hypergradient == "direct":
             upper = {name: t.detach().requires_grad_() for name, t in self.upper.items()}
             lower = {name: t.detach() for name, t in self.lower.items()}
-            gradients = torch.autograd.grad(upper_loss(lower, upper).sum(), list(upper.values()))
+            gradients = torch.autograd.grad(upper_loss(lower, upper, self.buffers).sum(), list(upper.values()))
             return dict(zip(upper, gradients, strict=True))
+        train = self.feed.next()
+        # A replica that has diverged stays where it is; it must not end the others.
+        alive = torch.nonzero(self._alive(val) & self._alive(train))[:, 0]
+        if not len(alive):
+            raise FloatingPointError(f"the loss of every restart is NaN or infinite after step {self.done}")
+        buffers = taken(self.buffers, alive)
+        val, train = _of(val, alive), _of(train, alive)
         found = hypergradient(
-            lambda lower, upper: self.stack.losses(lower, upper, self.buffers, *train),
-            upper_loss,
-            {name: t.detach() for name, t in self.lower.items()},
-            {name: t.detach() for name, t in self.upper.items()},
+            lambda lower, upper: self.stack.losses(lower, upper, buffers, *train),
+            lambda lower, upper: upper_loss(lower, upper, buffers),
+            {name: t.detach()[alive] for name, t in self.lower.items()},
+            {name: t.detach()[alive] for name, t in self.upper.items()},
             method=self.relaxation.hypergradient,
             batch_dims=1,
             **self.relaxation.hypergradient_options,
         )
-        return found.gradients
+        zeros = {name: torch.zeros_like(t) for name, t in self.upper.items()}
+        return {name: t.index_copy(0, alive, found.gradients[name]) for name, t in zeros.items()}
+
+    def _alive(self, batch: tuple[Batch, bool]) -> Tensor:
+        with torch.no_grad():
+            return self.stack.losses(self.lower, self.upper, self.buffers, *batch).isfinite()
 
     def _record(self) -> None:
         self.stack.twin.eval()
@@ -161,12 +173,15 @@ class Descent:
             loss = self.stack.held_losses(self.lower, self.upper, self.buffers, self.held)
             pairs = [ops.assignment_penalties(logits) for logits in self.upper.values()]
             entropy = torch.stack([e for e, _ in pairs]).mean(0)
-            norm = torch.stack([n for _, n in pairs]).sum(0)
+            sizes = [site.num_entries for site in self.stack.sites]
+            norm = torch.stack([n / size for (_, n), size in zip(pairs, sizes, strict=True)]).sum(0)
         if not torch.isfinite(loss).any():
             raise FloatingPointError(f"the validation loss of every restart is NaN or infinite at step {self.done}")
         self.records.append({"step": torch.tensor(self.done), "loss": loss, "entropy": entropy, "column_norm": norm})
         finite = torch.where(loss.isfinite(), loss, float("inf"))
-        objective = float((finite + self.relaxation.entropy * entropy.nan_to_num()).min())
+        weights = self.relaxation.entropy, self.relaxation.column_norm
+        penalties = weights[0] * entropy.nan_to_num() + weights[1] * norm.nan_to_num()
+        objective = float((finite + penalties).min())
         self.idle = 0 if objective < self.best else self.idle + 1
         self.best = min(self.best, objective)
 
@@ -204,6 +219,12 @@ class Descent:
         self.val_feed = Feed(problems, "val", self.owner, size, self.seed + 1, state["drawn"][1])
         self.records = list(state["records"])
         self.best, self.idle, self.done = state["progress"]
+
+
+def _of(batch: tuple[Batch, bool], replicas: Tensor) -> tuple[Batch, bool]:
+    """The batch for some of the replicas."""
+    (x, y), own_data = batch
+    return ((tuple(t[replicas] for t in x), y[replicas]), True) if own_data else batch
 
 
 def relax(

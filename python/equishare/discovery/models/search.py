@@ -15,7 +15,7 @@ from equishare.discovery.models.candidates import Candidate, as_good, levels, ne
 from equishare.discovery.models.checkpoint import Checkpoint
 from equishare.discovery.models.curvature import entry_weights, flat_entries
 from equishare.discovery.models.feeds import Held
-from equishare.discovery.models.fit import Fit, Training, fit
+from equishare.discovery.models.fit import Fit, Training, fit, gained
 from equishare.discovery.models.patterns import Pattern, all_free, free_state, hard_state
 from equishare.discovery.models.stack import Stack, State, joined, taken
 from equishare.discovery.models.ward import ward_path
@@ -23,12 +23,12 @@ from equishare.discovery.models.ward import ward_path
 # Up to so many groups, all pairs of them are tried as merges.
 _PAIRED_GROUPS = 6
 _ROUNDS = 5
-# A fit without sharing that is best after this part of its steps goes on, so often, while the loss falls by a part.
+# A fit that is best after this part of its steps goes on, so often, while it gains.
 _LATE = 0.8
 _EXTENSIONS = 6
-_GAIN = 0.02
-# Candidates of up to so many times the least loss may become the best once they are done; the coarsest go on.
-_CONTENDING = 2.0
+# Candidates whose loss is above the least by no more than this part may become the best once they are done; the
+# coarsest of them go on.
+_CONTENDING = 1.0
 _MOST_CONTENDERS = 6
 
 
@@ -42,6 +42,7 @@ class Search:
         steps: of a fit without sharing; one of a pattern, which starts from there, takes half as many.
         checkpoint: keeps the fits that are done.
         tick: called with the number of training steps done.
+        settles: whether candidates that are not done are trained on.
         found: the candidates of each problem by pattern, in order of appearance.
     """
 
@@ -51,6 +52,7 @@ class Search:
     seed: int
     checkpoint: Checkpoint
     tick: Callable[[int], None]
+    settles: bool = True
     found: list[dict[Pattern, Candidate]] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -65,9 +67,8 @@ class Search:
             if not (fitted.step > _LATE * self.steps).any():
                 break
             longer = self._fit(owner, fitted.lower, upper, fitted.buffers, self.steps, f"{stage}, {more + 1}")
-            gained = bool((longer.loss < (1 - _GAIN) * fitted.loss).any())
-            fitted = longer
-            if not gained:
+            before, fitted = fitted.loss, longer
+            if not gained(before, fitted.loss).any():
                 break
         return fitted
 
@@ -103,7 +104,7 @@ class Search:
 
     def _settle(self, stage: str) -> None:
         """Train on, where the candidates that may be best are not done: half-trained models cannot be compared."""
-        for more in range(_EXTENSIONS):
+        for more in range(_EXTENSIONS if self.settles else 0):
             waiting = [
                 (problem, candidate)
                 for problem in range(len(self.found))
@@ -118,7 +119,7 @@ class Search:
             upper = joined([self._labels(c.pattern) for c in candidates])
             fitted = self._fit(owner, state[0], upper, state[1], self.steps, f"{stage}, more {more + 1}")
             before = torch.cat([c.fit.loss for c in candidates])
-            late = (fitted.step > _LATE * self.steps) & (fitted.loss < (1 - _GAIN) * before)
+            late = (fitted.step > _LATE * self.steps) & gained(before, fitted.loss)
             self._note(owner, [c.pattern for c in candidates], fitted, upper, ~late, replace=True)
 
     def _contenders(self, problem: int) -> list[Candidate]:
@@ -127,8 +128,9 @@ class Search:
         if not candidates:
             return []
         least = min(candidates, key=lambda c: c.loss)
-        near = [c for c in candidates if c.loss <= _CONTENDING * least.loss or as_good(c, least)]
-        return [*(c for c in near[:_MOST_CONTENDERS] if c is not least), least]
+        most = least.loss + _CONTENDING * abs(least.loss)
+        close = [c for c in candidates if c.loss <= most or as_good(c, least)]
+        return [*(c for c in close[:_MOST_CONTENDERS] if c is not least), least]
 
     def _note(
         self,
@@ -141,7 +143,8 @@ class Search:
     ) -> None:
         losses, sizes = self._blocks(owner, fitted, upper)
         for i, (problem, pattern) in enumerate(zip(owner, patterns, strict=True)):
-            candidate = Candidate(pattern, fitted[i : i + 1], losses[i], sizes, bool(settled[i]))
+            # A copy: a view would keep the fits of all candidates of the batch.
+            candidate = Candidate(pattern, fitted[i : i + 1].copy(), losses[i], sizes, bool(settled[i]))
             known = self.found[problem].get(pattern)
             if known is None or replace or candidate.loss < known.loss:
                 self.found[problem][pattern] = candidate
@@ -234,7 +237,7 @@ class Search:
         lower, buffers = taken(free.lower, r), taken(free.buffers, r)
         batch = self.stack.problems[problem].train.first()
         weights = entry_weights(self.stack, lower, buffers, batch)
-        path = ward_path(flat_entries(self.stack, lower), weights, totals)
+        path = ward_path(flat_entries(self.stack, lower), weights, totals, [s.max_groups for s in self.stack.sites])
         return [Pattern(labels) for labels in path.values()]
 
     def _blocks(self, owner: Sequence[int], fitted: Fit, upper: State) -> tuple[np.ndarray, np.ndarray]:
@@ -244,7 +247,7 @@ class Search:
         with torch.no_grad():
             for i in range(0, len(owner), at_once):
                 part = slice(i, i + at_once)
-                held = Held(self.stack.problems, "val", owner[part])
+                held = Held(self.stack.problems, "val", owner[part], self.training.batch_size)
                 lower, buffers = taken(fitted.lower, part), taken(fitted.buffers, part)
                 parts.append(self.stack.block_losses(lower, taken(upper, part), buffers, held))
         return np.concatenate([losses for losses, _ in parts]), parts[0][1]

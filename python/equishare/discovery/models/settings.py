@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from numbers import Integral
 from typing import Any
 
 from equishare.discovery.models.fit import SCHEDULES, Training
@@ -61,7 +62,7 @@ def hypergradient_settings(method: str, options: Any) -> dict[str, Any]:
 def check_count(**values: Any) -> None:
     """Positive integers, else ValueError."""
     for name, value in values.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
             raise ValueError(f"{name} must be a positive integer, got {value!r}")
 
 

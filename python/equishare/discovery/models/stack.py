@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,12 +35,14 @@ class Site:
         shapes: shape of each parameter.
         dims: axis of its slices, None for single entries.
         num_entries: K.
+        max_groups: G, the most groups that may be found.
     """
 
     names: tuple[str, ...]
     shapes: tuple[tuple[int, ...], ...]
     dims: tuple[int | None, ...]
     num_entries: int
+    max_groups: int
 
     @property
     def key(self) -> str:
@@ -89,9 +92,7 @@ class Stack:
         self.start = dict(self.soft_start)
         for site in self.sites:
             for name in site.names:
-                # The initial entries are those of ψ, which came from the parameter; θ is their soft mean.
-                rows = torch.arange(site.num_entries) * len(values[name]) // site.num_entries
-                self.start[name] = values[name][rows]
+                self.start[name] = _spread(values[name], site.num_entries)
         self.device = next(iter(self.start.values())).device
         self.vmapped = self._can_vmap()
         self._at_once: int | None = None
@@ -144,7 +145,7 @@ class Stack:
                 return self.losses(lower, self.free_labels(1), stacked(self.buffers, 1), batch, False)
 
             state = sum(t.numel() * t.element_size() for t in (*self.start.values(), *self.logits.values()))
-            with forked_rng(self.device):
+            with seeded(self.device, 0):
                 self._at_once = replicas_at_once(run, state, self.device)
         return self._at_once
 
@@ -204,7 +205,7 @@ class Stack:
         self.vmapped = True
         self.twin.train()
         try:
-            with forked_rng(self.device):
+            with seeded(self.device, 0):
                 losses = self.losses(lower, self.free_labels(2), stacked(self.buffers, 2), batch, False)
                 losses.sum().backward()
         except Exception:  # whatever torch raises for what it cannot batch; a true error comes back in the loop
@@ -212,9 +213,15 @@ class Stack:
         return True
 
 
-def forked_rng(device: torch.device) -> Any:
-    """Random numbers are drawn inside as if outside nothing had been, on the processor and on the device."""
-    return torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
+@contextmanager
+def seeded(device: torch.device, seed: int) -> Iterator[None]:
+    """Inside, random numbers of the processor and of the device follow a seed; outside, nothing has been drawn."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.default_generator.manual_seed(seed)
+        if device.type == "cuda":
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
+        yield
 
 
 def stacked(state: State, replicas: int) -> State:
@@ -225,6 +232,11 @@ def stacked(state: State, replicas: int) -> State:
 def taken(state: State, index: Any) -> State:
     """Some of the replicas."""
     return {name: t[index] for name, t in state.items()}
+
+
+def reordered(state: State, generator: torch.Generator) -> State:
+    """Another start: the numbers of each tensor, which were drawn alike, in another order; zeros stay in place."""
+    return {name: _reordered(t, generator) for name, t in state.items()}
 
 
 def joined(states: Sequence[State]) -> State:
@@ -244,6 +256,15 @@ def _rows(output: Any, i: int, j: int, count: int) -> Any:
     return tree_map(rows, output)
 
 
+def _reordered(tensor: Tensor, generator: torch.Generator) -> Tensor:
+    # Zeros are set, not drawn: a padding row, say.
+    flat = tensor.detach().flatten().clone()
+    drawn = torch.nonzero(flat)[:, 0]
+    order = torch.randperm(len(drawn), generator=generator).to(drawn.device)
+    flat[drawn] = flat[drawn[order]]
+    return flat.view(tensor.shape)
+
+
 def _site(names: Sequence[str], shared: dict[str, SharedParameter]) -> Site:
     ones = [shared[name] for name in names]
     return Site(
@@ -251,7 +272,19 @@ def _site(names: Sequence[str], shared: dict[str, SharedParameter]) -> Site:
         tuple(one.shape for one in ones),
         tuple(one.dim for one in ones),
         ones[0].assignment.num_entries,
+        ones[0].assignment.num_groups,
     )
+
+
+def _spread(values: Tensor, num_entries: int) -> Tensor:
+    # The initial entries are those of ψ, which came from the parameter; θ is their soft mean. Fewer than there are
+    # entries, they are drawn again in another order, so that no two slices start alike.
+    if len(values) == num_entries:
+        return values.clone()
+    generator = torch.Generator().manual_seed(0)
+    rounds = -(-num_entries // len(values))
+    rows = torch.cat([torch.randperm(len(values), generator=generator) for _ in range(rounds)])[:num_entries]
+    return values[rows.to(values.device)]
 
 
 def psi(model: nn.Module, name: str) -> Tensor:

@@ -9,12 +9,14 @@ import numpy as np
 
 # Pairs of slices whose distances are formed at a time (numbers held).
 _AT_A_TIME = 1 << 24
+# Costs are held for all pairs of entries: at 16,384 entries, 2 GiB.
+_MOST_ENTRIES = 16_384
 # A coordinate that no sample depends on still has this part of the usual weight.
 _LEAST_WEIGHT = 1e-6
 
 
 def ward_path(
-    entries: Sequence[np.ndarray], weights: Sequence[np.ndarray], totals: Sequence[int]
+    entries: Sequence[np.ndarray], weights: Sequence[np.ndarray], totals: Sequence[int], limits: Sequence[int]
 ) -> dict[int, tuple[np.ndarray, ...]]:
     """Partitions on the way from no sharing to one group for each assignment.
 
@@ -28,6 +30,7 @@ def ward_path(
         entries: of each assignment, (K, C) estimates.
         weights: of each assignment, (K, C).
         totals: numbers of groups, of all assignments together, to report.
+        limits: most groups of each assignment.
 
     Returns:
         Labels (K,) of each assignment, by total number of groups.
@@ -35,6 +38,9 @@ def ward_path(
     Source: Ward 1963.
     """
     sites = [_Site(e, w) for e, w in zip(entries, weights, strict=True)]
+    for site, limit in zip(sites, limits, strict=True):
+        while site.num_groups > limit:
+            site.merge()
     heap = [(site.cheapest()[0], i) for i, site in enumerate(sites)]
     heapq.heapify(heap)
     total = sum(site.num_groups for site in sites)
@@ -50,6 +56,15 @@ def ward_path(
         if total in wanted:
             found[total] = tuple(site.labels() for site in sites)
     return found
+
+
+def check_entries(name: str, num_entries: int) -> None:
+    """ValueError where an assignment has more entries than can be compared in pairs."""
+    if num_entries > _MOST_ENTRIES:
+        raise ValueError(
+            f"{name!r} has {num_entries} entries; the search compares them in pairs and takes at most {_MOST_ENTRIES}: "
+            f"share slices of it (dim=), or use method 'bilevel' with refine=False"
+        )
 
 
 class _Site:

@@ -11,20 +11,20 @@ import torch
 from torch import Tensor, nn
 
 from equishare.discovery.models.checkpoint import Checkpoint
-from equishare.discovery.models.fit import Fit, Training, fit
+from equishare.discovery.models.fit import Fit, Training, fit, gained
 from equishare.discovery.models.patterns import Pattern, all_free, hard_state
 from equishare.discovery.models.result import ModelDiscovery
 from equishare.discovery.models.settings import check_count
-from equishare.discovery.models.stack import Stack, psi, stacked, taken
+from equishare.discovery.models.stack import Stack, State, joined, psi, stacked, taken
 from equishare.model_problem import ModelProblem
 from equishare.partition import Partition
 from equishare.sharing import impose, shared_parameters
 
-# A fit that is best after this part of its steps is repeated with twice as many, so often, while its loss falls by
-# a part.
+# A fit that is best after this part of its steps is repeated with twice as many, so often, while it gains.
 _LATE = 0.9
 _DOUBLINGS = 2
-_GAIN = 0.02
+# A fit from the model's own start whose loss is above that of the search by more than this part is stuck.
+_STUCK = 0.1
 
 
 @dataclass(frozen=True)
@@ -54,16 +54,20 @@ class FinalSteps:
 
 @dataclass(frozen=True)
 class FinalFits:
-    """Fits of the model from its own start with the pattern of each problem.
+    """Fits of the model with the pattern of each problem, from its own start.
+
+    Where these get stuck at a loss that the search was clearly below, they start from what the search found.
 
     Args:
         stack, training, seed, checkpoint, tick: as for :class:`equishare.discovery.models.search.Search`.
         patterns: one for each problem.
+        searched: the fits of these patterns in the search, if there was one.
         final: how long the fits are.
     """
 
     stack: Stack
     patterns: Sequence[Pattern]
+    searched: Sequence[Fit] | None
     training: Training
     final: FinalSteps
     seed: int
@@ -86,22 +90,42 @@ class FinalFits:
                 break
             steps = self.final.steps * 2 ** (turn + 1)
             longer = self._fit(waiting, self.patterns, steps, ("train", "val"), f"final, {steps} steps")
-            gain = 1 - (longer.loss / fitted.loss[waiting]).double().cpu().numpy()
-            late = _is_late(longer, steps)
-            fitted = _replaced(fitted, waiting[gain > 0], longer[np.flatnonzero(gain > 0)])
-            lengths[waiting[gain > 0]] = steps
-            waiting = waiting[late & (gain > _GAIN)]
+            before = fitted.loss[waiting]
+            better = (longer.loss < before).cpu().numpy()
+            goes_on = _is_late(longer, steps) & gained(before, longer.loss).cpu().numpy()
+            fitted = _replaced(fitted, waiting[better], longer[np.flatnonzero(better)])
+            lengths[waiting[better]] = steps
+            waiting = waiting[goes_on]
+        stuck = self._stuck(fitted)
+        if stuck.any():
+            part = problems[stuck]
+            lengths[part] = self.final.steps
+            found = self._fit(part, self.patterns, self.final.steps, ("train", "val"), "final, on", on=True)
+            fitted = _replaced(fitted, part, found)
         free = [all_free(self.stack)] * len(problems)
         refitted, unshared = fitted, fitted.loss.clone()
         for steps in np.unique(lengths):
             part = np.flatnonzero(lengths == steps)
             own = self._fit(part, free, int(steps), ("train", "val"), f"final, no sharing, {steps} steps")
             unshared[part] = own.loss
-            until = fitted.step[part] if self.stack.problems[0].stop is None else None
-            sets = ("pooled", None if until is not None else "stop")
-            refit = self._fit(part, self.patterns, int(steps), sets, f"refit, {steps} steps", until)
-            refitted = _replaced(refitted, part, refit)
+            for on in (False, True):
+                rows = part[stuck[part] == on]
+                if len(rows):
+                    refitted = _replaced(refitted, rows, self._refit(rows, int(steps), fitted, on))
         return refitted, fitted.loss.double().cpu().numpy(), unshared.double().cpu().numpy()
+
+    def _stuck(self, fitted: Fit) -> np.ndarray:
+        if self.searched is None:
+            return np.zeros(len(self.patterns), bool)
+        searched = torch.cat([one.loss for one in self.searched])
+        return (fitted.loss - searched > _STUCK * fitted.loss.abs()).cpu().numpy()
+
+    def _refit(self, problems: np.ndarray, steps: int, fitted: Fit, on: bool) -> Fit:
+        """On training and validation samples together, as long as was best without the latter, or until ``stop``."""
+        until = fitted.step[problems] if self.stack.problems[0].stop is None else None
+        sets = ("pooled", None if until is not None else "stop")
+        stage = f"refit, {steps} steps{', on' if on else ''}"
+        return self._fit(problems, self.patterns, steps, sets, stage, until, on)
 
     def _fit(
         self,
@@ -111,16 +135,33 @@ class FinalFits:
         sets: tuple[str, str | None],
         stage: str,
         until: Tensor | None = None,
+        on: bool = False,
     ) -> Fit:
         stack = self.stack
         # Filled up to the most groups of all problems, so that fits of some can take the place of others.
         lower, upper = hard_state(stack, patterns, stacked(stack.start, len(patterns)), mean=False)
-        state = taken(lower, problems), taken(upper, problems), stacked(stack.buffers, len(problems))
+        lower, upper, buffers = taken(lower, problems), taken(upper, problems), stacked(stack.buffers, len(problems))
+        if on:
+            assert self.searched is not None
+            ones = [self.searched[p] for p in problems]
+            buffers = joined([one.buffers for one in ones])
+            lower = joined([_like(one.lower, taken(lower, [i])) for i, one in enumerate(ones)])
+        state = lower, upper, buffers
 
         def run() -> Fit:
             return fit(stack, *state, problems.tolist(), sets, self.training, steps, self.seed, self.tick, until)
 
         return self.checkpoint.stage(stage, run)
+
+
+def _like(state: State, shapes: State) -> State:
+    """The state with its ψ cut, or filled up with zeros, to the shapes of another."""
+    out = {}
+    for name, t in state.items():
+        out[name] = torch.zeros_like(shapes[name])
+        groups = (slice(None), slice(min(t.shape[1], shapes[name].shape[1]))) if t.dim() > 1 else ()
+        out[name][groups] = t[groups]
+    return out
 
 
 def _is_late(fitted: Fit, steps: int | np.ndarray) -> np.ndarray:

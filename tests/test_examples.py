@@ -1,0 +1,125 @@
+"""The examples on scikit-learn's data, at reduced size."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import equishare as es
+
+FOLDER = Path(__file__).parent.parent / "examples"
+
+
+def load(name):
+    spec = importlib.util.spec_from_file_location(f"example_{name}", FOLDER / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+digits, exchangeable = load("digits"), load("exchangeable")
+
+
+def test_shifted_digits_have_the_edges_of_the_pattern():
+    images = digits.load_images(6)
+    x, y = digits.draw(images, 400, np.random.default_rng(0))
+    truth = digits.true_partition(6)
+    labels = truth.labels
+    assert truth.num_groups == 4
+    assert sorted(np.bincount(labels.ravel())) == [36, 36, 36, 36 * 33]
+    # The tap of each group by its place in the row of pixel (3, 3), number 21.
+    taps = {(3, 3): 1.0, (3, 2): -0.6, (2, 3): -0.3}
+    values = np.zeros(4)
+    for (row, column), tap in taps.items():
+        values[labels[21, 6 * row + column]] = tap
+    residual = y - np.maximum(x @ values[labels].T, 0)
+    assert residual.std() == pytest.approx(digits.TARGET_NOISE, rel=0.05)
+
+
+def test_every_shift_of_a_digit_is_as_likely():
+    image = np.zeros((1, 4, 4))
+    image[0, 1, 2] = 1000.0
+    x, _ = digits.draw(image, 3200, np.random.default_rng(0))
+    counts = np.bincount(x.argmax(1), minlength=16)
+    assert ((counts - 200) ** 2 / 200).sum() < 15 + 5 * np.sqrt(30)
+
+
+def test_commuting_with_shifts_is_told_from_its_opposite():
+    truth = digits.true_partition(4)
+    assert digits.commutes_with_shifts(truth, 4)
+    broken = truth.labels.copy()
+    broken[0, 0] = broken.max() + 1
+    assert not digits.commutes_with_shifts(es.Partition(broken), 4)
+
+
+@pytest.mark.slow
+def test_the_shifts_are_found_from_digits():
+    found = digits.find(side=4, count=1000, steps=100)
+    assert es.partition_distance(found.partition, digits.true_partition(4)) == 0
+    assert digits.commutes_with_shifts(found.partition, 4)
+
+
+@pytest.mark.parametrize("kinds", [1, 2])
+def test_bags_hold_readings_and_sums(kinds):
+    train, val = exchangeable.draw(4, kinds, 500, seed=0)
+    assert train[0].shape == val[0].shape == (500, 4, 10)
+    tables = exchangeable.load_kinds(kinds)
+    for x, y in (train, val):
+        total = np.zeros(500)
+        for place in range(4):
+            readings, value = tables[place % kinds]
+            same = np.abs(x[:, place, None] - readings.astype(np.float32)).max(2) < 1e-6
+            assert same.any(1).all()
+            total += value[same.argmax(1)]
+        assert np.std(y - total) == pytest.approx(exchangeable.NOISE, rel=0.15)
+
+
+def test_no_patient_is_in_both_sets():
+    train, val = exchangeable.draw(2, 1, 400, seed=0)
+    rows = [{row.tobytes() for row in x.reshape(-1, 10)} for x, _ in (train, val)]
+    assert not rows[0] & rows[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kinds", [1, 2])
+def test_exchangeable_places_are_found(kinds):
+    found = exchangeable.find(length=4, kinds=kinds)
+    pattern = found.partitions["weight"]
+    assert es.partition_distance(pattern, exchangeable.true_partition(4, kinds)) == 0
+
+
+RUNS = {
+    "digits": (digits, ["--side", "3", "--count", "200"], ["81 weights in", "distance from the pattern", "9 shifts"]),
+    "exchangeable": (exchangeable, ["--length", "2", "--count", "50"], ["2 places in", "exchangeable: places 1"]),
+}
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_main_prints_a_short_answer(name, monkeypatch, capsys):
+    example, arguments, wanted = RUNS[name]
+    monkeypatch.setattr(sys, "argv", [f"{name}.py", *arguments])
+    find = example.find
+    monkeypatch.setattr(example, "find", lambda *given: find(*given, steps=5))
+    example.main()
+    printed = capsys.readouterr().out
+    assert all(text in printed for text in [*wanted, "without sharing"])
+    assert len(printed.splitlines()) < 100
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "message"),
+    [
+        ("digits", ["--side", "9"], "invalid choice"),
+        ("digits", ["--count", "0"], "count must be at least 1"),
+        ("exchangeable", ["--count", "0"], "length and count must be at least 1"),
+        ("exchangeable", ["--kinds", "3"], "invalid choice"),
+    ],
+)
+def test_main_rejects_bad_arguments(name, arguments, message, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", [f"{name}.py", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        RUNS[name][0].main()
+    assert stop.value.code == 2
+    assert message in capsys.readouterr().err

@@ -1,0 +1,119 @@
+"""Which of the fitted patterns is taken, and what bounds the search."""
+
+import functools
+
+import numpy as np
+import pytest
+import torch
+from model_cases import made
+from torch import nn
+
+import equishare as es
+from equishare.discovery.models.candidates import Candidate, as_good, levels, near
+from equishare.discovery.models.checkpoint import fingerprint
+from equishare.discovery.models.fit import gained
+from equishare.discovery.models.stack import Stack
+
+WEIGHT = np.array([[-4.0, -3.0, -2.0], [-1.0, 0.0, 1.0], [2.0, 3.0, 5.0]])
+
+
+def entries_problem(val, loss=nn.functional.mse_loss, num_groups=None, weight=WEIGHT):
+    def build():
+        model = nn.Linear(3, 3, bias=False)
+        es.share(model, "weight", num_groups)
+        return model
+
+    rng = np.random.default_rng(val)
+    x = rng.normal(size=(200 + val, 3))
+    y = x @ weight.T + 0.1 * rng.normal(size=x.shape)
+    return es.ModelProblem(made(build), (x[:200], y[:200]), (x[200:], y[200:]), loss)
+
+
+@pytest.mark.parametrize("val", [6, 8, 16, 24])
+def test_few_validation_samples_do_not_tie_what_differs(val):
+    found = es.discover(entries_problem(val), lr=0.1, refit_steps=300)
+    assert found.partition.num_groups == 9
+    assert found.validation_loss < 0.05
+
+
+@pytest.mark.parametrize("method", ["auto", "bilevel"])
+def test_num_groups_bounds_the_answer(method):
+    found = es.discover(entries_problem(100, num_groups=4), method, lr=0.1, refit_steps=20)
+    assert found.partition.num_groups <= 4
+
+
+def test_levels_stay_within_the_bound():
+    stack = Stack([entries_problem(10, num_groups=4)])
+    assert levels(stack) == [1, 2, 3, 4]
+    assert near(3, stack) == [1, 2, 3, 4]
+
+
+def candidate(*losses):
+    return Candidate(None, None, np.array(losses), np.ones(len(losses)), True)
+
+
+@pytest.mark.parametrize(
+    ("coarse", "good"),
+    [
+        ((1.0, 1.0, 1.0, 1.0), True),
+        ((1.005, 1.005, 1.005, 1.005), True),  # within the slack
+        ((1.1, 1.1, 1.1, 1.1), False),  # certain, and worse
+        ((0.5, 1.6, 0.6, 1.5), True),  # uncertain
+        ((0.0, 9.0, 0.0, 9.0), False),  # uncertain, but far worse
+        ((np.nan, 1.0, 1.0, 1.0), False),
+    ],
+)
+def test_the_coarser_candidate_is_as_good(coarse, good):
+    assert as_good(candidate(*coarse), candidate(1.0, 1.0, 1.0, 1.0)) == good
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [(1.0, 0.97, True), (1.0, 0.99, False), (-1.0, -1.03, True), (-1.0, -1.01, False), (-1.0, -0.5, False)],
+)
+def test_gains_are_judged_for_losses_of_any_sign(before, after, expected):
+    assert bool(gained(torch.tensor(before), torch.tensor(after))) == expected
+
+
+def test_a_constant_in_the_loss_changes_nothing():
+    def lowered(output, target):
+        return nn.functional.mse_loss(output, target) - 1000
+
+    plain, shifted = (es.discover(entries_problem(50, loss), "oracle", partition=WEIGHT, lr=0.1, steps=200)
+                      for loss in (nn.functional.mse_loss, lowered))  # fmt: skip
+    assert shifted.validation_loss + 1000 == pytest.approx(plain.validation_loss, abs=1e-6)
+
+
+def test_the_fingerprint_does_not_hold_addresses():
+    losses = [functools.partial(nn.functional.huber_loss, delta=0.5) for _ in range(2)]
+    prints = {fingerprint([entries_problem(10, loss)], "auto", 0, {}) for loss in losses}
+    assert len(prints) == 1
+
+
+def test_more_entries_than_values_start_apart():
+    def build():
+        model = nn.Linear(16, 16, bias=False)
+        es.share(model, "weight", num_groups=32)
+        return model
+
+    model = made(build)
+    data = torch.randn(8, 16, dtype=torch.float64), torch.randn(8, 16, dtype=torch.float64)
+    start = Stack([es.ModelProblem(model, data, data, nn.functional.mse_loss)]).start["weight"].view(16, 16)
+    assert len(start.unique()) == 32
+    assert all(len(row.unique()) > 8 for row in start)
+
+
+def test_a_parameter_that_is_tied_outside_is_refused_at_once():
+    parent = nn.ModuleDict({"a": nn.Linear(2, 2), "b": nn.Linear(2, 2)})
+    es.share(parent, ("a.weight", "b.weight"))
+    data = torch.zeros(4, 2), torch.zeros(4, 2)
+    with pytest.raises(ValueError, match="tied"):
+        es.ModelProblem(parent["a"], data, data, nn.functional.mse_loss)
+
+
+def test_a_final_fit_that_is_stuck_gives_way_to_that_of_the_search():
+    # In 3 steps from the model's own start nothing is learnt; the search has done better.
+    found = es.discover(entries_problem(60), lr=0.1, refit_steps=3)
+    assert found.validation_loss < 0.05 < found.no_sharing_loss
+    x = torch.randn(50, 3, dtype=torch.float64)
+    assert nn.functional.mse_loss(found.model(x), x @ torch.from_numpy(WEIGHT).T) < 0.05
