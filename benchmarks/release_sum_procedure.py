@@ -67,14 +67,15 @@ class SharedSum(nn.Module):
     def __init__(self, length: int, settings: Settings) -> None:
         super().__init__()
         near_zero = settings.initial_range
+        # Drawn in the order of that code, so that a seed gives the same start.
         self.embedding = nn.Embedding(settings.symbols, settings.features, padding_idx=0)
+        self.head = nn.Linear(settings.hidden, 1)
         self.weights = nn.Parameter(torch.empty(length, settings.hidden, settings.features))
         self.bias = nn.Parameter(torch.empty(length, settings.hidden))
         self.logits = nn.Parameter(torch.empty(length, length))
         nn.init.xavier_uniform_(self.weights)
         nn.init.uniform_(self.bias, -near_zero, near_zero)
         nn.init.uniform_(self.logits, -near_zero, near_zero)
-        self.head = nn.Linear(settings.hidden, 1)
 
     def assignment(self) -> Tensor:
         """A (L, L)."""
