@@ -196,3 +196,10 @@ def test_wrong_arguments(name):
     given = {"lower_loss": least_squares, "upper_loss": square, "lower_params": ONE, "upper_params": ONE} | changed
     with pytest.raises(error, match=message):
         hypergradient(**given)
+
+
+def test_losses_that_ignore_what_they_are_given_are_refused():
+    fixed = torch.ones(2, requires_grad=True)
+    given = {"w": torch.ones(2)}, {"a": torch.ones(2)}
+    with pytest.raises(ValueError, match="upper_loss must depend on lower_params or upper_params"):
+        hypergradient(lambda w, a: (w["w"] * a["a"]).square().sum(), lambda w, a: fixed.sum(), *given)

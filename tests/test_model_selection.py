@@ -117,3 +117,28 @@ def test_a_final_fit_that_is_stuck_gives_way_to_that_of_the_search():
     assert found.validation_loss < 0.05 < found.no_sharing_loss
     x = torch.randn(50, 3, dtype=torch.float64)
     assert nn.functional.mse_loss(found.model(x), x @ torch.from_numpy(WEIGHT).T) < 0.05
+
+
+def test_the_loss_without_sharing_is_that_of_a_fit_that_is_done():
+    problem = entries_problem(50)
+    found = es.discover(problem, "oracle", partition=np.zeros((3, 3), int), lr=0.01)
+    alone = es.discover(problem, "no_sharing", lr=0.01)
+    assert found.no_sharing_loss == pytest.approx(alone.validation_loss, rel=1e-3)
+
+
+def test_a_fit_that_is_not_done_says_so():
+    problem = entries_problem(50)
+    assert es.discover(problem, "no_sharing", lr=0.1).settled
+    assert not es.discover(problem, "no_sharing", lr=1e-3).settled
+
+
+def test_the_class_of_a_loss_is_not_a_loss():
+    with pytest.raises(TypeError, match="got the class MSELoss: call it"):
+        entries_problem(10, nn.MSELoss)
+
+
+def test_the_assignment_is_not_the_module():
+    layer = nn.Linear(2, 2)
+    assignment = es.share(layer, "weight")
+    with pytest.raises(TypeError, match="module must be the module that was shared"):
+        es.share(assignment, "weight")

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from equishare.samples import LoaderSamples, Samples, TensorSamples, as_samples
 from equishare.sharing import assignments
-from equishare.sharing.search import check_complete, shared_slots
+from equishare.sharing.search import check_complete, check_module, shared_slots
 
 __all__ = ["ModelProblem", "as_model_problems"]
 
@@ -50,8 +50,11 @@ class ModelProblem:
         loss: Callable[[Any, Tensor], Tensor],
         stop: Any = None,
     ) -> None:
-        if not isinstance(model, nn.Module):
-            raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
+        check_module(model, "model")
+        if isinstance(loss, type):
+            raise TypeError(
+                f"loss must be a function of the model's output and y, got the class {loss.__name__}: call it"
+            )
         if not callable(loss):
             raise TypeError(f"loss must be a function of the model's output and y, got {type(loss).__name__}")
         self.names = [tuple(names) for names in assignments(model).values()]

@@ -190,7 +190,8 @@ def as_problems(problem: Problem | Sequence[Problem]) -> list[Problem]:
     problems = [problem] if isinstance(problem, _LeastSquares) else problem
     if not isinstance(problems, Sequence) or not all(isinstance(p, _LeastSquares) for p in problems):
         raise TypeError(
-            f"problem must be a MeanProblem, a LinearProblem or a list of them, got {type(problem).__name__}"
+            f"problem must be a MeanProblem, a LinearProblem, a ModelProblem (for a torch.nn.Module with its data) or "
+            f"a list of one of them, got {type(problem).__name__}"
         )
     if not problems:
         raise ValueError("problem must not be an empty list")

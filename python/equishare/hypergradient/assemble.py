@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from equishare.hypergradient import solvers
-from equishare.hypergradient.curvature import GaussNewton, Losses, LowerLevel, Operator, checked_loss, pull, tracked
+from equishare.hypergradient.curvature import GaussNewton, Losses, LowerLevel, Operator, checked_loss, tracked
 from equishare.hypergradient.result import Hypergradient
 from equishare.hypergradient.settings import Settings
 from equishare.hypergradient.trees import Tree, norm, ratio
@@ -80,7 +80,15 @@ def _upper_gradients(
     # U, ∂U/∂ψ (R, n) and ∂U/∂Λ (R, m).
     psi, lam = tracked(leaves), tracked(upper.leaves)
     value = checked_loss("upper_loss", losses.upper(lower.build(psi), upper.build(lam)), lower)
-    found = pull([value], [*psi, *lam], [torch.ones_like(value)])
+    given = [*psi, *lam]
+    ones = torch.ones_like(value)
+    pulled = torch.autograd.grad(value, given, ones, allow_unused=True) if value.requires_grad else ()
+    if all(one is None for one in pulled):
+        raise ValueError(
+            "upper_loss must depend on lower_params or upper_params, got a loss of neither: evaluate the model on what "
+            "the loss is given, by torch.func.functional_call"
+        )
+    found = [torch.zeros_like(x) if one is None else one for x, one in zip(given, pulled, strict=True)]
     v, direct = lower.pack(found[: len(psi)]), upper.pack(found[len(psi) :])
     lower.check_finite(v, "the gradient of upper_loss")
     upper.check_finite(direct, "the gradient of upper_loss")

@@ -100,6 +100,8 @@ def model_parameters(model: nn.Module) -> list[nn.Parameter]:
 
 def check_module(module: object, name: str) -> None:
     """A torch.nn.Module, else TypeError."""
+    if isinstance(module, Assignment):
+        raise TypeError(f"{name} must be the module that was shared, got the Assignment that share returns")
     if not isinstance(module, nn.Module):
         raise TypeError(f"{name} must be a torch.nn.Module, got {type(module).__name__}")
 

@@ -74,45 +74,49 @@ class FinalFits:
     checkpoint: Checkpoint
     tick: Callable[[int], None]
 
-    def run(self) -> tuple[Fit, np.ndarray, np.ndarray]:
+    def run(self) -> tuple[Fit, np.ndarray, np.ndarray, np.ndarray]:
         """All fits.
 
         Returns:
-            The fit on training and validation samples together, and the (N,) validation losses of the fits on the
-            training samples alone with the pattern and without sharing.
+            The fit on training and validation samples together, the (N,) validation losses of the fits on the
+            training samples alone with the pattern and without sharing, and whether the former (N,) were done.
         """
         problems = np.arange(len(self.patterns))
-        lengths = np.full(len(problems), self.final.steps)
-        fitted = self._fit(problems, self.patterns, self.final.steps, ("train", "val"), "final")
-        waiting = problems[_is_late(fitted, lengths)]
-        for turn in range(self.final.doublings):
-            if not len(waiting):
-                break
-            steps = self.final.steps * 2 ** (turn + 1)
-            longer = self._fit(waiting, self.patterns, steps, ("train", "val"), f"final, {steps} steps")
-            before = fitted.loss[waiting]
-            better = (longer.loss < before).cpu().numpy()
-            goes_on = _is_late(longer, steps) & gained(before, longer.loss).cpu().numpy()
-            fitted = _replaced(fitted, waiting[better], longer[np.flatnonzero(better)])
-            lengths[waiting[better]] = steps
-            waiting = waiting[goes_on]
+        fitted, lengths, settled = self._until_done(self.patterns, "final")
         stuck = self._stuck(fitted)
         if stuck.any():
             part = problems[stuck]
             lengths[part] = self.final.steps
             found = self._fit(part, self.patterns, self.final.steps, ("train", "val"), "final, on", on=True)
             fitted = _replaced(fitted, part, found)
-        free = [all_free(self.stack)] * len(problems)
-        refitted, unshared = fitted, fitted.loss.clone()
+        unshared, _, _ = self._until_done([all_free(self.stack)] * len(problems), "final, no sharing")
+        refitted = fitted
         for steps in np.unique(lengths):
-            part = np.flatnonzero(lengths == steps)
-            own = self._fit(part, free, int(steps), ("train", "val"), f"final, no sharing, {steps} steps")
-            unshared[part] = own.loss
             for on in (False, True):
-                rows = part[stuck[part] == on]
+                rows = np.flatnonzero((lengths == steps) & (stuck == on))
                 if len(rows):
                     refitted = _replaced(refitted, rows, self._refit(rows, int(steps), fitted, on))
-        return refitted, fitted.loss.double().cpu().numpy(), unshared.double().cpu().numpy()
+        losses = [fit.loss.double().cpu().numpy() for fit in (fitted, unshared)]
+        return refitted, losses[0], losses[1], settled
+
+    def _until_done(self, patterns: Sequence[Pattern], stage: str) -> tuple[Fit, np.ndarray, np.ndarray]:
+        """Fits on the training samples from the model's own start; the length of each, and whether it was enough."""
+        problems = np.arange(len(patterns))
+        lengths = np.full(len(problems), self.final.steps)
+        fitted = self._fit(problems, patterns, self.final.steps, ("train", "val"), stage)
+        waiting = problems[_is_late(fitted, lengths)] if self.final.doublings else problems[:0]
+        for turn in range(self.final.doublings):
+            if not len(waiting):
+                break
+            steps = self.final.steps * 2 ** (turn + 1)
+            longer = self._fit(waiting, patterns, steps, ("train", "val"), f"{stage}, {steps} steps")
+            before = fitted.loss[waiting]
+            better = (longer.loss < before).cpu().numpy()
+            goes_on = _is_late(longer, steps) & gained(before, longer.loss).cpu().numpy()
+            fitted = _replaced(fitted, waiting[better], longer[np.flatnonzero(better)])
+            lengths[waiting[better]] = steps
+            waiting = waiting[goes_on]
+        return fitted, lengths, ~np.isin(problems, waiting)
 
     def _stuck(self, fitted: Fit) -> np.ndarray:
         if self.searched is None:

@@ -98,7 +98,7 @@ def report(
     fits = FinalFits(
         search.stack, patterns, searched, search.training, final, search.seed, search.checkpoint, meter.tick
     )
-    refitted, losses, unshared = fits.run()
+    refitted, losses, unshared, settled = fits.run()
     meter.finish()
     return [
         discovery(
@@ -108,6 +108,7 @@ def report(
             refitted[i : i + 1],
             validation_loss=float(losses[i]),
             no_sharing_loss=float(unshared[i]),
+            settled=bool(settled[i]),
             method=method,
             seed=search.seed,
             history=histories[i],

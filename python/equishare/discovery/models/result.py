@@ -30,11 +30,13 @@ class ModelDiscovery:
         model: hardened copy of the model, refitted on training and validation samples; None if it was loaded
             without a model.
         validation_loss: loss on the validation samples of the fit on the training samples with these partitions.
-        no_sharing_loss: the same without sharing.
+        no_sharing_loss: the same without sharing; NaN after Ctrl-C.
         method, seed: what it was found with.
         history: columns of equal length; ``validation_loss`` against ``num_groups`` or ``step``.
         complete: whether the search ran to its end; False after Ctrl-C, with the best pattern until then and a
             model that saw the training samples alone.
+        settled: False where the loss was still falling at the end of the longest fit: more ``steps``, or another
+            ``lr``, may change the answer.
     """
 
     partitions: dict[str, Partition]
@@ -45,6 +47,7 @@ class ModelDiscovery:
     seed: int
     history: dict[str, np.ndarray]
     complete: bool = True
+    settled: bool = True
 
     @property
     def partition(self) -> Partition:
@@ -87,6 +90,7 @@ class ModelDiscovery:
             "validation_loss": self.validation_loss,
             "no_sharing_loss": self.no_sharing_loss,
             "complete": self.complete,
+            "settled": self.settled,
             "dtypes": {name: str(t.dtype).removeprefix("torch.") for name, t in state.items()},
         }
         arrays = {_LABELS + name: p.labels for name, p in self.partitions.items()}
