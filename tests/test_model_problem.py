@@ -156,7 +156,12 @@ OPTIONS = [
     ("auto", {"patience": -1}, ValueError, "patience must be a positive integer, got -1"),
     ("auto", {"average": 1.0}, ValueError, "average must be a number from 0 to below 1, got 1.0"),
     ("auto", {"schedule": "step"}, ValueError, "schedule must be one of cosine, constant; got 'step'"),
-    ("auto", {"step": 3}, TypeError, "method 'auto' has no option step; it takes restarts, steps, lr"),
+    (
+        "auto",
+        {"step": 3},
+        TypeError,
+        "method 'auto' has no option step; it takes restarts, steps, refit_steps, checkpoint, lr",
+    ),
     ("auto", {"checkpoint": 3}, TypeError, "checkpoint must be a path or None, got 3"),
     ("bilevel", {"restarts": 0}, ValueError, "restarts must be a positive integer, got 0"),
     ("bilevel", {"inner_steps": 0}, ValueError, "inner_steps must be a positive integer, got 0"),

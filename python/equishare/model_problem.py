@@ -57,8 +57,7 @@ class ModelProblem:
             )
         if not callable(loss):
             raise TypeError(f"loss must be a function of the model's output and y, got {type(loss).__name__}")
-        self.names = [tuple(names) for names in assignments(model).values()]
-        if not self.names:
+        if not assignments(model):
             raise ValueError("model has no shared parameter: call equishare.share first")
         hard = [names[0] for assignment, names in assignments(model).items() if assignment.is_hard]
         if hard:

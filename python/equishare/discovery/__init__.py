@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
 from typing import Any, overload
 
 import numpy as np
@@ -13,8 +14,10 @@ from equishare.discovery.auto import auto
 from equishare.discovery.bilevel import RELEASE, RELEASE_WITHOUT_PENALTIES, bilevel
 from equishare.discovery.brute_force import brute_force
 from equishare.discovery.merge import merge
+from equishare.discovery.models.fit import Training
 from equishare.discovery.models.methods import METHODS as MODEL_METHODS
 from equishare.discovery.models.result import ModelDiscovery
+from equishare.discovery.models.settings import training_of
 from equishare.discovery.proposal import Progress, Proposal
 from equishare.discovery.result import Discovery
 from equishare.discovery.select import conclude
@@ -94,7 +97,7 @@ def discover(
         progress: True for a bar on the terminal, or a function that is called with the work done and the work in
             total.
         **options: of the method; see the functions in ``equishare.discovery``, and for models those in
-            ``equishare.discovery.models.methods``.
+            ``equishare.discovery.models.methods`` with the fields of ``equishare.discovery.models.fit.Training``.
 
     Returns:
         A :class:`Discovery`, for a model a :class:`ModelDiscovery`, or a list of them for a list. After Ctrl-C a
@@ -109,8 +112,11 @@ def discover(
     with _progress(progress, method) as report:
         if _is_for_models(problem):
             propose: Callable[..., Any] = _method(MODEL_METHODS, method)
-            _check_options(method, propose, options)
-            found = propose(as_model_problems(problem), int(seed), report, **options)  # type: ignore[arg-type]
+            shared = [field.name for field in fields(Training)]
+            _check_options(method, propose, options, shared)
+            training = training_of(**{name: options.pop(name) for name in shared if name in options})
+            problems_of_models = as_model_problems(problem)  # type: ignore[arg-type]
+            found = propose(problems_of_models, int(seed), report, training, **options)
         else:
             propose = _method(METHODS, method)
             problems = as_problems(problem)  # type: ignore[arg-type]
@@ -142,11 +148,13 @@ def _progress(progress: Progress | bool | None, method: str) -> Iterator[Progres
         yield lambda done, total: None
 
 
-def _check_options(method: str, propose: Callable[..., Any], options: dict[str, Any]) -> None:
+def _check_options(
+    method: str, propose: Callable[..., Any], options: dict[str, Any], shared: Sequence[str] = ()
+) -> None:
     known = {name: p for name, p in inspect.signature(propose).parameters.items() if p.kind is p.KEYWORD_ONLY}
-    unknown = sorted(set(options) - set(known))
+    unknown = sorted(set(options) - set(known) - set(shared))
     if unknown:
-        accepted = ", ".join(known) or "no options"
+        accepted = ", ".join([*known, *shared]) or "no options"
         raise TypeError(f"method {method!r} has no option {', '.join(unknown)}; it takes {accepted}")
     missing = [name for name, p in known.items() if p.default is p.empty and name not in options]
     if missing:

@@ -14,9 +14,6 @@ from equishare.discovery.models.outcome import FINAL_FITS, Meter, report
 from equishare.discovery.models.patterns import Pattern, all_free
 from equishare.discovery.models.result import ModelDiscovery
 from equishare.discovery.models.search import Search
-from equishare.discovery.models.settings import (
-    training_of,
-)
 from equishare.discovery.models.stack import Stack
 from equishare.discovery.proposal import Progress
 from equishare.model_problem import ModelProblem
@@ -30,27 +27,17 @@ def no_sharing(
     problems: Sequence[ModelProblem],
     seed: int,
     progress: Progress,
+    training: Training,
     *,
     steps: int | None = None,
-    lr: float = 1e-3,
-    weight_decay: float = 0.0,
-    clip: float | None = None,
-    schedule: str = "cosine",
-    batch_size: int | None = None,
-    patience: int | None = None,
-    average: float = 0.98,
 ) -> list[ModelDiscovery]:
     """Every entry in a group of its own.
 
     Args:
+        training: of the fits; its fields are options too.
         steps: of each of the final fits; None: 600, doubled while the loss is still falling.
-        lr, weight_decay, clip, schedule, batch_size, patience, average: as for ``auto``.
     """
-    training = training_of(
-        lr=lr, weight_decay=weight_decay, clip=clip, schedule=schedule, batch_size=batch_size, patience=patience,
-        average=average,
-    )  # fmt: skip
-    stack = Stack(problems, batch_size)
+    stack = Stack(problems, training.batch_size)
     return _known(stack, [all_free(stack)] * len(problems), "no_sharing", seed, progress, training, steps)
 
 
@@ -58,30 +45,20 @@ def oracle(
     problems: Sequence[ModelProblem],
     seed: int,
     progress: Progress,
+    training: Training,
     *,
     partition: Any,
     steps: int | None = None,
-    lr: float = 1e-3,
-    weight_decay: float = 0.0,
-    clip: float | None = None,
-    schedule: str = "cosine",
-    batch_size: int | None = None,
-    patience: int | None = None,
-    average: float = 0.98,
 ) -> list[ModelDiscovery]:
     """A partition that is told.
 
     Args:
+        training: of the fits; its fields are options too.
         partition: a Partition or label array, a dict of them by parameter name, or, for a list of problems, also a
             list of either.
         steps: of each of the final fits; None: 600, doubled while the loss is still falling.
-        lr, weight_decay, clip, schedule, batch_size, patience, average: as for ``auto``.
     """
-    training = training_of(
-        lr=lr, weight_decay=weight_decay, clip=clip, schedule=schedule, batch_size=batch_size, patience=patience,
-        average=average,
-    )  # fmt: skip
-    stack = Stack(problems, batch_size)
+    stack = Stack(problems, training.batch_size)
     # A list of numbers, or of rows where there is one problem, is one partition.
     several = isinstance(partition, list | tuple) and len(partition) > 0 and not np.isscalar(partition[0])
     several = several and (len(problems) > 1 or isinstance(partition[0], Partition | dict))

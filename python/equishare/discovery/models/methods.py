@@ -24,7 +24,6 @@ from equishare.discovery.models.settings import (
     check_not_negative,
     check_positive,
     hypergradient_settings,
-    training_of,
 )
 from equishare.discovery.models.stack import Stack, taken
 from equishare.discovery.models.ward import check_entries
@@ -39,32 +38,22 @@ def auto(
     problems: Sequence[ModelProblem],
     seed: int,
     progress: Progress,
+    training: Training,
     *,
     restarts: int = 3,
     steps: int = 200,
-    lr: float = 1e-3,
-    weight_decay: float = 0.0,
-    clip: float | None = None,
-    schedule: str = "cosine",
-    batch_size: int | None = None,
-    patience: int | None = None,
-    average: float = 0.98,
     refit_steps: int | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
 ) -> list[ModelDiscovery]:
     """Fit with everything tied, release every entry, cluster where they went; see ``discovery.models.auto``.
 
     Args:
+        training: of all fits; its fields are options too.
         restarts: starts of parameters that are shared entry by entry; slices have the common start alone.
         steps: of AdamW in each fit.
-        lr, weight_decay, clip, schedule, batch_size, patience, average: see ``discovery.models.fit.Training``.
         refit_steps: of each of the final fits; None: three times ``steps``, doubled while the loss is still falling.
         checkpoint: file that keeps the fits that are done; a call with the same arguments goes on from there.
     """
-    training = training_of(
-        lr=lr, weight_decay=weight_decay, clip=clip, schedule=schedule, batch_size=batch_size, patience=patience,
-        average=average,
-    )  # fmt: skip
     check_count(restarts=restarts, steps=steps)
     final = FinalSteps.of(refit_steps, 3 * steps, "refit_steps")
     options = {"training": training, "restarts": restarts, "steps": steps, "final": final}
@@ -82,18 +71,12 @@ def bilevel(
     problems: Sequence[ModelProblem],
     seed: int,
     progress: Progress,
+    training: Training,
     *,
     restarts: int = 3,
     steps: int = 100,
     inner_steps: int = 5,
-    lr: float = 1e-3,
     outer_lr: float = 0.1,
-    weight_decay: float = 0.0,
-    clip: float | None = None,
-    schedule: str = "cosine",
-    batch_size: int | None = None,
-    patience: int | None = None,
-    average: float = 0.98,
     entropy: float = 0.05,
     column_norm: float = 0.05,
     penalty_schedule: str = "anneal",
@@ -112,12 +95,11 @@ def bilevel(
     with w where the inner steps on the training loss have come to; they go on from where they were.
 
     Args:
+        training: of the inner steps and of all fits; its fields are options too. Its patience counts looks of 100 in
+            the search, of 50 in a fit.
         restarts: starts of each problem; all are one vmapped batch, with the problems of a list.
         steps, outer_lr: of Adam on the logits.
         inner_steps: AdamW steps before each.
-        lr, weight_decay, clip, schedule, batch_size, average: of the inner steps and of all fits; see
-            ``discovery.models.fit.Training``.
-        patience: looks without progress, of 100 in the search and of 50 in a fit, before it ends; None: never.
         entropy, column_norm: weights of the penalties, in units of the loss.
         penalty_schedule: ``anneal``: the weight of the entropy rises from 0; or ``constant``.
         hypergradient: ``direct``, ∂U/∂Λ alone, or a method of :func:`equishare.hypergradient`, which adds how w
@@ -130,10 +112,6 @@ def bilevel(
             falling.
         checkpoint: file that keeps the state; a call with the same arguments goes on from there.
     """
-    training = training_of(
-        lr=lr, weight_decay=weight_decay, clip=clip, schedule=schedule, batch_size=batch_size, patience=patience,
-        average=average,
-    )  # fmt: skip
     check_count(restarts=restarts, steps=steps, inner_steps=inner_steps, fit_steps=fit_steps)
     final = FinalSteps.of(refit_steps, 3 * fit_steps, "refit_steps")
     check_positive(outer_lr=outer_lr)
@@ -144,7 +122,7 @@ def bilevel(
     check_choice(hypergradient, HYPERGRADIENTS, "hypergradient")
     relaxation = Relaxation(
         steps, inner_steps, outer_lr, entropy, column_norm, penalty_schedule, hypergradient,
-        hypergradient_settings(hypergradient, hypergradient_options), outer_clip, patience,
+        hypergradient_settings(hypergradient, hypergradient_options), outer_clip, training.patience,
     )  # fmt: skip
     options = {
         "training": training, "relaxation": relaxation, "restarts": restarts, "refine": refine,

@@ -20,18 +20,18 @@ def training_of(**options: Any) -> Training:
     Raises:
         ValueError: an option out of range.
     """
-    check_positive(lr=options["lr"])
-    check_not_negative(weight_decay=options["weight_decay"])
-    if options["clip"] is not None:
-        check_positive(clip=options["clip"])
+    training = Training(**options)
+    check_positive(lr=training.lr)
+    check_not_negative(weight_decay=training.weight_decay)
+    if training.clip is not None:
+        check_positive(clip=training.clip)
     for name in ("batch_size", "patience"):
-        if options[name] is not None:
-            check_count(**{name: options[name]})
-    average = options["average"]
-    if not _is_number(average) or not 0 <= average < 1:
-        raise ValueError(f"average must be a number from 0 to below 1, got {average!r}")
-    check_choice(options["schedule"], SCHEDULES, "schedule")
-    return Training(**options)
+        if getattr(training, name) is not None:
+            check_count(**{name: getattr(training, name)})
+    if not _is_number(training.average) or not 0 <= training.average < 1:
+        raise ValueError(f"average must be a number from 0 to below 1, got {training.average!r}")
+    check_choice(training.schedule, SCHEDULES, "schedule")
+    return training
 
 
 def hypergradient_settings(method: str, options: Any) -> dict[str, Any]:
