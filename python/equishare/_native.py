@@ -26,5 +26,8 @@ def instruction_sets() -> list[str]:
 
 
 def kernels(tensor: torch.Tensor) -> ModuleType:
-    """The compiled kernels for float32 or float64, whichever the tensor holds."""
-    return core.f64 if tensor.dtype == torch.float64 else core.f32
+    """The compiled kernels for what the tensor stores: float32, float64, bfloat16 or float16."""
+    return _BY_DTYPE[tensor.dtype]
+
+
+_BY_DTYPE = {torch.float32: core.f32, torch.float64: core.f64, torch.bfloat16: core.bf16, torch.float16: core.f16}

@@ -19,12 +19,14 @@ from torch.autograd.function import Function
 
 LIBRARY = torch.library.Library("equishare", "DEF")
 KERNEL_DTYPES = (torch.float32, torch.float64)
+# Of kernels that also store halves, and compute with them in float32.
+STORAGE_DTYPES = (*KERNEL_DTYPES, torch.bfloat16, torch.float16)
 _PLAIN_TYPES = (Tensor, torch.nn.Parameter)
 
 
-def has_kernel(tensor: Tensor) -> bool:
+def has_kernel(tensor: Tensor, dtypes: tuple[torch.dtype, ...] = KERNEL_DTYPES) -> bool:
     """Whether the compiled kernels serve this tensor here; if not, the plain composition does."""
-    if tensor.device.type != "cpu" or tensor.dtype not in KERNEL_DTYPES:
+    if tensor.device.type != "cpu" or tensor.dtype not in dtypes:
         return False
     if torch.compiler.is_compiling():
         # A compiled torch.func transform differentiates what it traces, and a Function inside is lost on it.
