@@ -320,7 +320,7 @@ ERRORS = {
         ValueError,
         "labels must lie in 0..2",
     ),
-    "label dtype": (lambda: ops.hard_gather(_I.short(), _V), TypeError, "labels must be uint8, int32 or int64"),
+    "label dtype": (lambda: ops.hard_gather(_I.to(torch.int8), _V), TypeError, "labels must be uint8, int16, int32 or"),
     "labels no tensor": (lambda: ops.hard_gather([0], _V), TypeError, "labels must be a torch.Tensor"),
     "labels scalar": (lambda: ops.hard_gather(_I[0], _V), ValueError, "labels must have at least 1 dimension"),
     "labels device": (lambda: ops.hard_gather(_I.to("meta"), _V), ValueError, "labels must be on cpu, got meta"),

@@ -64,6 +64,19 @@ EQUISHARE_INLINE void for_items(const Split& split, F f) {
   for (int64_t item = 0; item < split.items; ++item) f(item);
 }
 
+// The same for f that tells whether its item went well; whether all did.
+template <class F>
+EQUISHARE_INLINE bool for_items_all(const Split& split, F f) {
+  bool all = true;
+  if (split.threads == 1) {
+    for (int64_t item = 0; all && item < split.items; ++item) all = f(item);
+    return all;
+  }
+#pragma omp parallel for schedule(static) num_threads(split.threads) reduction(&& : all)
+  for (int64_t item = 0; item < split.items; ++item) all = f(item) && all;
+  return all;
+}
+
 // Adds the chunks' partial sums in order: out[problem] (count) = sum over its items of
 // partial[item].
 template <class P, class T>

@@ -12,14 +12,14 @@ from torch._subclasses.fake_tensor import FakeTensor
 from equishare import reference
 from equishare._native import core, kernels
 from equishare.ops._checks import check_floating, check_label_range, check_labels, common_batch
-from equishare.ops._rule import Rule, has_kernel
+from equishare.ops._rule import STORAGE_DTYPES, Rule, has_kernel
 
 
 def hard_gather(labels: Tensor, values: Tensor) -> Tensor:
     """Entries from labels: ``θ[k] = ψ[label[k]]``.
 
     Args:
-        labels: (..., K) uint8, int32 or int64 in 0..G−1.
+        labels: (..., K) uint8, int16, int32 or int64 in 0..G−1.
         values: (..., G, C) if it has more dimensions than the labels, else (..., G). Leading dimensions
             broadcast; so values (G,) serve labels of any shape.
 
@@ -35,7 +35,7 @@ def hard_gather(labels: Tensor, values: Tensor) -> Tensor:
     columns = values.dim() > labels.dim()
     if values.dim() == 0:
         raise ValueError("values must have shape (..., G) or (..., G, C), got ()")
-    if not has_kernel(values):
+    if not has_kernel(values, STORAGE_DTYPES):
         require_label_range(labels, values.shape[-2 if columns else -1])
         return reference.hard_gather(labels, values)
     if values.dim() == 1:
@@ -49,7 +49,7 @@ def hard_scatter(labels: Tensor, x: Tensor, num_groups: int) -> Tensor:
     """Transpose of :func:`hard_gather`, a segment sum: ``p[g] = Σ_{k: label[k] = g} x[k]``.
 
     Args:
-        labels: (..., K) uint8, int32 or int64 in 0..num_groups−1.
+        labels: (..., K) uint8, int16, int32 or int64 in 0..num_groups−1.
         x: (..., K, C) if it has more dimensions than the labels, else (..., K). Leading dimensions
             broadcast.
         num_groups: G.
@@ -74,7 +74,7 @@ def hard_scatter(labels: Tensor, x: Tensor, num_groups: int) -> Tensor:
             f"{tuple(labels.shape)}, got {tuple(x.shape)}; it has columns exactly when it has more "
             f"dimensions than labels"
         )
-    if not has_kernel(x):
+    if not has_kernel(x, STORAGE_DTYPES):
         require_label_range(labels, num_groups)
         return reference.hard_scatter(labels, x, num_groups)
     labels, x = _align(labels, "x", x, tail)
@@ -85,7 +85,7 @@ def require_label_range(labels: Tensor, num_groups: int) -> None:
     """ValueError if a label is out of range.
 
     Tensors without data pass. While a compiler traces, the check is left to the operation that reads the
-    labels: every kernel runs this function, and torch's gather and scatter_add check their index.
+    labels: every kernel checks them as it reads, and so do torch's gather and scatter_add.
     """
     if torch.compiler.is_compiling():
         return
@@ -113,13 +113,12 @@ def _align(labels: Tensor, name: str, other: Tensor, tail: int) -> tuple[Tensor,
 
 
 def _run(kernel: str, labels: Tensor, source: Tensor, out: Tensor, num_groups: int, columns: bool) -> Tensor:
-    require_label_range(labels, num_groups)
     labels, source = labels.contiguous(), source.contiguous()
     rows = labels.shape[-1]
     batch = 1
     for size in source.shape[: -2 if columns else -1]:
         batch *= size
-    getattr(kernels(source), kernel)(
+    in_range = getattr(kernels(source), kernel)(
         batch,
         rows,
         num_groups,
@@ -131,6 +130,8 @@ def _run(kernel: str, labels: Tensor, source: Tensor, out: Tensor, num_groups: i
         source.data_ptr(),
         out.data_ptr(),
     )
+    if not in_range:
+        require_label_range(labels, num_groups)
     return out
 
 

@@ -9,21 +9,16 @@ from torch import Tensor
 
 from equishare._native import kernels
 from equishare.ops._checks import check_floating, check_labels, full_precision, promoted
-from equishare.ops._rule import Rule, has_kernel, in_transform
+from equishare.ops._rule import STORAGE_DTYPES, Rule, has_kernel, in_transform
 from equishare.ops.hard import hard_gather, hard_scatter, require_label_range
-
-# Up to this many samples the kernel, which never stores the weight, beats a dense product.
-_FEW_SAMPLES = 4
 
 
 def shared_linear(x: Tensor, labels: Tensor, values: Tensor, bias: Tensor | None = None) -> Tensor:
-    """``y = x Wᵀ + b`` with ``W[o,i] = ψ[label[o,i]]``, without an int64 index.
-
-    For few samples the weight is never stored; for many it is gathered once and multiplied.
+    """``y = x Wᵀ + b`` with ``W[o,i] = ψ[label[o,i]]``; neither W nor its gradient is ever stored.
 
     Args:
         x: (..., I).
-        labels: (O, I) uint8, int32 or int64 in 0..G−1.
+        labels: (O, I) uint8, int16, int32 or int64 in 0..G−1.
         values: (G,).
         bias: (O,) or None.
 
@@ -49,8 +44,7 @@ def shared_linear(x: Tensor, labels: Tensor, values: Tensor, bias: Tensor | None
         raise ValueError(f"values must have shape (G,), got {tuple(values.shape)}")
     if bias is not None and bias.shape != labels.shape[:1]:
         raise ValueError(f"bias must have shape ({labels.shape[0]},), got {tuple(bias.shape)}")
-    few = x.numel() <= _FEW_SAMPLES * x.shape[-1]
-    if few and has_kernel(x) and (torch.compiler.is_compiling() or not in_transform()):
+    if has_kernel(x, STORAGE_DTYPES) and (torch.compiler.is_compiling() or not in_transform()):
         flat = x.reshape(x.shape[:-1].numel(), x.shape[-1])
         return linear(flat, labels, values, bias).view(*x.shape[:-1], labels.shape[0])
     with full_precision(x):
@@ -58,11 +52,10 @@ def shared_linear(x: Tensor, labels: Tensor, values: Tensor, bias: Tensor | None
 
 
 def _linear(x: Tensor, labels: Tensor, values: Tensor, bias: Tensor | None) -> Tensor:
-    require_label_range(labels, values.shape[0])
     x, labels, values = x.contiguous(), labels.contiguous(), values.contiguous()
     bias = None if bias is None else bias.contiguous()
     y = _linear_fake(x, labels, values, bias)
-    kernels(x).shared_linear(
+    in_range = kernels(x).shared_linear(
         x.shape[0],
         *labels.shape,
         values.shape[0],
@@ -74,6 +67,8 @@ def _linear(x: Tensor, labels: Tensor, values: Tensor, bias: Tensor | None) -> T
         0 if bias is None else bias.data_ptr(),
         y.data_ptr(),
     )
+    if not in_range:
+        require_label_range(labels, values.shape[0])
     return y
 
 
@@ -92,27 +87,45 @@ def _backward(ctx: Any, u: Tensor | None) -> tuple[Tensor | None, ...]:
         return None, None, None, None
     grad_bias = u.sum(0) if ctx.needs_input_grad[3] else None
     if not torch.is_grad_enabled():
-        grad_x, grad_values = linear_grad.raw(x, labels, values, u)
-        return grad_x, None, grad_values, grad_bias
+        need_x, _, need_values, _ = ctx.needs_input_grad
+        if not (need_x or need_values):
+            return None, None, None, grad_bias
+        grad_x, grad_values = linear_grad.raw(x, labels, values, u, need_x, need_values)
+        return grad_x if need_x else None, None, grad_values if need_values else None, grad_bias
     with full_precision(x):
         grad_x = u @ hard_gather(labels, values)
         outer = (u.mT @ x).flatten()
     return grad_x, None, hard_scatter(labels.flatten(), outer, values.shape[0]), grad_bias
 
 
-def _linear_grad(x: Tensor, labels: Tensor, values: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
-    x, labels, values, u = (t.contiguous() for t in (x, labels, values, u))
-    grad_x, grad_values = torch.empty_like(x), torch.empty_like(values)
-    kernels(x).shared_linear_backward(
+def _linear_grad(
+    x: Tensor, labels: Tensor, values: Tensor, u: Tensor, need_x: bool, need_values: bool
+) -> tuple[Tensor, Tensor]:
+    x, labels, values, u = x.contiguous(), labels.contiguous(), values.contiguous(), u.contiguous()
+    grad_x, grad_values = _linear_grad_fake(x, labels, values, u, need_x, need_values)
+    in_range = kernels(x).shared_linear_backward(
         x.shape[0],
         *labels.shape,
         values.shape[0],
         torch.get_num_threads(),
         labels.data_ptr(),
         labels.itemsize,
-        *(t.data_ptr() for t in (x, values, u, grad_x, grad_values)),
+        x.data_ptr(),
+        values.data_ptr(),
+        u.data_ptr(),
+        grad_x.data_ptr() if need_x else 0,
+        grad_values.data_ptr() if need_values else 0,
     )
+    if not in_range:
+        require_label_range(labels, values.shape[0])
     return grad_x, grad_values
+
+
+def _linear_grad_fake(
+    x: Tensor, labels: Tensor, values: Tensor, u: Tensor, need_x: bool, need_values: bool
+) -> tuple[Tensor, Tensor]:
+    # A gradient that nobody needs is empty.
+    return x.new_empty(x.shape if need_x else (0,)), values.new_empty(values.shape if need_values else (0,))
 
 
 linear = Rule(
@@ -123,7 +136,8 @@ linear = Rule(
     _backward,
 )
 linear_grad = Rule(
-    "shared_linear_backward(Tensor x, Tensor labels, Tensor values, Tensor u) -> (Tensor, Tensor)",
+    "shared_linear_backward(Tensor x, Tensor labels, Tensor values, Tensor u, bool need_x, bool need_values)"
+    " -> (Tensor, Tensor)",
     _linear_grad,
-    lambda x, labels, values, u: (x.new_empty(x.shape), values.new_empty(values.shape)),
+    _linear_grad_fake,
 )
