@@ -66,7 +66,7 @@ template <class S>
 constexpr int pack_width = 16 / int(sizeof(S));
 
 template <class S, int width>
-struct alignas(sizeof(S) * width) Pack {
+struct alignas(sizeof(S) * width < 16 ? sizeof(S) * width : 16) Pack {
   S item[width];
 };
 

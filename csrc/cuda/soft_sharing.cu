@@ -12,8 +12,6 @@
 namespace equishare::cuda {
 namespace {
 
-struct Nothing {};
-
 // One column, u known, statistics known: no row is reduced.
 template <class S, bool with_values>
 struct GatherBackwardPass {

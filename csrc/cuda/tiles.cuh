@@ -24,6 +24,8 @@
 
 namespace equishare::cuda {
 
+struct Nothing {};  // for a Column or Total that a Pass does without
+
 constexpr int64_t stage_bytes = 32 * 1024;  // of logits in shared memory
 constexpr int64_t most_tile_rows = 64, most_unread_rows = 256;
 constexpr int column_packs = 4;  // of one thread in registers

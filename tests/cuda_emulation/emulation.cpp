@@ -171,9 +171,9 @@ void fail(const std::string& what) {
 
 std::string at(Site site) { return std::string(site.file) + ":" + std::to_string(site.line); }
 
-void fail_if_stuck(const std::string& where) {
+void fail_if_stuck() {
   if (block.waiting > 0 && block.waiting + block.finished == block.size)
-    fail("threads wait at " + where + " for others that never come");
+    fail("threads wait at a barrier for others that never come");
 }
 
 void wait_at(Barrier& barrier, int expected, Site site) {
@@ -190,7 +190,7 @@ void wait_at(Barrier& barrier, int expected, Site site) {
     return;
   }
   ++block.waiting;
-  fail_if_stuck(at(site));
+  fail_if_stuck();
   const uint64_t generation = barrier.generation;
   const auto released = [&] { return block.failed || generation != barrier.generation; };
   if (options.threads) {
@@ -215,7 +215,7 @@ void run_thread() {
   const std::lock_guard<std::mutex> lock(block.mutex);
   if (!failure.empty()) fail(failure);
   ++block.finished;
-  fail_if_stuck(at(block.barrier.site));
+  fail_if_stuck();
 }
 
 Warp& my_warp() { return block.warps[current->index.x / warp_size]; }

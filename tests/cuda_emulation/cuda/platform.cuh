@@ -121,7 +121,7 @@ inline float16 narrow_to_float16(float x) {
   if (size >= 65520.0f) return {uint16_t(sign | 0x7c00)};
   int exponent = 0;
   std::frexp(size, &exponent);
-  if (exponent < -13) exponent = -13;
+  if (exponent < -13 || size == 0) exponent = -13;
   const uint32_t steps = uint32_t(std::nearbyint(std::ldexp(size, 11 - exponent)));
   // Of a normal half: steps in [1024, 2048], biased exponent (exponent + 14) a step of 1024 each.
   return {uint16_t(sign | (steps + uint32_t(exponent + 13) * 1024))};
