@@ -126,6 +126,13 @@ class Scratch {
   int64_t used_ = 0;
 };
 
+// Blocks of 256 threads that should fit on a multiprocessor: enough of them to hide memory, few
+// enough that registers do not spill. `wide`: many values a thread.
+template <class A>
+constexpr int resident_blocks(bool wide) {
+  return sizeof(A) == 8 ? 1 : wide ? 2 : 3;
+}
+
 constexpr int64_t most_blocks = 1 << 30;  // of a grid; kernels stride over what is beyond
 
 }  // namespace equishare::cuda

@@ -28,7 +28,7 @@ struct Segments {
   int64_t column_tiles, range, ranges, chunks, chunk_rows;
 
   int threads() const { return shared ? warp : private_threads; }
-  int64_t items() const { return batch * chunks * ranges * column_tiles; }
+  __host__ __device__ int64_t items() const { return batch * chunks * ranges * column_tiles; }
   int64_t partial_entries() const { return batch * chunks * groups * columns; }
 };
 
@@ -73,7 +73,7 @@ __device__ inline Segment segment_at(const Segments& t, int64_t item) {
 }
 
 template <class L, class Source>
-__global__ void __launch_bounds__(private_threads)
+__global__ void __launch_bounds__(private_threads, 8)
     sum_in_private_tables(Source source, Segments t, const L* all_labels, double* partial) {
   constexpr int ahead = 4;  // entries loaded before the first is added
   double* const table = reinterpret_cast<double*>(shared_memory());

@@ -95,7 +95,7 @@ inline OutputSplit split_outputs(int64_t outputs, int64_t inputs, int width) {
 
 // partial[chunk, n, i] = sum over the chunk's o of u[n,o] W[o,i]; a thread keeps `width` columns i.
 template <class S, class L, int width>
-__global__ void __launch_bounds__(input_threads)
+__global__ void __launch_bounds__(input_threads, 4)
     few_grad_x(SharedLinearBackwardArgs<S> args, OutputSplit split, const L* labels,
                Arithmetic<S>* partial) {
   using A = Arithmetic<S>;

@@ -69,7 +69,7 @@ struct TileRow {
   template <int width, class F>
   __device__ void for_packs(F f) const {
     if (!logits) return;
-#pragma unroll 4
+#pragma unroll 2
     for (int64_t g = int64_t(lane) * width; g < groups; g += int64_t(team) * width) {
       const Pack<S, width> pack = load_pack<width>(logits + g);
       if (stage) store_pack(stage + g, pack);
@@ -93,7 +93,7 @@ __device__ void add_down(A (&sum)[width], int across, A* room) {
 // Dynamic shared memory: the logits of the tile (stage_size bytes), one Row for each of its rows
 // (rows_size), room to add up rows of threads.
 template <class S, int width, class Pass>
-__global__ void __launch_bounds__(most_threads)
+__global__ void __launch_bounds__(most_threads, resident_blocks<Arithmetic<S>>(Pass::sums * width > 4))
     tile_pass(Pass pass, TilePlan plan, const S* logits, Arithmetic<S>* partial, int64_t stage_size,
               int64_t rows_size) {
   using A = Arithmetic<S>;
