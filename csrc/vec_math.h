@@ -1,15 +1,14 @@
-// Branch-free exp and log for a scalar or for a GCC/Clang vector of them: V is either, Bits the
+// Branch-free exp2 and log for a scalar or for a GCC/Clang vector of them: V is either, Bits the
 // signed integers of the same width. Every function has internal linkage, so that code compiled for
 // one instruction set is never linked into another.
 //
-//   exp_nonpositive  x <= 0 (a few ulps above is fine): within 1.5 ulp; 0 below exp(-87) (float) or
-//                    exp(-708) (double), so subnormal results flush to zero; exp(-inf) = 0; NaN
-//                    stays NaN
-//   log_from_one     x >= 1: within 2.5 ulp; NaN stays NaN
+//   exp2_polynomial  2^f for |f| <= 1/2: within 1.8 ulp (float) or 1.2 ulp (double); 1 at 0
+//   exp2_clamped     2^t: the same, for all t; 0 below the smallest normal number, at least 2^127
+//                    (2^1023) above it; exp2(-inf) = 0; NaN stays NaN
+//   log_from_one     x >= 1: within 2 ulp; NaN stays NaN
 //
-// exp: x = n log 2 + r, |r| <= log(2) / 2, exp(r) = 1 + r + r^2 P(r), P interpolated at Chebyshev
-// nodes. log: x = 2^e m, sqrt(1/2) <= m < sqrt(2), log m = 2 atanh((m - 1) / (m + 1)), atanh by its
-// series.
+// The polynomials are minimax in ulp, with the constant fixed at 1. log: x = 2^e m, sqrt(1/2) <= m
+// < sqrt(2), log m = 2 atanh((m - 1) / (m + 1)), atanh by its series.
 #pragma once
 
 #include <cstdint>
@@ -21,45 +20,58 @@ struct MathConstants;
 
 template <>
 struct MathConstants<float> {
-  static constexpr int mantissa = 23, degree = 4, terms = 5;
+  static constexpr int mantissa = 23, degree = 5, terms = 5;
   static constexpr int32_t bias = 127, sqrt_half = 0x3f3504f3;
-  static constexpr float underflow = -87.0f, round = 12582912.0f;  // 1.5 * 2^23
+  static constexpr float least = -126.0f, greatest = 127.0f, round = 12582912.0f;  // 1.5 * 2^23
   static constexpr float log2_high = 0.693359375f, log2_low = -2.12194440e-4f;
-  static constexpr float poly[5] = {0.5f, 0.16666577f, 0.0416665546f, 0.00836317905f,
-                                    0.00139261836f};
+  static constexpr float poly[6] = {1.0f,          0.693146825f,   0.240222365f,
+                                    0.0555089228f, 0.00967176259f, 0.00132257072f};
 };
 
 template <>
 struct MathConstants<double> {
-  static constexpr int mantissa = 52, degree = 9, terms = 11;
+  static constexpr int mantissa = 52, degree = 11, terms = 11;
   static constexpr int64_t bias = 1023, sqrt_half = 0x3fe6a09e667f3bcd;
-  static constexpr double underflow = -708.0, round = 6755399441055744.0;  // 1.5 * 2^52
+  static constexpr double least = -1022.0, greatest = 1023.0;
+  static constexpr double round = 6755399441055744.0;  // 1.5 * 2^52
   static constexpr double log2_high = 0.693147180369123816490,
                           log2_low = 1.90821492927058770002e-10;
-  static constexpr double poly[10] = {0.500000000000000102,     0.166666666666666675,
-                                      0.0416666666666241279,    0.00833333333333006183,
-                                      0.00138888889172137169,   0.000198412698630536169,
-                                      0.0000248015212959543751, 2.75572684599970648e-6,
-                                      2.76200884454097482e-7,   2.51003854955103191e-8};
+  static constexpr double poly[12] = {1.0,
+                                      0.6931471805599456968,
+                                      0.2402265069591009801,
+                                      0.05550410866479039455,
+                                      0.00961812910760700238,
+                                      0.001333355815343996475,
+                                      0.0001540353044157213033,
+                                      0.0000152527273851938682,
+                                      1.321544267532982214e-6,
+                                      1.018064765923413889e-7,
+                                      7.07257041281442351e-9,
+                                      4.078071929588336665e-10};
 };
 
 #define EQUISHARE_INLINE static inline __attribute__((always_inline))
 
-template <class T, class V, class Bits>
-EQUISHARE_INLINE V exp_nonpositive(V x) {
+template <class T, class V>
+EQUISHARE_INLINE V exp2_polynomial(V f) {
   using M = MathConstants<T>;
-  const V lowest = V() + M::underflow, zero = V();
-  const V clamped = x < lowest ? lowest : x;
-  const V shifted = clamped * T(1.4426950408889634) + M::round;
-  const V n = shifted - M::round;
-  const V r = (clamped - n * M::log2_high) - n * M::log2_low;
   V p = V() + M::poly[M::degree];
-  for (int i = M::degree - 1; i >= 0; --i) p = p * r + M::poly[i];
-  const V y = (p * r) * r + r + T(1);
+  for (int i = M::degree - 1; i >= 0; --i) p = p * f + M::poly[i];
+  return p;
+}
+
+template <class T, class V, class Bits>
+EQUISHARE_INLINE V exp2_clamped(V t) {
+  using M = MathConstants<T>;
+  const V least = V() + M::least, greatest = V() + M::greatest, zero = V();
+  const V low = t < least ? least : t;
+  const V clamped = low > greatest ? greatest : low;
+  const V shifted = clamped + M::round;
+  const V f = clamped - (shifted - M::round);
   const Bits exponent =
       __builtin_bit_cast(Bits, shifted) - __builtin_bit_cast(Bits, V() + M::round);
   const V scale = __builtin_bit_cast(V, (exponent + M::bias) << M::mantissa);
-  return x < lowest ? zero : y * scale;
+  return t < least ? zero : exp2_polynomial<T>(f) * scale;
 }
 
 template <class T, class V, class Bits>

@@ -5,24 +5,24 @@ namespace equishare::EQUISHARE_ISA {
 
 template <class T>
 void relax_forward(const RelaxArgs<T>& args) {
-  relax_in_tiles<T>(args.shape) ? relax_forward_tiles(args) : relax_forward_rows(args);
+  fits_tiles<T>(args.shape) ? relax_forward_tiles(args) : relax_forward_rows(args);
 }
 
 template <class T>
 void relax_backward(const RelaxBackwardArgs<T>& args) {
-  relax_in_tiles<T>(args.shape) ? relax_backward_tiles(args) : relax_backward_rows(args);
+  fits_tiles<T>(args.shape) ? relax_backward_tiles(args) : relax_backward_rows(args);
 }
 
 template <class T>
 int64_t relax_workspace(const Shape& shape) {
   return relax_state(shape) *
-         (relax_in_tiles<T>(shape) ? relax_tiles<T>(shape) * lanes<T> : shape.batch);
+         (fits_tiles<T>(shape) ? tile_count<T>(shape) * lanes<T> : shape.batch);
 }
 
 template <class T>
 int64_t relax_moments(const Shape& shape) {
   return 2 * shape.rows * shape.groups *
-         (relax_in_tiles<T>(shape) ? relax_tiles<T>(shape) * lanes<T> : shape.batch);
+         (fits_tiles<T>(shape) ? tile_count<T>(shape) * lanes<T> : shape.batch);
 }
 
 EQUISHARE_INSTANTIATE(relax_forward, RelaxArgs)

@@ -5,7 +5,7 @@
 #pragma once
 
 #include "cpu/kernels.h"
-#include "cpu/work.h"
+#include "cpu/tile.h"
 
 namespace equishare::EQUISHARE_ISA {
 
@@ -14,17 +14,6 @@ namespace equishare::EQUISHARE_ISA {
 // colsum, psi, norm.
 static inline int64_t relax_state(const Shape& s) {
   return s.rows * s.groups + 3 * s.rows + 3 * s.groups;
-}
-
-// A tile and its logits should stay in the second-level cache.
-template <class T>
-static inline bool relax_in_tiles(const Shape& s) {
-  return 2 * s.batch >= lanes<T> && s.rows * s.groups <= 1024;
-}
-
-template <class T>
-static inline int64_t relax_tiles(const Shape& s) {
-  return (s.batch + lanes<T> - 1) / lanes<T>;
 }
 
 template <class T>

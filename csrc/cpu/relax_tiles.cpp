@@ -1,37 +1,9 @@
 // The relaxation of `lanes` problems at a time, one problem a lane; the mathematics is that of
-// relax_rows.cpp. Lanes beyond the batch repeat its last problem and are not written back.
+// relax_rows.cpp.
 #include "cpu/relax.h"
 
 namespace equishare::EQUISHARE_ISA {
 namespace {
-
-// The problems of one tile: `count` of them, the rest of the lanes idle.
-template <class T>
-struct Tile {
-  int64_t first, count;
-
-  // (count, size) rows of an array -> (size) vectors.
-  void read(const T* array, int64_t size, Vec<T>* out) const {
-    T* entries = reinterpret_cast<T*>(out);
-    for (int64_t lane = 0; lane < lanes<T>; ++lane) {
-      const T* source = array + (first + (lane < count ? lane : count - 1)) * size;
-      for (int64_t j = 0; j < size; ++j) entries[j * lanes<T> + lane] = source[j];
-    }
-  }
-  void write(const Vec<T>* in, int64_t size, T* array) const {
-    const T* entries = reinterpret_cast<const T*>(in);
-    for (int64_t lane = 0; lane < count; ++lane) {
-      T* target = array + (first + lane) * size;
-      for (int64_t j = 0; j < size; ++j) target[j] = entries[j * lanes<T> + lane];
-    }
-  }
-};
-
-template <class T>
-Tile<T> tile_at(int64_t index, int64_t batch) {
-  const int64_t first = index * lanes<T>, left = batch - first;
-  return {first, left < lanes<T> ? left : lanes<T>};
-}
 
 template <class V>
 EQUISHARE_INLINE V quotient_or_zero(V a, V b) {
@@ -43,7 +15,7 @@ EQUISHARE_INLINE V quotient_or_zero(V a, V b) {
 template <class T>
 void relax_forward_tiles(const RelaxArgs<T>& args) {
   const int64_t rows = args.shape.rows, groups = args.shape.groups, batch = args.shape.batch;
-  const Split split(relax_tiles<T>(args.shape), 1, batch * rows * groups, args.shape.threads);
+  const Split split(tile_count<T>(args.shape), 1, batch * rows * groups, args.shape.threads);
   const Scratch<Vec<T>> scratch(split.items, 2 * rows);
   for_items(split, [&](int64_t item) {
     const Tile<T> tile = tile_at<T>(item, batch);
@@ -61,10 +33,10 @@ void relax_forward_tiles(const RelaxArgs<T>& args) {
       for (int64_t g = 0; g < groups; ++g) most = larger(a[g], most);
       Vec<T> total = Vec<T>(), moment = Vec<T>();
       for (int64_t g = 0; g < groups; ++g) {
-        const Vec<T> depth = a[g] - most;
-        a[g] = exp_vec<T>(depth);
+        const Vec<T> t = depth<T>(a[g], most);
+        a[g] = exp2_vec(t);
         total += a[g];
-        moment += a[g] * at_least(depth, least_log<T>);
+        moment += a[g] * at_least(t, least_log2<T>);
       }
       const Vec<T> scale = T(1) / total, log_size = log_vec<T>(total);
       for (int64_t g = 0; g < groups; ++g) {
@@ -75,7 +47,7 @@ void relax_forward_tiles(const RelaxArgs<T>& args) {
       }
       stats[3 * k] = most;
       stats[3 * k + 1] = log_size;
-      stats[3 * k + 2] = log_size - moment * scale;
+      stats[3 * k + 2] = log_size - moment * (ln_2<T> * scale);
       entropy += stats[3 * k + 2];
     }
     Vec<T> norms = Vec<T>();
@@ -101,7 +73,7 @@ template <class T>
 void relax_backward_tiles(const RelaxBackwardArgs<T>& args) {
   const int64_t rows = args.shape.rows, groups = args.shape.groups, batch = args.shape.batch;
   const int64_t size = rows * groups;
-  const Split split(relax_tiles<T>(args.shape), 1, batch * size, args.shape.threads);
+  const Split split(tile_count<T>(args.shape), 1, batch * size, args.shape.threads);
   const Scratch<Vec<T>> scratch(split.items, size + 2 * rows + 3 * groups);
   for_items(split, [&](int64_t item) {
     const Tile<T> tile = tile_at<T>(item, batch);
@@ -133,9 +105,9 @@ void relax_backward_tiles(const RelaxBackwardArgs<T>& args) {
       }
       for (int64_t g = 0; g < groups; ++g) {
         Vec<T>& logit = logits[k * groups + g];
-        const Vec<T> depth = at_least(logit - stats[3 * k] - stats[3 * k + 1], least_log<T>);
+        const Vec<T> log_a = at_least(logit - stats[3 * k] - stats[3 * k + 1], least_log<T>);
         const Vec<T> gradient =
-            a[g] * (slope[g] - centre - entropy_weight * (depth + stats[3 * k + 2]));
+            a[g] * (slope[g] - centre - entropy_weight * (log_a + stats[3 * k + 2]));
         if (args.moments) {
           T* first = args.moments + (2 * item * size + k * groups + g) * lanes<T>;
           logit = adam_step(args, logit, gradient, first, first + size * lanes<T>, Full{});

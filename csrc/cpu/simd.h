@@ -46,13 +46,43 @@ constexpr int64_t lanes = EQUISHARE_VECTOR_BYTES / sizeof(T);
 template <class T>
 constexpr T infinity = T(__builtin_inf());
 
-// log A where A has underflowed: finite, so that A log A is 0 and not 0 * inf.
+// log A, natural and to the base 2, where A has underflowed: finite, so that A log A is 0 and not
+// 0 * inf.
 template <class T>
 constexpr T least_log = T(-1000);
+template <class T>
+constexpr T least_log2 = T(-1500);
 
 template <class T>
-EQUISHARE_INLINE Vec<T> exp_vec(Vec<T> x) {
-  return exp_nonpositive<T, Vec<T>, typename Simd<T>::Bits>(x);
+constexpr T log2_e = T(1.4426950408889634);
+template <class T>
+constexpr T ln_2 = T(0.6931471805599453);
+
+// 2^t; above the range of the generic form it may be infinite, and below it subnormal.
+#ifdef __AVX512DQ__
+// The processor splits off the nearest integer (of an infinity, all of it) and scales by it.
+EQUISHARE_INLINE Vec<float> exp2_vec(Vec<float> t) {
+  const Vec<float> f = (Vec<float>)_mm512_reduce_ps((__m512)t, _MM_FROUND_NO_EXC);
+  return (Vec<float>)_mm512_scalef_ps((__m512)exp2_polynomial<float>(f), (__m512)(t - f));
+}
+EQUISHARE_INLINE Vec<double> exp2_vec(Vec<double> t) {
+  const Vec<double> f = (Vec<double>)_mm512_reduce_pd((__m512d)t, _MM_FROUND_NO_EXC);
+  return (Vec<double>)_mm512_scalef_pd((__m512d)exp2_polynomial<double>(f), (__m512d)(t - f));
+}
+#else
+EQUISHARE_INLINE Vec<float> exp2_vec(Vec<float> t) {
+  return exp2_clamped<float, Vec<float>, Simd<float>::Bits>(t);
+}
+EQUISHARE_INLINE Vec<double> exp2_vec(Vec<double> t) {
+  return exp2_clamped<double, Vec<double>, Simd<double>::Bits>(t);
+}
+#endif
+
+// How far a logit lies from the pivot of its row, in powers of two. The one rounding of the product
+// is of the size of that of x - pivot.
+template <class T>
+EQUISHARE_INLINE Vec<T> depth(Vec<T> x, Vec<T> pivot) {
+  return (x - pivot) * log2_e<T>;
 }
 
 template <class T>
@@ -167,6 +197,37 @@ EQUISHARE_INLINE T sum(Vec<T> v) {
 template <class T>
 EQUISHARE_INLINE T largest(Vec<T> v) {
   return across<T>(v, [](T a, T b) { return a > b ? a : b; });
+}
+
+// The sums of `lanes` vectors, in the lanes of one: sum of v[i] in lane i. Overwrites v.
+template <class T, int half = lanes<T> / 2>
+EQUISHARE_INLINE Vec<T> sums_of(Vec<T>* v) {
+  typename Simd<T>::Bits low, high;
+  for (int l = 0; l < lanes<T>; ++l) {
+    low[l] = l / half % 2 * lanes<T> + l / (2 * half) * (2 * half) + l % half;
+    high[l] = low[l] + half;
+  }
+  for (int i = 0; i < half; ++i)
+    v[i] = __builtin_shuffle(v[i], v[i + half], low) + __builtin_shuffle(v[i], v[i + half], high);
+  if constexpr (half > 1) return sums_of<T, half / 2>(v);
+  return v[0];
+}
+
+// Transposes the square of `lanes` vectors in place.
+template <class T, int half = lanes<T> / 2>
+EQUISHARE_INLINE void transpose(Vec<T>* v) {
+  typename Simd<T>::Bits first, second;
+  for (int l = 0; l < lanes<T>; ++l) {
+    first[l] = l & half ? lanes<T> + l - half : l;
+    second[l] = l & half ? lanes<T> + l : l + half;
+  }
+  for (int i = 0; i < lanes<T>; ++i) {
+    if (i & half) continue;
+    const Vec<T> a = v[i], b = v[i + half];
+    v[i] = __builtin_shuffle(a, b, first);
+    v[i + half] = __builtin_shuffle(a, b, second);
+  }
+  if constexpr (half > 1) transpose<T, half / 2>(v);
 }
 
 }  // namespace

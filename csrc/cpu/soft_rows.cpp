@@ -1,0 +1,188 @@
+// soft_gather, its backward and soft_scatter for one column, vectors along a row of logits.
+//
+// The exponentials of a row are taken relative to a pivot. The row's first logit serves, and so
+// nothing has to be known of the row beforehand, unless another logit is so much larger that the
+// sums lose their range; then the row is taken again with its largest logit.
+#include "cpu/soft.h"
+
+namespace equishare::EQUISHARE_ISA {
+namespace {
+
+template <class T>
+constexpr T sound_limit = T(0x1p60);
+
+template <class T>
+struct Sums {
+  Vec<T> total, weighted;
+};
+
+// Sums of exp(logit - pivot) and of exp(logit - pivot) * value.
+template <class S, class T>
+EQUISHARE_INLINE Sums<T> weigh(const S* logits, const T* values, int64_t groups, T pivot) {
+  const Vec<T> origin = Vec<T>() + pivot;
+  Sums<T> sums = {Vec<T>(), Vec<T>()};
+  along_row<T>(groups, [&](int64_t g, auto len) {
+    const Vec<T> e = exp2_vec(depth<T>(load(logits + g, len, -infinity<T>), origin));
+    sums.total += e;
+    sums.weighted += e * load(values + g, len, T(0));
+  });
+  return sums;
+}
+
+// Up to `lanes` rows whose sums are finished together.
+template <class S>
+struct Block {
+  using T = Arithmetic<S>;
+  T pivot[lanes<T>], scale[lanes<T>], theta[lanes<T>];
+
+  void fill(const S* logits, const T* values, int64_t groups, int64_t count) {
+    Vec<T> total[lanes<T>], weighted[lanes<T>];
+    for (int64_t r = 0; r < count; ++r) {
+      pivot[r] = get(logits[r * groups]);
+      const Sums<T> sums = weigh<S, T>(logits + r * groups, values, groups, pivot[r]);
+      total[r] = sums.total;
+      weighted[r] = sums.weighted;
+    }
+    for (int64_t r = count; r < lanes<T>; ++r) total[r] = weighted[r] = Vec<T>() + T(1);
+    Vec<T> size = sums_of<T>(total), mean = sums_of<T>(weighted);
+    const Vec<T> one = Vec<T>() + T(1), zero = Vec<T>();
+    const Vec<T> sound = mean - mean == zero ? (size < sound_limit<T> ? one : zero) : zero;
+    if (sum<T>(sound) != T(lanes<T>)) {
+      for (int64_t r = 0; r < count; ++r) {
+        if (sound[r] == T(1)) continue;
+        pivot[r] = largest_in_row(logits + r * groups, groups);
+        const Sums<T> sums = weigh<S, T>(logits + r * groups, values, groups, pivot[r]);
+        size[r] = sum<T>(sums.total);
+        mean[r] = sum<T>(sums.weighted);
+      }
+    }
+    const Vec<T> inverse = T(1) / size;
+    store(scale, inverse, Full{});
+    store(theta, mean * inverse, Full{});
+  }
+};
+
+// Gradient of the logits of `count` rows; their share of the gradient of the values is added.
+template <class S, bool with_values, int count>
+EQUISHARE_INLINE void slopes(const S* logits, const Arithmetic<S>* values, int64_t groups,
+                             const Arithmetic<S>* pivot, const Arithmetic<S>* weight,
+                             const Arithmetic<S>* theta, S* grad_logits,
+                             Arithmetic<S>* grad_values) {
+  using T = Arithmetic<S>;
+  along_row<T>(groups, [&](int64_t g, auto len) {
+    const Vec<T> value = load(values + g, len, T(0));
+    Vec<T> along = with_values ? load(grad_values + g, len, T(0)) : Vec<T>();
+    for (int r = 0; r < count; ++r) {
+      const Vec<T> logit = load(logits + r * groups + g, len, -infinity<T>);
+      const Vec<T> a = exp2_vec(depth<T>(logit, Vec<T>() + pivot[r])) * weight[r];
+      if (with_values) along += a;
+      store(grad_logits + r * groups + g, a * (value - theta[r]), len);
+    }
+    if (with_values) store(grad_values + g, along, len);
+  });
+}
+
+template <class S, bool with_values>
+void gather_backward(const SoftGatherBackwardArgs<S>& args) {
+  using T = Arithmetic<S>;
+  constexpr int together = 4;
+  const int64_t rows = args.shape.rows, groups = args.shape.groups, batch = args.shape.batch;
+  const Split split(batch, rows, batch * rows * groups, args.shape.threads);
+  const Widened<S> all_values(args.values, batch * groups);
+  const Scratch<T> partial(with_values ? split.items : 0, groups);
+  for_items(split, [&](int64_t item) {
+    const int64_t b = split.problem(item), end = split.end(item);
+    const T* values = all_values + b * groups;
+    T* grad_values = with_values ? partial[item] : nullptr;
+    if (with_values) fill_zero(grad_values, groups);
+    for (int64_t k = split.begin(item); k < end; k += together) {
+      const int64_t row = b * rows + k, count = end - k < together ? end - k : together;
+      T pivot[together], weight[together], theta[together];
+      for (int64_t r = 0; r < count; ++r) {
+        pivot[r] = args.stats[2 * (row + r)];
+        weight[r] = args.stats[2 * (row + r) + 1];
+        if constexpr (is_half<S>) {
+          // The stored theta is rounded too coarsely for differences from it.
+          const S* logits = args.logits + (row + r) * groups;
+          theta[r] = sum<T>(weigh<S, T>(logits, values, groups, pivot[r]).weighted) * weight[r];
+        } else {
+          theta[r] = args.theta[row + r];
+        }
+        weight[r] *= get(args.cotangent[row + r]);
+      }
+      const S* logits = args.logits + row * groups;
+      S* grad_logits = args.grad_logits + row * groups;
+      if (count == together) {
+        slopes<S, with_values, together>(logits, values, groups, pivot, weight, theta, grad_logits,
+                                         grad_values);
+      } else {
+        for (int64_t r = 0; r < count; ++r)
+          slopes<S, with_values, 1>(logits + r * groups, values, groups, pivot + r, weight + r,
+                                    theta + r, grad_logits + r * groups, grad_values);
+      }
+    }
+  });
+  if (with_values) add_partials(split, batch, groups, partial, args.grad_values);
+}
+
+}  // namespace
+
+template <class S>
+void soft_gather_rows(const SoftGatherArgs<S>& args) {
+  using T = Arithmetic<S>;
+  const int64_t rows = args.shape.rows, groups = args.shape.groups, batch = args.shape.batch;
+  const Split split(batch, rows, batch * rows * groups, args.shape.threads);
+  const Widened<S> values(args.values, batch * groups);
+  for_items(split, [&](int64_t item) {
+    const int64_t b = split.problem(item), end = split.end(item);
+    Block<S> block;
+    for (int64_t k = split.begin(item); k < end; k += lanes<T>) {
+      const int64_t row = b * rows + k, count = end - k < lanes<T> ? end - k : lanes<T>;
+      block.fill(args.logits + row * groups, values + b * groups, groups, count);
+      for (int64_t r = 0; r < count; ++r) {
+        put(args.theta[row + r], block.theta[r]);
+        args.stats[2 * (row + r)] = block.pivot[r];
+        args.stats[2 * (row + r) + 1] = block.scale[r];
+      }
+    }
+  });
+}
+
+template <class S>
+void soft_gather_backward_rows(const SoftGatherBackwardArgs<S>& args) {
+  args.grad_values ? gather_backward<S, true>(args) : gather_backward<S, false>(args);
+}
+
+template <class S>
+void soft_scatter_rows(const SoftScatterArgs<S>& args) {
+  using T = Arithmetic<S>;
+  const int64_t rows = args.shape.rows, groups = args.shape.groups, batch = args.shape.batch;
+  const Split split(batch, rows, batch * rows * groups, args.shape.threads);
+  const Scratch<T> partial(split.items, groups), exponentials(split.items, groups);
+  for_items(split, [&](int64_t item) {
+    T *out = partial[item], *e = exponentials[item];
+    fill_zero(out, groups);
+    for (int64_t k = split.begin(item); k < split.end(item); ++k) {
+      const int64_t row = split.problem(item) * rows + k;
+      const S* logits = args.logits + row * groups;
+      const Vec<T> pivot = Vec<T>() + largest_in_row(logits, groups);
+      Vec<T> total = Vec<T>();
+      along_row<T>(groups, [&](int64_t g, auto len) {
+        const Vec<T> value = exp2_vec(depth<T>(load(logits + g, len, -infinity<T>), pivot));
+        total += value;
+        store(e + g, value, len);
+      });
+      const T weight = get(args.x[row]) / sum<T>(total);
+      along_row<T>(groups, [&](int64_t g, auto len) {
+        add_to(out + g, load(e + g, len, T(0)) * weight, len);
+      });
+    }
+  });
+  add_partials(split, batch, groups, partial, args.out);
+}
+
+EQUISHARE_INSTANTIATE_STORAGE(soft_gather_rows, SoftGatherArgs)
+EQUISHARE_INSTANTIATE_STORAGE(soft_gather_backward_rows, SoftGatherBackwardArgs)
+EQUISHARE_INSTANTIATE_STORAGE(soft_scatter_rows, SoftScatterArgs)
+
+}  // namespace equishare::EQUISHARE_ISA
