@@ -245,7 +245,7 @@ void bind_search(py::module_ m) {
 
 PYBIND11_MODULE(_cuda, module) {
   module.def("architectures", [] { return EQUISHARE_CUDA_ARCHITECTURES; });
-  module.def("label_range_workspace", &cuda::label_range_workspace);
+  module.def("label_range_workspace", [](int64_t) { return cuda::label_range_workspace(); });
   module.def(
       "label_range",
       [](int64_t count, int device, Address stream, Address workspace, Address labels, int width) {

@@ -17,6 +17,8 @@ from torch._C import _functorch, _len_torch_dispatch_stack
 from torch.autograd import forward_ad
 from torch.autograd.function import Function
 
+from equishare._native import has_device_kernels
+
 LIBRARY = torch.library.Library("equishare", "DEF")
 KERNEL_DTYPES = (torch.float32, torch.float64)
 _PLAIN_TYPES = (Tensor, torch.nn.Parameter)
@@ -24,7 +26,7 @@ _PLAIN_TYPES = (Tensor, torch.nn.Parameter)
 
 def has_kernel(tensor: Tensor) -> bool:
     """Whether the compiled kernels serve this tensor here; if not, the plain composition does."""
-    if tensor.device.type != "cpu" or tensor.dtype not in KERNEL_DTYPES:
+    if tensor.dtype not in KERNEL_DTYPES or not has_device_kernels(tensor):
         return False
     if torch.compiler.is_compiling():
         # A compiled torch.func transform differentiates what it traces, and a Function inside is lost on it.
@@ -80,7 +82,7 @@ class Rule:
 
     Args:
         schema: its torch schema; all tensors share their leading dimensions.
-        kernel: implementation on CPU tensors.
+        kernel: implementation on CPU and CUDA tensors.
         fake: the same on tensors without data: shapes and dtypes alone.
         save: ``save(ctx, inputs, output)`` keeps what ``backward`` needs.
         backward: ``backward(ctx, *cotangents)``, one gradient or None per input.
@@ -97,7 +99,8 @@ class Rule:
         LIBRARY.define(schema)
         short = schema.split("(")[0]
         name = f"equishare::{short}"
-        LIBRARY.impl(name, kernel, "CPU")
+        for key in ("CPU", "CUDA"):
+            LIBRARY.impl(name, kernel, key)
         torch.library.register_fake(name, fake, lib=LIBRARY)
         overload = getattr(torch.ops.equishare, short).default
         torch.library.register_vmap(name, _batch_rule(overload), lib=LIBRARY)

@@ -11,30 +11,29 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from equishare._native import kernels
+from equishare._native import run
 from equishare.ops._checks import full_precision
 from equishare.ops._rule import Rule
 
 
-def kernel_shape(logits: Tensor, columns: int) -> tuple[int, int, int, int, int]:
+def batch_sizes(logits: Tensor) -> tuple[int, int, int]:
+    """Problems, rows and groups of logits (..., K, G)."""
     *batch, rows, groups = logits.shape
     count = 1
     for size in batch:
         count *= size
-    return count, rows, groups, columns, torch.get_num_threads()
+    return count, rows, groups
+
+
+def _columns(logits: Tensor, other: Tensor) -> int:
+    return other.shape[-1] if other.dim() == logits.dim() else 1
 
 
 def _gather(logits: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
     logits, values = logits.contiguous(), values.contiguous()
     theta, stats = _gather_fake(logits, values)
-    columns = values.shape[-1] if values.dim() == logits.dim() else 1
-    kernels(logits).soft_gather(
-        *kernel_shape(logits, columns),
-        logits.data_ptr(),
-        values.data_ptr(),
-        theta.data_ptr(),
-        stats.data_ptr(),
-    )
+    sizes = (*batch_sizes(logits), _columns(logits, values))
+    run("soft_gather", logits, sizes, logits, values, theta, stats)
     return theta, stats
 
 
@@ -71,17 +70,8 @@ def _run_grad(
     theta, stats = theta.contiguous(), stats.contiguous()
     grad_logits = torch.empty_like(logits)
     grad_values = torch.empty_like(values) if with_values else None
-    columns = values.shape[-1] if values.dim() == logits.dim() else 1
-    kernels(logits).soft_gather_backward(
-        *kernel_shape(logits, columns),
-        logits.data_ptr(),
-        values.data_ptr(),
-        u.data_ptr(),
-        theta.data_ptr(),
-        stats.data_ptr(),
-        grad_logits.data_ptr(),
-        0 if grad_values is None else grad_values.data_ptr(),
-    )
+    sizes = (*batch_sizes(logits), _columns(logits, values))
+    run("soft_gather_backward", logits, sizes, logits, values, u, theta, stats, grad_logits, grad_values)
     return grad_logits, grad_values
 
 
@@ -126,8 +116,7 @@ def _grad_backward(ctx: Any, v: Tensor | None, w: Tensor | None) -> tuple[Tensor
 def _scatter(logits: Tensor, x: Tensor) -> Tensor:
     logits, x = logits.contiguous(), x.contiguous()
     out = _scatter_fake(logits, x)
-    columns = x.shape[-1] if x.dim() == logits.dim() else 1
-    kernels(logits).soft_scatter(*kernel_shape(logits, columns), logits.data_ptr(), x.data_ptr(), out.data_ptr())
+    run("soft_scatter", logits, (*batch_sizes(logits), _columns(logits, x)), logits, x, out)
     return out
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from equishare._native import kernels
+from equishare._native import run
 from equishare.ops._checks import check_floating, check_labels, full_precision, promoted
 from equishare.ops._rule import Rule, has_kernel, in_transform
 from equishare.ops.hard import hard_gather, hard_scatter, require_label_range
@@ -62,18 +62,8 @@ def _linear(x: Tensor, labels: Tensor, values: Tensor, bias: Tensor | None) -> T
     x, labels, values = x.contiguous(), labels.contiguous(), values.contiguous()
     bias = None if bias is None else bias.contiguous()
     y = _linear_fake(x, labels, values, bias)
-    kernels(x).shared_linear(
-        x.shape[0],
-        *labels.shape,
-        values.shape[0],
-        torch.get_num_threads(),
-        labels.data_ptr(),
-        labels.itemsize,
-        x.data_ptr(),
-        values.data_ptr(),
-        0 if bias is None else bias.data_ptr(),
-        y.data_ptr(),
-    )
+    sizes = (x.shape[0], *labels.shape, values.shape[0])
+    run("shared_linear", x, sizes, labels, labels.itemsize, x, values, bias, y)
     return y
 
 
@@ -103,15 +93,8 @@ def _backward(ctx: Any, u: Tensor | None) -> tuple[Tensor | None, ...]:
 def _linear_grad(x: Tensor, labels: Tensor, values: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
     x, labels, values, u = (t.contiguous() for t in (x, labels, values, u))
     grad_x, grad_values = torch.empty_like(x), torch.empty_like(values)
-    kernels(x).shared_linear_backward(
-        x.shape[0],
-        *labels.shape,
-        values.shape[0],
-        torch.get_num_threads(),
-        labels.data_ptr(),
-        labels.itemsize,
-        *(t.data_ptr() for t in (x, values, u, grad_x, grad_values)),
-    )
+    sizes = (x.shape[0], *labels.shape, values.shape[0])
+    run("shared_linear_backward", x, sizes, labels, labels.itemsize, x, values, u, grad_x, grad_values)
     return grad_x, grad_values
 
 

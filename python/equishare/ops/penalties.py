@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from equishare import reference
-from equishare._native import kernels
+from equishare._native import run
 from equishare.ops._checks import check_floating, full_precision
 from equishare.ops._rule import Rule, has_kernel
-from equishare.ops._soft_rules import kernel_shape
+from equishare.ops._soft_rules import batch_sizes
 
 
 def assignment_penalties(logits: Tensor) -> tuple[Tensor, Tensor]:
@@ -45,8 +45,7 @@ def assignment_penalties(logits: Tensor) -> tuple[Tensor, Tensor]:
 def _penalties(logits: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     logits = logits.contiguous()
     outputs = _penalties_fake(logits)
-    batch, rows, groups, _, threads = kernel_shape(logits, 1)
-    kernels(logits).penalties(batch, rows, groups, threads, logits.data_ptr(), 0, 0, *(x.data_ptr() for x in outputs))
+    run("penalties", logits, batch_sizes(logits), logits, None, None, *outputs)
     return outputs
 
 
@@ -73,11 +72,9 @@ def _backward(ctx: Any, entropy: Tensor | None, column_norm: Tensor | None, *_: 
 
 
 def _penalties_grad(logits: Tensor, stats: Tensor, norms: Tensor, entropy: Tensor, column_norm: Tensor) -> Tensor:
-    inputs = [x.contiguous() for x in (logits, stats, norms, entropy, column_norm)]
-    gradient = torch.empty_like(inputs[0])
-    batch, rows, groups, _, threads = kernel_shape(logits, 1)
-    z, *others = (x.data_ptr() for x in (*inputs, gradient))
-    kernels(logits).penalties_backward(batch, rows, groups, threads, z, 0, 0, 0, *others, 0)
+    logits, *others = (x.contiguous() for x in (logits, stats, norms, entropy, column_norm))
+    gradient = torch.empty_like(logits)
+    run("penalties_backward", logits, batch_sizes(logits), logits, None, None, None, *others, gradient, None)
     return gradient
 
 
