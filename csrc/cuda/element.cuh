@@ -60,8 +60,8 @@ __device__ inline float16 narrow<float16>(float x) {
   return narrow_to_float16(x);
 }
 
-// Elements that one load brings: 16 bytes of them, or one where a row is not a whole number of packs
-// or does not begin at a multiple of 16 bytes.
+// Elements that one load brings: 16 bytes of them, or one where a row is not a whole number of
+// packs or does not begin at a multiple of 16 bytes.
 template <class S>
 constexpr int pack_width = 16 / int(sizeof(S));
 
@@ -133,6 +133,9 @@ constexpr int resident_blocks(bool wide) {
   return sizeof(A) == 8 ? 1 : wide ? 2 : 3;
 }
 
-constexpr int64_t most_blocks = 1 << 30;  // of a grid; kernels stride over what is beyond
+// Of a grid; kernels stride over what is beyond.
+inline int64_t at_most_blocks(int64_t blocks) {
+  return blocks < most_blocks ? blocks : most_blocks;
+}
 
 }  // namespace equishare::cuda

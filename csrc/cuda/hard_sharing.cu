@@ -70,7 +70,8 @@ struct Range {
     greatest = other.greatest > greatest ? other.greatest : greatest;
   }
   __device__ Range across(int offset) const {
-    return {__shfl_xor_sync(all_lanes, least, offset), __shfl_xor_sync(all_lanes, greatest, offset)};
+    return {__shfl_xor_sync(all_lanes, least, offset),
+            __shfl_xor_sync(all_lanes, greatest, offset)};
   }
 };
 
@@ -115,8 +116,8 @@ void hard_gather(const HardArgs<S>& args, const Queue& queue) {
     if (s.columns == 1) {
       const auto run = [&](auto kernel, int width) {
         const int64_t blocks = divide_up(s.batch * s.rows / width, most_threads);
-        launch(name, kernel, {blocks < most_blocks ? blocks : most_blocks, most_threads}, queue, s,
-               labels, args.labels.stride, values, out);
+        launch(name, kernel, {at_most_blocks(blocks), most_threads}, queue, s, labels,
+               args.labels.stride, values, out);
       };
       s.rows % labels_at_once == 0 && in_packs(0, labels, out)
           ? run(&gather_entries<U, L, labels_at_once>, labels_at_once)
@@ -127,9 +128,8 @@ void hard_gather(const HardArgs<S>& args, const Queue& queue) {
         launch(name, kernel, rows_grid(s.batch * s.rows, team), queue, s, team, labels,
                args.labels.stride, values, out);
       };
-      in_packs(s.columns, values, out)
-          ? run(&gather_slices<U, L, pack_width<U>>, pack_width<U>)
-          : run(&gather_slices<U, L, 1>, 1);
+      in_packs(s.columns, values, out) ? run(&gather_slices<U, L, pack_width<U>>, pack_width<U>)
+                                       : run(&gather_slices<U, L, 1>, 1);
     }
   });
 }
@@ -170,10 +170,10 @@ int64_t hard_scatter_workspace(const Shape& shape) {
 }
 int64_t label_range_workspace() { return (range_blocks + 1) * int64_t(sizeof(Range)); }
 
-#define EQUISHARE_INSTANTIATE(S)                                   \
-  template void hard_gather(const HardArgs<S>&, const Queue&);     \
-  template void hard_scatter(const HardArgs<S>&, const Queue&);    \
-  template int64_t hard_gather_workspace<S>(const Shape&);         \
+#define EQUISHARE_INSTANTIATE(S)                                \
+  template void hard_gather(const HardArgs<S>&, const Queue&);  \
+  template void hard_scatter(const HardArgs<S>&, const Queue&); \
+  template int64_t hard_gather_workspace<S>(const Shape&);      \
   template int64_t hard_scatter_workspace<S>(const Shape&);
 EQUISHARE_INSTANTIATE(float)
 EQUISHARE_INSTANTIATE(double)

@@ -88,23 +88,14 @@ void penalties_backward(const PenaltiesBackwardArgs<T>& args, const Queue& queue
   const Shape& s = args.shape;
   const BackwardLayout<T> scratch(s, queue.workspace);
   const int64_t blocks = divide_up(s.batch * s.groups, most_threads);
-  launch(name, &weigh_norms<T>, {blocks < most_blocks ? blocks : most_blocks, most_threads}, queue,
-         s.batch, s.groups, args.norms, args.column_norm_weight, scratch.weight);
+  launch(name, &weigh_norms<T>, {at_most_blocks(blocks), most_threads}, queue, s.batch, s.groups,
+         args.norms, args.column_norm_weight, scratch.weight);
   with_width<T>(in_packs(s.groups, args.logits, args.values, args.grad_logits), [&](auto width) {
     const auto run = [&](auto kind) {
-      const BackwardPass<T, decltype(kind)::value> pass{s.batch,
-                                                        s.rows,
-                                                        s.groups,
-                                                        args.values,
-                                                        nullptr,
-                                                        scratch.weight,
-                                                        args.cotangent,
-                                                        nullptr,
-                                                        args.stats,
-                                                        args.entropy_weight,
-                                                        args.grad_logits,
-                                                        nullptr,
-                                                        {}};
+      const BackwardPass<T, decltype(kind)::value> pass{
+          s.batch,          s.rows,         s.groups, args.values, nullptr,
+          scratch.weight,   args.cotangent, nullptr,  args.stats,  args.entropy_weight,
+          args.grad_logits, nullptr,        {}};
       run_tiles<T, decltype(width)::value>(name, s, pass, args.logits, scratch.partial, queue);
     };
     if (!args.values) return run(std::integral_constant<Backward, Backward::penalties>{});
@@ -123,10 +114,10 @@ int64_t penalties_backward_workspace(const Shape& shape) {
   return BackwardLayout<T>(shape, nullptr).bytes;
 }
 
-#define EQUISHARE_INSTANTIATE(T)                                                    \
-  template void penalties(const PenaltiesArgs<T>&, const Queue&);                   \
-  template void penalties_backward(const PenaltiesBackwardArgs<T>&, const Queue&);  \
-  template int64_t penalties_workspace<T>(const Shape&);                            \
+#define EQUISHARE_INSTANTIATE(T)                                                   \
+  template void penalties(const PenaltiesArgs<T>&, const Queue&);                  \
+  template void penalties_backward(const PenaltiesBackwardArgs<T>&, const Queue&); \
+  template int64_t penalties_workspace<T>(const Shape&);                           \
   template int64_t penalties_backward_workspace<T>(const Shape&);
 EQUISHARE_INSTANTIATE(float)
 EQUISHARE_INSTANTIATE(double)

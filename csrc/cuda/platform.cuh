@@ -12,6 +12,8 @@
 
 namespace equishare::cuda {
 
+constexpr int64_t most_blocks = 1 << 30;  // of a grid
+
 struct Grid {
   int64_t blocks;
   int threads;
@@ -54,11 +56,10 @@ void launch(const char* name, void (*kernel)(P...), const Grid& grid, const Queu
             typename As<P>::type... args) {
   if (grid.blocks == 0) return;
   void* addresses[] = {&args...};
-  require(cudaLaunchKernel(reinterpret_cast<const void*>(kernel),
-                           dim3(static_cast<unsigned>(grid.blocks)),
-                           dim3(static_cast<unsigned>(grid.threads)), addresses,
-                           static_cast<size_t>(grid.shared_bytes),
-                           static_cast<cudaStream_t>(queue.stream)),
+  require(cudaLaunchKernel(
+              reinterpret_cast<const void*>(kernel), dim3(static_cast<unsigned>(grid.blocks)),
+              dim3(static_cast<unsigned>(grid.threads)), addresses,
+              static_cast<size_t>(grid.shared_bytes), static_cast<cudaStream_t>(queue.stream)),
           name);
 }
 

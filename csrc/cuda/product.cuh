@@ -1,9 +1,9 @@
-// A tiled product, out(m, n) = sum over i of left(m, i) right(i, n), whose factors are formed as they
-// are loaded: A from logits, W from labels. Neither is ever stored.
+// A tiled product, out(m, n) = sum over i of left(m, i) right(i, n), whose factors are formed as
+// they are loaded: A from logits, W from labels. Neither is ever stored.
 //
 // A block of 256 threads forms a tile of 64 x 64, each thread 4 x 4, through slices of depth 16 in
-// shared memory. Where the depth is long and the tiles are few, the depth is split, and the parts are
-// added afterwards in their order.
+// shared memory. Where the depth is long and the tiles are few, the depth is split, and the parts
+// are added afterwards in their order.
 //
 // A Problem has
 //   left_along_depth, right_along_depth    whether neighbours along i are neighbours in memory
@@ -42,7 +42,8 @@ struct alignas(4 * sizeof(T)) Four {
 };
 
 template <class T, class Problem>
-__global__ void __launch_bounds__(256, resident_blocks<T>(true)) product(Problem problem, ProductShape s) {
+__global__ void __launch_bounds__(256, resident_blocks<T>(true))
+    product(Problem problem, ProductShape s) {
   constexpr int pitch = tile_side / each + 1;  // one more spreads columns over banks
   __shared__ Four<T> left[tile_depth][pitch], right[tile_depth][pitch];
   const int64_t down = (s.m + tile_side - 1) / tile_side, along = (s.n + tile_side - 1) / tile_side;
@@ -96,8 +97,7 @@ void run_product(const char* name, const ProductShape& shape, const Problem& pro
                  const Queue& queue) {
   if (shape.empty()) return;
   const int64_t blocks = shape.batch * shape.splits * shape.tiles();
-  launch(name, &product<T, Problem>, {blocks < most_blocks ? blocks : most_blocks, 256}, queue,
-         problem, shape);
+  launch(name, &product<T, Problem>, {at_most_blocks(blocks), 256}, queue, problem, shape);
 }
 
 }  // namespace equishare::cuda

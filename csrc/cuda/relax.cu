@@ -1,11 +1,11 @@
 // The relaxation. With A = softmax(logits), c = colsum A, psi = A^T x / c, theta = A psi, u = dU /
 // dtheta, q = A^T u / c, n = column norms: formulas in search_passes.cuh.
 //
-// Forward: one pass for the row statistics and the sums over rows, a second for theta. Backward: one
-// pass for q, a second for the gradient, or for the Adam step that spends it.
+// Forward: one pass for the row statistics and the sums over rows, a second for theta. Backward:
+// one pass for q, a second for the gradient, or for the Adam step that spends it.
 //
-// Workspace: colsum, psi and norm, (B, G) each, then row statistics (B, K, 3). A is formed again from
-// the logits wherever it is needed.
+// Workspace: colsum, psi and norm, (B, G) each, then row statistics (B, K, 3). A is formed again
+// from the logits wherever it is needed.
 #include "cuda/rows.cuh"
 #include "cuda/search_passes.cuh"
 
@@ -193,12 +193,12 @@ int64_t relax_backward_workspace(const Shape& shape) {
   return Layout<T>(shape, false, nullptr).bytes;
 }
 
-#define EQUISHARE_INSTANTIATE(T)                                            \
-  template void relax_forward(const RelaxArgs<T>&, const Queue&);           \
-  template void relax_backward(const RelaxBackwardArgs<T>&, const Queue&);  \
-  template int64_t relax_workspace<T>(const Shape&);                        \
-  template int64_t relax_moments<T>(const Shape&);                          \
-  template int64_t relax_forward_workspace<T>(const Shape&);                \
+#define EQUISHARE_INSTANTIATE(T)                                           \
+  template void relax_forward(const RelaxArgs<T>&, const Queue&);          \
+  template void relax_backward(const RelaxBackwardArgs<T>&, const Queue&); \
+  template int64_t relax_workspace<T>(const Shape&);                       \
+  template int64_t relax_moments<T>(const Shape&);                         \
+  template int64_t relax_forward_workspace<T>(const Shape&);               \
   template int64_t relax_backward_workspace<T>(const Shape&);
 EQUISHARE_INSTANTIATE(float)
 EQUISHARE_INSTANTIATE(double)

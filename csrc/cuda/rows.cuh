@@ -5,8 +5,8 @@
 
 namespace equishare::cuda {
 
-// Where the teams of a launch work: team t of block b on rows b * teams + t, and so on in strides of
-// the grid. The loop is the same for the whole block, so that merges meet.
+// Where the teams of a launch work: team t of block b on rows b * teams + t, and so on in strides
+// of the grid. The loop is the same for the whole block, so that merges meet.
 template <class F>
 __device__ void for_rows(int64_t rows, int team, F f) {
   const int64_t teams = blockDim.x / team;
@@ -17,7 +17,7 @@ __device__ void for_rows(int64_t rows, int team, F f) {
 inline Grid rows_grid(int64_t rows, int team) {
   const int threads = team > warp ? team : power_of_two(rows * team, warp, 128);
   const int64_t blocks = divide_up(rows, threads / team);
-  return {blocks < most_blocks ? blocks : most_blocks, threads};
+  return {at_most_blocks(blocks), threads};
 }
 
 inline int team_of_rows(int64_t packs) { return team_of(packs, most_warps * warp); }

@@ -242,7 +242,7 @@ __global__ void __launch_bounds__(most_threads)
 template <class T>
 void run_finish_problems(const char* name, const Shape& s, int64_t chunks, const T* norms,
                          const double* of_chunk, T* column_norm, T* entropy, const Queue& queue) {
-  const int64_t blocks = s.batch < most_blocks ? s.batch : most_blocks;
+  const int64_t blocks = at_most_blocks(s.batch);
   const int threads = power_of_two(s.groups, warp, most_threads);
   launch(name, &finish_problems<T>, {blocks, threads}, queue, s.batch, s.groups, chunks, s.rows,
          norms, of_chunk, column_norm, entropy);

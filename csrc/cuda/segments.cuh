@@ -1,15 +1,15 @@
-// Segment sums without atomics: out[b, g, c] = sum of value(b, k, c) over the k with label[b, k] = g,
-// formed in double.
+// Segment sums without atomics: out[b, g, c] = sum of value(b, k, c) over the k with label[b, k] =
+// g, formed in double.
 //
-// A block takes a chunk of entries, a range of groups and a tile of columns, and keeps tables of sums
-// in shared memory:
+// A block takes a chunk of entries, a range of groups and a tile of columns, and keeps tables of
+// sums in shared memory:
 //
 //   few groups     a table for each thread, so that no two threads meet
 //   many groups    a table for the one warp of the block; lanes with the same label add up their
 //                  values in the order of the lanes, and one of them adds the sum to the table
 //
-// With more groups than a table holds, the labels are read once for every range of groups. The chunks
-// are added afterwards in their order.
+// With more groups than a table holds, the labels are read once for every range of groups. The
+// chunks are added afterwards in their order.
 #pragma once
 
 #include "cuda/labels.cuh"
@@ -44,7 +44,8 @@ inline Segments split_segments(const Shape& s, int64_t stride) {
   const int64_t chunks = divide_up(wanted_tables, s.batch * t.ranges * t.column_tiles);
   const int64_t at_once = t.threads() / t.across;
   // Partial sums should be far fewer than entries.
-  const int64_t least = least_entries * at_once > 4 * s.groups ? least_entries * at_once : 4 * s.groups;
+  const int64_t least =
+      least_entries * at_once > 4 * s.groups ? least_entries * at_once : 4 * s.groups;
   t.chunk_rows = divide_up(s.rows, chunks);
   if (t.chunk_rows < least) t.chunk_rows = least;
   t.chunks = s.rows > 0 ? divide_up(s.rows, t.chunk_rows) : 1;
@@ -138,8 +139,8 @@ __global__ void __launch_bounds__(warp)
       if (group >= 0 && lane == __ffs(peers) - 1) table[group] += total;
       __syncwarp();  // another lane may speak for this group next
     }
+    // The lane that reads an entry here is the one that clears it for the next item.
     for (int64_t g = lane; g < s.groups; g += warp) partial[s.partial + g] = table[g];
-    __syncwarp();
   }
 }
 
@@ -148,14 +149,15 @@ template <class S, class Source>
 void run_segments(const char* name, const Segments& t, const Source& source, const Labels& labels,
                   double* partial, S* out, const Queue& queue) {
   if (t.partial_entries() == 0) return;
-  const int64_t blocks = t.items() < most_blocks ? t.items() : most_blocks;
+  const int64_t blocks = at_most_blocks(t.items());
   const int64_t bytes = t.range * int64_t(sizeof(double)) * (t.shared ? 1 : private_threads);
   const Grid grid{blocks, t.threads(), bytes};
   with_label_type(labels.type, [&](auto of_type) {
     using L = decltype(of_type);
     const L* const data = static_cast<const L*>(labels.data);
-    t.shared ? launch(name, &sum_in_shared_tables<L, Source>, grid, queue, source, t, data, partial)
-             : launch(name, &sum_in_private_tables<L, Source>, grid, queue, source, t, data, partial);
+    t.shared
+        ? launch(name, &sum_in_shared_tables<L, Source>, grid, queue, source, t, data, partial)
+        : launch(name, &sum_in_private_tables<L, Source>, grid, queue, source, t, data, partial);
   });
   add_partials(name, partial, t.batch, t.chunks, t.groups * t.columns, out, queue);
 }

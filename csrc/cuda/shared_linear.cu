@@ -241,9 +241,9 @@ void shared_linear(const SharedLinearArgs<S>& args, const Queue& queue) {
   const char* const name = "shared_linear";
   const DeviceGuard guard(queue.device);
   if (args.samples > few_samples)
-    return run_product<Arithmetic<S>>(
-        name, {1, args.samples, args.outputs, args.inputs, 1, args.inputs},
-        ForwardProduct<S>{args}, queue);
+    return run_product<Arithmetic<S>>(name,
+                                      {1, args.samples, args.outputs, args.inputs, 1, args.inputs},
+                                      ForwardProduct<S>{args}, queue);
   if (args.samples == 0) return;
   Grid grid = rows_grid(args.outputs, warp);
   grid.shared_bytes = table_bytes<S>(args.groups);
@@ -271,8 +271,7 @@ void shared_linear_backward(const SharedLinearBackwardArgs<S>& args, const Queue
       const auto run = [&](auto kernel, int width) {
         const OutputSplit split = split_outputs(args.outputs, args.inputs, width);
         const int64_t blocks = split.tiles * split.chunks;
-        const Grid grid{blocks < most_blocks ? blocks : most_blocks, input_threads,
-                        table_bytes<S>(args.groups)};
+        const Grid grid{at_most_blocks(blocks), input_threads, table_bytes<S>(args.groups)};
         if (size > 0) launch(name, kernel, grid, queue, args, split, labels, scratch.partial);
         add_partials(name, scratch.partial, 1, split.chunks, size, args.grad_x, queue);
       };
@@ -285,9 +284,8 @@ void shared_linear_backward(const SharedLinearBackwardArgs<S>& args, const Queue
     run_product<A>(name, {1, args.outputs, args.inputs, args.samples, 1, args.samples},
                    OuterProduct<S>{args, scratch.outer}, queue);
   }
-  run_segments(name, scratch.segments,
-               Outer<S>{args, scratch.few ? nullptr : scratch.outer}, args.labels, scratch.sums,
-               args.grad_values, queue);
+  run_segments(name, scratch.segments, Outer<S>{args, scratch.few ? nullptr : scratch.outer},
+               args.labels, scratch.sums, args.grad_values, queue);
 }
 
 template <class S>
@@ -300,10 +298,10 @@ int64_t shared_linear_backward_workspace(int64_t samples, int64_t outputs, int64
   return BackwardLayout<S>(samples, outputs, inputs, groups, nullptr).bytes;
 }
 
-#define EQUISHARE_INSTANTIATE(S)                                                               \
-  template void shared_linear(const SharedLinearArgs<S>&, const Queue&);                       \
-  template void shared_linear_backward(const SharedLinearBackwardArgs<S>&, const Queue&);      \
-  template int64_t shared_linear_workspace<S>(int64_t, int64_t, int64_t, int64_t);             \
+#define EQUISHARE_INSTANTIATE(S)                                                          \
+  template void shared_linear(const SharedLinearArgs<S>&, const Queue&);                  \
+  template void shared_linear_backward(const SharedLinearBackwardArgs<S>&, const Queue&); \
+  template int64_t shared_linear_workspace<S>(int64_t, int64_t, int64_t, int64_t);        \
   template int64_t shared_linear_backward_workspace<S>(int64_t, int64_t, int64_t, int64_t);
 EQUISHARE_INSTANTIATE(float)
 EQUISHARE_INSTANTIATE(double)

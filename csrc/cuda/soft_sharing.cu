@@ -2,8 +2,8 @@
 // Layouts: args.h.
 //
 // One column: a row is reduced by a team of lanes, or of a whole block, in one pass; sums over rows
-// are two-stage. Several columns: the row statistics first, then tiled products that form A from them
-// as they load.
+// are two-stage. Several columns: the row statistics first, then tiled products that form A from
+// them as they load.
 #include "cuda/kernels.h"
 #include "cuda/product.cuh"
 #include "cuda/rows.cuh"
@@ -185,8 +185,8 @@ template <class S>
 void scatter_columns(const char* name, const Shape& s, const Assignment<S>& a, const S* x, S* out,
                      Arithmetic<S>* partial, const Queue& queue) {
   const ProductShape shape = scatter_shape(s);
-  run_product<Arithmetic<S>>(
-      name, shape, ScatterProduct<S>{a, s.columns, shape.splits, x, partial}, queue);
+  run_product<Arithmetic<S>>(name, shape, ScatterProduct<S>{a, s.columns, shape.splits, x, partial},
+                             queue);
   add_partials(name, partial, s.batch, shape.splits, s.groups * s.columns, out, queue);
 }
 
@@ -288,12 +288,12 @@ int64_t soft_scatter_workspace(const Shape& shape) {
   return Layout<S>(shape, true, false, nullptr).bytes;
 }
 
-#define EQUISHARE_INSTANTIATE(S)                                                              \
-  template void soft_gather(const SoftGatherArgs<S>&, const Queue&);                          \
-  template void soft_gather_backward(const SoftGatherBackwardArgs<S>&, const Queue&);         \
-  template void soft_scatter(const SoftScatterArgs<S>&, const Queue&);                        \
-  template int64_t soft_gather_workspace<S>(const Shape&);                                    \
-  template int64_t soft_gather_backward_workspace<S>(const Shape&);                           \
+#define EQUISHARE_INSTANTIATE(S)                                                      \
+  template void soft_gather(const SoftGatherArgs<S>&, const Queue&);                  \
+  template void soft_gather_backward(const SoftGatherBackwardArgs<S>&, const Queue&); \
+  template void soft_scatter(const SoftScatterArgs<S>&, const Queue&);                \
+  template int64_t soft_gather_workspace<S>(const Shape&);                            \
+  template int64_t soft_gather_backward_workspace<S>(const Shape&);                   \
   template int64_t soft_scatter_workspace<S>(const Shape&);
 EQUISHARE_INSTANTIATE(float)
 EQUISHARE_INSTANTIATE(double)

@@ -1,5 +1,5 @@
-// How the rows of a batch of (K, G) arrays are cut for sums over rows, and the second stage of those
-// sums.
+// How the rows of a batch of (K, G) arrays are cut for sums over rows, and the second stage of
+// those sums.
 //
 // First stage: a block takes the rows of one chunk of one problem and leaves its partial sums in
 // scratch memory, (B, chunks, sums, G). Second stage: the chunks are added in their order. With one
@@ -19,13 +19,11 @@ struct Split {
   int across;                  // threads side by side along a row, a power of two
   int threads;                 // of a block
 
-  int64_t blocks() const {
-    const int64_t items = batch * chunks;
-    return items < most_blocks ? items : most_blocks;
-  }
+  int64_t blocks() const { return at_most_blocks(batch * chunks); }
 };
 
-// `width` elements a load. A chunk has several rows for each thread, so that partial sums cost little.
+// `width` elements a load. A chunk has several rows for each thread, so that partial sums cost
+// little.
 inline Split split_rows(const Shape& s, int width) {
   const int64_t packs = divide_up(s.groups, width);
   Split split{s.batch, s.rows, s.groups, 1, s.rows, power_of_two(packs, 1, most_threads), 0};
@@ -84,7 +82,7 @@ __global__ void __launch_bounds__(sum_columns* sum_rows)
 
 inline Grid sums_grid(int64_t batch, int64_t size) {
   const int64_t blocks = batch * divide_up(size, sum_columns);
-  return {blocks < most_blocks ? blocks : most_blocks, sum_columns * sum_rows};
+  return {at_most_blocks(blocks), sum_columns * sum_rows};
 }
 
 template <class A, class S>

@@ -1,11 +1,12 @@
 // Passes that reduce every row and sum over rows, reading logits from memory once.
 //
 // A block walks down the rows of its chunk, a tile of rows at a time. Teams of threads reduce the
-// rows of the tile and leave their logits in shared memory; then each thread takes columns of its own,
-// of which it keeps the sums in registers until the chunk ends:
+// rows of the tile and leave their logits in shared memory; then each thread takes columns of its
+// own, of which it keeps the sums in registers until the chunk ends:
 //
 //   tile (rows, G)     rows phase      team 0: row 0   team 1: row 1   ...
-//                      columns phase   thread (x, y): packs x, x + across, ... of rows y, y + down, ...
+//                      columns phase   thread (x, y): packs x, x + across, ... of rows y, y + down,
+//                      ...
 //
 // A row too long for shared memory is read again, from the cache.
 //
@@ -93,7 +94,8 @@ __device__ void add_down(A (&sum)[width], int across, A* room) {
 // Dynamic shared memory: the logits of the tile (stage_size bytes), one Row for each of its rows
 // (rows_size), room to add up rows of threads.
 template <class S, int width, class Pass>
-__global__ void __launch_bounds__(most_threads, resident_blocks<Arithmetic<S>>(Pass::sums * width > 4))
+__global__ void __launch_bounds__(most_threads,
+                                  resident_blocks<Arithmetic<S>>(Pass::sums* width > 4))
     tile_pass(Pass pass, TilePlan plan, const S* logits, Arithmetic<S>* partial, int64_t stage_size,
               int64_t rows_size) {
   using A = Arithmetic<S>;
@@ -181,8 +183,7 @@ void run_tiles(const char* name, const Shape& shape, const Pass& pass, const S* 
       plan.staged ? padded(plan.tile_rows * shape.groups * int64_t(sizeof(S))) : 0;
   const int64_t rows = padded(plan.tile_rows * int64_t(sizeof(typename Pass::Row)));
   const bool adds_down = Pass::sums > 0 && plan.split.across < plan.split.threads;
-  const int64_t room =
-      adds_down ? plan.split.threads * width * int64_t(sizeof(Arithmetic<S>)) : 0;
+  const int64_t room = adds_down ? plan.split.threads * width * int64_t(sizeof(Arithmetic<S>)) : 0;
   launch(name, &tile_pass<S, width, Pass>,
          {plan.split.blocks(), plan.split.threads, stage + rows + room}, queue, pass, plan, logits,
          partial, stage, rows);

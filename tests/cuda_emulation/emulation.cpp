@@ -3,10 +3,12 @@
 #include <setjmp.h>
 #include <ucontext.h>
 
+#include <algorithm>
 #include <condition_variable>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <random>
 #include <thread>
 #include <vector>
 
@@ -14,6 +16,7 @@ namespace emulation {
 
 Dim block_index, block_size, grid_size;
 unsigned char* dynamic_shared;
+int64_t most_blocks_used = 1 << 30;
 
 namespace {
 
@@ -32,7 +35,8 @@ struct Warp {
 };
 
 struct Options {
-  bool threads = false, reverse = false;
+  bool threads = false;
+  unsigned order = 0;
   int64_t left_out = -1;
 } options;
 
@@ -40,6 +44,7 @@ struct Block {
   std::mutex mutex;
   std::condition_variable changed;
   int size = 0, waiting = 0, finished = 0;
+  int64_t releases = 0;  // of barriers
   bool failed = false;
   std::string failure;
   Barrier barrier;
@@ -81,6 +86,31 @@ void enter_fiber() {
   _longjmp(scheduler, 1);
 }
 
+// In which order the threads of a block, or the blocks of a grid, take their turns.
+std::vector<int64_t> turns(int64_t count, uint64_t seed) {
+  std::vector<int64_t> order(static_cast<size_t>(count));
+  for (size_t i = 0; i < order.size(); ++i) order[i] = int64_t(i);
+  if (options.order == 1) std::reverse(order.begin(), order.end());
+  if (options.order > 1)
+    std::shuffle(order.begin(), order.end(), std::minstd_rand(unsigned(options.order + seed)));
+  return order;
+}
+
+void resume(Fiber& fiber) {
+  if (fiber.done) return;
+  running = &fiber;
+  current = &fiber.thread;
+  if (_setjmp(scheduler)) return;
+  if (fiber.started) _longjmp(fiber.here, 1);
+  fiber.started = true;
+  getcontext(&fiber.start);
+  fiber.start.uc_stack.ss_sp = fiber.stack.get();
+  fiber.start.uc_stack.ss_size = stack_bytes;
+  fiber.start.uc_link = nullptr;
+  makecontext(&fiber.start, enter_fiber, 0);
+  setcontext(&fiber.start);
+}
+
 void run_fibers(int size) {
   while (int(fibers.size()) < size) {
     fibers.push_back(std::make_unique<Fiber>());
@@ -91,21 +121,15 @@ void run_fibers(int size) {
     fiber.started = fiber.done = false;
     fiber.thread = {{unsigned(t), 0, 0}};
   }
+  const std::vector<int64_t> warps = turns(size / warp_size, 0), lanes = turns(warp_size, 1);
   while (block.finished < size)
-    for (int i = 0; i < size; ++i) {
-      Fiber& fiber = *fibers[options.reverse ? size - 1 - i : i];
-      if (fiber.done) continue;
-      running = &fiber;
-      current = &fiber.thread;
-      if (_setjmp(scheduler)) continue;
-      if (fiber.started) _longjmp(fiber.here, 1);
-      fiber.started = true;
-      getcontext(&fiber.start);
-      fiber.start.uc_stack.ss_sp = fiber.stack.get();
-      fiber.start.uc_stack.ss_size = stack_bytes;
-      fiber.start.uc_link = nullptr;
-      makecontext(&fiber.start, enter_fiber, 0);
-      setcontext(&fiber.start);
+    for (const int64_t w : warps) {
+      // A warp runs as far as it can: the others then fall behind by all that barriers allow.
+      int64_t releases;
+      do {
+        releases = block.releases;
+        for (const int64_t lane : lanes) resume(*fibers[size_t(w * warp_size + lane)]);
+      } while (releases != block.releases);
     }
 }
 
@@ -185,6 +209,7 @@ void wait_at(Barrier& barrier, int expected, Site site) {
   if (++barrier.arrived == expected) {
     barrier.arrived = 0;
     ++barrier.generation;
+    ++block.releases;
     block.waiting -= expected - 1;
     block.changed.notify_all();
     return;
@@ -267,8 +292,8 @@ void run(const std::string& name, int64_t blocks, int threads, int64_t shared_by
   block_size = {unsigned(threads), 1, 1};
   grid_size = {unsigned(blocks), 1, 1};
   job = &kernel;
-  for (int64_t i = 0; i < blocks; ++i) {
-    block_index = {unsigned(options.reverse ? blocks - 1 - i : i), 0, 0};
+  for (const int64_t turn : turns(blocks, 2)) {
+    block_index = {unsigned(turn), 0, 0};
     // What is read before it is written shows: every float of it is a NaN.
     std::memset(shared.data(), 0xff, shared.size() * sizeof(Line));
     block.size = threads;
@@ -289,7 +314,8 @@ void run(const std::string& name, int64_t blocks, int threads, int64_t shared_by
 using emulation::options;
 
 void emulation_use_threads(int yes) { options.threads = yes; }
-void emulation_reverse(int yes) { options.reverse = yes; }
+void emulation_order(unsigned order) { options.order = order; }
+void emulation_most_blocks(int64_t most) { emulation::most_blocks_used = most; }
 void emulation_leave_out(int64_t site) { options.left_out = site; }
 int64_t emulation_barriers() { return int64_t(emulation::site_names.size()); }
 const char* emulation_barrier(int64_t n) { return emulation::site_names[size_t(n)].c_str(); }

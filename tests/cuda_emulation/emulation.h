@@ -1,8 +1,9 @@
-// Runs the threads of a CUDA block on the CPU. For tests: exact about barriers, indifferent to speed.
+// Runs the threads of a CUDA block on the CPU. For tests: exact about barriers, indifferent to
+// speed.
 //
 // Two engines. Fibers: one thread of the operating system, switched at barriers only, so that each
-// thread of the block runs to its next barrier before its neighbour starts; fast, repeatable, and a
-// missing barrier shows as a wrong result, in one or the other of the two orders. Threads: every
+// thread of the block runs to its next barrier before another starts; fast, repeatable, and a
+// missing barrier shows as a wrong result in one order of the threads or another. Threads: every
 // thread of the block is a thread of the operating system, reused over blocks, so that a race
 // detector sees what is not ordered by a barrier. Blocks run one after another.
 //
@@ -24,6 +25,7 @@ struct Dim {
 
 constexpr int warp_size = 32, most_threads = 1024;
 constexpr int64_t most_shared_bytes = 48 * 1024, most_blocks = (int64_t(1) << 31) - 1;
+extern int64_t most_blocks_used;  // by kernels that stride over what is beyond
 
 // What a thread of the block knows of itself.
 struct Thread {
@@ -85,7 +87,8 @@ T shuffle(Site site, unsigned mask, T value, int source) {
 // For the tests, by name.
 extern "C" {
 void emulation_use_threads(int yes);
-void emulation_reverse(int yes);           // blocks and threads from the last to the first
+void emulation_order(unsigned order);      // of threads and blocks: 0 up, 1 down, others shuffled
+void emulation_most_blocks(int64_t most);  // of a grid, before kernels stride
 void emulation_leave_out(int64_t site);    // the n-th barrier reached so far, -1 for none
 int64_t emulation_barriers();              // barriers reached so far
 const char* emulation_barrier(int64_t n);  // "file:line"

@@ -62,6 +62,8 @@ inline int __popc(unsigned x) { return __builtin_popcount(x); }
 
 namespace equishare::cuda {
 
+inline int64_t& most_blocks = emulation::most_blocks_used;
+
 struct Grid {
   int64_t blocks;
   int threads;
