@@ -44,9 +44,10 @@ void forward(const PenaltiesArgs<T>& args) {
         const int64_t row = b * rows + k + r;
         const T* logits = args.logits + row * groups;
         const T most = largest_in_row(logits, groups);
+        const Vec<T> origin = origin_of(most);
         Vec<T> total = Vec<T>(), moment = Vec<T>(), weighted = Vec<T>();
         along_row<T>(groups, [&](int64_t g, auto len) {
-          const Vec<T> t = depth<T>(load(logits + g, len, -infinity<T>), Vec<T>() + most);
+          const Vec<T> t = depth_from<T>(load(logits + g, len, -infinity<T>), origin);
           const Vec<T> value = exp2_vec(t);
           total += value;
           moment += value * at_least(t, least_log2<T>);
@@ -89,12 +90,13 @@ void forward(const PenaltiesArgs<T>& args) {
 // What the gradient of one row needs; logits are in powers of two from here on.
 template <class T>
 struct Row {
-  T most, log2_size, entropy, u, theta, centre;
+  Vec<T> origin;
+  T log2_size, entropy, u, theta, centre;
 };
 
 template <class T>
 EQUISHARE_INLINE Vec<T> log2_assignment(Vec<T> logit, const Row<T>& row) {
-  return depth<T>(logit, Vec<T>() + row.most) - row.log2_size;
+  return depth_from<T>(logit, row.origin) - row.log2_size;
 }
 
 template <class T, bool joint, int count>
@@ -147,7 +149,7 @@ void backward(const PenaltiesBackwardArgs<T>& args) {
       Row<T> row[together];
       for (int64_t r = 0; r < count; ++r) {
         const T* stats = args.stats + 3 * (first + r);
-        row[r] = {stats[0], stats[1] * log2_e<T>, stats[2], T(0), T(0), T(0)};
+        row[r] = {origin_of(stats[0]), stats[1] * log2_e<T>, stats[2], T(0), T(0), T(0)};
         if (joint) {
           row[r].u = args.cotangent[first + r];
           row[r].theta = args.theta[first + r];

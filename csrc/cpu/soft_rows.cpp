@@ -19,10 +19,10 @@ struct Sums {
 // Sums of exp(logit - pivot) and of exp(logit - pivot) * value.
 template <class S, class T>
 EQUISHARE_INLINE Sums<T> weigh(const S* logits, const T* values, int64_t groups, T pivot) {
-  const Vec<T> origin = Vec<T>() + pivot;
+  const Vec<T> origin = origin_of(pivot);
   Sums<T> sums = {Vec<T>(), Vec<T>()};
   along_row<T>(groups, [&](int64_t g, auto len) {
-    const Vec<T> e = exp2_vec(depth<T>(load(logits + g, len, -infinity<T>), origin));
+    const Vec<T> e = exp2_vec(depth_from<T>(load(logits + g, len, -infinity<T>), origin));
     sums.total += e;
     sums.weighted += e * load(values + g, len, T(0));
   });
@@ -69,12 +69,14 @@ EQUISHARE_INLINE void slopes(const S* logits, const Arithmetic<S>* values, int64
                              const Arithmetic<S>* theta, S* grad_logits,
                              Arithmetic<S>* grad_values) {
   using T = Arithmetic<S>;
+  Vec<T> origin[count];
+  for (int r = 0; r < count; ++r) origin[r] = origin_of(pivot[r]);
   along_row<T>(groups, [&](int64_t g, auto len) {
     const Vec<T> value = load(values + g, len, T(0));
     Vec<T> along = with_values ? load(grad_values + g, len, T(0)) : Vec<T>();
     for (int r = 0; r < count; ++r) {
       const Vec<T> logit = load(logits + r * groups + g, len, -infinity<T>);
-      const Vec<T> a = exp2_vec(depth<T>(logit, Vec<T>() + pivot[r])) * weight[r];
+      const Vec<T> a = exp2_vec(depth_from<T>(logit, origin[r])) * weight[r];
       if (with_values) along += a;
       store(grad_logits + r * groups + g, a * (value - theta[r]), len);
     }
@@ -82,10 +84,14 @@ EQUISHARE_INLINE void slopes(const S* logits, const Arithmetic<S>* values, int64
   });
 }
 
+// Short rows go together, so that the gradient of the values is read and written once for all of
+// them. Long ones do not: at powers of two, eight rows at equal offsets would share one cache set.
+constexpr int together = 4;
+constexpr int64_t long_row = 2048;  // bytes
+
 template <class S, bool with_values>
 void gather_backward(const SoftGatherBackwardArgs<S>& args) {
   using T = Arithmetic<S>;
-  constexpr int together = 4;
   const int64_t rows = args.shape.rows, groups = args.shape.groups, batch = args.shape.batch;
   const Split split(batch, rows, batch * rows * groups, args.shape.threads);
   const Widened<S> all_values(args.values, batch * groups);
@@ -95,8 +101,9 @@ void gather_backward(const SoftGatherBackwardArgs<S>& args) {
     const T* values = all_values + b * groups;
     T* grad_values = with_values ? partial[item] : nullptr;
     if (with_values) fill_zero(grad_values, groups);
-    for (int64_t k = split.begin(item); k < end; k += together) {
-      const int64_t row = b * rows + k, count = end - k < together ? end - k : together;
+    const int64_t step = groups * static_cast<int64_t>(sizeof(S)) < long_row ? together : 1;
+    for (int64_t k = split.begin(item); k < end; k += step) {
+      const int64_t row = b * rows + k, count = end - k < step ? end - k : step;
       T pivot[together], weight[together], theta[together];
       for (int64_t r = 0; r < count; ++r) {
         pivot[r] = args.stats[2 * (row + r)];

@@ -23,15 +23,13 @@ __all__ = [
     "core",
     "cuda",
     "cuda_status",
-    "has_device_kernels",
     "instruction_set",
     "instruction_sets",
     "kernels",
     "label_range",
-    "run",
+    "launch",
+    "serves",
 ]
-
-_STORAGE = {torch.float32: "f32", torch.float64: "f64", torch.bfloat16: "bf16", torch.float16: "f16"}
 
 
 def instruction_set() -> str:
@@ -52,52 +50,61 @@ def cuda_status() -> str:
     return f"built for sm_{cuda.architectures()} ({place})"
 
 
-def has_device_kernels(tensor: Tensor) -> bool:
-    """Whether there are kernels for the device of the tensor."""
-    return tensor.is_cpu or (cuda is not None and tensor.is_cuda)
+_CPU = {torch.float32: core.f32, torch.float64: core.f64, torch.bfloat16: core.bf16, torch.float16: core.f16}
+_STORAGE = {torch.float32: "f32", torch.float64: "f64", torch.bfloat16: "bf16", torch.float16: "f16"}
+
+
+def serves(tensor: Tensor) -> bool:
+    """Whether there are kernels for the device of a tensor."""
+    return tensor.is_cpu or (tensor.is_cuda and cuda is not None)
 
 
 def kernels(tensor: Tensor) -> ModuleType:
-    """The compiled kernels for the tensor's device and dtype."""
-    module = cuda if _takes_cuda(tensor) else core
-    if module is None:
-        raise RuntimeError("equishare was built without CUDA kernels; see EQUISHARE_CUDA in docs/cuda.md")
-    return getattr(module, _STORAGE[tensor.dtype])
+    """The compiled kernels for the device and dtype of a tensor."""
+    return getattr(cuda, _STORAGE[tensor.dtype]) if _on_cuda(tensor) else _CPU[tensor.dtype]
 
 
-def run(name: str, tensor: Tensor, sizes: tuple[int, ...], *arguments: Any) -> None:
-    """Call a kernel of the tensor's device and dtype.
+def launch(kernel: str, like: Tensor, sizes: tuple[int, ...], arguments: tuple[Tensor | float | None, ...]) -> None:
+    """Run a kernel for the device and dtype of ``like`` on contiguous arrays; None is a null pointer.
 
-    ``arguments`` are tensors, None and numbers, in the order of ``csrc/args.h``; the kernels get addresses.
-    On a CUDA device it is queued on the current stream, with scratch memory from torch's allocator.
+    Numbers pass as they are. On a CUDA device the kernel is queued on the current stream.
     """
-    _call(kernels(tensor), name, tensor, sizes, arguments)
+    addresses = _addresses(arguments)
+    if _on_cuda(like):
+        _queue(kernels(like), kernel, like, sizes, addresses)
+    else:
+        getattr(_CPU[like.dtype], kernel)(*sizes, torch.get_num_threads(), *addresses)
 
 
 def label_range(labels: Tensor) -> tuple[int, int]:
-    """Least and greatest label of a contiguous tensor, which must not be empty."""
-    if not _takes_cuda(labels):
-        return core.label_range(labels.data_ptr(), labels.itemsize, labels.numel())
-    return _call(cuda, "label_range", labels, (labels.numel(),), (labels, labels.itemsize))
+    """Least and greatest of contiguous labels, at least one."""
+    if _on_cuda(labels):
+        return _queue(cuda, "label_range", labels, (labels.numel(),), [labels.data_ptr(), labels.itemsize])
+    return core.label_range(labels.data_ptr(), labels.itemsize, labels.numel())
 
 
-def _call(module: Any, name: str, tensor: Tensor, sizes: tuple[int, ...], arguments: tuple[Any, ...]) -> Any:
-    addresses = [0 if x is None else x.data_ptr() if isinstance(x, Tensor) else x for x in arguments]
-    if not _takes_cuda(tensor):
-        return getattr(module, name)(*sizes, torch.get_num_threads(), *addresses)
-    scratch_bytes = getattr(module, f"{name}_workspace")(*sizes)
-    # Freed when this returns: the allocator gives it to later work of this stream only.
-    scratch = torch.empty(scratch_bytes, dtype=torch.uint8, device=tensor.device)
-    return getattr(module, name)(*sizes, *_place(tensor), scratch.data_ptr(), *addresses)
+def _addresses(arguments: tuple[Any, ...]) -> list[Any]:
+    return [0 if x is None else x if type(x) is int or type(x) is float else x.data_ptr() for x in arguments]
 
 
-# The two below are all that tells a tensor on a device from one in memory; tests put the CPU emulation
-# of the CUDA kernels in their place.
+def _queue(module: Any, kernel: str, like: Tensor, sizes: tuple[int, ...], addresses: list[Any]) -> Any:
+    scratch = _scratch(getattr(module, f"{kernel}_workspace")(*sizes), like)
+    return getattr(module, kernel)(*sizes, *_place(like), scratch.data_ptr(), *addresses)
 
 
-def _takes_cuda(tensor: Tensor) -> bool:
+# What a device is to the rest of this file. Tests put the emulation of the CUDA kernels on the CPU in
+# the place of these three and of `cuda`.
+
+
+def _on_cuda(tensor: Tensor) -> bool:
     return tensor.is_cuda
 
 
 def _place(tensor: Tensor) -> tuple[int, int]:
+    """Device index and current stream."""
     return tensor.get_device(), torch.cuda.current_stream(tensor.device).cuda_stream
+
+
+def _scratch(size: int, like: Tensor) -> Tensor:
+    # The allocator hands it on within this stream alone, so that it may be freed before the kernel ends.
+    return torch.empty(size, dtype=torch.uint8, device=like.device)

@@ -10,7 +10,7 @@ from torch._C import _functorch
 from torch._subclasses.fake_tensor import FakeTensor
 
 from equishare import reference
-from equishare._native import has_device_kernels, label_range, run
+from equishare._native import label_range, launch, serves
 from equishare.ops._checks import check_floating, check_label_range, check_labels, common_batch
 from equishare.ops._rule import Rule, has_kernel
 
@@ -93,7 +93,7 @@ def require_label_range(labels: Tensor, num_groups: int) -> None:
         labels = _functorch.get_unwrapped(labels)
     if labels.numel() == 0 or labels.is_meta or isinstance(labels, FakeTensor):
         return
-    if has_device_kernels(labels):
+    if serves(labels):
         least, greatest = label_range(labels.contiguous())
     else:
         least, greatest = (int(x) for x in torch.aminmax(labels))
@@ -120,7 +120,7 @@ def _run(kernel: str, labels: Tensor, source: Tensor, out: Tensor, num_groups: i
         batch *= size
     sizes = (batch, rows, num_groups, source.shape[-1] if columns else 1)
     stride = rows if labels.dim() > 1 else 0
-    run(kernel, source, sizes, labels, labels.itemsize, stride, source, out)
+    launch(kernel, source, sizes, (labels, labels.itemsize, stride, source, out))
     return out
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from equishare._native import run
+from equishare._native import launch
 from equishare.ops._checks import check_floating, check_labels, full_precision, promoted
 from equishare.ops._rule import Rule, has_kernel, in_transform
 from equishare.ops.hard import hard_gather, hard_scatter, require_label_range
@@ -63,7 +63,7 @@ def _linear(x: Tensor, labels: Tensor, values: Tensor, bias: Tensor | None) -> T
     bias = None if bias is None else bias.contiguous()
     y = _linear_fake(x, labels, values, bias)
     sizes = (x.shape[0], *labels.shape, values.shape[0])
-    run("shared_linear", x, sizes, labels, labels.itemsize, x, values, bias, y)
+    launch("shared_linear", x, sizes, (labels, labels.itemsize, x, values, bias, y))
     return y
 
 
@@ -94,7 +94,7 @@ def _linear_grad(x: Tensor, labels: Tensor, values: Tensor, u: Tensor) -> tuple[
     x, labels, values, u = (t.contiguous() for t in (x, labels, values, u))
     grad_x, grad_values = torch.empty_like(x), torch.empty_like(values)
     sizes = (x.shape[0], *labels.shape, values.shape[0])
-    run("shared_linear_backward", x, sizes, labels, labels.itemsize, x, values, u, grad_x, grad_values)
+    launch("shared_linear_backward", x, sizes, (labels, labels.itemsize, x, values, u, grad_x, grad_values))
     return grad_x, grad_values
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from equishare._native import has_device_kernels, kernels, run
+from equishare._native import kernels, launch, serves
 from equishare.ops._rule import KERNEL_DTYPES
 
 
@@ -57,7 +57,7 @@ def relax_forward(logits: Tensor, x: Tensor, out: Relaxation | None = None) -> R
     else:
         _check_relaxation(logits, out)
     results = (out.theta, out.psi, out.colsum, out.entropy, out.column_norm, out.workspace)
-    run("relax_forward", logits, (batch, rows, groups), logits, x, *results)
+    launch("relax_forward", logits, (batch, rows, groups), (logits, x, *results))
     return out
 
 
@@ -96,7 +96,7 @@ def relax_backward(
         out=out,
     )
     weights = (u, entropy_weight, column_norm_weight)
-    run("relax_backward", logits, sizes, logits, x, *weights, relaxation.workspace, out)
+    launch("relax_backward", logits, sizes, (logits, x, *weights, relaxation.workspace, out))
     return out
 
 
@@ -160,7 +160,7 @@ def relax_adam_step(
     weights = (u, entropy_weight, column_norm_weight)
     corrections = (1 - betas[0] ** step, 1 - betas[1] ** step)
     scalars = (rate, *betas, epsilon, *corrections)
-    run("relax_adam_step", logits, sizes, logits, x, *weights, relaxation.workspace, moments, *scalars)
+    launch("relax_adam_step", logits, sizes, (logits, x, *weights, relaxation.workspace, moments, *scalars))
 
 
 def _check_relaxation(logits: Tensor, r: Relaxation) -> None:
@@ -182,7 +182,7 @@ _PER_PROBLEM = ("entropy_weight", "column_norm_weight", "entropy", "column_norm"
 
 
 def _check(logits: Tensor, **others: Tensor) -> tuple[int, int, int]:
-    if logits.dim() != 3 or logits.dtype not in KERNEL_DTYPES or not has_device_kernels(logits):
+    if logits.dim() != 3 or logits.dtype not in KERNEL_DTYPES or not serves(logits):
         raise ValueError(
             f"logits must be a float32 or float64 tensor of shape (B, K, G) on the CPU or, with kernels, on a CUDA device, "
             f"got {logits.dtype} {tuple(logits.shape)} on {logits.device}"
