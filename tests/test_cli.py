@@ -13,7 +13,7 @@ import torch
 
 import equishare
 from equishare import cli, experiments
-from equishare._native import instruction_set
+from equishare._native import cuda_status, instruction_set
 from equishare.experiments.result import Experiment, Table
 from equishare.report import files
 
@@ -193,7 +193,7 @@ class TestAbout:
             f"equishare {version('equishare')}",
             f"instruction set: {instruction_set()}",
             f"threads: {torch.get_num_threads()}",
-            "CUDA kernels: not present",
+            f"CUDA kernels: {cuda_status()}",
         ]
 
     @pytest.mark.parametrize("arguments", [[], ["--help"], ["discover", "-h"], ["reproduce", "-h"]])

@@ -1,4 +1,4 @@
-"""Loads the compiled kernels, and tells which instruction set they use.
+"""Loads the compiled kernels, and calls those of a tensor's device.
 
 torch comes first: its OpenMP runtime is then already in the process when the extension asks for one, so
 there is a single pool of threads.
@@ -7,12 +7,29 @@ there is a single pool of threads.
 from __future__ import annotations
 
 from types import ModuleType
+from typing import Any
 
 import torch
+from torch import Tensor
 
 import equishare._core as core
 
-__all__ = ["core", "instruction_set", "instruction_sets", "kernels"]
+try:
+    import equishare._cuda as cuda
+except ModuleNotFoundError:  # built without: EQUISHARE_CUDA in CMakeLists.txt
+    cuda = None
+
+__all__ = [
+    "core",
+    "cuda",
+    "cuda_status",
+    "instruction_set",
+    "instruction_sets",
+    "kernels",
+    "label_range",
+    "launch",
+    "serves",
+]
 
 
 def instruction_set() -> str:
@@ -25,15 +42,74 @@ def instruction_sets() -> list[str]:
     return core.instruction_sets()
 
 
+def cuda_status() -> str:
+    """In words: for which CUDA architectures there are kernels, and whether a device can run them."""
+    if cuda is None:
+        return "not built"
+    place = f"device: {torch.cuda.get_device_name()}" if torch.cuda.is_available() else "not run: no device"
+    return f"built for sm_{cuda.architectures()} ({place})"
+
+
 _CPU = {torch.float32: core.f32, torch.float64: core.f64, torch.bfloat16: core.bf16, torch.float16: core.f16}
+_STORAGE = {torch.float32: "f32", torch.float64: "f64", torch.bfloat16: "bf16", torch.float16: "f16"}
 
 
-def kernels(tensor: torch.Tensor) -> ModuleType:
-    """The compiled kernels for the dtype of a tensor."""
-    return _CPU[tensor.dtype]
+def serves(tensor: Tensor) -> bool:
+    """Whether there are kernels for the device of a tensor."""
+    return tensor.is_cpu or (tensor.is_cuda and cuda is not None)
 
 
-def launch(kernel: str, like: torch.Tensor, sizes: tuple[int, ...], arrays: tuple[torch.Tensor | None, ...]) -> None:
-    """Run a kernel for the dtype of ``like`` on contiguous arrays; None is a null pointer."""
-    addresses = [0 if array is None else array.data_ptr() for array in arrays]
-    getattr(_CPU[like.dtype], kernel)(*sizes, torch.get_num_threads(), *addresses)
+def kernels(tensor: Tensor) -> ModuleType:
+    """The compiled kernels for the device and dtype of a tensor."""
+    return getattr(cuda, _STORAGE[tensor.dtype]) if _on_cuda(tensor) else _CPU[tensor.dtype]
+
+
+def launch(kernel: str, like: Tensor, sizes: tuple[int, ...], arguments: tuple[Tensor | float | None, ...]) -> Any:
+    """Run a kernel for the device and dtype of ``like`` on contiguous arrays; None is a null pointer.
+
+    Numbers pass as they are. On a CUDA device the kernel is queued on the current stream. Returns False if a
+    CPU kernel met a label out of range.
+    """
+    addresses = _addresses(arguments)
+    if _on_cuda(like):
+        return _queue(kernels(like), kernel, like, sizes, addresses)
+    return getattr(_CPU[like.dtype], kernel)(*sizes, torch.get_num_threads(), *addresses)
+
+
+def checks_labels(labels: Tensor) -> bool:
+    """Whether the kernels check labels as they read them; on a CUDA device that is left to the caller."""
+    return not _on_cuda(labels)
+
+
+def label_range(labels: Tensor) -> tuple[int, int]:
+    """Least and greatest of contiguous labels, at least one."""
+    if _on_cuda(labels):
+        return _queue(cuda, "label_range", labels, (labels.numel(),), [labels.data_ptr(), labels.itemsize])
+    return core.label_range(labels.data_ptr(), labels.itemsize, labels.numel())
+
+
+def _addresses(arguments: tuple[Any, ...]) -> list[Any]:
+    return [0 if x is None else x if type(x) is int or type(x) is float else x.data_ptr() for x in arguments]
+
+
+def _queue(module: Any, kernel: str, like: Tensor, sizes: tuple[int, ...], addresses: list[Any]) -> Any:
+    scratch = _scratch(getattr(module, f"{kernel}_workspace")(*sizes), like)
+    return getattr(module, kernel)(*sizes, *_place(like), scratch.data_ptr(), *addresses)
+
+
+# What a device is to the rest of this file. Tests put the emulation of the CUDA kernels on the CPU in
+# the place of these three and of `cuda`.
+
+
+def _on_cuda(tensor: Tensor) -> bool:
+    return tensor.is_cuda
+
+
+def _place(tensor: Tensor) -> tuple[int, int]:
+    """Device index and current stream."""
+    return tensor.get_device(), torch.cuda.current_stream(tensor.device).cuda_stream
+
+
+def _scratch(size: int, like: Tensor) -> Tensor:
+    # The allocator hands it on within this stream alone, so that it may be freed before the kernel ends.
+    return torch.empty(size, dtype=torch.uint8, device=like.device)

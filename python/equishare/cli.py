@@ -140,13 +140,13 @@ def reproduce(
 def _version() -> str:
     import torch
 
-    from equishare._native import instruction_set
+    from equishare._native import cuda_status, instruction_set
 
     return (
         f"equishare {version('equishare')}\n"
         f"instruction set: {instruction_set()}\n"
         f"threads: {torch.get_num_threads()}\n"
-        "CUDA kernels: not present"
+        f"CUDA kernels: {cuda_status()}"
     )
 
 

@@ -18,6 +18,8 @@ from torch.autograd import forward_ad
 from torch.autograd.function import Function
 from torch.nn import Parameter
 
+from equishare._native import serves
+
 LIBRARY = torch.library.Library("equishare", "DEF")
 KERNEL_DTYPES = (torch.float32, torch.float64)
 # Of kernels that also store halves, and compute with them in float32.
@@ -27,7 +29,7 @@ _is_wrapped = _functorch.is_functorch_wrapped_tensor
 
 def has_kernel(tensor: Tensor, dtypes: tuple[torch.dtype, ...] = KERNEL_DTYPES) -> bool:
     """Whether the compiled kernels serve this tensor here; if not, the plain composition does."""
-    if tensor.dtype not in dtypes or not tensor.is_cpu:
+    if tensor.dtype not in dtypes or not serves(tensor):
         return False
     if torch.compiler.is_compiling():
         # A compiled torch.func transform differentiates what it traces, and a Function inside is lost on it.
@@ -110,7 +112,7 @@ class Rule:
 
     Args:
         schema: its torch schema; all tensors share their leading dimensions.
-        kernel: implementation on CPU tensors.
+        kernel: implementation on CPU and CUDA tensors.
         fake: the same on tensors without data: shapes and dtypes alone.
         save: ``save(ctx, inputs, results)`` keeps what ``backward`` needs.
         backward: ``backward(ctx, *cotangents)``, one gradient or None per input; a cotangent is None where
@@ -130,7 +132,8 @@ class Rule:
         LIBRARY.define(schema)
         short = schema.split("(")[0]
         name = f"equishare::{short}"
-        LIBRARY.impl(name, kernel, "CPU")
+        for key in ("CPU", "CUDA"):
+            LIBRARY.impl(name, kernel, key)
         torch.library.register_fake(name, fake, lib=LIBRARY)
         overload = getattr(torch.ops.equishare, short).default
         torch.library.register_vmap(name, _batch_rule(overload), lib=LIBRARY)

@@ -10,7 +10,7 @@ from torch._C import _functorch
 from torch._subclasses.fake_tensor import FakeTensor
 
 from equishare import reference
-from equishare._native import core, kernels
+from equishare._native import checks_labels, label_range, launch, serves
 from equishare.ops._checks import check_floating, check_label_range, check_labels, common_batch
 from equishare.ops._rule import STORAGE_DTYPES, Rule, has_kernel
 
@@ -93,12 +93,21 @@ def require_label_range(labels: Tensor, num_groups: int) -> None:
         labels = _functorch.get_unwrapped(labels)
     if labels.numel() == 0 or labels.is_meta or isinstance(labels, FakeTensor):
         return
-    if labels.device.type == "cpu":
-        labels = labels.contiguous()
-        least, greatest = core.label_range(labels.data_ptr(), labels.itemsize, labels.numel())
+    if serves(labels):
+        least, greatest = label_range(labels.contiguous())
     else:
         least, greatest = (int(x) for x in torch.aminmax(labels))
     check_label_range(least, greatest, num_groups)
+
+
+def launch_checked(
+    kernel: str, like: Tensor, sizes: tuple[int, ...], labels: Tensor, num_groups: int, arguments: tuple[Any, ...]
+) -> None:
+    """Run a kernel that reads labels; ValueError if one is out of range."""
+    if not checks_labels(labels):
+        require_label_range(labels, num_groups)
+    if launch(kernel, like, sizes, arguments) is False:
+        require_label_range(labels, num_groups)
 
 
 def _align(labels: Tensor, name: str, other: Tensor, tail: int) -> tuple[Tensor, Tensor]:
@@ -118,20 +127,9 @@ def _run(kernel: str, labels: Tensor, source: Tensor, out: Tensor, num_groups: i
     batch = 1
     for size in source.shape[: -2 if columns else -1]:
         batch *= size
-    in_range = getattr(kernels(source), kernel)(
-        batch,
-        rows,
-        num_groups,
-        source.shape[-1] if columns else 1,
-        torch.get_num_threads(),
-        labels.data_ptr(),
-        labels.itemsize,
-        rows if labels.dim() > 1 else 0,
-        source.data_ptr(),
-        out.data_ptr(),
-    )
-    if not in_range:
-        require_label_range(labels, num_groups)
+    sizes = (batch, rows, num_groups, source.shape[-1] if columns else 1)
+    arguments = (labels, labels.itemsize, rows if labels.dim() > 1 else 0, source, out)
+    launch_checked(kernel, source, sizes, labels, num_groups, arguments)
     return out
 
 

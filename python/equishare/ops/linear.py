@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from equishare._native import kernels
+from equishare._native import checks_labels
 from equishare.ops._checks import check_floating, check_labels, full_precision, promoted
 from equishare.ops._rule import STORAGE_DTYPES, Rule, has_kernel, in_transform
-from equishare.ops.hard import hard_gather, hard_scatter, require_label_range
+from equishare.ops.hard import hard_gather, hard_scatter, launch_checked
 
 
 def shared_linear(x: Tensor, labels: Tensor, values: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -55,20 +55,9 @@ def _linear(x: Tensor, labels: Tensor, values: Tensor, bias: Tensor | None) -> T
     x, labels, values = x.contiguous(), labels.contiguous(), values.contiguous()
     bias = None if bias is None else bias.contiguous()
     y = _linear_fake(x, labels, values, bias)
-    in_range = kernels(x).shared_linear(
-        x.shape[0],
-        *labels.shape,
-        values.shape[0],
-        torch.get_num_threads(),
-        labels.data_ptr(),
-        labels.itemsize,
-        x.data_ptr(),
-        values.data_ptr(),
-        0 if bias is None else bias.data_ptr(),
-        y.data_ptr(),
-    )
-    if not in_range:
-        require_label_range(labels, values.shape[0])
+    sizes = (x.shape[0], *labels.shape, values.shape[0])
+    arguments = (labels, labels.itemsize, x, values, bias, y)
+    launch_checked("shared_linear", x, sizes, labels, values.shape[0], arguments)
     return y
 
 
@@ -103,21 +92,16 @@ def _linear_grad(
 ) -> tuple[Tensor, Tensor]:
     x, labels, values, u = x.contiguous(), labels.contiguous(), values.contiguous(), u.contiguous()
     grad_x, grad_values = _linear_grad_fake(x, labels, values, u, need_x, need_values)
-    in_range = kernels(x).shared_linear_backward(
-        x.shape[0],
-        *labels.shape,
-        values.shape[0],
-        torch.get_num_threads(),
-        labels.data_ptr(),
-        labels.itemsize,
-        x.data_ptr(),
-        values.data_ptr(),
-        u.data_ptr(),
-        grad_x.data_ptr() if need_x else 0,
-        grad_values.data_ptr() if need_values else 0,
-    )
-    if not in_range:
-        require_label_range(labels, values.shape[0])
+    sizes = (x.shape[0], *labels.shape, values.shape[0])
+    if checks_labels(labels):
+        gradients = (grad_x if need_x else None, grad_values if need_values else None)
+    else:  # the CUDA kernels write both
+        gradients = (
+            grad_x if need_x else torch.empty_like(x),
+            grad_values if need_values else torch.empty_like(values),
+        )
+    arguments = (labels, labels.itemsize, x, values, u, *gradients)
+    launch_checked("shared_linear_backward", x, sizes, labels, values.shape[0], arguments)
     return grad_x, grad_values
 
 

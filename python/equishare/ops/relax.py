@@ -3,7 +3,7 @@
     θ = A ψ,  ψ = diag(1 / colsum A) Aᵀ x,  A = softmax(Λ)
 
 for a batch of problems at once, and the gradient of ``Σ U(θ) + w_e · entropy + w_n · column norm`` in Λ.
-Tensors are contiguous float32 or float64 on the CPU.
+Tensors are contiguous float32 or float64 on the CPU, or on a CUDA device for which there are kernels.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from equishare._native import kernels
+from equishare._native import kernels, launch, serves
 from equishare.ops._rule import KERNEL_DTYPES
 
 
@@ -56,20 +56,8 @@ def relax_forward(logits: Tensor, x: Tensor, out: Relaxation | None = None) -> R
         )
     else:
         _check_relaxation(logits, out)
-    kernels(logits).relax_forward(
-        batch,
-        rows,
-        groups,
-        torch.get_num_threads(),
-        logits.data_ptr(),
-        x.data_ptr(),
-        out.theta.data_ptr(),
-        out.psi.data_ptr(),
-        out.colsum.data_ptr(),
-        out.entropy.data_ptr(),
-        out.column_norm.data_ptr(),
-        out.workspace.data_ptr(),
-    )
+    results = (out.theta, out.psi, out.colsum, out.entropy, out.column_norm, out.workspace)
+    launch("relax_forward", logits, (batch, rows, groups), (logits, x, *results))
     return out
 
 
@@ -107,17 +95,8 @@ def relax_backward(
         column_norm_weight=column_norm_weight,
         out=out,
     )
-    kernels(logits).relax_backward(
-        *sizes,
-        torch.get_num_threads(),
-        logits.data_ptr(),
-        x.data_ptr(),
-        u.data_ptr(),
-        entropy_weight.data_ptr(),
-        column_norm_weight.data_ptr(),
-        relaxation.workspace.data_ptr(),
-        out.data_ptr(),
-    )
+    weights = (u, entropy_weight, column_norm_weight)
+    launch("relax_backward", logits, sizes, (logits, x, *weights, relaxation.workspace, out))
     return out
 
 
@@ -178,22 +157,10 @@ def relax_adam_step(
             f"moments must be {size} {logits.dtype} numbers from relax_moments(logits), "
             f"got {moments.dtype} {tuple(moments.shape)}"
         )
-    kernels(logits).relax_adam_step(
-        *sizes,
-        torch.get_num_threads(),
-        logits.data_ptr(),
-        x.data_ptr(),
-        u.data_ptr(),
-        entropy_weight.data_ptr(),
-        column_norm_weight.data_ptr(),
-        relaxation.workspace.data_ptr(),
-        moments.data_ptr(),
-        rate,
-        *betas,
-        epsilon,
-        1 - betas[0] ** step,
-        1 - betas[1] ** step,
-    )
+    weights = (u, entropy_weight, column_norm_weight)
+    corrections = (1 - betas[0] ** step, 1 - betas[1] ** step)
+    scalars = (rate, *betas, epsilon, *corrections)
+    launch("relax_adam_step", logits, sizes, (logits, x, *weights, relaxation.workspace, moments, *scalars))
 
 
 def _check_relaxation(logits: Tensor, r: Relaxation) -> None:
@@ -215,9 +182,9 @@ _PER_PROBLEM = ("entropy_weight", "column_norm_weight", "entropy", "column_norm"
 
 
 def _check(logits: Tensor, **others: Tensor) -> tuple[int, int, int]:
-    if logits.dim() != 3 or logits.dtype not in KERNEL_DTYPES or logits.device.type != "cpu":
+    if logits.dim() != 3 or logits.dtype not in KERNEL_DTYPES or not serves(logits):
         raise ValueError(
-            f"logits must be a float32 or float64 CPU tensor of shape (B, K, G), "
+            f"logits must be a float32 or float64 tensor of shape (B, K, G) on the CPU or on a CUDA device with kernels, "
             f"got {logits.dtype} {tuple(logits.shape)} on {logits.device}"
         )
     batch, rows, groups = logits.shape

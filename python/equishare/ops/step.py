@@ -1,7 +1,8 @@
 """θ, both penalties and all their gradients on reused buffers, without autograd.
 
 For a loop that owns its buffers: the logits are read once forward, and read and their gradient written once
-backward, into memory that is already there. Tensors are contiguous float32 or float64 on the CPU.
+backward, into memory that is already there. Tensors are contiguous float32 or float64 on the CPU, or on a
+CUDA device for which there are kernels.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from equishare._native import serves
 from equishare.ops import _penalty_rules as rules
 from equishare.ops._rule import KERNEL_DTYPES
 
@@ -82,9 +84,9 @@ def soft_step_backward(
 
 
 def _check(logits: Tensor, **others: Tensor) -> None:
-    if logits.dim() < 2 or logits.dtype not in KERNEL_DTYPES or not logits.is_cpu:
+    if logits.dim() < 2 or logits.dtype not in KERNEL_DTYPES or not serves(logits):
         raise ValueError(
-            f"logits must be a float32 or float64 CPU tensor of shape (..., K, G), "
+            f"logits must be a float32 or float64 tensor of shape (..., K, G) on the CPU or on a CUDA device with kernels, "
             f"got {logits.dtype} {tuple(logits.shape)} on {logits.device}"
         )
     *batch, rows, groups = logits.shape

@@ -1,0 +1,38 @@
+// Labels of any width.
+#pragma once
+
+#include "cuda/element.cuh"
+
+namespace equishare::cuda {
+
+// f(L{}) with the type of the labels.
+template <class F>
+void with_label_type(LabelType type, F f) {
+  switch (type) {
+    case LabelType::u8:
+      return f(uint8_t{});
+    case LabelType::i16:
+      return f(int16_t{});
+    case LabelType::i32:
+      return f(int32_t{});
+    case LabelType::i64:
+      return f(int64_t{});
+  }
+}
+
+// One label, of a type told at run time: for kernels that do much with each.
+__device__ inline int64_t label_at(const Labels& labels, int64_t i) {
+  switch (labels.type) {
+    case LabelType::u8:
+      return static_cast<const uint8_t*>(labels.data)[i];
+    case LabelType::i16:
+      return static_cast<const int16_t*>(labels.data)[i];
+    case LabelType::i32:
+      return static_cast<const int32_t*>(labels.data)[i];
+    case LabelType::i64:
+      return static_cast<const int64_t*>(labels.data)[i];
+  }
+  return 0;
+}
+
+}  // namespace equishare::cuda
