@@ -60,10 +60,17 @@ constexpr T ln_2 = T(0.6931471805599453);
 
 // 2^t; above the range of the generic form it may be infinite, and below it subnormal.
 #ifdef __AVX512DQ__
-// The processor splits off the nearest integer (of an infinity, all of it) and scales by it.
+// The processor splits off an integer (of an infinity, all of it) and scales by it. Splitting off
+// the next lower one saves an operation, and takes a polynomial of its own, for 0 <= f < 1:
+// within 1.8 ulp.
 EQUISHARE_INLINE Vec<float> exp2_vec(Vec<float> t) {
-  const Vec<float> f = (Vec<float>)_mm512_reduce_ps((__m512)t, _MM_FROUND_NO_EXC);
-  return (Vec<float>)_mm512_scalef_ps((__m512)exp2_polynomial<float>(f), (__m512)(t - f));
+  const Vec<float> f =
+      (Vec<float>)_mm512_reduce_ps((__m512)t, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+  constexpr float poly[6] = {1.0f,          0.693152487f,   0.240152806f,
+                             0.0558359064f, 0.00897337869f, 0.00188529748f};
+  Vec<float> p = Vec<float>() + poly[5];
+  for (int i = 4; i >= 0; --i) p = p * f + poly[i];
+  return (Vec<float>)_mm512_scalef_ps((__m512)p, (__m512)t);
 }
 EQUISHARE_INLINE Vec<double> exp2_vec(Vec<double> t) {
   const Vec<double> f = (Vec<double>)_mm512_reduce_pd((__m512d)t, _MM_FROUND_NO_EXC);
@@ -84,6 +91,29 @@ template <class T>
 EQUISHARE_INLINE Vec<T> depth(Vec<T> x, Vec<T> pivot) {
   return (x - pivot) * log2_e<T>;
 }
+
+// The same in two steps, with one operation less for every x of a row, where products are fused
+// into sums and so exact: the rounding of the pivot's own product is then common to the row, and
+// cancels.
+#ifdef __FMA__
+template <class T>
+EQUISHARE_INLINE Vec<T> origin_of(T pivot) {
+  return Vec<T>() + pivot * log2_e<T>;
+}
+template <class T>
+EQUISHARE_INLINE Vec<T> depth_from(Vec<T> x, Vec<T> origin) {
+  return x * log2_e<T> - origin;
+}
+#else
+template <class T>
+EQUISHARE_INLINE Vec<T> origin_of(T pivot) {
+  return Vec<T>() + pivot;
+}
+template <class T>
+EQUISHARE_INLINE Vec<T> depth_from(Vec<T> x, Vec<T> origin) {
+  return depth<T>(x, origin);
+}
+#endif
 
 template <class T>
 EQUISHARE_INLINE Vec<T> log_vec(Vec<T> x) {

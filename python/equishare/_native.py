@@ -25,9 +25,15 @@ def instruction_sets() -> list[str]:
     return core.instruction_sets()
 
 
+_CPU = {torch.float32: core.f32, torch.float64: core.f64, torch.bfloat16: core.bf16, torch.float16: core.f16}
+
+
 def kernels(tensor: torch.Tensor) -> ModuleType:
-    """The compiled kernels for what the tensor stores: float32, float64, bfloat16 or float16."""
-    return _BY_DTYPE[tensor.dtype]
+    """The compiled kernels for the dtype of a tensor."""
+    return _CPU[tensor.dtype]
 
 
-_BY_DTYPE = {torch.float32: core.f32, torch.float64: core.f64, torch.bfloat16: core.bf16, torch.float16: core.f16}
+def launch(kernel: str, like: torch.Tensor, sizes: tuple[int, ...], arrays: tuple[torch.Tensor | None, ...]) -> None:
+    """Run a kernel for the dtype of ``like`` on contiguous arrays; None is a null pointer."""
+    addresses = [0 if array is None else array.data_ptr() for array in arrays]
+    getattr(_CPU[like.dtype], kernel)(*sizes, torch.get_num_threads(), *addresses)

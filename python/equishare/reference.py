@@ -15,6 +15,7 @@ __all__ = [
     "hard_scatter",
     "shared_linear",
     "soft_gather",
+    "soft_gather_penalties",
     "soft_project",
     "soft_scatter",
 ]
@@ -55,6 +56,11 @@ def assignment_penalties(logits: Tensor) -> tuple[Tensor, Tensor]:
     a = log_a.exp()
     entropy = -(a * log_a.clamp_min(_LEAST_LOG)).sum(-1).mean(-1)
     return entropy, torch.linalg.vector_norm(a, dim=-2).sum(-1)
+
+
+def soft_gather_penalties(logits: Tensor, values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """θ, row entropy and column norm; see :func:`equishare.ops.soft_gather_penalties`."""
+    return soft_gather(logits, values), *assignment_penalties(logits)
 
 
 def hard_gather(labels: Tensor, values: Tensor) -> Tensor:

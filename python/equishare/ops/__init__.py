@@ -6,7 +6,7 @@ float64 use compiled kernels; other devices and dtypes use the twin.
 
 from equishare.ops.hard import hard_gather, hard_scatter
 from equishare.ops.linear import shared_linear
-from equishare.ops.penalties import assignment_penalties
+from equishare.ops.penalties import assignment_penalties, soft_gather_penalties
 from equishare.ops.relax import (
     Relaxation,
     relax_adam_step,
@@ -15,9 +15,11 @@ from equishare.ops.relax import (
     relax_moments,
 )
 from equishare.ops.soft import soft_gather, soft_project, soft_scatter
+from equishare.ops.step import SoftStep, soft_step_backward, soft_step_forward
 
 __all__ = [
     "Relaxation",
+    "SoftStep",
     "assignment_penalties",
     "hard_gather",
     "hard_scatter",
@@ -27,6 +29,9 @@ __all__ = [
     "relax_moments",
     "shared_linear",
     "soft_gather",
+    "soft_gather_penalties",
     "soft_project",
     "soft_scatter",
+    "soft_step_backward",
+    "soft_step_forward",
 ]

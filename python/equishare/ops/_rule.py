@@ -16,17 +16,18 @@ from torch import Tensor
 from torch._C import _functorch, _len_torch_dispatch_stack
 from torch.autograd import forward_ad
 from torch.autograd.function import Function
+from torch.nn import Parameter
 
 LIBRARY = torch.library.Library("equishare", "DEF")
 KERNEL_DTYPES = (torch.float32, torch.float64)
 # Of kernels that also store halves, and compute with them in float32.
 STORAGE_DTYPES = (*KERNEL_DTYPES, torch.bfloat16, torch.float16)
-_PLAIN_TYPES = (Tensor, torch.nn.Parameter)
+_is_wrapped = _functorch.is_functorch_wrapped_tensor
 
 
 def has_kernel(tensor: Tensor, dtypes: tuple[torch.dtype, ...] = KERNEL_DTYPES) -> bool:
     """Whether the compiled kernels serve this tensor here; if not, the plain composition does."""
-    if tensor.device.type != "cpu" or tensor.dtype not in dtypes:
+    if tensor.dtype not in dtypes or not tensor.is_cpu:
         return False
     if torch.compiler.is_compiling():
         # A compiled torch.func transform differentiates what it traces, and a Function inside is lost on it.
@@ -37,6 +38,29 @@ def has_kernel(tensor: Tensor, dtypes: tuple[torch.dtype, ...] = KERNEL_DTYPES) 
         return True
     stack = _functorch.get_interpreter_stack()
     return all(level.key() != _functorch.TransformType.Jvp for level in stack)
+
+
+def is_direct(a: Any, b: Any, dtypes: tuple[torch.dtype, ...] = KERNEL_DTYPES) -> bool:
+    """Whether two arguments are ordinary tensors of one dtype that the kernels serve as they are.
+
+    What :func:`has_kernel` and :func:`is_eager` ask, and what the checks of dtype and device would, in the
+    order that answers soonest: this is on the way of every small call.
+    """
+    kind_a, kind_b = type(a), type(b)
+    return (
+        not torch.compiler.is_compiling()
+        and (kind_a is Tensor or kind_a is Parameter)
+        and (kind_b is Tensor or kind_b is Parameter)
+        and a.is_cpu
+        and b.is_cpu
+        and a.dtype is b.dtype
+        and a.dtype in dtypes
+        and _functorch.peek_interpreter_stack() is None
+        and not _len_torch_dispatch_stack()
+        and forward_ad._current_level < 0
+        and not _is_wrapped(a)
+        and not _is_wrapped(b)
+    )
 
 
 def in_transform() -> bool:
@@ -50,13 +74,17 @@ _traced_in_transform = torch.compiler.assume_constant_result(in_transform)
 
 def is_eager(inputs: tuple[Any, ...]) -> bool:
     """Whether the inputs are ordinary tensors that nothing traces, batches or compiles."""
-    if torch.compiler.is_compiling():
+    if torch.compiler.is_compiling() or _len_torch_dispatch_stack():
         return False
-    if _len_torch_dispatch_stack() or _functorch.peek_interpreter_stack() is not None:
+    if _functorch.peek_interpreter_stack() is not None:
         return False
     for x in inputs:
-        if isinstance(x, Tensor) and (type(x) not in _PLAIN_TYPES or _functorch.is_functorch_wrapped_tensor(x)):
-            return False  # a subclass, or kept in a wrapper by a transform that has ended
+        kind = type(x)
+        if kind is Tensor or kind is Parameter:
+            if _is_wrapped(x):
+                return False  # kept in a wrapper by a transform that has ended
+        elif isinstance(x, Tensor):
+            return False  # a subclass
     return True
 
 
@@ -84,8 +112,10 @@ class Rule:
         schema: its torch schema; all tensors share their leading dimensions.
         kernel: implementation on CPU tensors.
         fake: the same on tensors without data: shapes and dtypes alone.
-        save: ``save(ctx, inputs, output)`` keeps what ``backward`` needs.
-        backward: ``backward(ctx, *cotangents)``, one gradient or None per input.
+        save: ``save(ctx, inputs, results)`` keeps what ``backward`` needs.
+        backward: ``backward(ctx, *cotangents)``, one gradient or None per input; a cotangent is None where
+            nothing depends on the result.
+        outputs: of several results, how many are for the caller; the rest is for ``backward`` alone.
     """
 
     def __init__(
@@ -95,6 +125,7 @@ class Rule:
         fake: Callable[..., Any],
         save: Callable[..., None] | None = None,
         backward: Callable[..., Any] | None = None,
+        outputs: int | None = None,
     ) -> None:
         LIBRARY.define(schema)
         short = schema.split("(")[0]
@@ -105,50 +136,68 @@ class Rule:
         torch.library.register_vmap(name, _batch_rule(overload), lib=LIBRARY)
         self.kernel = kernel
         self.overload = overload
+        self._outputs: Any = 0 if outputs == 1 else slice(outputs)
         if save is not None and backward is not None:
-            self._eager, self._traced = _functions(kernel, overload, save, backward)
+            chosen = None if outputs is None else self._outputs
+            self._eager = _eager_function(kernel, save, backward, chosen)
+            self._traced = _traced_function(overload, save, backward, outputs)
 
     def raw(self, *inputs: Any) -> Any:
-        """The operation without a derivative."""
+        """All results, without a derivative."""
         return self.kernel(*inputs) if is_eager(inputs) else self.overload(*inputs)
 
     def within_backward(self, *inputs: Any) -> Any:
-        """The operation with its derivative where one is being recorded."""
-        return self(*inputs) if torch.is_grad_enabled() else self.raw(*inputs)
+        """The results for the caller, with their derivative where one is being recorded."""
+        return self(*inputs) if torch.is_grad_enabled() else self._for_caller(self.raw(*inputs))
 
     def __call__(self, *inputs: Any) -> Any:
-        """The operation with its derivative, where one can be asked for."""
-        eager = is_eager(inputs)
-        if (eager or torch.compiler.is_compiling()) and not _records_gradient(inputs):
-            return self.kernel(*inputs) if eager else self.overload(*inputs)
-        return self._eager.apply(*inputs) if eager else self._traced.apply(*inputs)
+        """The results for the caller, with their derivative where one can be asked for."""
+        if is_eager(inputs):
+            return self.direct(*inputs)
+        if torch.compiler.is_compiling() and not _records_gradient(inputs):
+            return self._for_caller(self.overload(*inputs))
+        return self._for_caller(self._traced.apply(*inputs))
+
+    def direct(self, *inputs: Any) -> Any:
+        """The same for ordinary tensors that nothing traces, batches or compiles."""
+        if _records_gradient(inputs):
+            return self._eager.apply(*inputs)
+        return self._for_caller(self.kernel(*inputs))
+
+    def _for_caller(self, results: Any) -> Any:
+        return results[self._outputs] if type(results) is tuple else results
 
 
 def _records_gradient(inputs: tuple[Any, ...]) -> bool:
     # Not for tensors wrapped by a transform: those tell of its innermost level alone.
-    return torch.is_grad_enabled() and any([x.requires_grad for x in inputs if isinstance(x, Tensor)])
+    if torch.is_grad_enabled():
+        for x in inputs:
+            if isinstance(x, Tensor) and x.requires_grad:
+                return True
+    return False
 
 
-def _functions(
-    kernel: Callable[..., Any],
-    overload: Callable[..., Any],
-    save: Callable[..., None],
-    backward: Callable[..., Any],
-) -> tuple[Any, Any]:
-    derive = backward
-
+def _eager_function(
+    kernel: Callable[..., Any], save: Callable[..., None], derive: Callable[..., Any], chosen: Any
+) -> Any:
     class Eager(Function):
         @staticmethod
         def forward(ctx: Any, *inputs: Any) -> Any:
-            output = kernel(*inputs)
-            save(ctx, inputs, output)
+            results = kernel(*inputs)
+            save(ctx, inputs, results)
             ctx.set_materialize_grads(False)
-            return output
+            return results if chosen is None else results[chosen]
 
         @staticmethod
         def backward(ctx: Any, *cotangents: Any) -> Any:
             return derive(ctx, *cotangents)
 
+    return Eager
+
+
+def _traced_function(
+    overload: Callable[..., Any], save: Callable[..., None], derive: Callable[..., Any], outputs: int | None
+) -> Any:
     class Traced(Function):
         generate_vmap_rule = True
 
@@ -159,9 +208,11 @@ def _functions(
         @staticmethod
         def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
             save(ctx, inputs, output)
+            if outputs is not None:
+                ctx.mark_non_differentiable(*output[outputs:])
 
         @staticmethod
         def backward(ctx: Any, *cotangents: Any) -> Any:
-            return derive(ctx, *cotangents)
+            return derive(ctx, *cotangents[:outputs])
 
-    return Eager, Traced
+    return Traced

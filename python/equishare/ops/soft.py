@@ -14,7 +14,10 @@ from torch import Tensor
 from equishare import reference
 from equishare.ops import _soft_rules as rules
 from equishare.ops._checks import common_batch, full_precision, same_floating
-from equishare.ops._rule import has_kernel
+from equishare.ops._rule import has_kernel, is_direct
+
+# Up to this many logits of a single problem an autograd Function in Python costs more than the kernel saves.
+_PLAIN = 64 * 64
 
 
 def soft_gather(logits: Tensor, values: Tensor) -> Tensor:
@@ -33,11 +36,17 @@ def soft_gather(logits: Tensor, values: Tensor) -> Tensor:
 
     Gradients are fused, and reach any order.
     """
-    logits, values, _ = _prepare(logits, "values", values, axis=-1)
+    if is_direct(logits, values) and logits.dim() == 2 and values.dim() == 1:
+        groups = values.shape[0]
+        if groups and groups == logits.shape[1]:
+            if logits.numel() <= _PLAIN and not torch.is_autocast_enabled("cpu"):
+                return torch.softmax(logits, -1) @ values
+            return rules.soft_gather.direct(logits, values)
+    logits, values, _ = prepare(logits, "values", values, axis=-1)
     if not has_kernel(logits):
         with full_precision(logits):
             return reference.soft_gather(logits, values)
-    return rules.soft_gather(logits, values)[0]
+    return rules.soft_gather(logits, values)
 
 
 def soft_scatter(logits: Tensor, x: Tensor) -> Tensor:
@@ -54,7 +63,7 @@ def soft_scatter(logits: Tensor, x: Tensor) -> Tensor:
         TypeError: if a dtype is not floating or the two differ.
         ValueError: if shapes do not fit.
     """
-    logits, x, _ = _prepare(logits, "x", x, axis=-2)
+    logits, x, _ = prepare(logits, "x", x, axis=-2)
     if not has_kernel(logits):
         with full_precision(logits):
             return reference.soft_scatter(logits, x)
@@ -78,7 +87,7 @@ def soft_project(logits: Tensor, x: Tensor) -> Tensor:
         TypeError: if a dtype is not floating or the two differ.
         ValueError: if shapes do not fit.
     """
-    logits, x, columns = _prepare(logits, "x", x, axis=-2)
+    logits, x, columns = prepare(logits, "x", x, axis=-2)
     if columns:
         raise ValueError(f"x must have fewer dimensions than logits {tuple(logits.shape)}, got {tuple(x.shape)}")
     if not has_kernel(logits):
@@ -88,11 +97,11 @@ def soft_project(logits: Tensor, x: Tensor) -> Tensor:
     total, colsum = sums.unbind(-1)
     unused = colsum == 0
     values = torch.where(unused, 0.0, total / torch.where(unused, 1.0, colsum))
-    return rules.soft_gather(logits, values)[0]
+    return rules.soft_gather(logits, values)
 
 
-def _prepare(logits: Tensor, name: str, other: Tensor, axis: int) -> tuple[Tensor, Tensor, bool]:
-    # Checked, of one dtype and with equal leading dimensions; and whether `other` has columns.
+def prepare(logits: Tensor, name: str, other: Tensor, axis: int) -> tuple[Tensor, Tensor, bool]:
+    """Both, checked, of one dtype and with equal leading dimensions; and whether ``other`` has columns."""
     logits, other = same_floating("logits", logits, name, other)
     shape, other_shape = logits.shape, other.shape
     columns = len(other_shape) >= len(shape)

@@ -1,0 +1,104 @@
+"""θ, both penalties and all their gradients on reused buffers, without autograd.
+
+For a loop that owns its buffers: the logits are read once forward, and read and their gradient written once
+backward, into memory that is already there. Tensors are contiguous float32 or float64 on the CPU.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from equishare.ops import _penalty_rules as rules
+from equishare.ops._rule import KERNEL_DTYPES
+
+
+@dataclass(frozen=True)
+class SoftStep:
+    """Results of :func:`soft_step_forward`, and what :func:`soft_step_backward` reads of it."""
+
+    theta: Tensor  # (..., K)
+    entropy: Tensor  # (...) in nats
+    column_norm: Tensor  # (...)
+    stats: Tensor  # (..., K, 3)
+    norms: Tensor  # (..., G)
+
+
+def soft_step_forward(logits: Tensor, values: Tensor, out: SoftStep | None = None) -> SoftStep:
+    """As :func:`equishare.ops.soft_gather_penalties`.
+
+    Args:
+        logits: (..., K, G).
+        values: (..., G).
+        out: result of an earlier call of the same shape and dtype, to be overwritten.
+
+    Raises:
+        ValueError: if a shape, dtype, device or layout does not fit.
+    """
+    _check(logits, values=values)
+    if out is None:
+        *batch, rows, groups = logits.shape
+        shapes = ((*batch, rows), batch, batch, (*batch, rows, 3), (*batch, groups))
+        out = SoftStep(*(logits.new_empty(shape) for shape in shapes))
+    else:
+        _check(logits, **vars(out))
+    rules.forward(logits, values, out.theta, (out.entropy, out.column_norm, out.stats, out.norms))
+    return out
+
+
+def soft_step_backward(
+    logits: Tensor,
+    values: Tensor,
+    step: SoftStep,
+    u: Tensor,
+    entropy_weight: Tensor,
+    column_norm_weight: Tensor,
+    out: tuple[Tensor, Tensor] | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Gradients in logits and values of ``⟨u, θ⟩ + entropy_weight · entropy + column_norm_weight · column_norm``.
+
+    Args:
+        logits: (..., K, G), as :func:`soft_step_forward` had them.
+        values: (..., G), as :func:`soft_step_forward` had them.
+        step: its result.
+        u: (..., K).
+        entropy_weight: (...).
+        column_norm_weight: (...).
+        out: the two gradients, (..., K, G) and (..., G), overwritten; None allocates them.
+
+    Raises:
+        ValueError: if a shape, dtype, device or layout does not fit.
+    """
+    if out is None:
+        out = torch.empty_like(logits), torch.empty_like(values)
+    grad_logits, grad_values = out
+    weights = {"entropy_weight": entropy_weight, "column_norm_weight": column_norm_weight}
+    _check(logits, values=values, u=u, grad_logits=grad_logits, grad_values=grad_values, **weights, **vars(step))
+    state = (step.stats, step.norms, entropy_weight, column_norm_weight)
+    rules.backward(logits, (values, u, step.theta), state, grad_logits, grad_values)
+    return out
+
+
+def _check(logits: Tensor, **others: Tensor) -> None:
+    if logits.dim() < 2 or logits.dtype not in KERNEL_DTYPES or not logits.is_cpu:
+        raise ValueError(
+            f"logits must be a float32 or float64 CPU tensor of shape (..., K, G), "
+            f"got {logits.dtype} {tuple(logits.shape)} on {logits.device}"
+        )
+    *batch, rows, groups = logits.shape
+    shapes = {
+        **dict.fromkeys(("logits", "grad_logits"), (*batch, rows, groups)),
+        **dict.fromkeys(("theta", "u"), (*batch, rows)),
+        **dict.fromkeys(("values", "norms", "grad_values"), (*batch, groups)),
+        "stats": (*batch, rows, 3),
+    }
+    for name, tensor in (("logits", logits), *others.items()):
+        shape = shapes.get(name, tuple(batch))
+        fits = tensor.shape == shape and tensor.dtype == logits.dtype and tensor.device == logits.device
+        if not fits or not tensor.is_contiguous():
+            raise ValueError(
+                f"{name} must be a contiguous {logits.dtype} tensor of shape {shape} on {logits.device}, got "
+                f"{tensor.dtype} {tuple(tensor.shape)} with strides {tensor.stride()} on {tensor.device}"
+            )
