@@ -91,12 +91,14 @@ bool gather_rows(const Table& table, const L* labels, const S* values, int64_t g
   return true;
 }
 
+// Below that, and with many groups, loads one by one are as good as a table.
+constexpr int64_t few_rows = 64;
+
 template <class S, class L>
 bool gather_entries(const L* labels, const S* values, int64_t groups, int64_t count, bool stream,
                     S* out) {
   using T = Arithmetic<S>;
-  // Below that, and with many groups, loads one by one are as good.
-  if (count < 64 || count < 2 * groups || groups > 256)
+  if (count < few_rows || count < 2 * groups || groups > 256)
     return gather_rows<false>(MemoryTable<T>(), labels, values, groups, count, out);
   T bits[256];
   for (int64_t g = 0; g < groups; ++g) bits[g] = carried(values[g]);
@@ -127,6 +129,20 @@ bool gather_slices(const L* labels, const S* values, int64_t groups, int64_t cou
   return true;
 }
 
+// Many problems of a few rows.
+template <class S, class L>
+bool gather_small(const Shape& shape, const L* labels, int64_t stride, const S* values, S* out) {
+  const int64_t batch = shape.batch, rows = shape.rows, groups = shape.groups;
+  if (!all_below(labels, stride > 0 ? batch * rows : rows, groups)) return false;
+  const Split split(1, batch, batch * rows, shape.threads);
+  for_items(split, [&](int64_t item) {
+    for (int64_t b = split.begin(item); b < split.end(item); ++b)
+      for (int64_t k = 0; k < rows; ++k)
+        out[b * rows + k] = values[b * groups + static_cast<int64_t>(labels[b * stride + k])];
+  });
+  return true;
+}
+
 template <class S, class L>
 bool gather(const Shape& shape, const L* all_labels, int64_t stride, const S* in, S* out) {
   const int64_t rows = shape.rows, groups = shape.groups, columns = shape.columns;
@@ -134,6 +150,8 @@ bool gather(const Shape& shape, const L* all_labels, int64_t stride, const S* in
   const bool stream = size * static_cast<int64_t>(sizeof(S)) >= streamed_bytes;
   if (stream) map_in_large_pages(out, size * static_cast<int64_t>(sizeof(S)));
   const Split split(shape.batch, rows, size, shape.threads);
+  if (columns == 1 && shape.batch > 1 && rows < few_rows)
+    return gather_small(shape, all_labels, stride, in, out);
   return for_items_all(split, [&](int64_t item) {
     const int64_t b = split.problem(item), first = split.begin(item);
     const int64_t count = split.end(item) - first;

@@ -45,8 +45,8 @@ EQUISHARE_INLINE bool all_below(const L* labels, int64_t count, int64_t groups) 
   return greatest <= static_cast<Unsigned>(groups - 1 < most ? groups - 1 : most);
 }
 
-// As many labels as a vector of T has lanes, each as wide as T. GCC 12 takes a conversion to four or
-// eight times the width apart, number by number; and it warns of the plain forms of these.
+// As many labels as a vector of T has lanes, each as wide as T. GCC 12 takes a conversion to four
+// or eight times the width apart, number by number; and it warns of the plain forms of these.
 template <class T, class L>
 EQUISHARE_INLINE typename Simd<T>::Bits load_index(const L* labels) {
   using Bits = typename Simd<T>::Bits;

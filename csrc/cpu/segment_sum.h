@@ -13,8 +13,9 @@ constexpr bool little_endian = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__;
 // one before it where labels repeat; sums[label * copies + copy].
 template <int Copies, class T, class L>
 EQUISHARE_INLINE void add_segments(const L* labels, const T* x, int64_t count, double* sums) {
-  // Bytes ahead of the reading; the processor's own prefetching ends with each page.
-  constexpr int64_t ahead = 2048;
+  // Bytes ahead of the reading; the processor's own prefetching ends with each page. Labels are
+  // checked a block earlier.
+  constexpr int64_t ahead = 2048, labels_ahead = label_block * static_cast<int64_t>(sizeof(L));
   const auto add = [&](int64_t k, int64_t copy) {
     sums[static_cast<int64_t>(labels[k]) * Copies + copy] += x[k];
   };
@@ -23,7 +24,7 @@ EQUISHARE_INLINE void add_segments(const L* labels, const T* x, int64_t count, d
     for (int64_t line = 0; line < 64 * static_cast<int64_t>(sizeof(T)); line += 64)
       __builtin_prefetch(reinterpret_cast<const char*>(x + k) + ahead + line);
     for (int64_t line = 0; line < 64 * static_cast<int64_t>(sizeof(L)); line += 64)
-      __builtin_prefetch(reinterpret_cast<const char*>(labels + k) + ahead + line);
+      __builtin_prefetch(reinterpret_cast<const char*>(labels + k) + labels_ahead + line);
     for (int64_t first = k; first < k + 64; first += 8) {
       if constexpr (sizeof(L) == 1) {
         // Eight labels in one load: loads are what there is most of here.

@@ -36,7 +36,7 @@ bool one_sample(const Linear<S>& p) {
 template <class S>
 bool few_samples(const Linear<S>& p) {
   using T = Arithmetic<S>;
-  constexpr int64_t block = 4 * tile_inputs, stride = block + 16, down = lanes<T> >= 8 ? 4 : 2;
+  constexpr int64_t block = 2 * tile_inputs, stride = block + 16, down = lanes<T> >= 8 ? 4 : 2;
   constexpr int64_t across = lanes<T> / down;
   const int64_t samples = p.args.samples, inputs = p.args.inputs, outputs = p.args.outputs;
   const int64_t size = samples * across;

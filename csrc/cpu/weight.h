@@ -61,6 +61,9 @@ EQUISHARE_INLINE T look_up_and_dot(const Table& table, const L* labels, const T*
     constexpr int64_t width = lanes<T>;
     Vec<T> sums[4] = {}, a, b, c, d;
     for (; i + 4 * width <= count; i += 4 * width) {
+      // The next block, which is checked before it is used.
+      for (int64_t k = 0; k < 4 * width; k += 64 / sizeof(L))
+        __builtin_prefetch(labels + i + label_block + k);
       table.pair(labels + i, a, b);
       table.pair(labels + i + 2 * width, c, d);
       sums[0] += a * load(x + i, Full{}, T(0));

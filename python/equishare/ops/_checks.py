@@ -11,6 +11,17 @@ from torch import Tensor
 LABEL_DTYPES = (torch.uint8, torch.int16, torch.int32, torch.int64)
 
 
+def all_floating(first: Tensor, *others: Tensor) -> bool:
+    """Whether these are tensors of one floating dtype on one device."""
+    if not isinstance(first, Tensor) or not first.dtype.is_floating_point:
+        return False
+    dtype, device = first.dtype, first.device
+    for x in others:
+        if not isinstance(x, Tensor) or x.dtype is not dtype or x.device != device:
+            return False
+    return True
+
+
 def check_floating(**tensors: Tensor) -> None:
     """Tensors of one floating dtype on one device, else TypeError or ValueError."""
     first_name, first = next(iter(tensors.items()))

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from equishare._native import checks_labels
-from equishare.ops._checks import check_floating, check_labels, full_precision, promoted
+from equishare.ops._checks import all_floating, check_floating, check_labels, full_precision, promoted
 from equishare.ops._rule import STORAGE_DTYPES, Rule, has_kernel, in_transform
-from equishare.ops.hard import hard_gather, hard_scatter, launch_checked
+from equishare.ops.hard import are_few, gather_few, hard_gather, hard_scatter, launch_checked
 
 
 def shared_linear(x: Tensor, labels: Tensor, values: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -30,23 +30,31 @@ def shared_linear(x: Tensor, labels: Tensor, values: Tensor, bias: Tensor | None
         ValueError: if shapes do not fit or a label is out of range.
     """
     if bias is None:
-        x, values = promoted(x, values)
-        check_floating(x=x, values=values)
-    else:
+        if not all_floating(x, values):
+            x, values = promoted(x, values)
+            check_floating(x=x, values=values)
+    elif not all_floating(x, values, bias):
         x, values, bias = promoted(x, values, bias)
         check_floating(x=x, values=values, bias=bias)
     check_labels(labels, 2, x.device)
-    if labels.dim() != 2 or x.dim() < 1 or x.shape[-1] != labels.shape[1]:
+    shape = labels.shape
+    if len(shape) != 2 or x.dim() < 1 or x.shape[-1] != shape[1]:
         raise ValueError(
-            f"labels must have shape (O, I) and x (..., I), got labels {tuple(labels.shape)} and x {tuple(x.shape)}"
+            f"labels must have shape (O, I) and x (..., I), got labels {tuple(shape)} and x {tuple(x.shape)}"
         )
     if values.dim() != 1:
         raise ValueError(f"values must have shape (G,), got {tuple(values.shape)}")
-    if bias is not None and bias.shape != labels.shape[:1]:
-        raise ValueError(f"bias must have shape ({labels.shape[0]},), got {tuple(bias.shape)}")
-    if has_kernel(x, STORAGE_DTYPES) and (torch.compiler.is_compiling() or not in_transform()):
-        flat = x.reshape(x.shape[:-1].numel(), x.shape[-1])
-        return linear(flat, labels, values, bias).view(*x.shape[:-1], labels.shape[0])
+    if bias is not None and bias.shape != shape[:1]:
+        raise ValueError(f"bias must have shape ({shape[0]},), got {tuple(bias.shape)}")
+    few = are_few(labels.numel(), x, labels, values)
+    if few and not torch.is_autocast_enabled("cpu"):
+        return torch.nn.functional.linear(x, gather_few(labels, values, False), bias)
+    if not few and has_kernel(x, STORAGE_DTYPES):
+        if torch.compiler.is_compiling() or not in_transform():
+            if x.dim() == 2:
+                return linear(x, labels, values, bias)
+            flat = x.reshape(x.shape[:-1].numel(), shape[1])
+            return linear(flat, labels, values, bias).view(*x.shape[:-1], shape[0])
     with full_precision(x):
         return torch.nn.functional.linear(x, hard_gather(labels, values), bias)
 

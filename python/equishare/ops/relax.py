@@ -184,7 +184,7 @@ _PER_PROBLEM = ("entropy_weight", "column_norm_weight", "entropy", "column_norm"
 def _check(logits: Tensor, **others: Tensor) -> tuple[int, int, int]:
     if logits.dim() != 3 or logits.dtype not in KERNEL_DTYPES or not serves(logits):
         raise ValueError(
-            f"logits must be a float32 or float64 tensor of shape (B, K, G) on the CPU or on a CUDA device with kernels, "
+            f"logits must be a float32 or float64 CPU or (with kernels) CUDA tensor of shape (B, K, G), "
             f"got {logits.dtype} {tuple(logits.shape)} on {logits.device}"
         )
     batch, rows, groups = logits.shape
