@@ -16,41 +16,62 @@ struct Shape {
   int threads;
 };
 
-// Values and their cotangents lie group-last, (B, C, G), so that every loop runs along a row of
-// logits.
-template <class T>
+// What a tensor stores and what a kernel computes with: halves are stored and read as such, and
+// every sum, exponential and gradient is formed in float.
+struct bfloat16 {
+  uint16_t bits;
+};
+struct float16 {
+  uint16_t bits;
+};
+
+template <class S>
+struct ArithmeticOf {
+  using type = float;
+};
+template <>
+struct ArithmeticOf<double> {
+  using type = double;
+};
+template <class S>
+using Arithmetic = typename ArithmeticOf<S>::type;
+
+template <class S>
 struct SoftGatherArgs {
   Shape shape;
-  const T* logits;  // (B, K, G)
-  const T* values;  // (B, C, G)
-  T* theta;         // (B, K, C) out
-  T* stats;         // (B, K, 2) out: largest logit of the row, 1 / sum of exp(logit - largest)
+  const S* logits;       // (B, K, G)
+  const S* values;       // (B, G, C)
+  S* theta;              // (B, K, C) out
+  Arithmetic<S>* stats;  // (B, K, 2) out: largest logit of the row, 1 / sum of exp(logit - largest)
 };
 
-template <class T>
+template <class S>
 struct SoftGatherBackwardArgs {
   Shape shape;
-  const T* logits;     // (B, K, G)
-  const T* values;     // (B, C, G)
-  const T* cotangent;  // (B, K, C) u
-  const T* theta;      // (B, K, C)
-  const T* stats;      // (B, K, 2)
-  T* grad_logits;      // (B, K, G) out
-  T* grad_values;      // (B, C, G) out, or null: sum_k A[k,g] u[k,c]
+  const S* logits;             // (B, K, G)
+  const S* values;             // (B, G, C)
+  const S* cotangent;          // (B, K, C) u
+  const S* theta;              // (B, K, C)
+  const Arithmetic<S>* stats;  // (B, K, 2)
+  S* grad_logits;              // (B, K, G) out
+  S* grad_values;              // (B, G, C) out, or null: sum_k A[k,g] u[k,c]
 };
 
-template <class T>
+template <class S>
 struct SoftScatterArgs {
   Shape shape;
-  const T* logits;  // (B, K, G)
-  const T* x;       // (B, K, C)
-  T* out;           // (B, C, G) out
+  const S* logits;  // (B, K, G)
+  const S* x;       // (B, K, C)
+  S* out;           // (B, G, C) out
 };
 
+// The penalties of A, and in the same pass theta = A values if values are given.
 template <class T>
 struct PenaltiesArgs {
-  Shape shape;      // columns unused
+  Shape shape;      // one column
   const T* logits;  // (B, K, G)
+  const T* values;  // (B, G) or null
+  T* theta;         // (B, K) out, or null as values
   T* entropy;       // (B) out: mean over k of -sum_g A log A
   T* column_norm;   // (B) out: sum_g |A[:, g]|
   T* stats;  // (B, K, 3) out: largest logit, log of the sum of exp(logit - largest), row entropy
@@ -59,16 +80,20 @@ struct PenaltiesArgs {
 
 template <class T>
 struct PenaltiesBackwardArgs {
-  Shape shape;                  // columns unused
+  Shape shape;                  // one column
   const T* logits;              // (B, K, G)
+  const T* values;              // (B, G) or null
+  const T* cotangent;           // (B, K) u, or null as values
+  const T* theta;               // (B, K) or null as values
   const T* stats;               // (B, K, 3)
   const T* norms;               // (B, G)
   const T* entropy_weight;      // (B) cotangents
   const T* column_norm_weight;  // (B)
   T* grad_logits;               // (B, K, G) out
+  T* grad_values;               // (B, G) out, or null as values
 };
 
-enum class LabelType { u8, i32, i64 };
+enum class LabelType { u8, i16, i32, i64 };
 
 struct Labels {
   const void* data;  // (B, K), or (K) shared by the whole batch when stride is 0
@@ -76,12 +101,12 @@ struct Labels {
   int64_t stride;  // entries from one problem's labels to the next: K or 0
 };
 
-template <class T>
+template <class S>
 struct HardArgs {
   Shape shape;
   Labels labels;
-  const T* in;  // hard_gather: (B, G, C) values;  hard_scatter: (B, K, C) x
-  T* out;       // hard_gather: (B, K, C);         hard_scatter: (B, G, C)
+  const S* in;  // hard_gather: (B, G, C) values;  hard_scatter: (B, K, C) x
+  S* out;       // hard_gather: (B, K, C);         hard_scatter: (B, G, C)
 };
 
 struct LabelRange {
@@ -89,27 +114,27 @@ struct LabelRange {
 };
 
 // y[n,o] = bias[o] + sum_i x[n,i] values[label[o,i]]
-template <class T>
+template <class S>
 struct SharedLinearArgs {
   int64_t samples, outputs, inputs, groups;  // N, O, I, G
   int threads;
   Labels labels;    // (O, I)
-  const T* x;       // (N, I)
-  const T* values;  // (G)
-  const T* bias;    // (O) or null
-  T* y;             // (N, O) out
+  const S* x;       // (N, I)
+  const S* values;  // (G)
+  const S* bias;    // (O) or null
+  S* y;             // (N, O) out
 };
 
-template <class T>
+template <class S>
 struct SharedLinearBackwardArgs {
   int64_t samples, outputs, inputs, groups;
   int threads;
   Labels labels;       // (O, I)
-  const T* x;          // (N, I)
-  const T* values;     // (G)
-  const T* cotangent;  // (N, O) u
-  T* grad_x;           // (N, I) out
-  T* grad_values;      // (G) out
+  const S* x;          // (N, I)
+  const S* values;     // (G)
+  const S* cotangent;  // (N, O) u
+  S* grad_x;           // (N, I) out
+  S* grad_values;      // (G) out
 };
 
 // theta = A psi, psi = diag(1 / colsum A) A^T x, and the penalties of A. A group that no row uses

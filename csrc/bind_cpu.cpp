@@ -1,5 +1,6 @@
 // Python module equishare._core. Arrays arrive as data_ptr() integers, 0 for none; Python has
-// checked them. Submodules f32 and f64 hold the kernels of each element type.
+// checked them. Submodules f32, f64, bf16 and
+// f16 hold the kernels of each storage type.
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
@@ -30,22 +31,28 @@ Labels labels_at(Address data, int width, int64_t stride) {
   switch (width) {
     case 1:
       return {at<const void>(data), LabelType::u8, stride};
+    case 2:
+      return {at<const void>(data), LabelType::i16, stride};
     case 4:
       return {at<const void>(data), LabelType::i32, stride};
     case 8:
       return {at<const void>(data), LabelType::i64, stride};
   }
-  throw std::invalid_argument("labels must be 1, 4 or 8 bytes wide, got " + std::to_string(width));
+  throw std::invalid_argument("labels must be 1, 2, 4 or 8 bytes wide, got " +
+                              std::to_string(width));
 }
 
 template <class T>
-void bind_soft(py::module_& m, const Kernels<T>& kernels) {
+void bind_soft(py::module_& m, const SharingKernels<T>& kernels) {
   m.def(
       "soft_gather",
       [&](int64_t b, int64_t k, int64_t g, int64_t c, int threads, Address logits, Address values,
           Address theta, Address stats) {
-        kernels.soft_gather(
-            {{b, k, g, c, threads}, at<T>(logits), at<T>(values), at<T>(theta), at<T>(stats)});
+        kernels.soft_gather({{b, k, g, c, threads},
+                             at<T>(logits),
+                             at<T>(values),
+                             at<T>(theta),
+                             at<Arithmetic<T>>(stats)});
       },
       Release());
   m.def(
@@ -58,7 +65,7 @@ void bind_soft(py::module_& m, const Kernels<T>& kernels) {
                                       at<T>(values),
                                       at<T>(cotangent),
                                       at<T>(theta),
-                                      at<T>(stats),
+                                      at<Arithmetic<T>>(stats),
                                       at<T>(grad_logits),
                                       at<T>(grad_values)});
       },
@@ -70,12 +77,18 @@ void bind_soft(py::module_& m, const Kernels<T>& kernels) {
         kernels.soft_scatter({{b, k, g, c, threads}, at<T>(logits), at<T>(x), at<T>(out)});
       },
       Release());
+}
+
+template <class T>
+void bind_penalties(py::module_& m, const SearchKernels<T>& kernels) {
   m.def(
       "penalties",
-      [&](int64_t b, int64_t k, int64_t g, int threads, Address logits, Address entropy,
-          Address column_norm, Address stats, Address norms) {
+      [&](int64_t b, int64_t k, int64_t g, int threads, Address logits, Address values,
+          Address theta, Address entropy, Address column_norm, Address stats, Address norms) {
         kernels.penalties({{b, k, g, 1, threads},
                            at<T>(logits),
+                           at<T>(values),
+                           at<T>(theta),
                            at<T>(entropy),
                            at<T>(column_norm),
                            at<T>(stats),
@@ -84,21 +97,26 @@ void bind_soft(py::module_& m, const Kernels<T>& kernels) {
       Release());
   m.def(
       "penalties_backward",
-      [&](int64_t b, int64_t k, int64_t g, int threads, Address logits, Address stats,
-          Address norms, Address entropy_weight, Address column_norm_weight, Address grad_logits) {
+      [&](int64_t b, int64_t k, int64_t g, int threads, Address logits, Address values,
+          Address cotangent, Address theta, Address stats, Address norms, Address entropy_weight,
+          Address column_norm_weight, Address grad_logits, Address grad_values) {
         kernels.penalties_backward({{b, k, g, 1, threads},
                                     at<T>(logits),
+                                    at<T>(values),
+                                    at<T>(cotangent),
+                                    at<T>(theta),
                                     at<T>(stats),
                                     at<T>(norms),
                                     at<T>(entropy_weight),
                                     at<T>(column_norm_weight),
-                                    at<T>(grad_logits)});
+                                    at<T>(grad_logits),
+                                    at<T>(grad_values)});
       },
       Release());
 }
 
 template <class T>
-void bind_hard(py::module_& m, const Kernels<T>& kernels) {
+void bind_hard(py::module_& m, const SharingKernels<T>& kernels) {
   const auto hard = [&m](const char* name, void (*const& kernel)(const HardArgs<T>&)) {
     m.def(
         name,
@@ -130,7 +148,7 @@ void bind_hard(py::module_& m, const Kernels<T>& kernels) {
 }
 
 template <class T>
-void bind_relax(py::module_& m, const Kernels<T>& kernels) {
+void bind_relax(py::module_& m, const SearchKernels<T>& kernels) {
   m.def("relax_workspace",
         [&](int64_t b, int64_t k, int64_t g) { return kernels.relax_workspace({b, k, g, 1, 1}); });
   m.def("relax_moments",
@@ -197,10 +215,16 @@ void bind_relax(py::module_& m, const Kernels<T>& kernels) {
       Release());
 }
 
-template <class T>
-void bind_kernels(py::module_ m, const Kernels<T>& kernels) {
+template <class S>
+py::module_ bind_sharing(py::module_ m, const SharingKernels<S>& kernels) {
   bind_soft(m, kernels);
   bind_hard(m, kernels);
+  return m;
+}
+
+template <class T>
+void bind_search(py::module_ m, const SearchKernels<T>& kernels) {
+  bind_penalties(m, kernels);
   bind_relax(m, kernels);
 }
 
@@ -232,6 +256,8 @@ PYBIND11_MODULE(_core, module) {
                            at<int32_t>(start), at<double>(cost)});
       },
       Release());
-  bind_kernels(module.def_submodule("f32"), chosen.f32);
-  bind_kernels(module.def_submodule("f64"), chosen.f64);
+  bind_search(bind_sharing(module.def_submodule("f32"), chosen.f32), chosen.search_f32);
+  bind_search(bind_sharing(module.def_submodule("f64"), chosen.f64), chosen.search_f64);
+  bind_sharing(module.def_submodule("bf16"), chosen.bf16);
+  bind_sharing(module.def_submodule("f16"), chosen.f16);
 }

@@ -142,7 +142,7 @@ OPCHECK = {
     "soft_gather": ((2, 4, 3), (2, 3)),
     "soft_scatter": ((2, 4, 3), (2, 4, 2)),
     "logit_grad": ((2, 4, 3), (2, 3), (2, 4), (2, 4), (2, 4, 2)),
-    "soft_gather_backward": ((2, 4, 3), (2, 2, 3), (2, 4, 2), (2, 4, 2), (2, 4, 2)),
+    "soft_gather_backward": ((2, 4, 3), (2, 3, 2), (2, 4, 2), (2, 4, 2), (2, 4, 2)),
     "assignment_penalties": ((2, 4, 3),),
     "assignment_penalties_backward": ((2, 4, 3), (2, 4, 3), (2, 3), (2,), (2,)),
 }

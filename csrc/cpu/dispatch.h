@@ -5,18 +5,23 @@
 
 namespace equishare {
 
-// The kernels of one element type; what each computes is said beside its arguments.
+// The kernels of one storage type; what each computes is said beside its arguments.
+template <class S>
+struct SharingKernels {
+  void (*soft_gather)(const SoftGatherArgs<S>&);
+  void (*soft_gather_backward)(const SoftGatherBackwardArgs<S>&);
+  void (*soft_scatter)(const SoftScatterArgs<S>&);
+  void (*hard_gather)(const HardArgs<S>&);
+  void (*hard_scatter)(const HardArgs<S>&);
+  void (*shared_linear)(const SharedLinearArgs<S>&);
+  void (*shared_linear_backward)(const SharedLinearBackwardArgs<S>&);
+};
+
+// Those that need the precision they compute in.
 template <class T>
-struct Kernels {
-  void (*soft_gather)(const SoftGatherArgs<T>&);
-  void (*soft_gather_backward)(const SoftGatherBackwardArgs<T>&);
-  void (*soft_scatter)(const SoftScatterArgs<T>&);
+struct SearchKernels {
   void (*penalties)(const PenaltiesArgs<T>&);
   void (*penalties_backward)(const PenaltiesBackwardArgs<T>&);
-  void (*hard_gather)(const HardArgs<T>&);
-  void (*hard_scatter)(const HardArgs<T>&);
-  void (*shared_linear)(const SharedLinearArgs<T>&);
-  void (*shared_linear_backward)(const SharedLinearBackwardArgs<T>&);
   void (*relax_forward)(const RelaxArgs<T>&);
   void (*relax_backward)(const RelaxBackwardArgs<T>&);
   int64_t (*relax_workspace)(const Shape&);
@@ -25,8 +30,12 @@ struct Kernels {
 
 struct InstructionSet {
   const char* name;
-  Kernels<float> f32;
-  Kernels<double> f64;
+  SharingKernels<float> f32;
+  SharingKernels<double> f64;
+  SharingKernels<bfloat16> bf16;
+  SharingKernels<float16> f16;
+  SearchKernels<float> search_f32;
+  SearchKernels<double> search_f64;
   LabelRange (*label_range)(const Labels&, int64_t count);
 };
 

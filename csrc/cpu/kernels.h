@@ -5,24 +5,24 @@
 
 namespace equishare::EQUISHARE_ISA {
 
-template <class T>
-void soft_gather(const SoftGatherArgs<T>& args);
-template <class T>
-void soft_gather_backward(const SoftGatherBackwardArgs<T>& args);
-template <class T>
-void soft_scatter(const SoftScatterArgs<T>& args);
+template <class S>
+void soft_gather(const SoftGatherArgs<S>& args);
+template <class S>
+void soft_gather_backward(const SoftGatherBackwardArgs<S>& args);
+template <class S>
+void soft_scatter(const SoftScatterArgs<S>& args);
 template <class T>
 void penalties(const PenaltiesArgs<T>& args);
 template <class T>
 void penalties_backward(const PenaltiesBackwardArgs<T>& args);
-template <class T>
-void hard_gather(const HardArgs<T>& args);
-template <class T>
-void hard_scatter(const HardArgs<T>& args);
-template <class T>
-void shared_linear(const SharedLinearArgs<T>& args);
-template <class T>
-void shared_linear_backward(const SharedLinearBackwardArgs<T>& args);
+template <class S>
+void hard_gather(const HardArgs<S>& args);
+template <class S>
+void hard_scatter(const HardArgs<S>& args);
+template <class S>
+void shared_linear(const SharedLinearArgs<S>& args);
+template <class S>
+void shared_linear_backward(const SharedLinearBackwardArgs<S>& args);
 template <class T>
 void relax_forward(const RelaxArgs<T>& args);
 template <class T>
@@ -40,3 +40,7 @@ LabelRange label_range(const Labels& labels, int64_t count);
 #define EQUISHARE_INSTANTIATE(kernel, Args)      \
   template void kernel(const Args<float>& args); \
   template void kernel(const Args<double>& args);
+#define EQUISHARE_INSTANTIATE_STORAGE(kernel, Args) \
+  EQUISHARE_INSTANTIATE(kernel, Args)               \
+  template void kernel(const Args<bfloat16>& args); \
+  template void kernel(const Args<float16>& args);

@@ -4,7 +4,7 @@
 //   d entropy / d logit[k,g]     = -A (log A + H_k) / K,  H_k = -sum_g A log A
 //   d column_norm / d logit[k,g] = A (A / n_g - sum_h A[k,h]^2 / n_h),  n_g = |A[:, g]|
 #include "cpu/kernels.h"
-#include "cpu/simd.h"
+#include "cpu/work.h"
 
 namespace equishare::EQUISHARE_ISA {
 

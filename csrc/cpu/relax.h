@@ -5,7 +5,7 @@
 #pragma once
 
 #include "cpu/kernels.h"
-#include "cpu/simd.h"
+#include "cpu/work.h"
 
 namespace equishare::EQUISHARE_ISA {
 

@@ -2,13 +2,14 @@
 #pragma once
 
 #include <cstdint>
-#include <new>
 
 #include "args.h"
 #include "vec_math.h"
 
-#ifdef __AVX512F__
+#if defined(__AVX512F__) || defined(__AVX2__)
 #include <immintrin.h>
+#endif
+#ifdef __AVX512F__
 #define EQUISHARE_VECTOR_BYTES 64
 #elif defined(__AVX2__)
 #define EQUISHARE_VECTOR_BYTES 32
@@ -166,81 +167,6 @@ EQUISHARE_INLINE T sum(Vec<T> v) {
 template <class T>
 EQUISHARE_INLINE T largest(Vec<T> v) {
   return across<T>(v, [](T a, T b) { return a > b ? a : b; });
-}
-
-template <class T>
-EQUISHARE_INLINE T largest_in_row(const T* row, int64_t count) {
-  Vec<T> most = Vec<T>() - infinity<T>;
-  along_row<T>(count,
-               [&](int64_t g, auto len) { most = larger(load(row + g, len, -infinity<T>), most); });
-  return largest<T>(most);
-}
-
-// Scratch aligned to a cache line; throws std::bad_alloc, so make it outside parallel regions.
-template <class T>
-class Scratch {
- public:
-  // One piece of `count` for each of `pieces`; no two share a cache line.
-  Scratch(int64_t pieces, int64_t count)
-      : stride_((count + 63) / 64 * 64),
-        data_(static_cast<T*>(::operator new(sizeof(T) * stride_ * pieces, std::align_val_t(64)))) {
-  }
-  ~Scratch() { ::operator delete(data_, std::align_val_t(64)); }
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
-  T* operator[](int64_t piece) const { return data_ + piece * stride_; }
-
- private:
-  int64_t stride_;
-  T* data_;
-};
-
-template <class T>
-EQUISHARE_INLINE void fill_zero(T* p, int64_t count) {
-  __builtin_memset(p, 0, sizeof(T) * count);
-}
-
-// A batch of B problems of K rows cut into B * chunks items of consecutive rows. The cut follows
-// from sizes and `threads` alone; one thread takes small work.
-struct Split {
-  int64_t chunks, items, rows;
-  int threads;
-
-  Split(int64_t batch, int64_t row_count, int64_t work, int thread_limit) : rows(row_count) {
-    constexpr int64_t worth_a_thread = 8192;
-    const int64_t useful = work / worth_a_thread;
-    threads = useful < 1 ? 1 : useful < thread_limit ? static_cast<int>(useful) : thread_limit;
-    const bool even = batch % threads == 0 || batch >= 4 * threads;
-    chunks = even ? 1 : threads < rows ? threads : rows > 0 ? rows : 1;
-    items = batch * chunks;
-  }
-  int64_t problem(int64_t item) const { return item / chunks; }
-  int64_t begin(int64_t item) const { return rows * (item % chunks) / chunks; }
-  int64_t end(int64_t item) const { return rows * (item % chunks + 1) / chunks; }
-};
-
-// Runs f(item) for all items, on the split's threads.
-template <class F>
-EQUISHARE_INLINE void for_items(const Split& split, F f) {
-  if (split.threads == 1) {
-    for (int64_t item = 0; item < split.items; ++item) f(item);
-    return;
-  }
-#pragma omp parallel for schedule(static) num_threads(split.threads)
-  for (int64_t item = 0; item < split.items; ++item) f(item);
-}
-
-// Adds the chunks' partial sums in order: out[problem] (count) = sum over its items of
-// partial[item].
-template <class P, class T>
-EQUISHARE_INLINE void add_partials(const Split& split, int64_t batch, int64_t count,
-                                   const Scratch<P>& partial, T* out) {
-  for (int64_t b = 0; b < batch; ++b)
-    for (int64_t j = 0; j < count; ++j) {
-      P total = 0;
-      for (int64_t c = 0; c < split.chunks; ++c) total += partial[b * split.chunks + c][j];
-      out[b * count + j] = static_cast<T>(total);
-    }
 }
 
 }  // namespace

@@ -4,17 +4,19 @@
 
 #define EQUISHARE_TEXT_(name) #name
 #define EQUISHARE_TEXT(name) EQUISHARE_TEXT_(name)
-#define EQUISHARE_KERNELS(T)                                             \
-  {soft_gather<T>,   soft_gather_backward<T>, soft_scatter<T>,           \
-   penalties<T>,     penalties_backward<T>,   hard_gather<T>,            \
-   hard_scatter<T>,  shared_linear<T>,        shared_linear_backward<T>, \
-   relax_forward<T>, relax_backward<T>,       relax_workspace<T>,        \
-   relax_moments<T>}
+#define EQUISHARE_SHARING(S)                                                           \
+  {soft_gather<S>,  soft_gather_backward<S>, soft_scatter<S>,          hard_gather<S>, \
+   hard_scatter<S>, shared_linear<S>,        shared_linear_backward<S>}
+#define EQUISHARE_SEARCH(T)                                    \
+  {penalties<T>,      penalties_backward<T>, relax_forward<T>, \
+   relax_backward<T>, relax_workspace<T>,    relax_moments<T>}
 
 namespace equishare::EQUISHARE_ISA {
 
 extern const InstructionSet instruction_set;
-const InstructionSet instruction_set = {EQUISHARE_TEXT(EQUISHARE_ISA), EQUISHARE_KERNELS(float),
-                                        EQUISHARE_KERNELS(double), label_range};
+const InstructionSet instruction_set = {EQUISHARE_TEXT(EQUISHARE_ISA), EQUISHARE_SHARING(float),
+                                        EQUISHARE_SHARING(double),     EQUISHARE_SHARING(bfloat16),
+                                        EQUISHARE_SHARING(float16),    EQUISHARE_SEARCH(float),
+                                        EQUISHARE_SEARCH(double),      label_range};
 
 }  // namespace equishare::EQUISHARE_ISA

@@ -1,7 +1,7 @@
 """Kernels and derivatives of soft_gather and soft_scatter.
 
-Here all tensors share their leading dimensions, and values and their cotangents lie group-last: (…, G),
-or (…, C, G) with columns, which they have exactly when they have as many dimensions as the logits.
+Here all tensors share their leading dimensions; values and entries have columns, (…, G, C) and (…, K, C),
+exactly when they have as many dimensions as the logits.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def kernel_shape(logits: Tensor, columns: int) -> tuple[int, int, int, int, int]
 def _gather(logits: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
     logits, values = logits.contiguous(), values.contiguous()
     theta, stats = _gather_fake(logits, values)
-    columns = values.shape[-2] if values.dim() == logits.dim() else 1
+    columns = values.shape[-1] if values.dim() == logits.dim() else 1
     kernels(logits).soft_gather(
         *kernel_shape(logits, columns),
         logits.data_ptr(),
@@ -41,7 +41,7 @@ def _gather(logits: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
 def _gather_fake(logits: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
     rows = logits.shape[:-1]
     has_columns = values.dim() == logits.dim()
-    theta = logits.new_empty((*rows, values.shape[-2]) if has_columns else rows)
+    theta = logits.new_empty((*rows, values.shape[-1]) if has_columns else rows)
     return theta, logits.new_empty((*rows, 2))
 
 
@@ -71,7 +71,7 @@ def _run_grad(
     theta, stats = theta.contiguous(), stats.contiguous()
     grad_logits = torch.empty_like(logits)
     grad_values = torch.empty_like(values) if with_values else None
-    columns = values.shape[-2] if values.dim() == logits.dim() else 1
+    columns = values.shape[-1] if values.dim() == logits.dim() else 1
     kernels(logits).soft_gather_backward(
         *kernel_shape(logits, columns),
         logits.data_ptr(),
@@ -101,25 +101,25 @@ def _grad_backward(ctx: Any, v: Tensor | None, w: Tensor | None) -> tuple[Tensor
     with full_precision(logits):
         vector = values.dim() < logits.dim()
         if vector:
-            values, u = values.unsqueeze(-2), u.unsqueeze(-1)
-            w = None if w is None else w.unsqueeze(-2)
+            values, u = values.unsqueeze(-1), u.unsqueeze(-1)
+            w = None if w is None else w.unsqueeze(-1)
         a = torch.softmax(logits, -1)
         grad_a = torch.zeros_like(a)
         grad_values = torch.zeros_like(values)
         grad_u = torch.zeros_like(u)
         if v is not None:
-            t = u @ values
+            t = u @ values.mT
             mean = (a * v).sum(-1, keepdim=True)
             grad_a = grad_a + v * (t - (a * t).sum(-1, keepdim=True)) - mean * t
             grad_t = a * (v - mean)
-            grad_values = grad_values + u.mT @ grad_t
-            grad_u = grad_u + grad_t @ values.mT
+            grad_values = grad_values + grad_t.mT @ u
+            grad_u = grad_u + grad_t @ values
         if w is not None:
-            grad_a = grad_a + u @ w
-            grad_u = grad_u + a @ w.mT
+            grad_a = grad_a + u @ w.mT
+            grad_u = grad_u + a @ w
         grad_logits = a * (grad_a - (a * grad_a).sum(-1, keepdim=True))
         if vector:
-            grad_values, grad_u = grad_values.squeeze(-2), grad_u.squeeze(-1)
+            grad_values, grad_u = grad_values.squeeze(-1), grad_u.squeeze(-1)
     return grad_logits, grad_values, grad_u, None, None
 
 
@@ -133,7 +133,7 @@ def _scatter(logits: Tensor, x: Tensor) -> Tensor:
 
 def _scatter_fake(logits: Tensor, x: Tensor) -> Tensor:
     columns = x.shape[-1:] if x.dim() == logits.dim() else ()
-    return logits.new_empty((*logits.shape[:-2], *columns, logits.shape[-1]))
+    return logits.new_empty((*logits.shape[:-2], logits.shape[-1], *columns))
 
 
 def _scatter_save(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:

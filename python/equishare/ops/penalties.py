@@ -46,7 +46,7 @@ def _penalties(logits: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     logits = logits.contiguous()
     outputs = _penalties_fake(logits)
     batch, rows, groups, _, threads = kernel_shape(logits, 1)
-    kernels(logits).penalties(batch, rows, groups, threads, logits.data_ptr(), *(x.data_ptr() for x in outputs))
+    kernels(logits).penalties(batch, rows, groups, threads, logits.data_ptr(), 0, 0, *(x.data_ptr() for x in outputs))
     return outputs
 
 
@@ -76,8 +76,8 @@ def _penalties_grad(logits: Tensor, stats: Tensor, norms: Tensor, entropy: Tenso
     inputs = [x.contiguous() for x in (logits, stats, norms, entropy, column_norm)]
     gradient = torch.empty_like(inputs[0])
     batch, rows, groups, _, threads = kernel_shape(logits, 1)
-    addresses = (x.data_ptr() for x in (*inputs, gradient))
-    kernels(logits).penalties_backward(batch, rows, groups, threads, *addresses)
+    z, *others = (x.data_ptr() for x in (*inputs, gradient))
+    kernels(logits).penalties_backward(batch, rows, groups, threads, z, 0, 0, 0, *others, 0)
     return gradient
 
 

@@ -33,11 +33,11 @@ def soft_gather(logits: Tensor, values: Tensor) -> Tensor:
 
     Gradients are fused, and reach any order.
     """
-    logits, values, columns = _prepare(logits, "values", values, axis=-1)
+    logits, values, _ = _prepare(logits, "values", values, axis=-1)
     if not has_kernel(logits):
         with full_precision(logits):
             return reference.soft_gather(logits, values)
-    return rules.soft_gather(logits, values.mT if columns else values)[0]
+    return rules.soft_gather(logits, values)[0]
 
 
 def soft_scatter(logits: Tensor, x: Tensor) -> Tensor:
@@ -54,12 +54,11 @@ def soft_scatter(logits: Tensor, x: Tensor) -> Tensor:
         TypeError: if a dtype is not floating or the two differ.
         ValueError: if shapes do not fit.
     """
-    logits, x, columns = _prepare(logits, "x", x, axis=-2)
+    logits, x, _ = _prepare(logits, "x", x, axis=-2)
     if not has_kernel(logits):
         with full_precision(logits):
             return reference.soft_scatter(logits, x)
-    out = rules.soft_scatter(logits, x)
-    return out.mT if columns else out
+    return rules.soft_scatter(logits, x)
 
 
 def soft_project(logits: Tensor, x: Tensor) -> Tensor:
@@ -86,7 +85,7 @@ def soft_project(logits: Tensor, x: Tensor) -> Tensor:
         with full_precision(logits):
             return reference.soft_project(logits, x)
     sums = rules.soft_scatter(logits, torch.stack((x, torch.ones_like(x)), -1))
-    total, colsum = sums.unbind(-2)
+    total, colsum = sums.unbind(-1)
     unused = colsum == 0
     values = torch.where(unused, 0.0, total / torch.where(unused, 1.0, colsum))
     return rules.soft_gather(logits, values)[0]
