@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
+from equishare.bench.calls import call_cases
 from equishare.bench.case import Call, Case
 from equishare.bench.compiling import compiled_call
 from equishare.bench.hard import hard_cases
@@ -24,7 +25,7 @@ __all__ = ["all_cases", "measure", "run", "select"]
 
 def all_cases() -> list[Case]:
     """The rows of ``equishare bench`` in their order."""
-    return [*soft_cases(), *penalty_cases(), *hard_cases(), *linear_cases()]
+    return [*soft_cases(), *call_cases(), *penalty_cases(), *hard_cases(), *linear_cases()]
 
 
 def select(pattern: str | None, cases: Iterable[Case] | None = None) -> list[Case]:

@@ -19,6 +19,7 @@ composition where the name of the row tells no other. × eager, × compile: time
 copy, which moves the bytes that the step must read and write.
 """
 _BASELINES = {
+    "bare Function": "the autograd Function around the kernel; overhead: microseconds more than it",
     "release": "the formula of the authors' code, O(K³)",
     "lean": "the O(KG) composition",
     "dense": "F.linear with its weight ready, or nn.Linear",
@@ -75,4 +76,8 @@ def _numbers(row: Row) -> list[str]:
 
 
 def _required(row: Row) -> Text:
-    return Text("\n").join(Text.assemble(f"{bound}: ", _VERDICTS[met]) for bound, met in row.judged)
+    lines = []
+    for bound, met in row.judged:
+        value = f" ({row.quantities['overhead']:.3g} µs)" if bound.quantity == "overhead" and row.quantities else ""
+        lines.append(Text.assemble(f"{bound}: ", _VERDICTS[met], value))
+    return Text("\n").join(lines)

@@ -34,7 +34,7 @@ def soft_cases() -> list[Case]:
                 FORWARD,
                 {"rows": size, "groups": size},
                 _make_forward,
-                _forward_work,
+                forward_work,
                 required=tuple(required),
                 gradients=False,
             )
@@ -66,7 +66,7 @@ def _step(
         name += f", {batch} problems"
     if dtype is not torch.float32:
         name += f", {str(dtype).removeprefix('torch.')}"
-    return Case(name, curve, sizes, _make_step, _step_work, required=tuple(required), dtype=dtype)
+    return Case(name, curve, sizes, _make_step, step_work, required=tuple(required), dtype=dtype)
 
 
 def plain_gather(logits: Tensor, values: Tensor) -> Tensor:
@@ -122,13 +122,15 @@ def _counts(sizes: Sizes) -> tuple[int, int, int]:
     return batch * sizes["rows"] * sizes["groups"], batch * sizes["groups"] * columns, batch * sizes["rows"] * columns
 
 
-def _forward_work(sizes: Sizes, itemsize: int) -> Work:
+def forward_work(sizes: Sizes, itemsize: int) -> Work:
+    """Logits read once; the values too; entries written."""
     logits, values, entries = _counts(sizes)
     columns = sizes.get("columns", 1)
     return Work(itemsize * (logits + values), itemsize * entries, flops=logits * (2 * columns + 1), exps=logits)
 
 
-def _step_work(sizes: Sizes, itemsize: int) -> Work:
+def step_work(sizes: Sizes, itemsize: int) -> Work:
+    """Logits read twice and their gradient written; the same of values and entries."""
     # Backward per logit: two products with the columns, A times a difference.
     logits, values, entries = _counts(sizes)
     columns = sizes.get("columns", 1)
