@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -24,10 +25,12 @@ def run_python():
 
 
 @pytest.fixture(scope="session")
-def shared_folder(tmp_path_factory, worker_id):
-    """One folder for all test processes of a run."""
+def shared_folder(tmp_path_factory):
+    """One folder for all test processes of a run, and for those that they start."""
+    if given := os.environ.get("EQUISHARE_EMULATED"):
+        return Path(given)
     base = tmp_path_factory.getbasetemp()
-    folder = (base if worker_id == "master" else base.parent) / "shared"
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared"
     folder.mkdir(exist_ok=True)
     return folder
 
