@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -21,3 +22,40 @@ def run_python():
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory):
+    """One folder for all test processes of a run, and for those that they start."""
+    if given := os.environ.get("EQUISHARE_EMULATED"):
+        return Path(given)
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def emulation(shared_folder):
+    """The CUDA kernels, compiled for the CPU."""
+    from emulated import Emulation, build_module
+
+    return Emulation(build_module(shared_folder))
+
+
+@pytest.fixture(params=["emulated", pytest.param("cuda", marks=pytest.mark.cuda)])
+def device(request, monkeypatch):
+    """Where tensors are made so that operations on them take the CUDA kernels."""
+    import torch
+
+    from equishare import _native
+
+    if request.param == "emulated":
+        with request.getfixturevalue("emulation").in_place_of_device(monkeypatch):
+            yield "cpu"
+    elif not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    elif _native.cuda is None:
+        pytest.skip("equishare was built without CUDA kernels")
+    else:
+        yield "cuda"

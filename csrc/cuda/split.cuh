@@ -29,7 +29,7 @@ inline Split split_rows(const Shape& s, int width) {
   Split split{s.batch, s.rows, s.groups, 1, s.rows, power_of_two(packs, 1, most_threads), 0};
   const int64_t rows = s.rows > 0 ? s.rows : 1;
   split.threads = power_of_two(rows * split.across, 32, most_threads);
-  const int64_t least_rows = 4 * (split.threads / split.across);
+  const int64_t down = split.threads / split.across, least_rows = down < 2 ? 8 : 4 * down;
   const int64_t chunks = divide_up(wanted_blocks, s.batch > 0 ? s.batch : 1);
   split.chunk_rows = divide_up(s.rows, chunks);
   if (split.chunk_rows < least_rows) split.chunk_rows = least_rows;

@@ -84,7 +84,8 @@ def checks_labels(labels: Tensor) -> bool:
 def label_range(labels: Tensor) -> tuple[int, int]:
     """Least and greatest of contiguous labels, at least one."""
     if _on_cuda(labels):
-        return _queue(cuda, "label_range", labels, (labels.numel(),), [labels.data_ptr(), labels.itemsize])
+        with torch._C._DisableFuncTorch():  # under a transform, scratch memory would come in a wrapper
+            return _queue(cuda, "label_range", labels, (labels.numel(),), [labels.data_ptr(), labels.itemsize])
     return core.label_range(labels.data_ptr(), labels.itemsize, labels.numel())
 
 

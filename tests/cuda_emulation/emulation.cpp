@@ -37,7 +37,7 @@ struct Warp {
 struct Options {
   bool threads = false;
   unsigned order = 0;
-  int64_t left_out = -1;
+  std::string left_out;
 } options;
 
 struct Block {
@@ -52,14 +52,18 @@ struct Block {
 } block;
 
 std::mutex sites_mutex;
-std::map<std::pair<std::string, int>, int64_t> site_numbers;
+std::map<std::pair<const char*, int>, int64_t> site_numbers;
 std::vector<std::string> site_names;
+
+std::string at(Site site) { return std::string(site.file) + ":" + std::to_string(site.line); }
 
 bool left_out(Site site) {
   const std::lock_guard<std::mutex> lock(sites_mutex);
   const auto found = site_numbers.emplace(std::pair(site.file, site.line), site_names.size());
-  if (found.second) site_names.push_back(std::string(site.file) + ":" + std::to_string(site.line));
-  return found.first->second == options.left_out;
+  if (found.second) site_names.push_back(at(site));
+  const std::string &name = site_names[size_t(found.first->second)], &end = options.left_out;
+  return !end.empty() && name.size() >= end.size() &&
+         name.compare(name.size() - end.size(), end.size(), end) == 0;
 }
 
 // ---- fibers
@@ -193,8 +197,6 @@ void fail(const std::string& what) {
   block.changed.notify_all();
 }
 
-std::string at(Site site) { return std::string(site.file) + ":" + std::to_string(site.line); }
-
 void fail_if_stuck() {
   if (block.waiting > 0 && block.waiting + block.finished == block.size)
     fail("threads wait at a barrier for others that never come");
@@ -316,6 +318,6 @@ using emulation::options;
 void emulation_use_threads(int yes) { options.threads = yes; }
 void emulation_order(unsigned order) { options.order = order; }
 void emulation_most_blocks(int64_t most) { emulation::most_blocks_used = most; }
-void emulation_leave_out(int64_t site) { options.left_out = site; }
+void emulation_leave_out(const char* site) { options.left_out = site; }
 int64_t emulation_barriers() { return int64_t(emulation::site_names.size()); }
 const char* emulation_barrier(int64_t n) { return emulation::site_names[size_t(n)].c_str(); }

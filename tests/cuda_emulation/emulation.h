@@ -37,7 +37,7 @@ Thread& self();
 extern Dim block_index, block_size, grid_size;
 extern unsigned char* dynamic_shared;
 
-// A place in the code: `barrier` sites can be left out, to see whether tests notice.
+// A place in the code. A barrier can be left out, to see whether tests notice.
 struct Site {
   const char* file;
   int line;
@@ -89,7 +89,8 @@ extern "C" {
 void emulation_use_threads(int yes);
 void emulation_order(unsigned order);      // of threads and blocks: 0 up, 1 down, others shuffled
 void emulation_most_blocks(int64_t most);  // of a grid, before kernels stride
-void emulation_leave_out(int64_t site);    // the n-th barrier reached so far, -1 for none
+void emulation_leave_out(
+    const char* site);                     // a barrier, as the end of its "file:line"; "" for none
 int64_t emulation_barriers();              // barriers reached so far
 const char* emulation_barrier(int64_t n);  // "file:line"
 }
