@@ -5,12 +5,11 @@
 Reads what was measured and computes, for each row,
 
 - the bytes that must move over the bandwidth of the row's own copy, which ran in turns with it;
-- the exponentials at the rate of ours in the caches: measured here, as the fastest of a few forward passes on logits that
-  lie there, so that it holds for this machine alone;
-- the floating-point operations at the rate of a matrix product, measured here.
+- the exponentials at the rate of soft_gather on logits that lie in the cache, measured here;
+- the floating-point operations at the rate of torch's matrix product, measured here.
 
-Memory and arithmetic overlap, so the longest of the three is expected. A row that needs much more than that has a cost
-that the three do not tell: page faults, the call itself, or work beyond the least.
+Memory and arithmetic overlap, so the longest of the three is expected. A row that takes much longer has a
+cost that the three do not tell: page faults, the call itself, labels looked up, or work beyond the least.
 """
 
 from __future__ import annotations
@@ -63,10 +62,19 @@ def main() -> None:
     torch.set_num_threads(document["machine"]["threads"])
     exps, flops = rates()
     print(f"{exps / 1e9:.3g} G exponentials and {flops / 1e9:.3g} G operations a second.\n")
-    print(
-        "| row | MB | M exps | M flops | memory ms | exps ms | flops ms | bound by | expected ms | measured | ratio |"
+    columns = (
+        "MB",
+        "M exps",
+        "M flops",
+        "memory ms",
+        "exps ms",
+        "flops ms",
+        "bound by",
+        "expected ms",
+        "ours ms",
+        "ratio",
     )
-    print("|---|--:|--:|--:|--:|--:|--:|---|--:|--:|--:|")
+    print(f"| row | {' | '.join(columns)} |\n|---|{'--:|' * len(columns)}")
     for row in document["rows"]:
         if not row["contenders"]:
             continue
