@@ -126,11 +126,11 @@ class Scratch {
   int64_t used_ = 0;
 };
 
-// Blocks of 256 threads that should fit on a multiprocessor: enough of them to hide memory, few
-// enough that registers do not spill. `wide`: many values a thread.
+// Blocks of 256 threads that should fit on a multiprocessor: as many as leave each thread the
+// registers it needs, so that nothing spills. `sums`: values that a thread keeps for itself.
 template <class A>
-constexpr int resident_blocks(bool wide) {
-  return sizeof(A) == 8 ? 1 : wide ? 2 : 3;
+constexpr int resident_blocks(int sums) {
+  return sizeof(A) == 8 || sums > 8 ? 1 : sums >= 4 ? 2 : 3;
 }
 
 // Of a grid; kernels stride over what is beyond.

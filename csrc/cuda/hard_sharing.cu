@@ -26,7 +26,7 @@ constexpr int labels_at_once = 4;
 
 // One column: a thread copies `width` entries.
 template <class U, class L, int width>
-__global__ void __launch_bounds__(most_threads)
+__global__ void __launch_bounds__(most_threads, 4)
     gather_entries(Shape s, const L* labels, int64_t stride, const U* values, U* out) {
   const int64_t count = s.batch * s.rows / width, step = int64_t(gridDim.x) * blockDim.x;
   for (int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x; i < count; i += step) {

@@ -42,7 +42,7 @@ struct alignas(4 * sizeof(T)) Four {
 };
 
 template <class T, class Problem>
-__global__ void __launch_bounds__(256, resident_blocks<T>(true))
+__global__ void __launch_bounds__(256, resident_blocks<T>(each))
     product(Problem problem, ProductShape s) {
   constexpr int pitch = tile_side / each + 1;  // one more spreads columns over banks
   __shared__ Four<T> left[tile_depth][pitch], right[tile_depth][pitch];

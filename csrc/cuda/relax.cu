@@ -45,7 +45,7 @@ struct Layout {
 template <class T>
 struct CotangentPass {
   static constexpr int sums = 1;
-  static constexpr bool reads_rows = false;
+  static constexpr bool reads_rows = false, heavy = false;
   struct Row {
     T shift, u;
   };

@@ -25,7 +25,7 @@ inline int team_of_rows(int64_t packs) { return team_of(packs, most_warps * warp
 // theta (rows) = A values with values (rows / rows_a_problem, G), and stats (rows, 2); the one or
 // the other may be null.
 template <class S, int width, bool with_value>
-__global__ void __launch_bounds__(most_warps* warp, resident_blocks<Arithmetic<S>>(false))
+__global__ void __launch_bounds__(most_warps* warp, resident_blocks<Arithmetic<S>>(0))
     gather_rows(int64_t rows, int64_t rows_a_problem, int64_t groups, int team, const S* logits,
                 const S* values, S* theta, Arithmetic<S>* stats) {
   using A = Arithmetic<S>;

@@ -32,7 +32,7 @@ __device__ RowStats<T> load_stats(const T* stats, int64_t row) {
 template <class T, bool relaxation, bool with_values>
 struct ForwardPass {
   static constexpr int sums = relaxation ? 3 : 1;
-  static constexpr bool reads_rows = true;
+  static constexpr bool reads_rows = true, heavy = false;
   struct Row {
     T most, scale, entropy, x;
   };
@@ -115,7 +115,7 @@ struct BackwardPass {
       kind == Backward::relaxation || kind == Backward::relaxation_step;
   static constexpr bool with_values = kind != Backward::penalties;
   static constexpr int sums = kind == Backward::joint ? 1 : 0;  // of A u
-  static constexpr bool reads_rows = true;
+  static constexpr bool reads_rows = true, heavy = relaxation;
   struct Row {
     RowStats<T> stats;
     T u, x, centre, entropy_weight;

@@ -44,7 +44,7 @@ struct Table {
 
 // A warp an output, four samples at a time.
 template <class S, class L, int width>
-__global__ void __launch_bounds__(most_threads)
+__global__ void __launch_bounds__(most_threads, resident_blocks<Arithmetic<S>>(0))
     few_forward(SharedLinearArgs<S> args, const L* labels) {
   using A = Arithmetic<S>;
   const int64_t inputs = args.inputs;

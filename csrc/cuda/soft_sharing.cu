@@ -17,7 +17,7 @@ template <class S, bool with_values>
 struct GatherBackwardPass {
   using A = Arithmetic<S>;
   static constexpr int sums = with_values ? 1 : 0;
-  static constexpr bool reads_rows = false;
+  static constexpr bool reads_rows = false, heavy = false;
   struct Row {
     A most, scale, u, theta;
   };
@@ -64,7 +64,7 @@ template <class S>
 struct ScatterPass {
   using A = Arithmetic<S>;
   static constexpr int sums = 1;
-  static constexpr bool reads_rows = true;
+  static constexpr bool reads_rows = true, heavy = false;
   struct Row {
     A most, weight;
   };

@@ -1,18 +1,20 @@
 // Passes that reduce every row and sum over rows, reading logits from memory once.
 //
-// A block walks down the rows of its chunk, a tile of rows at a time. Teams of threads reduce the
-// rows of the tile and leave their logits in shared memory; then each thread takes columns of its
-// own, of which it keeps the sums in registers until the chunk ends:
+// A block walks down the rows of its chunk, a tile of rows at a time. The logits of a tile lie in
+// one piece, and are copied to shared memory with many loads under way at once. Teams of threads
+// reduce the rows; then each thread takes columns of its own, of which it keeps the sums in
+// registers until the chunk ends:
 //
 //   tile (rows, G)     rows phase      team 0: row 0   team 1: row 1   ...
-//                      columns phase   thread (x, y): packs x, x + across, ... of rows y, y + down,
-//                      ...
+//                      columns phase   thread (x, y): packs x, x + across, ...
+//                                      of rows y, y + down, ...
 //
 // A row too long for shared memory is read again, from the cache.
 //
 // A Pass has
 //   sums                     how many sums over rows it forms
 //   reads_rows               whether its rows phase reads the logits
+//   heavy                    whether it needs many registers though it forms few sums
 //   Row                      what the columns phase must know of a row
 //   Column, column(b, g)     what the columns phase must know of a pack of columns
 //   row(b, k, tile)          reduces a row; returns its Row, the same in the whole team
@@ -58,26 +60,39 @@ TilePlan plan_tiles(const Shape& s, int width) {
 
 inline int64_t padded(int64_t bytes) { return divide_up(bytes, 16) * 16; }
 
-// A row on its way through the rows phase: where to read, and where to leave the logits.
+// A row in the rows phase, in shared memory or not.
 template <class S>
 struct TileRow {
   const S* logits;  // null for a team without a row
-  S* stage;         // null if not staged
   int64_t groups;
   int lane, team;
 
-  // f(g, logits) for the packs of this thread, leaving them in the stage.
+  // f(g, logits) for the packs of this thread.
   template <int width, class F>
   __device__ void for_packs(F f) const {
     if (!logits) return;
 #pragma unroll 2
-    for (int64_t g = int64_t(lane) * width; g < groups; g += int64_t(team) * width) {
-      const Pack<S, width> pack = load_pack<width>(logits + g);
-      if (stage) store_pack(stage + g, pack);
-      f(g, pack);
-    }
+    for (int64_t g = int64_t(lane) * width; g < groups; g += int64_t(team) * width)
+      f(g, load_pack<width>(logits + g));
   }
 };
+
+constexpr int loads_ahead = 4;
+
+// Copies `count` elements, whole packs, with all threads of the block.
+template <int width, class S>
+__device__ void copy_to_stage(S* stage, const S* from, int64_t count) {
+  const int64_t step = int64_t(blockDim.x) * width;
+  for (int64_t i = int64_t(threadIdx.x) * width; i < count; i += loads_ahead * step) {
+    Pack<S, width> pack[loads_ahead];
+#pragma unroll
+    for (int j = 0; j < loads_ahead; ++j)
+      if (i + j * step < count) pack[j] = load_pack<width>(from + i + j * step);
+#pragma unroll
+    for (int j = 0; j < loads_ahead; ++j)
+      if (i + j * step < count) store_pack(stage + i + j * step, pack[j]);
+  }
+}
 
 // Adds the sums of the rows of threads in their order; those of row 0 get the total.
 template <int width, class A>
@@ -91,15 +106,24 @@ __device__ void add_down(A (&sum)[width], int across, A* room) {
   __syncthreads();
 }
 
+// A measure of the registers that a thread needs; a pass that knows no better has `heavy` false.
+template <int width, class Pass>
+constexpr int kept_values() {
+  const int kept = Pass::sums * width;
+  return kept < 4 && (Pass::heavy || width > 4) ? 4 : kept;
+}
+
 // Dynamic shared memory: the logits of the tile (stage_size bytes), one Row for each of its rows
 // (rows_size), room to add up rows of threads.
 template <class S, int width, class Pass>
 __global__ void __launch_bounds__(most_threads,
-                                  resident_blocks<Arithmetic<S>>(Pass::sums* width > 4))
+                                  resident_blocks<Arithmetic<S>>(kept_values<width, Pass>()))
     tile_pass(Pass pass, TilePlan plan, const S* logits, Arithmetic<S>* partial, int64_t stage_size,
               int64_t rows_size) {
   using A = Arithmetic<S>;
   using Row = typename Pass::Row;
+  // The stores of a pass keep later loads from rising above them: costly unless from shared memory.
+  constexpr int ahead = Pass::reads_rows ? 1 : loads_ahead;
   constexpr int sums = Pass::sums, room_for = sums > 0 ? sums : 1;
   const Split& split = plan.split;
   const int64_t groups = split.groups;
@@ -123,11 +147,15 @@ __global__ void __launch_bounds__(most_threads,
     int64_t first = begin;
     do {
       const int64_t count = end - first < plan.tile_rows ? end - first : plan.tile_rows;
+      const S* const source = plan.staged ? stage : problem + first * groups;
+      if (plan.staged) {
+        copy_to_stage<width>(stage, problem + first * groups, count * groups);
+        __syncthreads();
+      }
       for (int64_t r0 = 0; r0 < count; r0 += teams) {
         const int64_t r = r0 + team;
         const bool has_row = r < count;
-        const TileRow<S> tile{has_row ? problem + (first + r) * groups : nullptr,
-                              plan.staged ? stage + r * groups : nullptr, groups, lane, plan.team};
+        const TileRow<S> tile{has_row ? source + r * groups : nullptr, groups, lane, plan.team};
         const Row row = pass.template row<width>(b, first + r, tile);
         if (has_row && lane == 0) of_row[r] = row;
       }
@@ -145,10 +173,19 @@ __global__ void __launch_bounds__(most_threads,
               for (int j = 0; j < width; ++j)
                 sum[t][s][j] = first == begin ? A(0) : of_chunk[s * groups + g + j];
           const typename Pass::template Column<width> column = pass.template column<width>(b, g);
-          const S* const source = plan.staged ? stage : problem + first * groups;
-          for (int64_t r = y; r < count; r += down)
-            pass.template entry<width>(b, first + r, g, load_pack<width>(source + r * groups + g),
-                                       of_row[r], column, sum[t]);
+          for (int64_t r0 = y; r0 < count; r0 += int64_t(ahead) * down) {
+            Pack<S, width> z[ahead];
+#pragma unroll
+            for (int j = 0; j < ahead; ++j)
+              if (r0 + j * down < count)
+                z[j] = load_pack<width>(source + (r0 + j * down) * groups + g);
+#pragma unroll
+            for (int j = 0; j < ahead; ++j) {
+              const int64_t r = r0 + j * down;
+              if (r < count)
+                pass.template entry<width>(b, first + r, g, z[j], of_row[r], column, sum[t]);
+            }
+          }
           if (sums > 0 && in_parts)
             for (int s = 0; s < sums; ++s)
               for (int j = 0; j < width; ++j) of_chunk[s * groups + g + j] = sum[t][s][j];
