@@ -109,6 +109,7 @@ struct HardArgs {
   S* out;       // hard_gather: (B, K, C);         hard_scatter: (B, G, C)
 };
 
+// Kernels check the labels that they read and return whether all lie in 0..G-1.
 struct LabelRange {
   int64_t least, greatest;  // of no labels: 0, -1
 };
@@ -133,8 +134,8 @@ struct SharedLinearBackwardArgs {
   const S* x;          // (N, I)
   const S* values;     // (G)
   const S* cotangent;  // (N, O) u
-  S* grad_x;           // (N, I) out
-  S* grad_values;      // (G) out
+  S* grad_x;           // (N, I) out, or null
+  S* grad_values;      // (G) out, or null
 };
 
 // theta = A psi, psi = diag(1 / colsum A) A^T x, and the penalties of A. A group that no row uses

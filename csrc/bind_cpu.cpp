@@ -119,14 +119,16 @@ void bind_penalties(py::module_& m, const SearchKernels<T>& kernels) {
       Release());
 }
 
+// These return false if a label is out of range.
 template <class T>
 void bind_hard(py::module_& m, const SharingKernels<T>& kernels) {
-  const auto hard = [&m](const char* name, void (*const& kernel)(const HardArgs<T>&)) {
+  const auto hard = [&m](const char* name, bool (*const& kernel)(const HardArgs<T>&)) {
     m.def(
         name,
         [&kernel](int64_t b, int64_t k, int64_t g, int64_t c, int threads, Address labels,
                   int width, int64_t stride, Address in, Address out) {
-          kernel({{b, k, g, c, threads}, labels_at(labels, width, stride), at<T>(in), at<T>(out)});
+          return kernel(
+              {{b, k, g, c, threads}, labels_at(labels, width, stride), at<T>(in), at<T>(out)});
         },
         Release());
   };
@@ -136,17 +138,17 @@ void bind_hard(py::module_& m, const SharingKernels<T>& kernels) {
       "shared_linear",
       [&](int64_t n, int64_t o, int64_t i, int64_t g, int threads, Address labels, int width,
           Address x, Address values, Address bias, Address y) {
-        kernels.shared_linear({n, o, i, g, threads, labels_at(labels, width, 0), at<T>(x),
-                               at<T>(values), at<T>(bias), at<T>(y)});
+        return kernels.shared_linear({n, o, i, g, threads, labels_at(labels, width, 0), at<T>(x),
+                                      at<T>(values), at<T>(bias), at<T>(y)});
       },
       Release());
   m.def(
       "shared_linear_backward",
       [&](int64_t n, int64_t o, int64_t i, int64_t g, int threads, Address labels, int width,
           Address x, Address values, Address cotangent, Address grad_x, Address grad_values) {
-        kernels.shared_linear_backward({n, o, i, g, threads, labels_at(labels, width, 0), at<T>(x),
-                                        at<T>(values), at<T>(cotangent), at<T>(grad_x),
-                                        at<T>(grad_values)});
+        return kernels.shared_linear_backward({n, o, i, g, threads, labels_at(labels, width, 0),
+                                               at<T>(x), at<T>(values), at<T>(cotangent),
+                                               at<T>(grad_x), at<T>(grad_values)});
       },
       Release());
 }

@@ -207,8 +207,12 @@ def test_shared_linear_of_a_partition_and_of_many_groups():
     read_only = Partition([[5, 5, 1]])
     assert SharedLinear(3, 1, read_only).labels.tolist() == [[0, 0, 1]]
     assert SharedLinear(3, 1, read_only.labels).labels.tolist() == [[0, 0, 1]]
-    assert SharedLinear(257, 1, np.arange(257)[None]).labels.dtype == torch.int32
-    assert SharedLinear(256, 1, np.arange(256)[None]).labels.dtype == torch.uint8
+    for groups, dtype in ((256, torch.uint8), (257, torch.int16), (32_768, torch.int16), (32_769, torch.int32)):
+        layer = SharedLinear(groups, 1, np.arange(groups)[None])
+        assert layer.labels.dtype == dtype and layer.partition.num_groups == groups
+        wide = layer.state_dict() | {"labels": layer.labels.int()}
+        layer.load_state_dict(wide)
+        assert layer.labels.dtype == dtype and torch.equal(layer.labels, wide["labels"])
 
 
 def test_shared_linear_starts_like_linear_and_keeps_its_labels_under_dtypes():
@@ -216,7 +220,7 @@ def test_shared_linear_starts_like_linear_and_keeps_its_labels_under_dtypes():
     layer = SharedLinear(16, 40, np.arange(640).reshape(40, 16))
     for tensor in (layer.values, layer.bias):
         assert tensor.abs().max() <= 0.25 and tensor.std() > 0.1
-    assert layer.double().labels.dtype == torch.int32
+    assert layer.double().labels.dtype == torch.int16
     assert all(tensor.is_meta for tensor in SharedLinear(3, 2, LABELS, device="meta").state_dict().values())
 
 

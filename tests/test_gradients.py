@@ -153,7 +153,7 @@ OPCHECK_HARD = {
     "hard_gather": (_LABELS, (2, 3), False),
     "hard_scatter": (_LABELS, (2, 4, 2), 3, True),
     "shared_linear": ((5, 4), _MATRIX, (3,), None),
-    "shared_linear_backward": ((5, 4), _MATRIX, (3,), (5, 2)),
+    "shared_linear_backward": ((5, 4), _MATRIX, (3,), (5, 2), True, True),
 }
 
 

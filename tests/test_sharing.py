@@ -152,11 +152,11 @@ def test_impose_shares_entry_by_entry_and_draws_nothing():
     assert harden(model) == {"0.weight": Partition([[0, 1], [1, 0]]), "1.bias": Partition([0, 0])}
 
 
-def test_more_than_256_groups_take_int32_labels():
+def test_more_than_256_groups_take_int16_labels():
     model = nn.Linear(20, 20, bias=False)
     impose(model, {"weight": np.arange(400).reshape(20, 20) % 300})
     labels = next(iter(assignments(model))).labels
-    assert labels.dtype == torch.int32 and labels.max() == 299
+    assert labels.dtype == torch.int16 and labels.max() == 299
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,10 @@ struct SharingKernels {
   void (*soft_gather)(const SoftGatherArgs<S>&);
   void (*soft_gather_backward)(const SoftGatherBackwardArgs<S>&);
   void (*soft_scatter)(const SoftScatterArgs<S>&);
-  void (*hard_gather)(const HardArgs<S>&);
-  void (*hard_scatter)(const HardArgs<S>&);
-  void (*shared_linear)(const SharedLinearArgs<S>&);
-  void (*shared_linear_backward)(const SharedLinearBackwardArgs<S>&);
+  bool (*hard_gather)(const HardArgs<S>&);
+  bool (*hard_scatter)(const HardArgs<S>&);
+  bool (*shared_linear)(const SharedLinearArgs<S>&);
+  bool (*shared_linear_backward)(const SharedLinearBackwardArgs<S>&);
 };
 
 // Those that need the precision they compute in.

@@ -1,85 +1,170 @@
-// hard_gather, hard_scatter and the range of labels. Layouts: args.h.
+// hard_gather and the range of labels. Layouts: args.h.
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
+
 #include "cpu/half.h"
 #include "cpu/kernels.h"
+#include "cpu/lookup.h"
 #include "cpu/work.h"
 
 namespace equishare::EQUISHARE_ISA {
 namespace {
 
-template <class S, class L>
-void gather(const HardArgs<S>& args) {
-  const int64_t rows = args.shape.rows, groups = args.shape.groups, columns = args.shape.columns;
-  const Split split(args.shape.batch, rows, args.shape.batch * rows * columns, args.shape.threads);
-  for_items(split, [&](int64_t item) {
-    const int64_t b = split.problem(item);
-    const L* labels = static_cast<const L*>(args.labels.data) + b * args.labels.stride;
-    const S* values = args.in + b * groups * columns;
-    S* out = args.out + b * rows * columns;
-    for (int64_t k = split.begin(item); k < split.end(item); ++k) {
-      const int64_t label = static_cast<int64_t>(labels[k]);
-      for (int64_t c = 0; c < columns; ++c) out[k * columns + c] = values[label * columns + c];
-    }
-  });
+// Values are moved, never computed with: both halves as bfloat16, in vectors as the bits of a
+// float.
+EQUISHARE_INLINE float carried(bfloat16 value) {
+  return __builtin_bit_cast(float, static_cast<uint32_t>(value.bits));
+}
+EQUISHARE_INLINE float carried(float value) { return value; }
+EQUISHARE_INLINE double carried(double value) { return value; }
+
+// Streamed stores reach memory without a read of what was there. Other threads see them after the
+// fence.
+template <bool Stream, class T>
+EQUISHARE_INLINE void write(T* out, Vec<T> v) {
+#ifdef __AVX512F__
+  if constexpr (Stream) return _mm512_stream_si512(reinterpret_cast<__m512i*>(out), (__m512i)v);
+#elif defined(__AVX2__)
+  if constexpr (Stream) return _mm256_stream_si256(reinterpret_cast<__m256i*>(out), (__m256i)v);
+#endif
+  store(out, v, Full{});
+}
+template <bool Stream>
+EQUISHARE_INLINE void write(bfloat16* out, Vec<float> v) {
+  const Halves h = __builtin_convertvector(__builtin_bit_cast(Words, v), Halves);
+#ifdef __AVX512F__
+  if constexpr (Stream) return _mm256_stream_si256(reinterpret_cast<__m256i*>(out), (__m256i)h);
+#endif
+  store_halves(&out->bits, h, Full{});
 }
 
-// Columns that are summed together, where the sums of all groups then stay in the cache.
-constexpr int64_t tile = 128, most_tile_sums = 1 << 14;
+EQUISHARE_INLINE void fence() {
+#ifdef __AVX2__
+  _mm_sfence();
+#endif
+}
 
-// Whole slices: the columns are cut instead of the rows, so that sums go straight to the output.
-template <class S, class L>
-void scatter_columns(const HardArgs<S>& args) {
-  const int64_t rows = args.shape.rows, groups = args.shape.groups, columns = args.shape.columns;
-  const Split split(args.shape.batch, (columns + tile - 1) / tile,
-                    args.shape.batch * rows * columns, args.shape.threads);
-  const Scratch<double> sums(split.items, groups * tile);
-  for_items(split, [&](int64_t item) {
-    const int64_t b = split.problem(item);
-    const L* labels = static_cast<const L*>(args.labels.data) + b * args.labels.stride;
-    const S* x = args.in + b * rows * columns;
-    S* out = args.out + b * groups * columns;
-    double* sum = sums[item];
-    for (int64_t t = split.begin(item); t < split.end(item); ++t) {
-      const int64_t first = t * tile, width = columns - first < tile ? columns - first : tile;
-      fill_zero(sum, groups * tile);
-      for (int64_t k = 0; k < rows; ++k) {
-        double* total = sum + static_cast<int64_t>(labels[k]) * tile;
-        const S* from = x + k * columns + first;
-        for (int64_t c = 0; c < width; ++c) total[c] += get(from[c]);
+// Outputs of this many bytes leave the cache before anyone reads them. Measured at 16.7 M float
+// entries of 16 groups: 1.3 ms streamed, 2.3 ms stored.
+constexpr int64_t streamed_bytes = int64_t(16) << 20;
+
+// Fresh memory of that size costs more to map, in pages of 4 KiB, than to write: 20 ms of 24.
+inline void map_in_large_pages(void* data, int64_t bytes) {
+#ifdef __linux__
+  constexpr intptr_t page = 4096;
+  const intptr_t first = (reinterpret_cast<intptr_t>(data) + page - 1) / page * page;
+  const intptr_t end = (reinterpret_cast<intptr_t>(data) + bytes) / page * page;
+  // Advice alone: where it is refused, all goes on as before.
+  if (first < end) madvise(reinterpret_cast<void*>(first), end - first, MADV_HUGEPAGE);
+#else
+  (void)data, (void)bytes;
+#endif
+}
+
+// Returns false, the rest of the output unwritten, at a label out of range.
+template <bool Stream, class S, class L, class Table>
+bool gather_rows(const Table& table, const L* labels, const S* values, int64_t groups,
+                 int64_t count, S* out) {
+  constexpr int64_t width = lanes<Arithmetic<S>>, step = 2 * width, size = sizeof(S);
+  int64_t k = 0;
+  const auto one_by_one = [&](int64_t end) {
+    for (; k < end; ++k) out[k] = values[static_cast<int64_t>(labels[k])];
+  };
+  while (k < count) {
+    const int64_t end = count - k < label_block ? count : k + label_block;
+    if (!all_below(labels + k, end - k, groups)) return false;
+    if constexpr (Table::in_registers) {
+      if constexpr (Stream) {
+        const int64_t head = -(reinterpret_cast<intptr_t>(out + k) / size) & (step - 1);
+        one_by_one(k + head < end ? k + head : end);
       }
-      for (int64_t g = 0; g < groups; ++g)
-        for (int64_t c = 0; c < width; ++c)
-          put(out[g * columns + first + c], static_cast<Arithmetic<S>>(sum[g * tile + c]));
+      Vec<Arithmetic<S>> a, b;
+      for (; k + step <= end; k += step) {
+        table.pair(labels + k, a, b);
+        write<Stream>(out + k, a);
+        write<Stream>(out + k + width, b);
+      }
     }
-  });
+    one_by_one(end);
+  }
+  return true;
 }
 
-// Sums in double: a group may hold millions of entries.
+// Below that, and with many groups, loads one by one are as good as a table.
+constexpr int64_t few_rows = 64;
+
 template <class S, class L>
-void scatter(const HardArgs<S>& args) {
-  const int64_t rows = args.shape.rows, groups = args.shape.groups, columns = args.shape.columns;
-  if (columns >= tile && groups * tile <= most_tile_sums) return scatter_columns<S, L>(args);
-  const int64_t size = groups * columns;
-  // With about as many groups as rows, adding the chunks would cost more than they save.
-  const int threads = args.shape.batch == 1 && 8 * groups > rows ? 1 : args.shape.threads;
-  const Split split(args.shape.batch, rows, args.shape.batch * rows * columns, threads);
-  const Scratch<double> partial(split.items, size);
-  for_items(split, [&](int64_t item) {
-    const int64_t b = split.problem(item);
-    const L* labels = static_cast<const L*>(args.labels.data) + b * args.labels.stride;
-    const S* x = args.in + b * rows * columns;
-    double* sums = partial[item];
-    fill_zero(sums, size);
-    for (int64_t k = split.begin(item); k < split.end(item); ++k) {
-      const int64_t label = static_cast<int64_t>(labels[k]);
-      for (int64_t c = 0; c < columns; ++c) sums[label * columns + c] += get(x[k * columns + c]);
-    }
+bool gather_entries(const L* labels, const S* values, int64_t groups, int64_t count, bool stream,
+                    S* out) {
+  using T = Arithmetic<S>;
+  if (count < few_rows || count < 2 * groups || groups > 256)
+    return gather_rows<false>(MemoryTable<T>(), labels, values, groups, count, out);
+  T bits[256];
+  for (int64_t g = 0; g < groups; ++g) bits[g] = carried(values[g]);
+  bool in_range = true;
+  Lookup<T>(bits, groups, count).template with_table<L>([&](const auto& table) {
+    in_range = stream ? gather_rows<true>(table, labels, values, groups, count, out)
+                      : gather_rows<false>(table, labels, values, groups, count, out);
   });
-  add_partials(split, args.shape.batch, size, partial, args.out);
+  if (stream) fence();
+  return in_range;
+}
+
+template <class S, class L>
+bool gather_slices(const L* labels, const S* values, int64_t groups, int64_t count, int64_t columns,
+                   S* out) {
+  constexpr int64_t worth_a_call = 32;
+  for (int64_t first = 0; first < count; first += label_block) {
+    const int64_t end = first + label_block < count ? first + label_block : count;
+    if (!all_below(labels + first, end - first, groups)) return false;
+    for (int64_t k = first; k < end; ++k) {
+      const S* from = values + static_cast<int64_t>(labels[k]) * columns;
+      if (columns >= worth_a_call)
+        __builtin_memcpy(out + k * columns, from, sizeof(S) * columns);
+      else
+        for (int64_t c = 0; c < columns; ++c) out[k * columns + c] = from[c];
+    }
+  }
+  return true;
+}
+
+// Many problems of a few rows.
+template <class S, class L>
+bool gather_small(const Shape& shape, const L* labels, int64_t stride, const S* values, S* out) {
+  const int64_t batch = shape.batch, rows = shape.rows, groups = shape.groups;
+  if (!all_below(labels, stride > 0 ? batch * rows : rows, groups)) return false;
+  const Split split(1, batch, batch * rows, shape.threads);
+  for_items(split, [&](int64_t item) {
+    for (int64_t b = split.begin(item); b < split.end(item); ++b)
+      for (int64_t k = 0; k < rows; ++k)
+        out[b * rows + k] = values[b * groups + static_cast<int64_t>(labels[b * stride + k])];
+  });
+  return true;
+}
+
+template <class S, class L>
+bool gather(const Shape& shape, const L* all_labels, int64_t stride, const S* in, S* out) {
+  const int64_t rows = shape.rows, groups = shape.groups, columns = shape.columns;
+  const int64_t size = shape.batch * rows * columns;
+  const bool stream = size * static_cast<int64_t>(sizeof(S)) >= streamed_bytes;
+  if (stream) map_in_large_pages(out, size * static_cast<int64_t>(sizeof(S)));
+  const Split split(shape.batch, rows, size, shape.threads);
+  if (columns == 1 && shape.batch > 1 && rows < few_rows)
+    return gather_small(shape, all_labels, stride, in, out);
+  return for_items_all(split, [&](int64_t item) {
+    const int64_t b = split.problem(item), first = split.begin(item);
+    const int64_t count = split.end(item) - first;
+    const L* labels = all_labels + b * stride + first;
+    const S* values = in + b * groups * columns;
+    S* to = out + (b * rows + first) * columns;
+    return columns == 1 ? gather_entries(labels, values, groups, count, stream, to)
+                        : gather_slices(labels, values, groups, count, columns, to);
+  });
 }
 
 template <class L>
-LabelRange range(const void* data, int64_t count) {
-  const L* labels = static_cast<const L*>(data);
+LabelRange range(const L* labels, int64_t count) {
   L least = labels[0], greatest = labels[0];
   for (int64_t k = 1; k < count; ++k) {
     least = labels[k] < least ? labels[k] : least;
@@ -91,49 +176,19 @@ LabelRange range(const void* data, int64_t count) {
 }  // namespace
 
 template <class S>
-void hard_gather(const HardArgs<S>& args) {
-  switch (args.labels.type) {
-    case LabelType::u8:
-      return gather<S, uint8_t>(args);
-    case LabelType::i16:
-      return gather<S, int16_t>(args);
-    case LabelType::i32:
-      return gather<S, int32_t>(args);
-    case LabelType::i64:
-      return gather<S, int64_t>(args);
-  }
-}
-
-template <class S>
-void hard_scatter(const HardArgs<S>& args) {
-  switch (args.labels.type) {
-    case LabelType::u8:
-      return scatter<S, uint8_t>(args);
-    case LabelType::i16:
-      return scatter<S, int16_t>(args);
-    case LabelType::i32:
-      return scatter<S, int32_t>(args);
-    case LabelType::i64:
-      return scatter<S, int64_t>(args);
-  }
+bool hard_gather(const HardArgs<S>& args) {
+  using Moved = std::conditional_t<is_half<S>, bfloat16, S>;
+  return with_labels(args.labels, [&](auto* labels) {
+    return gather(args.shape, labels, args.labels.stride, reinterpret_cast<const Moved*>(args.in),
+                  reinterpret_cast<Moved*>(args.out));
+  });
 }
 
 LabelRange label_range(const Labels& labels, int64_t count) {
   if (count == 0) return {0, -1};
-  switch (labels.type) {
-    case LabelType::u8:
-      return range<uint8_t>(labels.data, count);
-    case LabelType::i16:
-      return range<int16_t>(labels.data, count);
-    case LabelType::i32:
-      return range<int32_t>(labels.data, count);
-    case LabelType::i64:
-      return range<int64_t>(labels.data, count);
-  }
-  return {0, -1};
+  return with_labels(labels, [&](auto* typed) { return range(typed, count); });
 }
 
-EQUISHARE_INSTANTIATE_STORAGE(hard_gather, HardArgs)
-EQUISHARE_INSTANTIATE_STORAGE(hard_scatter, HardArgs)
+EQUISHARE_INSTANTIATE_CHECKED(hard_gather, HardArgs)
 
 }  // namespace equishare::EQUISHARE_ISA

@@ -15,14 +15,15 @@ template <class T>
 void penalties(const PenaltiesArgs<T>& args);
 template <class T>
 void penalties_backward(const PenaltiesBackwardArgs<T>& args);
+// Those that read labels return false, and leave the output undefined, if one is out of range.
 template <class S>
-void hard_gather(const HardArgs<S>& args);
+bool hard_gather(const HardArgs<S>& args);
 template <class S>
-void hard_scatter(const HardArgs<S>& args);
+bool hard_scatter(const HardArgs<S>& args);
 template <class S>
-void shared_linear(const SharedLinearArgs<S>& args);
+bool shared_linear(const SharedLinearArgs<S>& args);
 template <class S>
-void shared_linear_backward(const SharedLinearBackwardArgs<S>& args);
+bool shared_linear_backward(const SharedLinearBackwardArgs<S>& args);
 template <class T>
 void relax_forward(const RelaxArgs<T>& args);
 template <class T>
@@ -44,3 +45,8 @@ LabelRange label_range(const Labels& labels, int64_t count);
   EQUISHARE_INSTANTIATE(kernel, Args)               \
   template void kernel(const Args<bfloat16>& args); \
   template void kernel(const Args<float16>& args);
+#define EQUISHARE_INSTANTIATE_CHECKED(kernel, Args) \
+  template bool kernel(const Args<float>& args);    \
+  template bool kernel(const Args<double>& args);   \
+  template bool kernel(const Args<bfloat16>& args); \
+  template bool kernel(const Args<float16>& args);

@@ -10,15 +10,38 @@
 namespace equishare::EQUISHARE_ISA {
 namespace {
 
-// Rows whose second pass is made together, so that sums over rows are read and written once.
-constexpr int together = 4;
+// Sums over one row.
+template <class T>
+struct Sums {
+  Vec<T> total = Vec<T>(), moment = Vec<T>(), weighted = Vec<T>();
+};
 
+template <class T, class Len>
+EQUISHARE_INLINE Vec<T> depth_at(const T* logit, Vec<T> origin, Len len) {
+  return depth_from<T>(load(logit, len, -infinity<T>), origin);
+}
+
+template <class T, bool joint>
+EQUISHARE_INLINE void measure(const T* logits, const T* values, int64_t width, Vec<T> origin,
+                              Sums<T>& sums) {
+  Sums<T> s = sums;
+  along_row<T>(width, [&](int64_t g, auto len) {
+    const Vec<T> t = depth_at(logits + g, origin, len), e = exp2_vec(t);
+    s.total += e;
+    s.moment += e * at_least(t, least_log2<T>);
+    if (joint) s.weighted += e * load(values + g, len, T(0));
+  });
+  sums = s;
+}
+
+// Adds A^2 of `count` rows that lie `stride` apart.
 template <class T, int count>
-EQUISHARE_INLINE void add_squares(const T* e, int64_t groups, const T* scale, T* square) {
-  along_row<T>(groups, [&](int64_t g, auto len) {
+EQUISHARE_INLINE void add_squares(const T* logits, int64_t width, int64_t stride,
+                                  const Vec<T>* origin, const T* scale, T* square) {
+  along_row<T>(width, [&](int64_t g, auto len) {
     Vec<T> total = load(square + g, len, T(0));
     for (int r = 0; r < count; ++r) {
-      const Vec<T> a = load(e + r * groups + g, len, T(0)) * scale[r];
+      const Vec<T> a = exp2_vec(depth_at(logits + r * stride + g, origin[r], len)) * scale[r];
       total += a * a;
     }
     store(square + g, total, len);
@@ -29,47 +52,48 @@ template <class T, bool joint>
 void forward(const PenaltiesArgs<T>& args) {
   const int64_t rows = args.shape.rows, groups = args.shape.groups, batch = args.shape.batch;
   const Split split(batch, rows, batch * rows * groups, args.shape.threads);
-  const Scratch<T> squares(split.items, groups), exponentials(split.items, together * groups);
+  const Scratch<T> squares(split.items, groups);
   const Scratch<double> entropy(split.items, 1);
   for_items(split, [&](int64_t item) {
     const int64_t b = split.problem(item), end = split.end(item);
-    T *square = squares[item], *e = exponentials[item];
+    T* square = squares[item];
     const T* values = joint ? args.values + b * groups : nullptr;
     fill_zero(square, groups);
     double item_entropy = 0;
-    for (int64_t k = split.begin(item); k < end; k += together) {
-      const int64_t count = end - k < together ? end - k : together;
+    const int64_t step = rows_in_block<T>(groups);
+    for (int64_t k = split.begin(item); k < end; k += step) {
+      const int64_t first = b * rows + k, count = end - k < step ? end - k : step;
+      const T* logits = args.logits + first * groups;
+      Vec<T> origin[together];
+      Sums<T> sums[together];
       T scale[together];
       for (int64_t r = 0; r < count; ++r) {
-        const int64_t row = b * rows + k + r;
-        const T* logits = args.logits + row * groups;
-        const T most = largest_in_row(logits, groups);
-        const Vec<T> origin = origin_of(most);
-        Vec<T> total = Vec<T>(), moment = Vec<T>(), weighted = Vec<T>();
-        along_row<T>(groups, [&](int64_t g, auto len) {
-          const Vec<T> t = depth_from<T>(load(logits + g, len, -infinity<T>), origin);
-          const Vec<T> value = exp2_vec(t);
-          total += value;
-          moment += value * at_least(t, least_log2<T>);
-          if (joint) weighted += value * load(values + g, len, T(0));
-          store(e + r * groups + g, value, len);
-        });
-        const T size = sum<T>(total), log_size = log_scalar(size);
-        scale[r] = T(1) / size;
-        const T row_entropy = log_size - sum<T>(moment) * (ln_2<T> * scale[r]);
-        if (joint) args.theta[row] = sum<T>(weighted) * scale[r];
-        item_entropy += row_entropy;
-        T* stats = args.stats + 3 * row;
-        stats[0] = most;
-        stats[1] = log_size;
-        stats[2] = row_entropy;
+        args.stats[3 * (first + r)] = largest_in_row(logits + r * groups, groups);
+        origin[r] = origin_of(args.stats[3 * (first + r)]);
       }
-      if (count == together) {
-        add_squares<T, together>(e, groups, scale, square);
-      } else {
+      for_pieces(groups, [&](int64_t g, int64_t width) {
         for (int64_t r = 0; r < count; ++r)
-          add_squares<T, 1>(e + r * groups, groups, scale + r, square);
+          measure<T, joint>(logits + r * groups + g, joint ? values + g : nullptr, width, origin[r],
+                            sums[r]);
+      });
+      for (int64_t r = 0; r < count; ++r) {
+        const T size = sum<T>(sums[r].total), log_size = log_scalar(size);
+        scale[r] = T(1) / size;
+        const T row_entropy = log_size - sum<T>(sums[r].moment) * (ln_2<T> * scale[r]);
+        if (joint) args.theta[first + r] = sum<T>(sums[r].weighted) * scale[r];
+        item_entropy += row_entropy;
+        args.stats[3 * (first + r) + 1] = log_size;
+        args.stats[3 * (first + r) + 2] = row_entropy;
       }
+      if (count == together && is_short<T>(groups)) {
+        add_squares<T, together>(logits, groups, groups, origin, scale, square);
+        continue;
+      }
+      for_pieces(groups, [&](int64_t g, int64_t width) {
+        for (int64_t r = 0; r < count; ++r)
+          add_squares<T, 1>(logits + r * groups + g, width, groups, origin + r, scale + r,
+                            square + g);
+      });
     }
     *entropy[item] = item_entropy;
   });
@@ -87,23 +111,26 @@ void forward(const PenaltiesArgs<T>& args) {
   }
 }
 
-// What the gradient of one row needs; logits are in powers of two from here on.
+// What the gradient of one row needs.
 template <class T>
 struct Row {
-  Vec<T> origin;
+  Vec<T> origin, total;
   T log2_size, entropy, u, theta, centre;
+
+  // log2 of A.
+  template <class Len>
+  Vec<T> log2_assignment(const T* logit, Len len) const {
+    return depth_at(logit, origin, len) - log2_size;
+  }
 };
 
-template <class T>
-EQUISHARE_INLINE Vec<T> log2_assignment(Vec<T> logit, const Row<T>& row) {
-  return depth_from<T>(logit, row.origin) - row.log2_size;
-}
-
+// Gradient of the logits of `count` rows that lie `stride` apart; their share of the gradient of
+// the values is added.
 template <class T, bool joint, int count>
-EQUISHARE_INLINE void slopes(const T* logits, const T* assignment, int64_t groups, const T* values,
-                             const T* weight, const Row<T>* row, T entropy_weight, T* grad_logits,
+EQUISHARE_INLINE void slopes(const T* logits, const T* values, const T* weight, int64_t width,
+                             int64_t stride, const Row<T>* row, T entropy_weight, T* grad_logits,
                              T* grad_values) {
-  along_row<T>(groups, [&](int64_t g, auto len) {
+  along_row<T>(width, [&](int64_t g, auto len) {
     const Vec<T> norm_weight = load(weight + g, len, T(0));
     Vec<T> value = Vec<T>(), along = Vec<T>();
     if (joint) {
@@ -111,15 +138,14 @@ EQUISHARE_INLINE void slopes(const T* logits, const T* assignment, int64_t group
       along = load(grad_values + g, len, T(0));
     }
     for (int r = 0; r < count; ++r) {
-      const Vec<T> a = load(assignment + r * groups + g, len, T(0));
-      const Vec<T> t = log2_assignment<T>(load(logits + r * groups + g, len, -infinity<T>), row[r]);
+      const Vec<T> t = row[r].log2_assignment(logits + r * stride + g, len), a = exp2_vec(t);
       Vec<T> slope = (at_least(t, least_log2<T>) * ln_2<T> + row[r].entropy) * entropy_weight +
                      (a * norm_weight - row[r].centre);
       if (joint) {
         slope += row[r].u * (value - row[r].theta);
         along += a * row[r].u;
       }
-      store(grad_logits + r * groups + g, a * slope, len);
+      store(grad_logits + r * stride + g, a * slope, len);
     }
     if (joint) store(grad_values + g, along, len);
   });
@@ -129,11 +155,10 @@ template <class T, bool joint>
 void backward(const PenaltiesBackwardArgs<T>& args) {
   const int64_t rows = args.shape.rows, groups = args.shape.groups, batch = args.shape.batch;
   const Split split(batch, rows, batch * rows * groups, args.shape.threads);
-  const Scratch<T> assignments(split.items, together * groups), weights(split.items, groups);
-  const Scratch<T> partial(joint ? split.items : 0, groups);
+  const Scratch<T> weights(split.items, groups), partial(joint ? split.items : 0, groups);
   for_items(split, [&](int64_t item) {
     const int64_t b = split.problem(item), end = split.end(item);
-    T *assignment = assignments[item], *weight = weights[item];
+    T* weight = weights[item];
     const T* values = joint ? args.values + b * groups : nullptr;
     T* grad_values = joint ? partial[item] : nullptr;
     if (joint) fill_zero(grad_values, groups);
@@ -142,35 +167,43 @@ void backward(const PenaltiesBackwardArgs<T>& args) {
       const T norm = args.norms[b * groups + g];
       weight[g] = norm == 0 ? T(0) : args.column_norm_weight[b] / norm;
     }
-    for (int64_t k = split.begin(item); k < end; k += together) {
-      const int64_t first = b * rows + k, count = end - k < together ? end - k : together;
+    const int64_t step = rows_in_block<T>(groups);
+    for (int64_t k = split.begin(item); k < end; k += step) {
+      const int64_t first = b * rows + k, count = end - k < step ? end - k : step;
       const T* logits = args.logits + first * groups;
       T* grad_logits = args.grad_logits + first * groups;
       Row<T> row[together];
       for (int64_t r = 0; r < count; ++r) {
         const T* stats = args.stats + 3 * (first + r);
-        row[r] = {origin_of(stats[0]), stats[1] * log2_e<T>, stats[2], T(0), T(0), T(0)};
+        row[r] = {origin_of(stats[0]), Vec<T>(), stats[1] * log2_e<T>, stats[2], T(0), T(0), T(0)};
         if (joint) {
           row[r].u = args.cotangent[first + r];
           row[r].theta = args.theta[first + r];
         }
-        Vec<T> total = Vec<T>();
-        along_row<T>(groups, [&](int64_t g, auto len) {
-          const Vec<T> logit = load(logits + r * groups + g, len, -infinity<T>);
-          const Vec<T> a = exp2_vec(log2_assignment<T>(logit, row[r]));
-          total += a * a * load(weight + g, len, T(0));
-          store(assignment + r * groups + g, a, len);
-        });
-        row[r].centre = sum<T>(total);
       }
-      if (count == together) {
-        slopes<T, joint, together>(logits, assignment, groups, values, weight, row, entropy_weight,
+      for_pieces(groups, [&](int64_t g, int64_t width) {
+        for (int64_t r = 0; r < count; ++r) {
+          const Row<T> own = row[r];
+          Vec<T> total = own.total;
+          along_row<T>(width, [&](int64_t i, auto len) {
+            const Vec<T> a = exp2_vec(own.log2_assignment(logits + r * groups + g + i, len));
+            total += a * a * load(weight + g + i, len, T(0));
+          });
+          row[r].total = total;
+        }
+      });
+      for (int64_t r = 0; r < count; ++r) row[r].centre = sum<T>(row[r].total);
+      if (count == together && is_short<T>(groups)) {
+        slopes<T, joint, together>(logits, values, weight, groups, groups, row, entropy_weight,
                                    grad_logits, grad_values);
-      } else {
-        for (int64_t r = 0; r < count; ++r)
-          slopes<T, joint, 1>(logits + r * groups, assignment + r * groups, groups, values, weight,
-                              row + r, entropy_weight, grad_logits + r * groups, grad_values);
+        continue;
       }
+      for_pieces(groups, [&](int64_t g, int64_t width) {
+        for (int64_t r = 0; r < count; ++r)
+          slopes<T, joint, 1>(logits + r * groups + g, joint ? values + g : nullptr, weight + g,
+                              width, groups, row + r, entropy_weight, grad_logits + r * groups + g,
+                              joint ? grad_values + g : nullptr);
+      });
     }
   });
   if (joint) add_partials(split, batch, groups, partial, args.grad_values);

@@ -1,104 +1,148 @@
-// y = x W^T with W[o,i] = values[label[o,i]], for few samples: one row of W at a time lives in
-// cache, W itself is never stored. Layouts: args.h.
-#include "cpu/half.h"
+// y = x W^T with W[o,i] = values[label[o,i]]. W is never stored: tiles of it are made in cache, and
+// for one sample its entries live in registers alone. Layouts: args.h.
 #include "cpu/kernels.h"
-#include "cpu/work.h"
+#include "cpu/weight.h"
+#include "cpu/widen.h"
 
 namespace equishare::EQUISHARE_ISA {
 namespace {
 
-template <class S, class L>
-void weight_row(const L* labels, const S* values, int64_t inputs, Arithmetic<S>* weight) {
-  for (int64_t i = 0; i < inputs; ++i) weight[i] = get(values[static_cast<int64_t>(labels[i])]);
-}
-
-template <class S, class L>
-void forward(const SharedLinearArgs<S>& args) {
+template <class S>
+struct Linear {
   using T = Arithmetic<S>;
-  const int64_t inputs = args.inputs, outputs = args.outputs;
-  const Split split(1, outputs, outputs * inputs, args.threads);
-  const Scratch<T> weights(split.items, inputs);
-  for_items(split, [&](int64_t item) {
-    T* weight = weights[item];
-    for (int64_t o = split.begin(item); o < split.end(item); ++o) {
-      weight_row(static_cast<const L*>(args.labels.data) + o * inputs, args.values, inputs, weight);
-      for (int64_t n = 0; n < args.samples; ++n) {
-        const S* x = args.x + n * inputs;
-        Vec<T> total = Vec<T>();
-        along_row<T>(inputs, [&](int64_t i, auto len) {
-          total += load(x + i, len, T(0)) * load(weight + i, len, T(0));
-        });
-        put(args.y[n * outputs + o], sum<T>(total) + (args.bias ? get(args.bias[o]) : T(0)));
-      }
-    }
+  const SharedLinearArgs<S>& args;
+  const Weight<T>& weight;
+  const T* x;
+
+  T bias(int64_t o) const { return args.bias ? get(args.bias[o]) : T(0); }
+};
+
+template <class S>
+bool one_sample(const Linear<S>& p) {
+  using T = Arithmetic<S>;
+  const int64_t outputs = p.args.outputs;
+  const Split split(1, outputs, outputs * p.args.inputs, p.args.threads);
+  const Scratch<T> buffers(split.items, label_block), totals(split.items, outputs);
+  return for_items_all(split, [&](int64_t item) {
+    const int64_t begin = split.begin(item), rows = split.end(item) - begin;
+    T* y = totals[item];
+    if (!p.weight.dot(begin, rows, p.x, y, buffers[item])) return false;
+    for (int64_t r = 0; r < rows; ++r) put(p.args.y[begin + r], y[r] + p.bias(begin + r));
+    return true;
   });
 }
 
-// grad_x[n,i] = sum_o u[n,o] W[o,i];  grad_values[g] = sum over label[o,i] = g of sum_n u[n,o]
-// x[n,i]
-template <class S, class L>
-void backward(const SharedLinearBackwardArgs<S>& args) {
+// As dot products along the inputs, the rows of W taken a few at a time.
+template <class S>
+bool few_samples(const Linear<S>& p) {
   using T = Arithmetic<S>;
-  const int64_t inputs = args.inputs, samples = args.samples;
-  const Split split(1, args.outputs, args.outputs * inputs, args.threads);
-  const Scratch<T> rows(split.items, 2 * inputs), grad_x(split.items, samples * inputs);
-  const Scratch<double> grad_values(split.items, args.groups);
-  for_items(split, [&](int64_t item) {
-    T *weight = rows[item], *outer = weight + inputs;
-    fill_zero(grad_x[item], samples * inputs);
-    fill_zero(grad_values[item], args.groups);
-    for (int64_t o = split.begin(item); o < split.end(item); ++o) {
-      const L* labels = static_cast<const L*>(args.labels.data) + o * inputs;
-      weight_row(labels, args.values, inputs, weight);
-      fill_zero(outer, inputs);
-      for (int64_t n = 0; n < samples; ++n) {
-        const T u = get(args.cotangent[n * args.outputs + o]);
-        const S* x = args.x + n * inputs;
-        T* slope = grad_x[item] + n * inputs;
-        along_row<T>(inputs, [&](int64_t i, auto len) {
-          add_to(slope + i, u * load(weight + i, len, T(0)), len);
-          add_to(outer + i, u * load(x + i, len, T(0)), len);
+  constexpr int64_t block = 2 * tile_inputs, stride = block + 16, down = lanes<T> >= 8 ? 4 : 2;
+  constexpr int64_t across = lanes<T> / down;
+  const int64_t samples = p.args.samples, inputs = p.args.inputs, outputs = p.args.outputs;
+  const int64_t size = samples * across;
+  const Split split(1, (outputs + across - 1) / across, outputs * inputs, p.args.threads);
+  const Scratch<T> weights(split.items, across * stride), totals(split.items, 2 * size);
+  return for_items_all(split, [&](int64_t item) {
+    T *w = weights[item], *total = totals[item], *part = total + size;
+    for (int64_t r = split.begin(item); r < split.end(item); ++r) {
+      const int64_t first = r * across;
+      const int64_t count = outputs - first < across ? outputs - first : across;
+      fill_zero(total, size);
+      for (int64_t i = 0; i < inputs; i += block) {
+        const int64_t width = inputs - i < block ? inputs - i : block;
+        if (!p.weight.tile(first, i, count, width, w, stride)) return false;
+        dots(samples, count, width, p.x + i, inputs, w, stride, part, across);
+        for (int64_t n = 0; n < samples; ++n)
+          for (int64_t j = 0; j < count; ++j) total[n * across + j] += part[n * across + j];
+      }
+      for (int64_t n = 0; n < samples; ++n)
+        for (int64_t j = 0; j < count; ++j)
+          put(p.args.y[n * outputs + first + j], total[n * across + j] + p.bias(first + j));
+    }
+    return true;
+  });
+}
+
+// (rows, columns) -> (columns, rows); rows beyond the last, up to a whole vector, become zero.
+template <class T>
+EQUISHARE_INLINE void transpose_block(const T* in, int64_t in_stride, int64_t rows, int64_t columns,
+                                      T* out, int64_t out_stride) {
+  for (int64_t r = 0; r < rows; r += lanes<T>)
+    along_row<T>(columns, [&](int64_t c, auto len) {
+      Vec<T> square[lanes<T>];
+      for (int64_t i = 0; i < lanes<T>; ++i)
+        square[i] = r + i < rows ? load(in + (r + i) * in_stride + c, len, T(0)) : Vec<T>();
+      transpose<T>(square);
+      const int64_t count = columns - c < lanes<T> ? columns - c : lanes<T>;
+      for (int64_t i = 0; i < count; ++i) store(out + (c + i) * out_stride + r, square[i], Full{});
+    });
+}
+
+// Vectors along the samples: y^T is summed over tiles of W, whose entries are broadcast.
+template <class S>
+bool many_samples(const Linear<S>& p) {
+  using T = Arithmetic<S>;
+  constexpr int64_t most_samples = 128;
+  const int64_t inputs = p.args.inputs, outputs = p.args.outputs;
+  const int64_t blocks = (p.args.samples + most_samples - 1) / most_samples;
+  const int64_t block = padded<T>((p.args.samples + blocks - 1) / blocks);
+  const Split split(blocks, (outputs + sum_rows - 1) / sum_rows, outputs * inputs * blocks,
+                    p.args.threads);
+  const int64_t rows = (split.rows / split.chunks + 1) * sum_rows;
+  const Scratch<T> weights(split.items, sum_rows * tile_stride);
+  const Scratch<T> xt(split.items, tile_inputs * block), yt(split.items, rows * block);
+  return for_items_all(split, [&](int64_t item) {
+    const int64_t n0 = split.problem(item) * block, begin = split.begin(item) * sum_rows;
+    const int64_t end = outputs < split.end(item) * sum_rows ? outputs : split.end(item) * sum_rows;
+    const int64_t samples = p.args.samples - n0 < block ? p.args.samples - n0 : block;
+    if (samples <= 0 || begin >= end) return true;
+    const int64_t width = padded<T>(samples);
+    T *w = weights[item], *x = xt[item], *y = yt[item];
+    fill_zero(y, (end - begin) * width);
+    for (int64_t i = 0; i < inputs; i += tile_inputs) {
+      const int64_t inner = inputs - i < tile_inputs ? inputs - i : tile_inputs;
+      transpose_block(p.x + n0 * inputs + i, inputs, samples, inner, x, width);
+      for (int64_t o = begin; o < end; o += sum_rows) {
+        const int64_t count = end - o < sum_rows ? end - o : sum_rows;
+        if (!p.weight.tile(o, i, count, inner, w, tile_stride)) return false;
+        along_panels<T>(width, [&](int64_t n, auto vectors) {
+          product_panel<T, sum_rows, vectors, true>({w, tile_stride, 1}, x + n, width, inner,
+                                                    y + (o - begin) * width + n, width, count,
+                                                    Full{});
         });
       }
-      double* sums = grad_values[item];
-      for (int64_t i = 0; i < inputs; ++i) sums[static_cast<int64_t>(labels[i])] += outer[i];
     }
+    // y^T back to y, a square at a time.
+    for (int64_t n = 0; n < samples; n += lanes<T>)
+      along_row<T>(end - begin, [&](int64_t o, auto len) {
+        Vec<T> square[lanes<T>];
+        for (int64_t j = 0; j < lanes<T>; ++j)
+          square[j] = begin + o + j < end ? load(y + (o + j) * width + n, Full{}, T(0)) : Vec<T>();
+        transpose<T>(square);
+        const Vec<T> bias = p.args.bias ? load(p.args.bias + begin + o, len, T(0)) : Vec<T>();
+        for (int64_t j = 0; j < lanes<T> && n + j < samples; ++j)
+          store(p.args.y + (n0 + n + j) * outputs + begin + o, square[j] + bias, len);
+      });
+    return true;
   });
-  add_partials(split, 1, samples * inputs, grad_x, args.grad_x);
-  add_partials(split, 1, args.groups, grad_values, args.grad_values);
 }
 
 }  // namespace
 
 template <class S>
-void shared_linear(const SharedLinearArgs<S>& args) {
-  switch (args.labels.type) {
-    case LabelType::u8:
-      return forward<S, uint8_t>(args);
-    case LabelType::i16:
-      return forward<S, int16_t>(args);
-    case LabelType::i32:
-      return forward<S, int32_t>(args);
-    case LabelType::i64:
-      return forward<S, int64_t>(args);
-  }
+bool shared_linear(const SharedLinearArgs<S>& args) {
+  const Widened<S> x(args.x, args.samples * args.inputs), values(args.values, args.groups);
+  const Weight<Arithmetic<S>> weight(args.labels, args.outputs, args.inputs, values.data,
+                                     args.groups);
+  const Linear<S> p{args, weight, x.data};
+  if (args.samples == 0) return weight.check(0, 0, args.outputs, args.inputs);
+  if (args.samples == 1) return one_sample(p);
+  // Dot products waste no lanes, but take a quarter longer.
+  const bool many =
+      args.samples >= 16 && 4 * padded<Arithmetic<S>>(args.samples) <= 5 * args.samples;
+  return many ? many_samples(p) : few_samples(p);
 }
 
-template <class S>
-void shared_linear_backward(const SharedLinearBackwardArgs<S>& args) {
-  switch (args.labels.type) {
-    case LabelType::u8:
-      return backward<S, uint8_t>(args);
-    case LabelType::i16:
-      return backward<S, int16_t>(args);
-    case LabelType::i32:
-      return backward<S, int32_t>(args);
-    case LabelType::i64:
-      return backward<S, int64_t>(args);
-  }
-}
-
-EQUISHARE_INSTANTIATE_STORAGE(shared_linear, SharedLinearArgs)
-EQUISHARE_INSTANTIATE_STORAGE(shared_linear_backward, SharedLinearBackwardArgs)
+EQUISHARE_INSTANTIATE_CHECKED(shared_linear, SharedLinearArgs)
 
 }  // namespace equishare::EQUISHARE_ISA

@@ -62,32 +62,28 @@ struct Block {
   }
 };
 
-// Gradient of the logits of `count` rows; their share of the gradient of the values is added.
+// Gradient of the logits of `count` rows that lie `stride` apart, over `width` groups; their share
+// of the gradient of the values is added.
 template <class S, bool with_values, int count>
-EQUISHARE_INLINE void slopes(const S* logits, const Arithmetic<S>* values, int64_t groups,
-                             const Arithmetic<S>* pivot, const Arithmetic<S>* weight,
-                             const Arithmetic<S>* theta, S* grad_logits,
-                             Arithmetic<S>* grad_values) {
+EQUISHARE_INLINE void slopes(const S* logits, const Arithmetic<S>* values, int64_t width,
+                             int64_t stride, const Arithmetic<S>* pivot,
+                             const Arithmetic<S>* weight, const Arithmetic<S>* theta,
+                             S* grad_logits, Arithmetic<S>* grad_values) {
   using T = Arithmetic<S>;
   Vec<T> origin[count];
   for (int r = 0; r < count; ++r) origin[r] = origin_of(pivot[r]);
-  along_row<T>(groups, [&](int64_t g, auto len) {
+  along_row<T>(width, [&](int64_t g, auto len) {
     const Vec<T> value = load(values + g, len, T(0));
     Vec<T> along = with_values ? load(grad_values + g, len, T(0)) : Vec<T>();
     for (int r = 0; r < count; ++r) {
-      const Vec<T> logit = load(logits + r * groups + g, len, -infinity<T>);
+      const Vec<T> logit = load(logits + r * stride + g, len, -infinity<T>);
       const Vec<T> a = exp2_vec(depth_from<T>(logit, origin[r])) * weight[r];
       if (with_values) along += a;
-      store(grad_logits + r * groups + g, a * (value - theta[r]), len);
+      store(grad_logits + r * stride + g, a * (value - theta[r]), len);
     }
     if (with_values) store(grad_values + g, along, len);
   });
 }
-
-// Short rows go together, so that the gradient of the values is read and written once for all of
-// them. Long ones do not: at powers of two, eight rows at equal offsets would share one cache set.
-constexpr int together = 4;
-constexpr int64_t long_row = 2048;  // bytes
 
 template <class S, bool with_values>
 void gather_backward(const SoftGatherBackwardArgs<S>& args) {
@@ -101,32 +97,34 @@ void gather_backward(const SoftGatherBackwardArgs<S>& args) {
     const T* values = all_values + b * groups;
     T* grad_values = with_values ? partial[item] : nullptr;
     if (with_values) fill_zero(grad_values, groups);
-    const int64_t step = groups * static_cast<int64_t>(sizeof(S)) < long_row ? together : 1;
+    const int64_t step = rows_in_block<S>(groups);
     for (int64_t k = split.begin(item); k < end; k += step) {
       const int64_t row = b * rows + k, count = end - k < step ? end - k : step;
+      const S* logits = args.logits + row * groups;
+      S* grad_logits = args.grad_logits + row * groups;
       T pivot[together], weight[together], theta[together];
       for (int64_t r = 0; r < count; ++r) {
         pivot[r] = args.stats[2 * (row + r)];
         weight[r] = args.stats[2 * (row + r) + 1];
-        if constexpr (is_half<S>) {
-          // The stored theta is rounded too coarsely for differences from it.
-          const S* logits = args.logits + (row + r) * groups;
-          theta[r] = sum<T>(weigh<S, T>(logits, values, groups, pivot[r]).weighted) * weight[r];
-        } else {
+        // The stored theta of halves is rounded too coarsely for differences from it.
+        if constexpr (is_half<S>)
+          theta[r] = weight[r] *
+                     sum<T>(weigh<S, T>(logits + r * groups, values, groups, pivot[r]).weighted);
+        else
           theta[r] = args.theta[row + r];
-        }
         weight[r] *= get(args.cotangent[row + r]);
       }
-      const S* logits = args.logits + row * groups;
-      S* grad_logits = args.grad_logits + row * groups;
-      if (count == together) {
-        slopes<S, with_values, together>(logits, values, groups, pivot, weight, theta, grad_logits,
-                                         grad_values);
-      } else {
-        for (int64_t r = 0; r < count; ++r)
-          slopes<S, with_values, 1>(logits + r * groups, values, groups, pivot + r, weight + r,
-                                    theta + r, grad_logits + r * groups, grad_values);
+      if (count == together && is_short<S>(groups)) {
+        slopes<S, with_values, together>(logits, values, groups, groups, pivot, weight, theta,
+                                         grad_logits, grad_values);
+        continue;
       }
+      for_pieces(groups, [&](int64_t g, int64_t width) {
+        for (int64_t r = 0; r < count; ++r)
+          slopes<S, with_values, 1>(logits + r * groups + g, values + g, width, groups, pivot + r,
+                                    weight + r, theta + r, grad_logits + r * groups + g,
+                                    with_values ? grad_values + g : nullptr);
+      });
     }
   });
   if (with_values) add_partials(split, batch, groups, partial, args.grad_values);

@@ -64,6 +64,19 @@ EQUISHARE_INLINE void for_items(const Split& split, F f) {
   for (int64_t item = 0; item < split.items; ++item) f(item);
 }
 
+// The same for f that tells whether its item went well; whether all did.
+template <class F>
+EQUISHARE_INLINE bool for_items_all(const Split& split, F f) {
+  bool all = true;
+  if (split.threads == 1) {
+    for (int64_t item = 0; all && item < split.items; ++item) all = f(item);
+    return all;
+  }
+#pragma omp parallel for schedule(static) num_threads(split.threads) reduction(&& : all)
+  for (int64_t item = 0; item < split.items; ++item) all = f(item) && all;
+  return all;
+}
+
 // Adds the chunks' partial sums in order: out[problem] (count) = sum over its items of
 // partial[item].
 template <class P, class T>
@@ -75,6 +88,31 @@ EQUISHARE_INLINE void add_partials(const Split& split, int64_t batch, int64_t co
       for (int64_t c = 0; c < split.chunks; ++c) total += partial[b * split.chunks + c][j];
       put(out[b * count + j], static_cast<Arithmetic<T>>(total));
     }
+}
+
+// How a pass over some rows keeps what it reads and writes in the first-level cache. Short rows go
+// together, so that sums over rows are read and written once for all of them. Long rows are taken
+// piece by piece, one piece of all rows of a block after the other, so that values and sums of that
+// piece stay. (Long rows together would not do: at powers of two, their equal offsets share one set
+// of the cache.)
+constexpr int together = 4;
+constexpr int64_t piece = 1024;
+
+template <class S>
+bool is_short(int64_t groups) {
+  return groups * static_cast<int64_t>(sizeof(S)) < 2048;
+}
+
+// Rows of a block: a few where a row is one piece, so that a second pass finds them in cache.
+template <class S>
+int64_t rows_in_block(int64_t groups) {
+  return is_short<S>(groups) || groups > piece ? together : 1;
+}
+
+// Calls f(offset, width) for the pieces of a row.
+template <class F>
+EQUISHARE_INLINE void for_pieces(int64_t groups, F f) {
+  for (int64_t g = 0; g < groups; g += piece) f(g, groups - g < piece ? groups - g : piece);
 }
 
 }  // namespace

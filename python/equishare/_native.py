@@ -64,16 +64,21 @@ def kernels(tensor: Tensor) -> ModuleType:
     return getattr(cuda, _STORAGE[tensor.dtype]) if _on_cuda(tensor) else _CPU[tensor.dtype]
 
 
-def launch(kernel: str, like: Tensor, sizes: tuple[int, ...], arguments: tuple[Tensor | float | None, ...]) -> None:
+def launch(kernel: str, like: Tensor, sizes: tuple[int, ...], arguments: tuple[Tensor | float | None, ...]) -> Any:
     """Run a kernel for the device and dtype of ``like`` on contiguous arrays; None is a null pointer.
 
-    Numbers pass as they are. On a CUDA device the kernel is queued on the current stream.
+    Numbers pass as they are. On a CUDA device the kernel is queued on the current stream. Returns False if a
+    CPU kernel met a label out of range.
     """
     addresses = _addresses(arguments)
     if _on_cuda(like):
-        _queue(kernels(like), kernel, like, sizes, addresses)
-    else:
-        getattr(_CPU[like.dtype], kernel)(*sizes, torch.get_num_threads(), *addresses)
+        return _queue(kernels(like), kernel, like, sizes, addresses)
+    return getattr(_CPU[like.dtype], kernel)(*sizes, torch.get_num_threads(), *addresses)
+
+
+def checks_labels(labels: Tensor) -> bool:
+    """Whether the kernels check labels as they read them; on a CUDA device that is left to the caller."""
+    return not _on_cuda(labels)
 
 
 def label_range(labels: Tensor) -> tuple[int, int]:

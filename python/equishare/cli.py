@@ -1,4 +1,4 @@
-"""The command line: ``equishare discover``, ``equishare reproduce``."""
+"""The command line: ``equishare discover``, ``equishare reproduce``, ``equishare bench``."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ app = typer.Typer(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit: 0 done, 2 bad input (one line on stderr), 130 interrupted."""
+    """Run the command line and exit: 0 done, 1 results disagree, 2 bad input (one line on stderr), 130 interrupted."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # an arrow the terminal lacks must not end the work
     try:
@@ -135,6 +135,42 @@ def reproduce(
     print_tables(result, Console())
     if out is not None:
         _print_paths(write_experiment(result, out))
+
+
+@app.command()
+def bench(
+    rows: Annotated[
+        str | None,
+        typer.Option(help="Only rows whose name contains this; * and ? are wildcards.", show_default=False),
+    ] = None,
+    threads: Annotated[int, typer.Option(min=1, help="Of torch and of the kernels.")] = 2,
+    seed: Annotated[int, typer.Option(min=0, help="Of the inputs.")] = 0,
+    compile: Annotated[
+        bool, typer.Option("--compile/--no-compile", help="Time torch.compile as well; it compiles first.")
+    ] = True,
+    quick: Annotated[bool, typer.Option("--quick", help="See that all runs and agrees; times mean little.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Write bench.json and bench.png here.", show_default=False)] = None,
+) -> None:
+    """Time the operations against eager PyTorch, torch.compile and a copy of the same bytes.
+
+    Ends with exit code 1 if results disagree; a bound that is missed is for the table to say.
+    """
+    from equishare.bench import print_results, run, select, write_results
+    from equishare.report import require_matplotlib
+
+    cases = select(rows)
+    if out is not None:
+        require_matplotlib()
+        _check_folder(out)
+    with progress_bar("bench") as progress:
+        results = run(cases, threads=threads, seed=seed, compile=compile, quick=quick, progress=progress)
+    print_results(results, Console() if sys.stdout.isatty() else Console(width=132))
+    if out is not None:
+        _print_paths(write_results(results, out))
+    for error in results.errors:
+        _complain(error)
+    if results.errors:
+        raise typer.Exit(1)
 
 
 def _version() -> str:

@@ -28,7 +28,7 @@ class SharedLinear(nn.Module):
 
     Attributes:
         values: (G,) Parameter, G one more than the largest label; starts as the weights of nn.Linear do.
-        labels: (O, I) buffer, uint8 for at most 256 groups, else int32.
+        labels: (O, I) buffer, of the dtype of :func:`smallest_label_dtype`.
         bias: (O,) Parameter or None.
 
     Raises:
@@ -98,8 +98,10 @@ class SharedLinear(nn.Module):
 
 
 def smallest_label_dtype(num_groups: int) -> torch.dtype:
-    """The smallest dtype that the operations accept for labels of so many groups."""
-    return torch.uint8 if num_groups <= 256 else torch.int32
+    """The smallest dtype for labels of so many groups: uint8 up to 256, int16 up to 32,768, else int32."""
+    if num_groups <= 256:
+        return torch.uint8
+    return torch.int16 if num_groups <= 32_768 else torch.int32
 
 
 def _group_numbers(labels: Any, shape: tuple[int, int]) -> Tensor:

@@ -8,7 +8,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-LABEL_DTYPES = (torch.uint8, torch.int32, torch.int64)
+LABEL_DTYPES = (torch.uint8, torch.int16, torch.int32, torch.int64)
+
+
+def all_floating(first: Tensor, *others: Tensor) -> bool:
+    """Whether these are tensors of one floating dtype on one device."""
+    if not isinstance(first, Tensor) or not first.dtype.is_floating_point:
+        return False
+    dtype, device = first.dtype, first.device
+    for x in others:
+        if not isinstance(x, Tensor) or x.dtype is not dtype or x.device != device:
+            return False
+    return True
 
 
 def check_floating(**tensors: Tensor) -> None:
@@ -40,7 +51,7 @@ def check_labels(labels: Tensor, least_dim: int, device: torch.device) -> None:
     if not isinstance(labels, Tensor):
         raise TypeError(f"labels must be a torch.Tensor, got {type(labels).__name__}")
     if labels.dtype not in LABEL_DTYPES:
-        raise TypeError(f"labels must be uint8, int32 or int64, got {labels.dtype}")
+        raise TypeError(f"labels must be uint8, int16, int32 or int64, got {labels.dtype}")
     if labels.dim() < least_dim:
         raise ValueError(f"labels must have at least {least_dim} dimension(s), got shape {tuple(labels.shape)}")
     if labels.device != device:

@@ -22,6 +22,7 @@ from equishare._native import serves
 
 LIBRARY = torch.library.Library("equishare", "DEF")
 KERNEL_DTYPES = (torch.float32, torch.float64)
+# Of kernels that also store halves, and compute with them in float32.
 STORAGE_DTYPES = (*KERNEL_DTYPES, torch.bfloat16, torch.float16)
 _is_wrapped = _functorch.is_functorch_wrapped_tensor
 

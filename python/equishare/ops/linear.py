@@ -7,23 +7,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from equishare._native import launch
-from equishare.ops._checks import check_floating, check_labels, full_precision, promoted
-from equishare.ops._rule import Rule, has_kernel, in_transform
-from equishare.ops.hard import hard_gather, hard_scatter, require_label_range
-
-# Up to this many samples the kernel, which never stores the weight, beats a dense product.
-_FEW_SAMPLES = 4
+from equishare.ops._checks import all_floating, check_floating, check_labels, full_precision, promoted
+from equishare.ops._rule import STORAGE_DTYPES, Rule, has_kernel, in_transform
+from equishare.ops.hard import are_few, gather_few, hard_gather, hard_scatter, launch_checked
 
 
 def shared_linear(x: Tensor, labels: Tensor, values: Tensor, bias: Tensor | None = None) -> Tensor:
-    """``y = x Wᵀ + b`` with ``W[o,i] = ψ[label[o,i]]``, without an int64 index.
-
-    For few samples the weight is never stored; for many it is gathered once and multiplied.
+    """``y = x Wᵀ + b`` with ``W[o,i] = ψ[label[o,i]]``; neither W nor its gradient is ever stored.
 
     Args:
         x: (..., I).
-        labels: (O, I) uint8, int32 or int64 in 0..G−1.
+        labels: (O, I) uint8, int16, int32 or int64 in 0..G−1.
         values: (G,).
         bias: (O,) or None.
 
@@ -35,35 +29,42 @@ def shared_linear(x: Tensor, labels: Tensor, values: Tensor, bias: Tensor | None
         ValueError: if shapes do not fit or a label is out of range.
     """
     if bias is None:
-        x, values = promoted(x, values)
-        check_floating(x=x, values=values)
-    else:
+        if not all_floating(x, values):
+            x, values = promoted(x, values)
+            check_floating(x=x, values=values)
+    elif not all_floating(x, values, bias):
         x, values, bias = promoted(x, values, bias)
         check_floating(x=x, values=values, bias=bias)
     check_labels(labels, 2, x.device)
-    if labels.dim() != 2 or x.dim() < 1 or x.shape[-1] != labels.shape[1]:
+    shape = labels.shape
+    if len(shape) != 2 or x.dim() < 1 or x.shape[-1] != shape[1]:
         raise ValueError(
-            f"labels must have shape (O, I) and x (..., I), got labels {tuple(labels.shape)} and x {tuple(x.shape)}"
+            f"labels must have shape (O, I) and x (..., I), got labels {tuple(shape)} and x {tuple(x.shape)}"
         )
     if values.dim() != 1:
         raise ValueError(f"values must have shape (G,), got {tuple(values.shape)}")
-    if bias is not None and bias.shape != labels.shape[:1]:
-        raise ValueError(f"bias must have shape ({labels.shape[0]},), got {tuple(bias.shape)}")
-    few = x.numel() <= _FEW_SAMPLES * x.shape[-1]
-    if few and has_kernel(x) and (torch.compiler.is_compiling() or not in_transform()):
-        flat = x.reshape(x.shape[:-1].numel(), x.shape[-1])
-        return linear(flat, labels, values, bias).view(*x.shape[:-1], labels.shape[0])
+    if bias is not None and bias.shape != shape[:1]:
+        raise ValueError(f"bias must have shape ({shape[0]},), got {tuple(bias.shape)}")
+    few = are_few(labels.numel(), x, labels, values)
+    if few and not torch.is_autocast_enabled("cpu"):
+        return torch.nn.functional.linear(x, gather_few(labels, values, False), bias)
+    if not few and has_kernel(x, STORAGE_DTYPES):
+        if torch.compiler.is_compiling() or not in_transform():
+            if x.dim() == 2:
+                return linear(x, labels, values, bias)
+            flat = x.reshape(x.shape[:-1].numel(), shape[1])
+            return linear(flat, labels, values, bias).view(*x.shape[:-1], shape[0])
     with full_precision(x):
         return torch.nn.functional.linear(x, hard_gather(labels, values), bias)
 
 
 def _linear(x: Tensor, labels: Tensor, values: Tensor, bias: Tensor | None) -> Tensor:
-    require_label_range(labels, values.shape[0])
     x, labels, values = x.contiguous(), labels.contiguous(), values.contiguous()
     bias = None if bias is None else bias.contiguous()
     y = _linear_fake(x, labels, values, bias)
     sizes = (x.shape[0], *labels.shape, values.shape[0])
-    launch("shared_linear", x, sizes, (labels, labels.itemsize, x, values, bias, y))
+    arguments = (labels, labels.itemsize, x, values, bias, y)
+    launch_checked("shared_linear", x, sizes, labels, values.shape[0], arguments)
     return y
 
 
@@ -82,20 +83,34 @@ def _backward(ctx: Any, u: Tensor | None) -> tuple[Tensor | None, ...]:
         return None, None, None, None
     grad_bias = u.sum(0) if ctx.needs_input_grad[3] else None
     if not torch.is_grad_enabled():
-        grad_x, grad_values = linear_grad.raw(x, labels, values, u)
-        return grad_x, None, grad_values, grad_bias
+        need_x, _, need_values, _ = ctx.needs_input_grad
+        if not (need_x or need_values):
+            return None, None, None, grad_bias
+        grad_x, grad_values = linear_grad.raw(x, labels, values, u, need_x, need_values)
+        return grad_x if need_x else None, None, grad_values if need_values else None, grad_bias
     with full_precision(x):
         grad_x = u @ hard_gather(labels, values)
         outer = (u.mT @ x).flatten()
     return grad_x, None, hard_scatter(labels.flatten(), outer, values.shape[0]), grad_bias
 
 
-def _linear_grad(x: Tensor, labels: Tensor, values: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
-    x, labels, values, u = (t.contiguous() for t in (x, labels, values, u))
-    grad_x, grad_values = torch.empty_like(x), torch.empty_like(values)
+def _linear_grad(
+    x: Tensor, labels: Tensor, values: Tensor, u: Tensor, need_x: bool, need_values: bool
+) -> tuple[Tensor, Tensor]:
+    x, labels, values, u = x.contiguous(), labels.contiguous(), values.contiguous(), u.contiguous()
+    grad_x, grad_values = _linear_grad_fake(x, labels, values, u, need_x, need_values)
     sizes = (x.shape[0], *labels.shape, values.shape[0])
-    launch("shared_linear_backward", x, sizes, (labels, labels.itemsize, x, values, u, grad_x, grad_values))
+    gradients = (grad_x if need_x else None, grad_values if need_values else None)
+    arguments = (labels, labels.itemsize, x, values, u, *gradients)
+    launch_checked("shared_linear_backward", x, sizes, labels, values.shape[0], arguments)
     return grad_x, grad_values
+
+
+def _linear_grad_fake(
+    x: Tensor, labels: Tensor, values: Tensor, u: Tensor, need_x: bool, need_values: bool
+) -> tuple[Tensor, Tensor]:
+    # A gradient that nobody needs is empty.
+    return x.new_empty(x.shape if need_x else (0,)), values.new_empty(values.shape if need_values else (0,))
 
 
 linear = Rule(
@@ -106,7 +121,8 @@ linear = Rule(
     _backward,
 )
 linear_grad = Rule(
-    "shared_linear_backward(Tensor x, Tensor labels, Tensor values, Tensor u) -> (Tensor, Tensor)",
+    "shared_linear_backward(Tensor x, Tensor labels, Tensor values, Tensor u, bool need_x, bool need_values)"
+    " -> (Tensor, Tensor)",
     _linear_grad,
-    lambda x, labels, values, u: (x.new_empty(x.shape), values.new_empty(values.shape)),
+    _linear_grad_fake,
 )

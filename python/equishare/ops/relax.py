@@ -159,7 +159,7 @@ def relax_adam_step(
         )
     weights = (u, entropy_weight, column_norm_weight)
     corrections = (1 - betas[0] ** step, 1 - betas[1] ** step)
-    scalars = tuple(float(x) for x in (rate, *betas, epsilon, *corrections))
+    scalars = (rate, *betas, epsilon, *corrections)
     launch("relax_adam_step", logits, sizes, (logits, x, *weights, relaxation.workspace, moments, *scalars))
 
 
@@ -184,7 +184,7 @@ _PER_PROBLEM = ("entropy_weight", "column_norm_weight", "entropy", "column_norm"
 def _check(logits: Tensor, **others: Tensor) -> tuple[int, int, int]:
     if logits.dim() != 3 or logits.dtype not in KERNEL_DTYPES or not serves(logits):
         raise ValueError(
-            f"logits must be a float32 or float64 tensor of shape (B, K, G) on a device with kernels, "
+            f"logits must be a float32 or float64 CPU or (with kernels) CUDA tensor of shape (B, K, G), "
             f"got {logits.dtype} {tuple(logits.shape)} on {logits.device}"
         )
     batch, rows, groups = logits.shape

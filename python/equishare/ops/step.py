@@ -86,7 +86,7 @@ def soft_step_backward(
 def _check(logits: Tensor, **others: Tensor) -> None:
     if logits.dim() < 2 or logits.dtype not in KERNEL_DTYPES or not serves(logits):
         raise ValueError(
-            f"logits must be a float32 or float64 tensor of shape (..., K, G) on a device with kernels, "
+            f"logits must be a float32 or float64 CPU or (with kernels) CUDA tensor of shape (..., K, G), "
             f"got {logits.dtype} {tuple(logits.shape)} on {logits.device}"
         )
     *batch, rows, groups = logits.shape

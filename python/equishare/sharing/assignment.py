@@ -18,7 +18,7 @@ class Assignment(nn.Module):
 
     Attributes:
         logits: (K, G) Parameter, while soft.
-        labels: (K,) buffer, once hard: uint8 for at most 256 groups, else int32.
+        labels: (K,) buffer, once hard: uint8 for at most 256 groups, int16 for at most 32,768, else int32.
         shape: shape of :meth:`partition`, with K entries.
         num_tied: number of parameters that it serves.
     """

@@ -1,0 +1,75 @@
+// Labels of any width: their type, their range, and vectors of them.
+#pragma once
+
+#include <limits>
+#include <type_traits>
+
+#include "cpu/simd.h"
+
+#define EQUISHARE_MEMBER __attribute__((always_inline))
+
+namespace equishare::EQUISHARE_ISA {
+namespace {
+
+// Calls f with a pointer of the labels' own type.
+template <class F>
+EQUISHARE_INLINE auto with_labels(const Labels& labels, F f) {
+  switch (labels.type) {
+    case LabelType::u8:
+      return f(static_cast<const uint8_t*>(labels.data));
+    case LabelType::i16:
+      return f(static_cast<const int16_t*>(labels.data));
+    case LabelType::i32:
+      return f(static_cast<const int32_t*>(labels.data));
+    case LabelType::i64:
+      break;
+  }
+  return f(static_cast<const int64_t*>(labels.data));
+}
+
+// Labels are checked a block at a time, just before the block is used and while it is in the cache.
+constexpr int64_t label_block = 4096;
+
+// Whether all labels lie in 0..groups-1. Read as unsigned, a negative label is a large one.
+template <class L>
+EQUISHARE_INLINE bool all_below(const L* labels, int64_t count, int64_t groups) {
+  using Unsigned = std::make_unsigned_t<L>;
+  constexpr int64_t most = static_cast<int64_t>(std::numeric_limits<L>::max());
+  if (sizeof(L) == 1 && groups > most) return true;
+  if (groups < 1) return count == 0;
+  Unsigned greatest = 0;
+  for (int64_t k = 0; k < count; ++k) {
+    const Unsigned label = static_cast<Unsigned>(labels[k]);
+    greatest = label > greatest ? label : greatest;
+  }
+  return greatest <= static_cast<Unsigned>(groups - 1 < most ? groups - 1 : most);
+}
+
+// As many labels as a vector of T has lanes, each as wide as T. GCC 12 takes a conversion to four
+// or eight times the width apart, number by number; and it warns of the plain forms of these.
+template <class T, class L>
+EQUISHARE_INLINE typename Simd<T>::Bits load_index(const L* labels) {
+  using Bits = typename Simd<T>::Bits;
+  typedef L Narrow __attribute__((vector_size(sizeof(L) * lanes<T>)));
+  Narrow narrow;
+  __builtin_memcpy(&narrow, labels, sizeof narrow);
+#ifdef __AVX512F__
+  if constexpr (sizeof(L) == 1 && sizeof(T) == 4)
+    return (Bits)_mm512_maskz_cvtepu8_epi32(0xffff, (__m128i)narrow);
+  if constexpr (sizeof(L) == 1 && sizeof(T) == 8)
+    return (Bits)_mm512_maskz_cvtepu8_epi64(0xff, _mm_loadu_si64(labels));
+  if constexpr (sizeof(L) == 2 && sizeof(T) == 8)
+    return (Bits)_mm512_maskz_cvtepi16_epi64(0xff, (__m128i)narrow);
+#elif defined(__AVX2__)
+  if constexpr (sizeof(L) == 1 && sizeof(T) == 4)
+    return (Bits)_mm256_cvtepu8_epi32(_mm_loadu_si64(labels));
+  if constexpr (sizeof(L) == 1 && sizeof(T) == 8)
+    return (Bits)_mm256_cvtepu8_epi64(_mm_loadu_si32(labels));
+  if constexpr (sizeof(L) == 2 && sizeof(T) == 8)
+    return (Bits)_mm256_cvtepi16_epi64(_mm_loadu_si64(labels));
+#endif
+  return __builtin_convertvector(narrow, Bits);
+}
+
+}  // namespace
+}  // namespace equishare::EQUISHARE_ISA
