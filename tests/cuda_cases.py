@@ -125,6 +125,10 @@ def check_linear(device, dtype, n, o, i, g, label_dtype, with_bias):
     near(dx, u.double() @ weight, 5 + o**0.5)
     outer = (u.double().T @ x.double()).flatten()
     near(dv, reference.hard_scatter(index.flatten(), outer, g), 5 + (o * i * n / max(g, 1)) ** 0.5)
+    for need_x, need_values in ((True, False), (False, True)):
+        alone = [torch.full_like(t, float("nan")) if need else None for t, need in ((dx, need_x), (dv, need_values))]
+        launch("shared_linear_backward", x, sizes, (*of, x, v, u, *alone))
+        assert all(a is None or torch.equal(a, b) for a, b in zip(alone, (dx, dv), strict=True))
 
 
 def check_relax(device, dtype, b, k, g):

@@ -9,8 +9,10 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def emulated(emulation, monkeypatch):
-    from equishare.ops import soft
+    from equishare.ops import hard, soft
 
-    monkeypatch.setattr(soft, "_PLAIN", 0)  # no composition of torch functions in place of a kernel
+    # No composition of torch functions in place of a kernel.
+    monkeypatch.setattr(soft, "_PLAIN", 0)
+    monkeypatch.setattr(hard, "_FEW_ENTRIES", -1)
     with emulation.in_place_of_device(monkeypatch):
         yield

@@ -1,17 +1,18 @@
-// The kernels on CUDA devices: the twins of csrc/cpu, same names, same order. Plain C++, so that the
-// binding needs no CUDA header.
+// The kernels on CUDA devices: the twins of csrc/cpu, same names, same order. Plain C++, so that
+// the binding needs no CUDA header.
 //
-// Every array is in device memory. A kernel is queued and not waited for. Sums over rows are formed
-// in two stages without atomics; how the work is cut depends on sizes and on whether pointers allow
-// vector loads, never on the device, so equal arguments give equal bits.
+// Every array is in device memory; labels are trusted, where those on the CPU check them. A kernel
+// is queued and not waited for. Sums over rows are formed in two stages without atomics; how the
+// work is cut depends on sizes and on whether pointers allow vector loads, never on the device, so
+// equal arguments give equal bits.
 #pragma once
 
 #include "args.h"
 
 namespace equishare::cuda {
 
-// Where a kernel runs: a device, one of its streams (a cudaStream_t), and scratch memory of at least
-// the bytes that `<kernel>_workspace` tells for the same sizes.
+// Where a kernel runs: a device, one of its streams (a cudaStream_t), and scratch memory of at
+// least the bytes that `<kernel>_workspace` tells for the same sizes.
 struct Queue {
   int device;
   void* stream;

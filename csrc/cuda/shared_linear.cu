@@ -264,7 +264,7 @@ void shared_linear_backward(const SharedLinearBackwardArgs<S>& args, const Queue
   const BackwardLayout<S> scratch(args.samples, args.outputs, args.inputs, args.groups,
                                   queue.workspace);
   const int64_t size = args.samples * args.inputs;
-  if (scratch.few) {
+  if (args.grad_x && scratch.few) {
     with_label_type(args.labels.type, [&](auto of_type) {
       using L = decltype(of_type);
       const L* const labels = static_cast<const L*>(args.labels.data);
@@ -278,12 +278,14 @@ void shared_linear_backward(const SharedLinearBackwardArgs<S>& args, const Queue
       labels_in_packs(args.inputs, labels, args.x) ? run(&few_grad_x<S, L, labels_at_once>, 4)
                                                    : run(&few_grad_x<S, L, 1>, 1);
     });
-  } else {
+  } else if (args.grad_x) {
     run_product<A>(name, scratch.product, GradXProduct<S>{args, scratch.partial}, queue);
     add_partials(name, scratch.partial, 1, scratch.product.splits, size, args.grad_x, queue);
+  }
+  if (!args.grad_values) return;
+  if (!scratch.few)
     run_product<A>(name, {1, args.outputs, args.inputs, args.samples, 1, args.samples},
                    OuterProduct<S>{args, scratch.outer}, queue);
-  }
   run_segments(name, scratch.segments, Outer<S>{args, scratch.few ? nullptr : scratch.outer},
                args.labels, scratch.sums, args.grad_values, queue);
 }

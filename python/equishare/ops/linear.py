@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from equishare._native import checks_labels
 from equishare.ops._checks import all_floating, check_floating, check_labels, full_precision, promoted
 from equishare.ops._rule import STORAGE_DTYPES, Rule, has_kernel, in_transform
 from equishare.ops.hard import are_few, gather_few, hard_gather, hard_scatter, launch_checked
@@ -101,13 +100,7 @@ def _linear_grad(
     x, labels, values, u = x.contiguous(), labels.contiguous(), values.contiguous(), u.contiguous()
     grad_x, grad_values = _linear_grad_fake(x, labels, values, u, need_x, need_values)
     sizes = (x.shape[0], *labels.shape, values.shape[0])
-    if checks_labels(labels):
-        gradients = (grad_x if need_x else None, grad_values if need_values else None)
-    else:  # the CUDA kernels write both
-        gradients = (
-            grad_x if need_x else torch.empty_like(x),
-            grad_values if need_values else torch.empty_like(values),
-        )
+    gradients = (grad_x if need_x else None, grad_values if need_values else None)
     arguments = (labels, labels.itemsize, x, values, u, *gradients)
     launch_checked("shared_linear_backward", x, sizes, labels, values.shape[0], arguments)
     return grad_x, grad_values
