@@ -20,7 +20,7 @@ bool scatter_entries(const HardArgs<S>& args, const L* all_labels) {
   const bool whole = split.chunks == 1;
   const Split work = whole ? Split(1, batch, batch * rows, threads) : split;
   const bool copies = has_copies(rows / split.chunks, groups);
-  const Scratch<double> partial(work.items, SegmentSums<T>::size(groups, copies));
+  const Scratch<double> partial(work.items, SegmentSums<T, 4>::size(groups, copies));
   const Scratch<T> buffers(is_half<S> ? work.items : 0, label_block);
   const bool checked = batch > 1 && rows <= label_block;
   if (checked && !all_below(all_labels, args.labels.stride > 0 ? batch * rows : rows, groups))
@@ -28,7 +28,7 @@ bool scatter_entries(const HardArgs<S>& args, const L* all_labels) {
   const auto sum_problem = [&](int64_t b, int64_t first, int64_t end, int64_t item) {
     const L* labels = all_labels + b * args.labels.stride;
     const S* x = args.in + b * rows;
-    SegmentSums<T> sums(partial[item], groups, copies);
+    SegmentSums<T, 4> sums(partial[item], groups, copies);
     for (int64_t k = first; k < end; k += label_block) {
       const int64_t count = end - k < label_block ? end - k : label_block;
       if (!checked && !all_below(labels + k, count, groups)) return false;

@@ -38,9 +38,8 @@ EQUISHARE_INLINE void copy(const T* in, int64_t in_stride, int64_t rows, int64_t
 // The inputs i..i+width-1 and outputs begin..end-1 for the samples n..n+samples-1: their part of
 // tile.grad_x, and of the sums.
 template <class S>
-bool add_tile(const Backward<S>& p, const Tiles<Arithmetic<S>>& tile,
-              SegmentSums<Arithmetic<S>>& sums, int64_t n0, int64_t samples, int64_t i,
-              int64_t width, int64_t begin, int64_t end) {
+bool add_tile(const Backward<S>& p, const Tiles<Arithmetic<S>>& tile, TileSums<Arithmetic<S>>& sums,
+              int64_t n0, int64_t samples, int64_t i, int64_t width, int64_t begin, int64_t end) {
   using T = Arithmetic<S>;
   const int64_t inputs = p.args.inputs, whole = padded<T>(width);
   if (p.args.grad_values)
@@ -100,12 +99,12 @@ bool backward(const Backward<S>& p) {
   const bool joined = down > 1 && args.grad_x != nullptr;
   const Scratch<T> parts(joined ? down : 0, total * inputs);
   const Scratch<double> partial(split.items,
-                                args.grad_values ? SegmentSums<T>::size(groups, copies) : 0);
+                                args.grad_values ? TileSums<T>::size(groups, copies) : 0);
   const bool in_range = for_items_all(split, [&](int64_t item) {
     const Tiles<T> tile{w[item], u[item], x[item], grad_x[item], outer[item]};
     fill_zero(tile.w, tile_outputs * tile_stride);
     fill_zero(tile.x, block * tile_inputs);
-    SegmentSums<T> sums(partial[item], args.grad_values ? groups : 0, copies);
+    TileSums<T> sums(partial[item], args.grad_values ? groups : 0, copies);
     const int64_t strip = split.problem(item);
     const int64_t begin = outputs * strip / down, end = outputs * (strip + 1) / down;
     const int64_t first = split.begin(item) * panel;

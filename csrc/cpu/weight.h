@@ -81,6 +81,9 @@ EQUISHARE_INLINE T look_up_and_dot(const Table& table, const L* labels, const T*
 // The labels of a tile lie in short runs, which the processor does not see coming.
 constexpr int64_t rows_ahead = 8;
 
+template <class T>
+using TileSums = SegmentSums<T, 8>;
+
 // W, through its labels and values; the type of the labels matters inside of the members alone.
 template <class T>
 class Weight {
@@ -116,7 +119,7 @@ class Weight {
 
   // Adds a tile of the gradient of W to the sums of its groups; the labels have been checked.
   void add_segments(int64_t o, int64_t i, int64_t rows, int64_t width, const T* tile,
-                    int64_t stride, SegmentSums<T>& sums) const {
+                    int64_t stride, TileSums<T>& sums) const {
     with_labels(labels_, [&](auto* labels) {
       for (int64_t r = 0; r < rows; ++r)
         sums.add(labels + (o + r) * inputs_ + i, tile + r * stride, width);
