@@ -243,7 +243,7 @@ def test_nothing_is_left_behind(method, requires_grad):
     before = live()
     for _ in range(20):
         twice()
-    assert live() == before
+    assert live() <= before  # less where garbage of other tests went in between
 
 
 def flops(run):
