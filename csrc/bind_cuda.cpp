@@ -1,5 +1,5 @@
-// Python module equishare._cuda: _core's kernels on a CUDA device, by the same names. Where _core takes
-// a number of threads, these take a device index, a stream (cudaStream_t as an integer) and a
+// Python module equishare._cuda: _core's kernels on a CUDA device, by the same names. Where _core
+// takes a number of threads, these take a device index, a stream (cudaStream_t as an integer) and a
 // workspace of at least `<name>_workspace(*sizes)` bytes; nothing waits for the device but
 // label_range. Submodules f32, f64, bf16 and f16 hold the kernels of each storage type.
 #include <pybind11/pybind11.h>
@@ -24,9 +24,8 @@ template <class S>
 void bind_soft(py::module_& m) {
   using A = Arithmetic<S>;
   const auto workspace = [&m](const char* name, int64_t (*bytes)(const Shape&)) {
-    m.def(name, [bytes](int64_t b, int64_t k, int64_t g, int64_t c) {
-      return bytes({b, k, g, c, 0});
-    });
+    m.def(name,
+          [bytes](int64_t b, int64_t k, int64_t g, int64_t c) { return bytes({b, k, g, c, 0}); });
   };
   workspace("soft_gather_workspace", &cuda::soft_gather_workspace<S>);
   workspace("soft_gather_backward_workspace", &cuda::soft_gather_backward_workspace<S>);
