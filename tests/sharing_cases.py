@@ -24,6 +24,7 @@ CASES = {
     "soft_scatter columns": (lambda o, z, x: o.soft_scatter(z, x), ((2, 4, 3), (2, 4, 2))),
     "soft_project": (lambda o, z, x: o.soft_project(z, x), ((2, 4, 3), (2, 4))),
     "assignment_penalties": (lambda o, z: o.assignment_penalties(z), ((2, 4, 3),)),
+    "soft_gather_penalties": (lambda o, z, v: o.soft_gather_penalties(z, v), ((2, 4, 3), (2, 3))),
     "hard_gather": (lambda o, v: o.hard_gather(_L, v), ((2, 3),)),
     "hard_gather columns": (lambda o, v: o.hard_gather(_L, v), ((2, 3, 2),)),
     "hard_scatter": (lambda o, x: o.hard_scatter(_L, x, 3), ((2, 4),)),

@@ -85,7 +85,7 @@ class TestRows:
         ("pattern", "names"),
         [
             (TINY, [TINY]),
-            ("SOFT*step*4096", ["soft_gather step 4096x4096"]),
+            ("SOFT*step*4096", ["soft_gather step 4096x4096", "soft_step 4096x4096, reused buffers"]),
             ("penalties*lean", ["penalties step 256x256, lean", "penalties step 2048x2048, lean"]),
         ],
     )

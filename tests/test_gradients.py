@@ -145,6 +145,8 @@ OPCHECK = {
     "logit_grad": ((2, 4, 3), (2, 3), (2, 4), (2, 4), (2, 4, 2)),
     "soft_gather_backward": ((2, 4, 3), (2, 3, 2), (2, 4, 2), (2, 4, 2), (2, 4, 2)),
     "assignment_penalties": ((2, 4, 3),),
+    "soft_gather_penalties": ((2, 4, 3), (2, 3)),
+    "soft_gather_penalties_backward": ((2, 4, 3), (2, 3), (2, 4), (2, 4), (2, 4, 3), (2, 3), (2,), (2,)),
     "assignment_penalties_backward": ((2, 4, 3), (2, 4, 3), (2, 3), (2,), (2,)),
 }
 _LABELS = torch.tensor([0, 2, 1, 1])

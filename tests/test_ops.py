@@ -13,6 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from equishare import _native, ops, reference
+from equishare.ops import soft as soft_module
 
 DTYPES = (torch.float32, torch.float64)
 dtypes = pytest.mark.parametrize("dtype", DTYPES, ids=str)
@@ -21,8 +22,15 @@ SOFT = {
     "soft_scatter": lambda o, z, v, x: o.soft_scatter(z, x),
     "soft_project": lambda o, z, v, x: o.soft_project(z, x),
     "assignment_penalties": lambda o, z, v, x: o.assignment_penalties(z),
+    "soft_gather_penalties": lambda o, z, v, x: o.soft_gather_penalties(z, v),
 }
 soft = pytest.mark.parametrize("name", SOFT)
+
+
+@pytest.fixture(autouse=True)
+def kernels_at_all_sizes(monkeypatch):
+    """Small single problems take the plain composition, and would leave the kernels untested."""
+    monkeypatch.setattr(soft_module, "_PLAIN", 0)
 
 
 def assert_near(ours, theirs, scale=1.0):
@@ -265,12 +273,117 @@ def test_equal_bits_for_equal_thread_counts(name, threads):
         torch.set_num_threads(before)
 
 
+HALF_SHAPES = [((), 5, 3), ((), 40, 70), ((20,), 6, 5), ((2,), 33, 200)]
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
-def test_half_precision_takes_the_plain_composition(dtype):
+@pytest.mark.parametrize("shape", HALF_SHAPES, ids=str)
+@pytest.mark.parametrize("columns", [None, 3, 70])
+@pytest.mark.parametrize("name", ["soft_gather", "soft_scatter"])
+def test_halves_are_stored_and_computed_with_in_float32(name, columns, shape, dtype):
+    batch, rows, groups = shape
+    last = () if columns is None else (columns,)
+    inputs = [
+        tensor(0, *batch, rows, groups, dtype=dtype),
+        tensor(1, *batch, groups, *last, dtype=dtype),
+        tensor(2, *batch, rows, *last, dtype=dtype),
+    ]
+    ours = value_and_gradient(partial(SOFT[name], ops), *inputs)
+    # The weights of the cotangents must be those that the halves hold.
+    doubled = [x.double().requires_grad_() for x in inputs]
+    result = leaves(SOFT[name](reference, *doubled))
+    scalar = sum((y * tensor(70 + i, *y.shape, dtype=dtype).double()).sum() for i, y in enumerate(result))
+    theirs = (*result, *torch.autograd.grad(scalar, doubled, materialize_grads=True))
+    rounding = torch.finfo(dtype).eps
+    for a, b in zip(ours, theirs, strict=True):
+        assert a.dtype == dtype
+        torch.testing.assert_close(
+            a.double(), b.detach(), rtol=2 * rounding, atol=rounding * float(b.detach().abs().max()) / 4 + 1e-6
+        )
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_other_soft_operations_on_halves_take_the_plain_composition(dtype):
     z, v, x = tensor(0, 5, 3, dtype=dtype), tensor(1, 3, dtype=dtype), tensor(2, 5, dtype=dtype)
-    for function in SOFT.values():
-        ours, theirs = (leaves(function(o, z, v, x)) for o in (ops, reference))
+    for name in ("soft_project", "assignment_penalties", "soft_gather_penalties"):
+        ours, theirs = (leaves(SOFT[name](o, z, v, x)) for o in (ops, reference))
         assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("first", [-1e30, -200.0, -50.0, 50.0, 3e4])
+def test_a_row_whose_first_logit_is_far_from_the_rest(first, dtype):
+    # The first logit is the pivot of its row unless the sums would lose their range by it.
+    logits = tensor(0, 70, 90, dtype=dtype)
+    logits[::3, 0] = first
+    logits[1::7, 0] = -float("inf")
+    values = tensor(1, 90, dtype=dtype)
+    assert_agree(lambda o, z, v: o.soft_gather(z, v), logits, values, scale=3)
+    assert_agree(lambda o, z, v: o.soft_gather(z, 1e30 * v) / 1e30, logits, values, scale=3)
+
+
+# Around the tiles and blocks of the products: few and many columns, cut by rows and by columns.
+COLUMN_SHAPES = [((), 10, 10, 2500), ((), 130, 64, 100), ((3,), 9, 5, 17), ((), 300, 70, 33), ((2,), 50, 3, 400)]
+
+
+@dtypes
+@pytest.mark.parametrize("shape", COLUMN_SHAPES, ids=str)
+@pytest.mark.parametrize("threads", [1, 3])
+def test_many_columns(shape, dtype, threads):
+    batch, rows, groups, columns = shape
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        logits = tensor(0, *batch, rows, groups, dtype=dtype)
+        values, x = tensor(1, *batch, groups, columns, dtype=dtype), tensor(2, *batch, rows, columns, dtype=dtype)
+        assert_agree(lambda o, z, v: o.soft_gather(z, v), logits, values, scale=20)
+        assert_agree(lambda o, z, x: o.soft_scatter(z, x), logits, x, scale=20)
+    finally:
+        torch.set_num_threads(before)
+
+
+@dtypes
+@pytest.mark.parametrize("batch", [8, 15, 16, 17, 50])
+def test_tiles_of_small_problems(batch, dtype):
+    logits, values = tensor(0, batch, 9, 5, dtype=dtype), tensor(1, batch, 5, dtype=dtype)
+    logits[3, 2, 1] = -float("inf")
+    assert_agree(lambda o, z, v: o.soft_gather(z, v), logits, values, scale=3)
+
+
+@dtypes
+@pytest.mark.parametrize("shape", [((), 7, 1500), ((), 70, 64), ((2,), 5, 700)], ids=str)
+def test_long_rows_and_blocks_of_rows(shape, dtype):
+    batch, rows, groups = shape
+    z, v = tensor(0, *batch, rows, groups, dtype=dtype), tensor(1, *batch, groups, dtype=dtype)
+    for name in ("soft_gather", "assignment_penalties", "soft_gather_penalties"):
+        assert_agree(SOFT[name], z, v, tensor(2, *batch, rows, dtype=dtype), scale=10)
+
+
+@dtypes
+def test_a_step_on_reused_buffers(dtype):
+    z, v, u = tensor(0, 3, 40, 20, dtype=dtype), tensor(1, 3, 20, dtype=dtype), tensor(2, 3, 40, dtype=dtype)
+    weights = tensor(3, 3, dtype=dtype), tensor(4, 3, dtype=dtype)
+    step = ops.soft_step_forward(z * 0, v)
+    gradients = ops.soft_step_backward(z, v, step, u, *weights)
+    assert ops.soft_step_forward(z, v, out=step) is step
+    assert ops.soft_step_backward(z, v, step, u, *weights, out=gradients) is gradients
+    logits, values = z.clone().requires_grad_(), v.clone().requires_grad_()
+    theirs = reference.soft_gather_penalties(logits, values)
+    assert_near((step.theta, step.entropy, step.column_norm), theirs)
+    assert_near(gradients, torch.autograd.grad(theirs, (logits, values), (u, *weights)))
+
+
+def test_a_step_names_what_does_not_fit():
+    z, v = tensor(0, 4, 3), tensor(1, 3)
+    step, one = ops.soft_step_forward(z, v), torch.ones((), dtype=z.dtype)
+    with pytest.raises(ValueError, match=r"values must be a contiguous .* shape \(3,\)"):
+        ops.soft_step_forward(z, v[:2])
+    with pytest.raises(ValueError, match="theta must be a contiguous"):
+        ops.soft_step_forward(tensor(0, 5, 3), v, out=step)
+    with pytest.raises(ValueError, match="u must be a contiguous"):
+        ops.soft_step_backward(z, v, step, v, one, one)
+    with pytest.raises(ValueError, match="logits must be a float32 or float64"):
+        ops.soft_step_forward(z.half(), v.half())
 
 
 def test_tensors_without_data():
@@ -354,7 +467,8 @@ def test_the_forced_or_else_the_best_instruction_set_is_used():
 def test_every_instruction_set(name):
     if name == _native.instruction_set():
         pytest.skip("the rest of this file runs on it")
-    chosen = "soft_values or shared_linear or excluded or bad_row or equal_bits or relax or forced or test_hard"
+    chosen = "soft_values or halves or first_logit or many_columns or tiles or long_rows or step or "
+    chosen += "shared_linear or excluded or bad_row or equal_bits or relax or forced or test_hard"
     here = os.path.dirname(__file__)
     files = [os.path.join(here, file) for file in ("test_ops.py", "test_hard.py", "test_relax.py")]
     done = subprocess.run(

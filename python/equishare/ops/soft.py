@@ -14,7 +14,7 @@ from torch import Tensor
 from equishare import reference
 from equishare.ops import _soft_rules as rules
 from equishare.ops._checks import common_batch, full_precision, same_floating
-from equishare.ops._rule import has_kernel, is_direct
+from equishare.ops._rule import STORAGE_DTYPES, has_kernel, is_direct
 
 # Up to this many logits of a single problem an autograd Function in Python costs more than the kernel saves.
 _PLAIN = 64 * 64
@@ -34,7 +34,8 @@ def soft_gather(logits: Tensor, values: Tensor) -> Tensor:
         TypeError: if a dtype is not floating or the two differ.
         ValueError: if shapes do not fit.
 
-    Gradients are fused, and reach any order.
+    Gradients are fused, and reach any order. bfloat16 and float16 are stored as such and computed with in
+    float32.
     """
     if is_direct(logits, values) and logits.dim() == 2 and values.dim() == 1:
         groups = values.shape[0]
@@ -43,7 +44,7 @@ def soft_gather(logits: Tensor, values: Tensor) -> Tensor:
                 return torch.softmax(logits, -1) @ values
             return rules.soft_gather.direct(logits, values)
     logits, values, _ = prepare(logits, "values", values, axis=-1)
-    if not has_kernel(logits):
+    if not has_kernel(logits, STORAGE_DTYPES):
         with full_precision(logits):
             return reference.soft_gather(logits, values)
     return rules.soft_gather(logits, values)
@@ -64,7 +65,7 @@ def soft_scatter(logits: Tensor, x: Tensor) -> Tensor:
         ValueError: if shapes do not fit.
     """
     logits, x, _ = prepare(logits, "x", x, axis=-2)
-    if not has_kernel(logits):
+    if not has_kernel(logits, STORAGE_DTYPES):
         with full_precision(logits):
             return reference.soft_scatter(logits, x)
     return rules.soft_scatter(logits, x)
