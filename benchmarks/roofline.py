@@ -103,7 +103,7 @@ def labelled() -> list[Work]:
     for batch in (1, 64):
         ends, sizes, flops = batch * 2 * side + g, (batch, side, side, g), 2 * batch * cells
         forward = Work("shared_linear", f"{linear}{batch}", 1, ends, flops, other_bytes=cells)
-        launches = 4 if batch == 1 else 5
+        launches = 4 if batch == 1 else 3 + 2 * (cells >> 20)  # D in panels
         backward = Work(
             "shared_linear_backward",
             f"{linear}{batch}",

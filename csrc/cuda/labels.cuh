@@ -20,6 +20,14 @@ void with_label_type(LabelType type, F f) {
   }
 }
 
+inline Labels labels_from(const Labels& labels, int64_t first) {
+  const int64_t width = labels.type == LabelType::u8    ? 1
+                        : labels.type == LabelType::i16 ? 2
+                        : labels.type == LabelType::i32 ? 4
+                                                        : 8;
+  return {static_cast<const char*>(labels.data) + first * width, labels.type, labels.stride};
+}
+
 // One label, of a type told at run time: for kernels that do much with each.
 __device__ inline int64_t label_at(const Labels& labels, int64_t i) {
   switch (labels.type) {

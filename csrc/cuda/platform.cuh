@@ -12,7 +12,8 @@
 
 namespace equishare::cuda {
 
-constexpr int64_t most_blocks = 1 << 30;  // of a grid
+constexpr int64_t most_blocks = 1 << 30;    // of a grid
+constexpr int64_t panel_entries = 1 << 20;  // of a product that is formed a part at a time
 
 struct Grid {
   int64_t blocks;

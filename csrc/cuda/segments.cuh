@@ -32,7 +32,7 @@ struct Segments {
   int64_t partial_entries() const { return batch * chunks * groups * columns; }
 };
 
-inline Segments split_segments(const Shape& s, int64_t stride) {
+inline Segments split_segments(const Shape& s, int64_t stride, int64_t wanted = wanted_tables) {
   Segments t{s.batch, s.rows, s.groups, s.columns, stride, false, 1, 1, 1, 1, 1, s.rows};
   if (s.batch * s.groups * s.columns == 0) return t;
   t.shared = s.columns == 1 && s.groups > most_private;
@@ -41,7 +41,7 @@ inline Segments split_segments(const Shape& s, int64_t stride) {
   const int64_t most = t.shared ? most_shared_table : most_private;
   t.ranges = divide_up(s.groups, most);
   t.range = divide_up(s.groups, t.ranges);
-  const int64_t chunks = divide_up(wanted_tables, s.batch * t.ranges * t.column_tiles);
+  const int64_t chunks = divide_up(wanted, s.batch * t.ranges * t.column_tiles);
   const int64_t at_once = t.threads() / t.across;
   // Partial sums should be far fewer than entries.
   const int64_t least =
@@ -144,10 +144,10 @@ __global__ void __launch_bounds__(warp)
   }
 }
 
-// Sums of the Source into out (B, G, C); `partial` has t.partial_entries() entries.
-template <class S, class Source>
-void run_segments(const char* name, const Segments& t, const Source& source, const Labels& labels,
-                  double* partial, S* out, const Queue& queue) {
+// The first stage: partial sums of the Source, t.partial_entries() of them.
+template <class Source>
+void sum_chunks(const char* name, const Segments& t, const Source& source, const Labels& labels,
+                double* partial, const Queue& queue) {
   if (t.partial_entries() == 0) return;
   const int64_t blocks = at_most_blocks(t.items());
   const int64_t bytes = t.range * int64_t(sizeof(double)) * (t.shared ? 1 : private_threads);
@@ -159,6 +159,13 @@ void run_segments(const char* name, const Segments& t, const Source& source, con
         ? launch(name, &sum_in_shared_tables<L, Source>, grid, queue, source, t, data, partial)
         : launch(name, &sum_in_private_tables<L, Source>, grid, queue, source, t, data, partial);
   });
+}
+
+// Sums of the Source into out (B, G, C).
+template <class S, class Source>
+void run_segments(const char* name, const Segments& t, const Source& source, const Labels& labels,
+                  double* partial, S* out, const Queue& queue) {
+  sum_chunks(name, t, source, labels, partial, queue);
   add_partials(name, partial, t.batch, t.chunks, t.groups * t.columns, out, queue);
 }
 

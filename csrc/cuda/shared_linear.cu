@@ -5,6 +5,8 @@
 //
 //   grad_x[n,i]     = sum over o of u[n,o] W[o,i]
 //   grad_values[g]  = sum over label[o,i] = g of D[o,i],  D[o,i] = sum over n of u[n,o] x[n,i]
+//
+// For many samples, D is formed a panel of outputs at a time, small enough to stay in the cache.
 #include "cuda/kernels.h"
 #include "cuda/product.cuh"
 #include "cuda/rows.cuh"
@@ -166,16 +168,17 @@ struct GradXProduct {
   }
 };
 
-// D
+// The panel of D that begins at output `first`.
 template <class S>
 struct OuterProduct {
   using A = Arithmetic<S>;
   static constexpr bool left_along_depth = false, right_along_depth = false;
   SharedLinearBackwardArgs<S> args;
-  A* outer;  // (O, I)
+  int64_t first;
+  A* outer;  // (outputs of the panel, I)
 
   __device__ A left(int64_t, int64_t o, int64_t n) const {
-    return widen(args.cotangent[n * args.outputs + o]);
+    return widen(args.cotangent[n * args.outputs + first + o]);
   }
   __device__ A right(int64_t, int64_t n, int64_t i) const {
     return widen(args.x[n * args.inputs + i]);
@@ -203,12 +206,17 @@ struct Outer {
   }
 };
 
+inline Segments segments_of(int64_t outputs, int64_t inputs, int64_t groups, int64_t panels) {
+  return split_segments({1, outputs * inputs, groups, 1, 0}, 0, divide_up(wanted_tables, panels));
+}
+
 template <class S>
 struct BackwardLayout {
   using A = Arithmetic<S>;
   bool few;
   ProductShape product;
-  Segments segments;
+  Segments segments;  // of all outputs, or of a panel
+  int64_t panel;      // outputs of a panel
   A *partial, *outer;
   double* sums;
   int64_t bytes;
@@ -216,14 +224,17 @@ struct BackwardLayout {
   BackwardLayout(int64_t samples, int64_t outputs, int64_t inputs, int64_t groups, void* base)
       : few(samples <= few_samples),
         product(split_product(1, samples, inputs, outputs)),
-        segments(split_segments({1, outputs * inputs, groups, 1, 0}, 0)) {
+        panel(few || inputs == 0 ? outputs : divide_up(panel_entries, inputs)) {
+    if (panel > outputs) panel = outputs;
+    const int64_t panels = panel > 0 ? divide_up(outputs, panel) : 1;
+    segments = segments_of(panel, inputs, groups, panels);
     Scratch scratch(base);
     const int64_t narrow_chunks = split_outputs(outputs, inputs, 1).chunks;
     const int64_t wide_chunks = split_outputs(outputs, inputs, labels_at_once).chunks;
     const int64_t most_chunks = narrow_chunks > wide_chunks ? narrow_chunks : wide_chunks;
     partial = scratch.take<A>((few ? most_chunks : product.splits) * samples * inputs);
-    outer = scratch.take<A>(few ? 0 : outputs * inputs);
-    sums = scratch.take<double>(segments.partial_entries());
+    outer = scratch.take<A>(few ? 0 : panel * inputs);
+    sums = scratch.take<double>(panels * segments.partial_entries());
     bytes = scratch.used();
   }
 };
@@ -283,11 +294,24 @@ void shared_linear_backward(const SharedLinearBackwardArgs<S>& args, const Queue
     add_partials(name, scratch.partial, 1, scratch.product.splits, size, args.grad_x, queue);
   }
   if (!args.grad_values) return;
-  if (!scratch.few)
-    run_product<A>(name, {1, args.outputs, args.inputs, args.samples, 1, args.samples},
-                   OuterProduct<S>{args, scratch.outer}, queue);
-  run_segments(name, scratch.segments, Outer<S>{args, scratch.few ? nullptr : scratch.outer},
-               args.labels, scratch.sums, args.grad_values, queue);
+  if (scratch.few)
+    return run_segments(name, scratch.segments, Outer<S>{args, nullptr}, args.labels, scratch.sums,
+                        args.grad_values, queue);
+  int64_t chunks = 0, first = 0;
+  do {
+    const int64_t left = args.outputs - first,
+                  outputs = left < scratch.panel ? left : scratch.panel;
+    run_product<A>(name, {1, outputs, args.inputs, args.samples, 1, args.samples},
+                   OuterProduct<S>{args, first, scratch.outer}, queue);
+    Segments of_panel = scratch.segments;
+    of_panel.rows = outputs * args.inputs;
+    sum_chunks(name, of_panel, Outer<S>{args, scratch.outer},
+               labels_from(args.labels, first * args.inputs), scratch.sums + chunks * args.groups,
+               queue);
+    chunks += of_panel.chunks;
+    first += outputs;
+  } while (first < args.outputs);
+  add_partials(name, scratch.sums, 1, chunks, args.groups, args.grad_values, queue);
 }
 
 template <class S>

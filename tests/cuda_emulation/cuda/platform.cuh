@@ -63,6 +63,7 @@ inline int __popc(unsigned x) { return __builtin_popcount(x); }
 namespace equishare::cuda {
 
 inline int64_t& most_blocks = emulation::most_blocks_used;
+constexpr int64_t panel_entries = 256;  // so that small tests have several panels
 
 struct Grid {
   int64_t blocks;
