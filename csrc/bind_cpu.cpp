@@ -5,11 +5,11 @@
 #include <pybind11/stl.h>
 
 #include <cstdlib>
-#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "bind.h"
 #include "cpu/dispatch.h"
 #include "cpu/pages.h"
 #include "cpu/segmentation.h"
@@ -19,29 +19,7 @@ using namespace equishare;
 
 namespace {
 
-using Address = uintptr_t;
 using Release = py::call_guard<py::gil_scoped_release>;
-
-template <class T>
-T* at(Address address) {
-  return reinterpret_cast<T*>(address);
-}
-
-// `width` is the bytes of one label.
-Labels labels_at(Address data, int width, int64_t stride) {
-  switch (width) {
-    case 1:
-      return {at<const void>(data), LabelType::u8, stride};
-    case 2:
-      return {at<const void>(data), LabelType::i16, stride};
-    case 4:
-      return {at<const void>(data), LabelType::i32, stride};
-    case 8:
-      return {at<const void>(data), LabelType::i64, stride};
-  }
-  throw std::invalid_argument("labels must be 1, 2, 4 or 8 bytes wide, got " +
-                              std::to_string(width));
-}
 
 template <class T>
 void bind_soft(py::module_& m, const SharingKernels<T>& kernels) {
@@ -153,6 +131,21 @@ void bind_hard(py::module_& m, const SharingKernels<T>& kernels) {
       Release());
 }
 
+// The vector functions themselves, so that their errors can be measured.
+template <class T>
+void bind_functions(py::module_& m, const SearchKernels<T>& kernels) {
+  const auto bind = [&m](const char* name, void (*const& function)(const FunctionArgs<T>&)) {
+    m.def(
+        name,
+        [&function](int64_t count, Address in, Address out) {
+          function({count, at<T>(in), at<T>(out)});
+        },
+        Release());
+  };
+  bind("exp2", kernels.exp2);
+  bind("log", kernels.log);
+}
+
 template <class T>
 void bind_relax(py::module_& m, const SearchKernels<T>& kernels) {
   m.def("relax_workspace",
@@ -233,6 +226,7 @@ py::module_ bind_sharing(py::module_ m, const SharingKernels<S>& kernels) {
 template <class T>
 void bind_search(py::module_ m, const SearchKernels<T>& kernels) {
   bind_penalties(m, kernels);
+  bind_functions(m, kernels);
   bind_relax(m, kernels);
 }
 

@@ -2,7 +2,7 @@
 // signed integers of the same width. Every function has internal linkage, so that code compiled for
 // one instruction set is never linked into another.
 //
-//   exp2_polynomial  2^f for |f| <= 1/2: within 1.8 ulp (float) or 1.2 ulp (double); 1 at 0
+//   exp2_polynomial  2^f for |f| <= 1/2: within 2 ulp (float) or 1.5 ulp (double); 1 at 0
 //   exp2_clamped     2^t: the same, for all t; 0 below the smallest normal number, at least 2^127
 //                    (2^1023) above it; exp2(-inf) = 0; NaN stays NaN
 //   log_from_one     x >= 1: within 2 ulp; NaN stays NaN
@@ -20,12 +20,20 @@ struct MathConstants;
 
 template <>
 struct MathConstants<float> {
-  static constexpr int mantissa = 23, degree = 5, terms = 5;
+  static constexpr int mantissa = 23, terms = 5;
   static constexpr int32_t bias = 127, sqrt_half = 0x3f3504f3;
   static constexpr float least = -126.0f, greatest = 127.0f, round = 12582912.0f;  // 1.5 * 2^23
   static constexpr float log2_high = 0.693359375f, log2_low = -2.12194440e-4f;
+#ifdef __FMA__
+  static constexpr int degree = 5;
   static constexpr float poly[6] = {1.0f,          0.693146825f,   0.240222365f,
                                     0.0555089228f, 0.00967176259f, 0.00132257072f};
+#else
+  // Each product is rounded too; a degree more makes up for it.
+  static constexpr int degree = 6;
+  static constexpr float poly[7] = {1.0f,           0.693147182f,   0.240226522f,   0.0555031052f,
+                                    0.00961769279f, 0.00134066434f, 0.000155946778f};
+#endif
 };
 
 template <>

@@ -13,7 +13,7 @@ ELSEWHERE = "not every_instruction_set and not equal_bits"
 
 
 def test_the_operations_over_emulated_kernels(emulation, shared_folder):
-    files = [os.path.join(HERE, file) for file in ("test_ops.py", "test_relax.py", "test_gradients.py")]
+    files = [os.path.join(HERE, file) for file in ("test_ops.py", "test_soft.py", "test_relax.py", "test_gradients.py")]
     plugins = ["-p", "emulated_ops", "-p", "no:cacheprovider", "-p", "no:xdist"]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-x", *plugins, "-k", ELSEWHERE, *files],

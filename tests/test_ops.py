@@ -3,57 +3,13 @@
 import os
 import subprocess
 import sys
-from functools import partial
 
 import pytest
 import torch
-from sharing_cases import labels, leaves, tensor
-from torch.multiprocessing.reductions import StorageWeakRef
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from agreement import SOFT, assert_agree, dtypes, kernels_at_all_sizes, soft  # noqa: F401
+from sharing_cases import labels, tensor
 
-from equishare import _native, ops, reference
-from equishare.ops import soft as soft_module
-
-DTYPES = (torch.float32, torch.float64)
-dtypes = pytest.mark.parametrize("dtype", DTYPES, ids=str)
-SOFT = {
-    "soft_gather": lambda o, z, v, x: o.soft_gather(z, v),
-    "soft_scatter": lambda o, z, v, x: o.soft_scatter(z, x),
-    "soft_project": lambda o, z, v, x: o.soft_project(z, x),
-    "assignment_penalties": lambda o, z, v, x: o.assignment_penalties(z),
-    "soft_gather_penalties": lambda o, z, v, x: o.soft_gather_penalties(z, v),
-}
-soft = pytest.mark.parametrize("name", SOFT)
-
-
-@pytest.fixture(autouse=True)
-def kernels_at_all_sizes(monkeypatch):
-    """Small single problems take the plain composition, and would leave the kernels untested."""
-    monkeypatch.setattr(soft_module, "_PLAIN", 0)
-
-
-def assert_near(ours, theirs, scale=1.0):
-    for a, b in zip(leaves(ours), leaves(theirs), strict=True):
-        assert a.dtype == b.dtype
-        bound = scale * (2e-5 if a.dtype == torch.float32 else 1e-13)
-        torch.testing.assert_close(a, b, rtol=bound, atol=bound, equal_nan=True)
-
-
-def value_and_gradient(function, *inputs):
-    inputs = tuple(x.detach().clone().requires_grad_() for x in inputs)
-    result = leaves(function(*inputs))
-    weights = [tensor(70 + i, *y.shape, dtype=y.dtype) for i, y in enumerate(result)]
-    scalar = sum((y * w).sum() for y, w in zip(result, weights, strict=True))
-    return (*result, *torch.autograd.grad(scalar, inputs, materialize_grads=True))
-
-
-def assert_agree(function, *inputs, scale=1.0):
-    """``function(implementation, *inputs)`` and its gradients agree, fused and plain; returns the fused."""
-    ours, theirs = (value_and_gradient(partial(function, o), *inputs) for o in (ops, reference))
-    assert_near(ours, theirs, scale)
-    return ours
-
+from equishare import _native, ops
 
 # Around the width of a vector, both sides of the size where a second thread starts, several problems.
 SHAPES = [((), 1, 1), ((), 1, 5), ((), 5, 1), ((3,), 7, 4), ((2, 3), 5, 17), ((), 33, 16)]
@@ -169,223 +125,6 @@ def test_empty_inputs(batch, rows):
     assert_agree(lambda o, x: o.hard_scatter(index, x, 3), x)
 
 
-@dtypes
-@soft
-def test_huge_logits_and_excluded_groups(name, dtype):
-    inf = float("inf")
-    logits = torch.tensor(
-        [[1e4, -1e4, 0], [-1e4, -1e4, -1e4], [1e4, 1e4, -1e4], [-inf, 0, 1], [-inf, -inf, 5], [9999.5, 1e4, 1e4]],
-        dtype=dtype,
-    )
-    v, x = tensor(1, 3, dtype=dtype), tensor(2, 6, dtype=dtype)
-    ours = assert_agree(SOFT[name], logits, v, x)
-    assert all(y.isfinite().all() for y in ours)
-    gradient = ours[-3]
-    assert torch.equal(gradient[3:5][logits[3:5] == -inf], torch.zeros(3, dtype=dtype))
-    double = torch.autograd.functional.hvp(
-        lambda z: sum((y * y).sum() for y in leaves(SOFT[name](ops, z, v, x))), logits, torch.ones_like(logits)
-    )[1]
-    assert double.isfinite().all()
-
-
-@dtypes
-@soft
-def test_a_group_that_no_row_uses(name, dtype):
-    logits = tensor(0, 4, 3, dtype=dtype)
-    logits[:, 1] = -float("inf")
-    v, x = tensor(1, 3, dtype=dtype), tensor(2, 4, dtype=dtype)
-    ours = assert_agree(SOFT[name], logits, v, x)
-    assert all(y.isfinite().all() for y in ours)
-
-
-@dtypes
-@pytest.mark.parametrize("bad", ["nan", "all excluded", "infinite"])
-def test_a_bad_row_spoils_that_row_only(bad, dtype):
-    logits, values = tensor(0, 6, 20, dtype=dtype), tensor(1, 20, dtype=dtype)
-    if bad == "nan":
-        logits[2, 3] = float("nan")
-    elif bad == "infinite":
-        logits[2, 3] = float("inf")
-    else:
-        logits[2] = -float("inf")
-    spoilt = torch.arange(6) == 2
-    theta, grad_logits, _ = value_and_gradient(ops.soft_gather, logits, values)
-    assert torch.equal(theta.isnan(), spoilt)
-    assert torch.equal(grad_logits.isnan(), spoilt[:, None].expand(6, 20))
-    _, _, grad_x = value_and_gradient(ops.soft_scatter, logits, tensor(2, 6, dtype=dtype))
-    assert torch.equal(grad_x.isnan(), spoilt)
-
-
-class Allocations(TorchDispatchMode):
-    """Largest number of bytes held at once by tensors created while it is on."""
-
-    def __init__(self):
-        super().__init__()
-        self.live, self.peak = {}, 0
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        result = function(*args, **(kwargs or {}))
-        for made in tree_leaves(result):
-            if isinstance(made, torch.Tensor):
-                storage = made.untyped_storage()
-                self.live[storage.data_ptr()] = StorageWeakRef(storage), storage.nbytes()
-        self.live = {k: v for k, v in self.live.items() if not v[0].expired()}
-        self.peak = max(self.peak, sum(size for _, size in self.live.values()))
-        return result
-
-
-def test_softmax_is_never_stored():
-    logits, values = tensor(0, 300, 200).requires_grad_(), tensor(1, 200).requires_grad_()
-    gradient_alone = logits.nbytes
-
-    def peak(function):
-        with Allocations() as memory:
-            torch.autograd.grad(function(logits, values).sum(), (logits, values))
-        return memory.peak
-
-    assert peak(reference.soft_gather) > 1.9 * gradient_alone  # or the measure measures nothing
-    small = 20 * 8 * (300 + 200)
-    assert gradient_alone <= peak(ops.soft_gather) <= gradient_alone + small
-
-
-def test_softmax_is_never_stored_in_eager_mode():
-    # The mode above makes operations take the dispatcher; the profiler sees the eager path.
-    logits, values = tensor(0, 300, 200).requires_grad_(), tensor(1, 200).requires_grad_()
-    with torch.profiler.profile(profile_memory=True) as profile:
-        result = torch.autograd.grad(ops.soft_gather(logits, values).sum(), (logits, values))
-    sizes = [e.self_cpu_memory_usage for e in profile.events() if e.self_cpu_memory_usage >= logits.nbytes // 4]
-    assert sizes == [logits.nbytes]
-    assert result[0].shape == logits.shape
-
-
-@pytest.mark.parametrize("threads", [1, 2, 3])
-@soft
-def test_equal_bits_for_equal_thread_counts(name, threads):
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        z, v, x = tensor(0, 1000, 50, dtype=torch.float32), tensor(1, 50).float(), tensor(2, 1000).float()
-        first = value_and_gradient(partial(SOFT[name], ops), z, v, x)
-        for _ in range(5):
-            again = value_and_gradient(partial(SOFT[name], ops), z, v, x)
-            assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
-    finally:
-        torch.set_num_threads(before)
-
-
-HALF_SHAPES = [((), 5, 3), ((), 40, 70), ((20,), 6, 5), ((2,), 33, 200)]
-
-
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
-@pytest.mark.parametrize("shape", HALF_SHAPES, ids=str)
-@pytest.mark.parametrize("columns", [None, 3, 70])
-@pytest.mark.parametrize("name", ["soft_gather", "soft_scatter"])
-def test_halves_are_stored_and_computed_with_in_float32(name, columns, shape, dtype):
-    batch, rows, groups = shape
-    last = () if columns is None else (columns,)
-    inputs = [
-        tensor(0, *batch, rows, groups, dtype=dtype),
-        tensor(1, *batch, groups, *last, dtype=dtype),
-        tensor(2, *batch, rows, *last, dtype=dtype),
-    ]
-    ours = value_and_gradient(partial(SOFT[name], ops), *inputs)
-    # The weights of the cotangents must be those that the halves hold.
-    doubled = [x.double().requires_grad_() for x in inputs]
-    result = leaves(SOFT[name](reference, *doubled))
-    scalar = sum((y * tensor(70 + i, *y.shape, dtype=dtype).double()).sum() for i, y in enumerate(result))
-    theirs = (*result, *torch.autograd.grad(scalar, doubled, materialize_grads=True))
-    rounding = torch.finfo(dtype).eps
-    for a, b in zip(ours, theirs, strict=True):
-        assert a.dtype == dtype
-        torch.testing.assert_close(
-            a.double(), b.detach(), rtol=2 * rounding, atol=rounding * float(b.detach().abs().max()) / 4 + 1e-6
-        )
-
-
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
-def test_other_soft_operations_on_halves_take_the_plain_composition(dtype):
-    z, v, x = tensor(0, 5, 3, dtype=dtype), tensor(1, 3, dtype=dtype), tensor(2, 5, dtype=dtype)
-    for name in ("soft_project", "assignment_penalties", "soft_gather_penalties"):
-        ours, theirs = (leaves(SOFT[name](o, z, v, x)) for o in (ops, reference))
-        assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
-
-
-@pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("first", [-1e30, -200.0, -50.0, 50.0, 3e4])
-def test_a_row_whose_first_logit_is_far_from_the_rest(first, dtype):
-    # The first logit is the pivot of its row unless the sums would lose their range by it.
-    logits = tensor(0, 70, 90, dtype=dtype)
-    logits[::3, 0] = first
-    logits[1::7, 0] = -float("inf")
-    values = tensor(1, 90, dtype=dtype)
-    assert_agree(lambda o, z, v: o.soft_gather(z, v), logits, values, scale=3)
-    assert_agree(lambda o, z, v: o.soft_gather(z, 1e30 * v) / 1e30, logits, values, scale=3)
-
-
-# Around the tiles and blocks of the products: few and many columns, cut by rows and by columns.
-COLUMN_SHAPES = [((), 10, 10, 2500), ((), 130, 64, 100), ((3,), 9, 5, 17), ((), 300, 70, 33), ((2,), 50, 3, 400)]
-
-
-@dtypes
-@pytest.mark.parametrize("shape", COLUMN_SHAPES, ids=str)
-@pytest.mark.parametrize("threads", [1, 3])
-def test_many_columns(shape, dtype, threads):
-    batch, rows, groups, columns = shape
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        logits = tensor(0, *batch, rows, groups, dtype=dtype)
-        values, x = tensor(1, *batch, groups, columns, dtype=dtype), tensor(2, *batch, rows, columns, dtype=dtype)
-        assert_agree(lambda o, z, v: o.soft_gather(z, v), logits, values, scale=20)
-        assert_agree(lambda o, z, x: o.soft_scatter(z, x), logits, x, scale=20)
-    finally:
-        torch.set_num_threads(before)
-
-
-@dtypes
-@pytest.mark.parametrize("batch", [8, 15, 16, 17, 50])
-def test_tiles_of_small_problems(batch, dtype):
-    logits, values = tensor(0, batch, 9, 5, dtype=dtype), tensor(1, batch, 5, dtype=dtype)
-    logits[3, 2, 1] = -float("inf")
-    assert_agree(lambda o, z, v: o.soft_gather(z, v), logits, values, scale=3)
-
-
-@dtypes
-@pytest.mark.parametrize("shape", [((), 7, 1500), ((), 70, 64), ((2,), 5, 700)], ids=str)
-def test_long_rows_and_blocks_of_rows(shape, dtype):
-    batch, rows, groups = shape
-    z, v = tensor(0, *batch, rows, groups, dtype=dtype), tensor(1, *batch, groups, dtype=dtype)
-    for name in ("soft_gather", "assignment_penalties", "soft_gather_penalties"):
-        assert_agree(SOFT[name], z, v, tensor(2, *batch, rows, dtype=dtype), scale=10)
-
-
-@dtypes
-def test_a_step_on_reused_buffers(dtype):
-    z, v, u = tensor(0, 3, 40, 20, dtype=dtype), tensor(1, 3, 20, dtype=dtype), tensor(2, 3, 40, dtype=dtype)
-    weights = tensor(3, 3, dtype=dtype), tensor(4, 3, dtype=dtype)
-    step = ops.soft_step_forward(z * 0, v)
-    gradients = ops.soft_step_backward(z, v, step, u, *weights)
-    assert ops.soft_step_forward(z, v, out=step) is step
-    assert ops.soft_step_backward(z, v, step, u, *weights, out=gradients) is gradients
-    logits, values = z.clone().requires_grad_(), v.clone().requires_grad_()
-    theirs = reference.soft_gather_penalties(logits, values)
-    assert_near((step.theta, step.entropy, step.column_norm), theirs)
-    assert_near(gradients, torch.autograd.grad(theirs, (logits, values), (u, *weights)))
-
-
-def test_a_step_names_what_does_not_fit():
-    z, v = tensor(0, 4, 3), tensor(1, 3)
-    step, one = ops.soft_step_forward(z, v), torch.ones((), dtype=z.dtype)
-    with pytest.raises(ValueError, match=r"values must be a contiguous .* shape \(3,\)"):
-        ops.soft_step_forward(z, v[:2])
-    with pytest.raises(ValueError, match="theta must be a contiguous"):
-        ops.soft_step_forward(tensor(0, 5, 3), v, out=step)
-    with pytest.raises(ValueError, match="u must be a contiguous"):
-        ops.soft_step_backward(z, v, step, v, one, one)
-    with pytest.raises(ValueError, match="logits must be a float32 or float64"):
-        ops.soft_step_forward(z.half(), v.half())
-
-
 def test_tensors_without_data():
     z, v = torch.empty(2, 5, 3, device="meta"), torch.empty(2, 3, device="meta")
     assert ops.soft_gather(z, v).shape == (2, 5)
@@ -467,10 +206,13 @@ def test_the_forced_or_else_the_best_instruction_set_is_used():
 def test_every_instruction_set(name):
     if name == _native.instruction_set():
         pytest.skip("the rest of this file runs on it")
-    chosen = "soft_values or halves or first_logit or many_columns or tiles or long_rows or step or "
+    chosen = "vec_math or soft_values or halves or first_logit or many_columns or tiles or long_rows or step or "
     chosen += "shared_linear or excluded or bad_row or equal_bits or relax or forced or test_hard"
     here = os.path.dirname(__file__)
-    files = [os.path.join(here, file) for file in ("test_ops.py", "test_hard.py", "test_relax.py")]
+    files = [
+        os.path.join(here, file)
+        for file in ("test_vec_math.py", "test_ops.py", "test_soft.py", "test_hard.py", "test_relax.py")
+    ]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", "-k", chosen, *files],
         env={**os.environ, "EQUISHARE_ISA": name},

@@ -60,17 +60,10 @@ constexpr T ln_2 = T(0.6931471805599453);
 
 // 2^t; above the range of the generic form it may be infinite, and below it subnormal.
 #ifdef __AVX512DQ__
-// The processor splits off an integer (of an infinity, all of it) and scales by it. Splitting off
-// the next lower one saves an operation, and takes a polynomial of its own, for 0 <= f < 1:
-// within 1.8 ulp.
+// The processor splits off the nearest integer (of an infinity, all of it) and scales by it.
 EQUISHARE_INLINE Vec<float> exp2_vec(Vec<float> t) {
-  const Vec<float> f =
-      (Vec<float>)_mm512_reduce_ps((__m512)t, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
-  constexpr float poly[6] = {1.0f,          0.693152487f,   0.240152806f,
-                             0.0558359064f, 0.00897337869f, 0.00188529748f};
-  Vec<float> p = Vec<float>() + poly[5];
-  for (int i = 4; i >= 0; --i) p = p * f + poly[i];
-  return (Vec<float>)_mm512_scalef_ps((__m512)p, (__m512)t);
+  const Vec<float> f = (Vec<float>)_mm512_reduce_ps((__m512)t, _MM_FROUND_NO_EXC);
+  return (Vec<float>)_mm512_scalef_ps((__m512)exp2_polynomial<float>(f), (__m512)(t - f));
 }
 EQUISHARE_INLINE Vec<double> exp2_vec(Vec<double> t) {
   const Vec<double> f = (Vec<double>)_mm512_reduce_pd((__m512d)t, _MM_FROUND_NO_EXC);

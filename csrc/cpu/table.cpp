@@ -7,9 +7,9 @@
 #define EQUISHARE_SHARING(S)                                                           \
   {soft_gather<S>,  soft_gather_backward<S>, soft_scatter<S>,          hard_gather<S>, \
    hard_scatter<S>, shared_linear<S>,        shared_linear_backward<S>}
-#define EQUISHARE_SEARCH(T)                                    \
-  {penalties<T>,      penalties_backward<T>, relax_forward<T>, \
-   relax_backward<T>, relax_workspace<T>,    relax_moments<T>}
+#define EQUISHARE_SEARCH(T)                                                        \
+  {penalties<T>,       penalties_backward<T>, relax_forward<T>, relax_backward<T>, \
+   relax_workspace<T>, relax_moments<T>,      exp2_of<T>,       log_of<T>}
 
 namespace equishare::EQUISHARE_ISA {
 

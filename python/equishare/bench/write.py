@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from equishare.bench.result import Results
-from equishare.files import written_whole
+from equishare.files import made_folder, written_whole
 from equishare.report import require_matplotlib
 
 __all__ = ["write_results"]
@@ -26,8 +26,7 @@ def write_results(results: Results, folder: str | os.PathLike[str]) -> list[Path
     require_matplotlib()
     from equishare.bench.figure import draw
 
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = made_folder(folder)
     paths = [folder / "bench.json", folder / "bench.png"]
     with written_whole(paths[0]) as temporary:
         text = json.dumps(results.document(), indent=1, ensure_ascii=False)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from equishare.experiments.result import Experiment, Table
-from equishare.files import written_whole
+from equishare.files import made_folder, written_whole
 from equishare.report.files import require_matplotlib
 
 if TYPE_CHECKING:
@@ -56,8 +56,7 @@ def write_experiment(experiment: Experiment, folder: str | os.PathLike[str]) -> 
     require_matplotlib()
     from equishare.experiments.figures import draw_figure
 
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = made_folder(folder)
     paths = [folder / f"{experiment.name}.json"]
     with written_whole(paths[0]) as temporary:
         text = json.dumps(_document(experiment), indent=1, ensure_ascii=False)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from equishare.discovery import Discovery
-from equishare.files import written_whole
+from equishare.files import made_folder, written_whole
 
 
 def require_matplotlib() -> None:
@@ -40,8 +40,7 @@ def write_discovery(discovery: Discovery, folder: str | os.PathLike[str]) -> lis
     require_matplotlib()
     from equishare.report.figures import loss_figure, pattern_figure
 
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = made_folder(folder)
     with written_whole(folder / "labels.npy") as path:
         np.save(path, discovery.partition.labels)
     with written_whole(folder / "labels.json") as path:
