@@ -72,7 +72,9 @@ def discover(
             show_default=False,
         ),
     ],
-    method: Annotated[str, typer.Option(help="auto, bilevel, merge, gap, brute_force or no_sharing.")] = "auto",
+    method: Annotated[
+        str, typer.Option(help="auto, bilevel, merge, closure, gap, brute_force or no_sharing.")
+    ] = "auto",
     seed: Annotated[int, typer.Option(min=0, help="Of the split and of the method.")] = 0,
     train_fraction: Annotated[float, typer.Option(help="Share of the samples used to fit; the rest validates.")] = 0.5,
     restarts: Annotated[

@@ -10,7 +10,7 @@ from typing import Any, overload
 
 import numpy as np
 
-from equishare.discovery.auto import auto
+from equishare.discovery.auto import auto, closure
 from equishare.discovery.bilevel import RELEASE, RELEASE_WITHOUT_PENALTIES, bilevel
 from equishare.discovery.brute_force import brute_force
 from equishare.discovery.merge import merge
@@ -40,6 +40,7 @@ METHODS: dict[str, Callable[..., list[Proposal]]] = {
     "auto": auto,
     "bilevel": bilevel,
     "merge": merge,
+    "closure": closure,
     "gap": gap,
     "brute_force": brute_force,
     "no_sharing": no_sharing,
@@ -91,8 +92,8 @@ def discover(
     Args:
         problem: a :class:`MeanProblem`, :class:`LinearProblem` or :class:`ModelProblem`, or a list of one kind and
             shape, which is solved as one batch.
-        method: ``auto``, ``bilevel``, ``no_sharing`` or ``oracle``; for means and linear maps also ``merge``, ``gap``
-            and ``brute_force``.
+        method: ``auto``, ``bilevel``, ``no_sharing`` or ``oracle``; for means and linear maps also ``merge``,
+            ``closure``, ``gap`` and ``brute_force``.
         seed: of everything random.
         progress: True for a bar on the terminal, or a function that is called with the work done and the work in
             total.

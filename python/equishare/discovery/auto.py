@@ -1,4 +1,4 @@
-"""The default: a path of merges of estimates from all samples, polished, and judged by the evidence."""
+"""The default: a path of merges, polished, and orbits of a symmetry, all judged by the evidence."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 
 from equishare.discovery.evidence import Evidence
 from equishare.discovery.merge import caps
+from equishare.discovery.orbits import closures
 from equishare.discovery.path import conditional_path, merge_path
 from equishare.discovery.polish import polish
 from equishare.discovery.proposal import Progress, Proposal
@@ -23,17 +24,31 @@ _MAX_ROUNDS = 6
 def auto(problems: Sequence[Problem], seed: int, progress: Progress) -> list[Proposal]:
     """Candidates from training and validation samples together, selected by :class:`Evidence`.
 
-    No sample is held back for the selection: the evidence pays for the number of partitions instead. The
-    validation loss that is reported is that of the fit on the training samples, as for every method.
+    For linear maps the candidates of :func:`closure` are among them. No sample is held back for the selection: the
+    evidence pays for the number of partitions instead. The validation loss that is reported is that of the fit on the
+    training samples, as for every method.
     """
+    return _propose_all(problems, progress, polished=True)
+
+
+def closure(problems: Sequence[Problem], seed: int, progress: Progress) -> list[Proposal]:
+    """The path of merges, and for linear maps what a symmetry adds; selected by :class:`Evidence`.
+
+    A symmetry of the weight is searched in the unshared estimates (:func:`equishare.discovery.orbits.closures`); its
+    orbits, and merges of orbits, are judged beside the merges of single entries.
+    """
+    return _propose_all(problems, progress, polished=False)
+
+
+def _propose_all(problems: Sequence[Problem], progress: Progress, polished: bool) -> list[Proposal]:
     proposals = []
     for done, problem in enumerate(problems):
-        proposals.append(_propose(problem))
+        proposals.append(_propose(problem, polished))
         progress(done + 1, len(problems))
     return proposals
 
 
-def _propose(problem: Problem) -> Proposal:
+def _propose(problem: Problem, polished: bool) -> Proposal:
     evidence = Evidence(problem.estimate())
     for cap in caps(problem):
         candidates = merge_path(evidence.estimate, cap)
@@ -41,7 +56,16 @@ def _propose(problem: Problem) -> Proposal:
         if _best(scores) < cap / 2:
             break
     if problem.num_inputs > 1:
-        _search(evidence, candidates, scores)
+        if polished:
+            _search(evidence, candidates, scores)
+        for one in closures(evidence.estimate):
+            for cap in caps(problem):
+                merges = one.merges[:cap]
+                merge_scores = [evidence.score(labels, one.orbits) for labels in merges]
+                if _best(merge_scores) < cap / 2:
+                    break
+            candidates += merges
+            scores += merge_scores
     best = _best(scores)
     return Proposal(
         [candidates[best]],

@@ -54,8 +54,12 @@ class Evidence:
         self.error = float(np.sqrt(np.median(estimate.variance)))
         self.spread = max(float(estimate.weight.std()), _LEAST_SPREAD * self.error)
 
-    def score(self, labels: np.ndarray) -> tuple[bool, float]:
+    def score(self, labels: np.ndarray, orbits: np.ndarray | None = None) -> tuple[bool, float]:
         """Judge the partition ``labels`` (O, I), numbered 0 … G − 1 without holes.
+
+        Args:
+            labels: the partition.
+            orbits: (O, I) cells' orbits under a symmetry that are kept together: what names are thrown on.
 
         Returns:
             Whether the F test of its misfit rejects it as a whole, and its negative log posterior. The posterior
@@ -73,9 +77,7 @@ class Evidence:
             log_det = np.linalg.slogdet(precision)[1]
         laplace = 0.5 * (log_det - num_groups * np.log(2 * np.pi))
         log_prior = np.logaddexp(self._log_independent(num_groups), self._log_gaps(np.sort(values)))
-        log_prior += (
-            _log_labels(np.bincount(labels.ravel())) - _GROUPS_EXPONENT * np.log(num_groups) - _GROUPS_RATE * num_groups
-        )
+        log_prior += _log_partition(labels, orbits) - _GROUPS_EXPONENT * np.log(num_groups) - _GROUPS_RATE * num_groups
         spare = num_entries - num_groups
         rejected = spare > 0 and f_distribution.sf(distance / spare, spare, freedom) < _REJECTION
         return bool(rejected), float(fit + laplace - log_prior)
@@ -106,6 +108,15 @@ class Evidence:
             - count / 2 * np.log(2 * np.pi)
         )
         return float(first + student - (log_gap + np.log(self.error)).sum())
+
+
+def _log_partition(labels: np.ndarray, orbits: np.ndarray | None) -> float:
+    if orbits is None:
+        return _log_labels(np.bincount(labels.ravel()))
+    representatives = np.unique(orbits, return_index=True)[1]
+    # A group has at most as many conjugates as there are pairs of permutations.
+    conjugates = float(gammaln(np.array(labels.shape) + 1).sum())
+    return _log_labels(np.bincount(labels.ravel()[representatives])) - conjugates
 
 
 def _log_labels(sizes: np.ndarray) -> float:

@@ -1,0 +1,144 @@
+"""Discovery through a symmetry: it is found where single entries cannot be told apart, and only where it is."""
+
+import numpy as np
+import pytest
+
+import equishare as es
+from equishare.discovery.alignment import Alignment
+from equishare.discovery.orbits import closures
+
+
+def circulant(n):
+    return (np.arange(n) - np.arange(n)[:, None]) % n
+
+
+def dihedral(n):
+    return np.minimum(circulant(n), n - circulant(n))
+
+
+def torus(rows, columns):
+    row, column = np.divmod(np.arange(rows * columns), columns)
+    return (row - row[:, None]) % rows * columns + (column - column[:, None]) % columns
+
+
+def blocks(size, count):
+    block = np.arange(size * count) // size
+    return np.where(np.eye(size * count, dtype=bool), 0, np.where(block == block[:, None], 1, 2))
+
+
+def exchangeable(rows, columns):
+    row, column = np.divmod(np.arange(rows * columns), columns)
+    return 2 * (row != row[:, None]) + (column != column[:, None])
+
+
+def pooled(size, count):
+    """Sums of the blocks of the inputs: an output has one weight for its own block and one for the rest."""
+    return (np.arange(count)[:, None] != np.arange(size * count) // size).astype(int)
+
+
+def linear_problem(labels, values, samples, rng, noise=1.0):
+    x = rng.standard_normal((samples, labels.shape[1]))
+    y = x @ values[labels].T + noise * rng.standard_normal((samples, labels.shape[0]))
+    half = samples // 2
+    return es.LinearProblem(x[:half], y[:half], x[half:], y[half:])
+
+
+def spaced(labels, gap, rng):
+    return gap * rng.permutation(int(labels.max()) + 1)
+
+
+@pytest.mark.parametrize("method", ["auto", "closure"])
+@pytest.mark.parametrize(
+    "labels",
+    [circulant(12), dihedral(12), torus(3, 4), blocks(4, 3), exchangeable(3, 4), pooled(3, 4)],
+    ids=["circulant", "dihedral", "torus", "blocks", "exchangeable", "pooled"],
+)
+def test_values_three_standard_errors_apart(labels, method):
+    # 144 entries, neighbouring values 0.3 √100 = 3 standard errors apart (4 for the smaller weights): one entry in ten
+    # lies nearer to a wrong value. Rows and columns come in no order.
+    rng = np.random.default_rng(0)
+    found = 0
+    for _ in range(5):
+        shuffled = labels[rng.permutation(len(labels))][:, rng.permutation(labels.shape[1])]
+        problem = linear_problem(shuffled, spaced(labels, 0.3, rng), 130, rng)
+        found += es.discover(problem, method).partition == es.Partition(shuffled)
+    assert found >= 4
+
+
+def test_merging_alone_needs_far_more():
+    rng = np.random.default_rng(1)
+    labels = circulant(12)
+    problems = [linear_problem(labels, spaced(labels, 0.3, rng), 100, rng) for _ in range(5)]
+    merged = [es.partition_distance(d.partition, labels) for d in es.discover(problems, "merge")]
+    closed = [es.partition_distance(d.partition, labels) for d in es.discover(problems, "closure")]
+    assert closed == [0] * 5
+    assert min(merged) > 10
+
+
+@pytest.mark.parametrize("separation", [2.0, 4.0])
+def test_proposes_nothing_where_there_is_no_symmetry(separation):
+    rng = np.random.default_rng(2)
+    for _ in range(5):
+        labels = rng.permutation(np.arange(90) % 3).reshape(9, 10)
+        problem = linear_problem(labels, separation / 10 * np.arange(3), 100, rng)
+        found = es.discover(problem, "closure").partition
+        merged = es.discover(problem, "merge").partition
+        assert es.partition_distance(found, labels) <= es.partition_distance(merged, labels)
+        for one in closures(problem.estimate()):
+            assert not (found.labels == found.labels.ravel()[one.orbits]).all() or found.num_groups == 90
+
+
+def test_toeplitz_with_a_boundary_stays_exact():
+    labels = np.zeros((8, 10), int)
+    for offset in range(3):
+        labels[np.arange(8), np.arange(8) + offset] = offset + 1
+    rng = np.random.default_rng(3)
+    problem = linear_problem(labels, np.array([0.0, 1.0, 3.0, 5.0]), 150, rng, noise=0.3)
+    assert es.discover(problem).partition == es.Partition(labels)
+
+
+def test_rings_of_sixteen_pixels_turn_and_flip():
+    pytest.importorskip("sklearn")
+    from equishare.experiments.rings import ring_partition, sample_rings
+
+    for seed in range(3):
+        x, y = sample_rings(2000, 16, 4.0, 0.1, seed=seed)
+        found = es.discover(es.LinearProblem(x[:1000], y[:1000], x[1000:], y[1000:])).partition
+        # Unions of the nine distances; the far ones differ by less than can be told.
+        assert ring_partition(16).refines(found)
+        assert found.num_groups >= 5
+
+
+def test_alignment_finds_the_shifts_of_a_noisy_circulant():
+    rng = np.random.default_rng(4)
+    labels = circulant(10)
+    weight = 1.0 * labels + 0.3 * rng.standard_normal(labels.shape)
+    found = Alignment(weight, np.full(labels.shape, 0.09)).search(3)
+    assert all((np.sort(p) == np.arange(10)).all() for _, maps in found for p in maps)
+    exact = [maps for _, maps in found[:9] if (labels[np.ix_(*maps)] == labels).all()]
+    assert sorted(inputs[3] for _, inputs in exact) == [0, 1, 2, 4, 5, 6, 7, 8, 9]
+
+
+def test_orbits_are_those_of_the_group():
+    rng = np.random.default_rng(5)
+    problem = linear_problem(blocks(3, 2), np.array([2.0, 1.0, 0.0]), 400, rng)
+    (found,) = closures(problem.estimate())
+    assert es.Partition(found.orbits) == es.Partition(blocks(3, 2))
+    assert [int(m.max()) + 1 for m in found.merges] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("shape", [(1, 5), (5, 1), (65, 64)])
+def test_shapes_that_are_not_searched(shape):
+    rng = np.random.default_rng(6)
+    outputs, inputs = shape
+    x = rng.standard_normal((3 * inputs, inputs))
+    y = rng.standard_normal((3 * inputs, outputs))
+    assert closures(es.LinearProblem(x, y, x, y).estimate()) == []
+
+
+def test_constant_estimates():
+    # Data without noise: all weights equal to the last bit.
+    rng = np.random.default_rng(7)
+    x = rng.standard_normal((40, 4))
+    y = x.sum(1, keepdims=True).repeat(3, 1)
+    assert es.discover(es.LinearProblem(x[:20], y[:20], x[20:], y[20:])).partition.num_groups == 1
