@@ -89,7 +89,8 @@ def gap_bound(
         num_train: n_t.
         num_val: n_v.
         sigma: σ, the standard deviation of one sample, in the units of θ.
-        spacing: Δ, the least distance of two values of θ; for ``"path"`` only. Without it any θ is allowed for.
+        spacing: Δ, the least distance of the values of two groups; for ``"path"`` only. Without it any θ is
+            allowed for.
 
     Returns:
         The bound, in the units of σ².
@@ -100,15 +101,16 @@ def gap_bound(
     """
     k, r, n_t, n_v, sigma = _setting(num_entries, num_groups, num_train, num_val, sigma)
     log_count = _log_count(candidates, k)
-    missed = _missed(candidates, k, r, n_t, sigma, spacing)
+    may_miss = _may_miss(candidates, k, r, spacing)
     if log_count == 0:
         return 0.0
     first, second = _selection_moments(log_count, k - 1)
     fit = (r - 1) / n_t
     bound = 4 * (fit + 2 * first * _mean_chi(r - 1) / math.sqrt(n_t * n_v) + second / n_v)
-    if missed == 0:
+    if may_miss:
+        bound = (math.sqrt(bound) + math.sqrt(_missed_error(k, r, n_t, sigma, spacing) / n_t)) ** 2
+    else:
         bound = min(bound, 4 * (fit + (k - 1) / n_v))
-    bound = (math.sqrt(bound) + math.sqrt(missed / n_t)) ** 2
     return sigma**2 * (min(bound, (k - 1) / n_t) if r == 1 else bound)
 
 
@@ -135,16 +137,16 @@ def gap_quantile(
     if delta >= 1:
         raise ValueError(f"failure must lie between 0 and 1, got {failure}")
     log_count = _log_count(candidates, k)
-    missed = _missed(candidates, k, r, n_t, sigma, spacing)
+    may_miss = _may_miss(candidates, k, r, spacing)
     if log_count == 0:
         return 0.0
-    share = delta / (1 + (r > 1) + (missed > 0))
+    share = delta / (1 + (r > 1) + may_miss)
     fit = 2 * math.sqrt(chi2.isf(share, r - 1) / n_t) if r > 1 else 0.0
     one_of_many = max(0.0, -float(ndtri_exp(math.log(share) - _log_less_one(log_count))))
     selection = 2 * min(math.sqrt(chi2.isf(share, k - 1)), one_of_many) / math.sqrt(n_v)
-    miss = 0.0
-    if missed > 0 and not (spacing is not None and path_miss_probability(k, r, n_t, sigma, spacing) <= share):
-        miss = math.sqrt(chi2.isf(share, k - r) / n_t)
+    if may_miss and spacing is not None:
+        may_miss = path_miss_probability(k, r, n_t, sigma, spacing) > share
+    miss = math.sqrt(chi2.isf(share, k - r) / n_t) if may_miss else 0.0
     bound = (fit + selection + miss) ** 2
     return float(sigma**2 * (min(bound, chi2.isf(delta, k - 1) / n_t) if r == 1 else bound))
 
@@ -183,23 +185,29 @@ def path_miss_probability(num_entries: int, num_groups: int, num_train: int, sig
     Zero for one group and for K groups. Args and errors as for :func:`gap_bound`.
     """
     k, r, n_t, _, sigma = _setting(num_entries, num_groups, num_train, 1, sigma)
+    spacing = _positive("spacing", spacing)
     return 0.0 if r in (1, k) else float(chi2.sf(_safe_distance(n_t, sigma, spacing), k - 1))
 
 
-def _missed(candidates: Candidates, k: int, r: int, n_t: int, sigma: float, spacing: float | None) -> float:
-    """Bound of n_t/σ² E[D²], D the distance of θ̂_a* from the nearest candidate of a path; zero for other candidates."""
+def _may_miss(candidates: Candidates, k: int, r: int, spacing: float | None) -> bool:
+    """Whether the candidates may lack a*."""
     if spacing is not None and candidates != "path":
         raise ValueError(f"spacing is for candidates 'path' only, got {spacing} for {candidates!r}")
-    if candidates != "path" or r == 1:
-        return 0.0
+    if spacing is not None:
+        _positive("spacing", spacing)
+    return candidates == "path" and 1 < r < k
+
+
+def _missed_error(k: int, r: int, n_t: int, sigma: float, spacing: float | None) -> float:
+    """Bound m of E[D²] n_t/σ², D the distance of θ̂_a* from the nearest candidate on the path (Theorem 4)."""
     if spacing is None:
         return float(k - r)
     return float(min(k - r, (k - 1) * chi2.sf(_safe_distance(n_t, sigma, spacing), k + 1)))
 
 
 def _safe_distance(n_t: int, sigma: float, spacing: float) -> float:
-    """Squared error of x̄_T, in σ²/n_t, below which the path holds a* for sure (Lemma 4)."""
-    return n_t * (_positive("spacing", spacing) / sigma) ** 2 / 8
+    """Squared error of x̄_T, in σ²/n_t, below which the path holds a* for sure (Lemma 3)."""
+    return n_t * (spacing / sigma) ** 2 / 8
 
 
 def _selection_moments(log_count: float, dimension: int) -> tuple[float, float]:
@@ -234,9 +242,7 @@ def _log_count(candidates: Candidates, num_entries: int) -> float:
         raise ValueError(f"candidates must be 'all', 'path' or a number of partitions, got {candidates!r}")
     log_count = math.log(_integer("candidates", candidates))
     if log_count > log_bell(num_entries) + 1e-9:
-        raise ValueError(
-            f"candidates must be at most the number of partitions of {num_entries} entries, got {candidates}"
-        )
+        raise ValueError(f"candidates must be at most the Bell number of {num_entries} entries, got {candidates}")
     return log_count
 
 
