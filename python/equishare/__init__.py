@@ -1,6 +1,6 @@
 """equishare discovers the symmetries hidden in data by learning which parameters are shared."""
 
-from equishare import nn, ops, reference, sharing
+from equishare import nn, ops, reference, sharing, theory
 from equishare.discovery import Discovery, ModelDiscovery, discover
 from equishare.hypergradient import Hypergradient, hypergradient
 from equishare.model_problem import ModelProblem
@@ -28,4 +28,5 @@ __all__ = [
     "share",
     "sharing",
     "sharing_parameters",
+    "theory",
 ]

@@ -110,7 +110,7 @@ def reproduce(
     experiment: Annotated[
         str,
         typer.Argument(
-            help="gaussian, sum, models, correlation, denoising or rings.",
+            help="gaussian, sum, models, correlation, denoising, rings or bound.",
             metavar="EXPERIMENT",
             show_default=False,
         ),

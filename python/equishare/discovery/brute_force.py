@@ -26,6 +26,21 @@ def all_partitions(num_entries: int) -> np.ndarray:
     return strings
 
 
+def tied_means(labels: np.ndarray, means: np.ndarray) -> np.ndarray:
+    """Fit many partitions to many means at once: a group's value is the mean of its entries.
+
+    Args:
+        labels: (P, K) one partition a row, names in 0 … K − 1.
+        means: (K, n) one set of means a column.
+
+    Returns:
+        (P, K, n) fitted means.
+    """
+    one_hot = (labels[:, :, None] == np.arange(labels.shape[1])).astype(np.float64)
+    sizes = np.maximum(one_hot.sum(1), 1)
+    return one_hot @ (one_hot.transpose(0, 2, 1) @ means / sizes[:, :, None])
+
+
 def brute_force(problems: Sequence[Problem], seed: int, progress: Progress) -> list[Proposal]:
     """The partition with the least validation loss among all Bell(K).
 
@@ -54,9 +69,6 @@ def _losses(problem: Problem, strings: np.ndarray) -> np.ndarray:
     if not isinstance(problem, MeanProblem):
         labels = strings.astype(np.int64).reshape(-1, *problem.weight_shape)
         return np.array([validation_loss(problem, one) for one in labels])
-    # Means of all partitions at once: a group's value is the mean of its entries.
-    one_hot = (strings[:, :, None] == np.arange(strings.shape[1], dtype=np.int8)).astype(np.float64)
-    sizes = np.maximum(one_hot.sum(1), 1)
     train, val = (m.sxy[:, 0] / m.count for m in (problem.train, problem.val))
-    theta = np.einsum("pkg,pg->pk", one_hot, np.einsum("pkg,k->pg", one_hot, train) / sizes)
+    theta = tied_means(strings, train[:, None])[:, :, 0]
     return ((theta - val) ** 2).mean(1) + (problem.val.syy / problem.val.count - val**2).mean()

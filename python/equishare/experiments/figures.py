@@ -33,6 +33,9 @@ STYLES = {
     "gap": ("#56b4e9", "<"),
     "merge": ("#009e73", ">"),
     "auto": ("#0040c0", "o"),
+    "measured gap": ("#0040c0", "o"),
+    "bound": ("#d55e00", None),
+    "simple bound": ("#999999", None),
 }
 NAMES = {
     "mse": "MSE",
@@ -43,6 +46,7 @@ NAMES = {
     "pd": "partition distance",
     "excess": "excess test error, %",
     "separation": "δ/s, spacing of the values / standard error",
+    "gap": r"gap  $E\,\|\hat\theta_{\hat a}-\hat\theta_{a^*}\|^2$",
     "noise": "noise variance",
     "train": "training samples of 100",
     "r": "number of groups r",
@@ -104,11 +108,11 @@ def _draw_line(axis: Any, rows: list[dict[str, Any]], x: str, metric: str, shift
     method = rows[0]["method"]
     colour, marker = STYLES[method]
     position = [row[x] + shift for row in rows]
-    interval = np.nan_to_num([row[f"{metric}_ci"] for row in rows])
+    interval = np.array([row[f"{metric}_ci"] for row in rows])
     axis.errorbar(
         position,
         [row[metric] for row in rows],
-        yerr=interval,
+        yerr=None if np.isnan(interval).all() else interval,
         label=method,
         color=colour,
         marker=marker,
