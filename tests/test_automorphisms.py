@@ -42,7 +42,7 @@ def random_patterns():
             yield rng.integers(0, num_labels, shape)
 
 
-@pytest.mark.parametrize("labels", random_patterns(), ids=lambda labels: f"{labels.shape}-{labels.max() + 1}")
+@pytest.mark.parametrize("labels", list(random_patterns()), ids=lambda labels: f"{labels.shape}-{labels.max() + 1}")
 def test_the_group_is_that_of_all_pairs_that_fix_the_labels(labels):
     for same_action in [False, True] if labels.shape[0] == labels.shape[1] else [False]:
         generators = automorphism_generators(labels, same_action)
