@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from equishare.symmetry import automorphism_generators, cell_orbits
-from equishare.symmetry.automorphisms import kernel_automorphism_generators
+from equishare.symmetry.automorphisms import automorphism_group
 
 
 def all_automorphisms(labels: np.ndarray, same_action: bool = False):
@@ -57,15 +57,15 @@ def test_the_group_is_that_of_all_pairs_that_fix_the_labels(labels):
 def test_taps_move_by_isometries_of_their_grid():
     for shape, order in [((3, 3), 8), ((2, 3), 4), ((4,), 2), ((1, 1), 1), ((2, 2, 2), 48)]:
         labels = np.zeros((1, 1, *shape), dtype=int)
-        generators = kernel_automorphism_generators(labels)
-        assert len(closure(generators, (1, 1, int(np.prod(shape))))) == order
+        generators, counted = automorphism_group(labels)
+        assert counted == len(closure(generators, (1, 1, int(np.prod(shape))))) == order
 
 
 def test_channels_and_taps_move_together():
     labels = np.arange(9).reshape(3, 3)
     turned = np.stack([np.rot90(labels, turns) for turns in range(4)])[:, None]
-    generators = kernel_automorphism_generators(turned)
-    assert len(closure(generators, (4, 1, 9))) == 4
+    generators, counted = automorphism_group(turned)
+    assert counted == len(closure(generators, (4, 1, 9))) == 4
     orbits = cell_orbits(generators, turned.shape)
     assert orbits.shape == turned.shape
     assert orbits.max() == 8

@@ -19,7 +19,7 @@ from equishare.partition import Partition
 
 Permutation = NDArray[np.int64]
 
-__all__ = ["Permutation", "automorphism_generators", "cell_orbits", "kernel_automorphism_generators"]
+__all__ = ["Permutation", "automorphism_generators", "automorphism_group", "cell_orbits"]
 
 
 def automorphism_generators(labels: ArrayLike, same_action: bool = False) -> list[tuple[Permutation, Permutation]]:
@@ -41,23 +41,23 @@ def automorphism_generators(labels: ArrayLike, same_action: bool = False) -> lis
     array = Partition(labels).labels
     if array.ndim != 2 or not array.size:
         raise ValueError(f"labels must be a matrix with at least one cell, got shape {array.shape}")
-    found = kernel_automorphism_generators(array, same_action)
-    return [(p_out, p_in) for p_out, p_in, _ in found]
+    return [(p_out, p_in) for p_out, p_in, _ in automorphism_group(array, same_action)[0]]
 
 
-def kernel_automorphism_generators(
+def automorphism_group(
     labels: ArrayLike, same_action: bool = False
-) -> list[tuple[Permutation, Permutation, Permutation]]:
-    """Generators for a convolution kernel: permutations of its channels with an isometry of its tap grid.
+) -> tuple[list[tuple[Permutation, Permutation, Permutation]], int]:
+    """The group of a convolution kernel: permutations of its channels with an isometry of its tap grid.
 
         label[p_out[o], p_in[i], p_tap[t]] = label[o, i, t]
 
     Args:
-        labels: (O, I, *taps) integer names of the groups; the taps may have any number of axes.
+        labels: (O, I, *taps) integer names of the groups; the taps may have any number of axes, none too.
         same_action: demand p_out = p_in; O = I.
 
     Returns:
-        Triples (p_out (O,), p_in (I,), p_tap (T,)), the taps numbered in C order, the identity left out.
+        Generators, triples (p_out (O,), p_in (I,), p_tap (T,)) with the taps numbered in C order and the identity
+        left out; and the exact order of the group.
 
     Raises:
         ValueError: labels have fewer than two axes or no cell, or same_action with O ≠ I.
@@ -75,14 +75,15 @@ def kernel_automorphism_generators(
     if same_action:
         edges.append(np.column_stack([np.arange(num_out), starts[1] + np.arange(num_in)]))
     edges.append(starts[2] + _grid_edges(array.shape[2:]))
+    graph = _igraph().Graph(n=len(colors), edges=np.concatenate(edges))
     found = []
-    for vertices in _bliss(np.concatenate(edges), colors):
+    for vertices in np.array(graph.automorphism_group(color=colors.tolist()), dtype=np.int64):
         p_out, p_in, p_tap = (vertices[a:b] - a for a, b in itertools.pairwise(starts))
         if not np.array_equal(cells[np.ix_(p_out, p_in, p_tap)], cells):
             raise RuntimeError("igraph returned a permutation that is no automorphism of the pattern")
         if any((p != np.arange(len(p))).any() for p in (p_out, p_in, p_tap)):
             found.append((p_out, p_in, p_tap))
-    return found
+    return found, graph.count_automorphisms(color=colors.tolist())
 
 
 def cell_orbits(generators: Sequence[Sequence[Permutation]], shape: Sequence[int]) -> NDArray[np.int64]:
@@ -129,12 +130,6 @@ def _grid_edges(shape: Sequence[int]) -> NDArray[np.int64]:
         rows = np.moveaxis(index, axis, 0)
         pairs.append(np.column_stack([rows[:-1].reshape(-1), rows[1:].reshape(-1)]))
     return np.concatenate(pairs)
-
-
-def _bliss(edges: NDArray[np.int64], colors: NDArray[np.int64]) -> list[Permutation]:
-    igraph = _igraph()
-    graph = igraph.Graph(n=len(colors), edges=edges)
-    return [np.asarray(vertices, dtype=np.int64) for vertices in graph.automorphism_group(color=colors.tolist())]
 
 
 def _igraph() -> Any:
