@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from equishare.partition import Partition
-from equishare.symmetry.permutation_group import PermutationGroup, groups_of, orbit_labels
+from equishare.symmetry.permutation_group import PermutationGroup, groups_of, inverse, orbit_labels
 
 # Joins of block systems are taken up to this many; groups of permutations met in weights have a handful.
 _MOST_SYSTEMS = 60
@@ -58,7 +60,7 @@ def matching_blocks(
     parts = [[block] for block in blocks]
     stabilizer = extended.stabilizer([group.degree])
     mover = extended.chain([group.degree]).inverse[0]
-    movers = [np.argsort(mover[group.degree + number]) for number in range(len(blocks))]
+    movers = [inverse(mover[group.degree + number]) for number in range(len(blocks))]
     labels = orbit_labels(extended.degree, stabilizer.generators)
     for orbit in orbits:
         for part in groups_of(labels[orbit]):
@@ -72,6 +74,21 @@ def matching_blocks(
         else:
             return None
     return [np.sort(np.concatenate(own)) for own in parts]
+
+
+def with_blocks(group: PermutationGroup, blocks: Sequence[NDArray[np.int64]]) -> PermutationGroup:
+    """The group with one more point for each block of a system that it permutes."""
+    extended = group.with_sets(blocks)
+    if extended is None:
+        raise RuntimeError("a block system is not permuted by its group")
+    return extended
+
+
+def block_kernel(group: PermutationGroup, blocks: Sequence[NDArray[np.int64]]) -> PermutationGroup:
+    """The normal subgroup that maps each block to itself."""
+    extended = with_blocks(group, blocks)
+    kernel = extended.stabilizer(range(group.degree, extended.degree))
+    return PermutationGroup(group.degree, [p[: group.degree] for p in kernel.generators], kernel.order)
 
 
 def _finest_system(group: PermutationGroup, point: int) -> NDArray[np.int64]:

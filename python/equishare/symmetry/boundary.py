@@ -50,17 +50,22 @@ def extension(cells: Partition, orbits: Partition) -> Extension | None:
         orbits: (O, I) orbits of its automorphism group on cells.
 
     Returns:
-        None if the cells along the shifts do not share their labels, or the orbits tie them already.
+        None if the cells along the shifts do not share their labels, or the orbits tie them already, or all cells are
+        tied.
     """
     num_out, num_in = cells.shape
+    if cells.num_groups == 1:
+        return None
     for dropped in range(min(num_out, num_in) // 4 + 1):
         inner = slice(dropped, num_out - dropped), slice(dropped, num_in - dropped)
         labels = cells.labels[inner]
         for grid_out, grid_in, stride in _grids(*labels.shape):
+            if not _shifts_keep(labels.reshape(grid_out + grid_in), stride):
+                continue
             offsets = _offsets(grid_out, grid_in, stride)
             shifts = Partition(np.ravel_multi_index(tuple(offsets), tuple(offsets.max(axis=(1, 2)) + 1)))
             # Few ties along the shifts agree by chance in any pattern of few labels.
-            if labels.size - shifts.num_groups < max(3, labels.size // 4) or not shifts.refines(Partition(labels)):
+            if labels.size - shifts.num_groups < max(3, labels.size // 4):
                 continue
             if shifts.refines(Partition(orbits.labels[inner])):
                 continue
@@ -77,6 +82,18 @@ def _grids(num_out: int, num_in: int) -> Iterator[tuple[tuple[int, ...], tuple[i
         for rows_in in range(2, num_in // 2 + 1):
             if num_out % rows_out == 0 and num_in % rows_in == 0:
                 yield (rows_out, num_out // rows_out), (rows_in, num_in // rows_in), 1
+
+
+def _shifts_keep(labels: NDArray[np.int64], stride: int) -> bool:
+    """Whether one step of the output and ``stride`` steps of the input along any axis lead to an equal label."""
+    num_axes = labels.ndim // 2
+    for axis in range(num_axes):
+        to, start = [slice(None)] * labels.ndim, [slice(None)] * labels.ndim
+        to[axis], start[axis] = slice(1, None), slice(-1)
+        to[num_axes + axis], start[num_axes + axis] = slice(stride, None), slice(-stride)
+        if not np.array_equal(labels[tuple(to)], labels[tuple(start)]):
+            return False
+    return True
 
 
 def _offsets(grid_out: tuple[int, ...], grid_in: tuple[int, ...], stride: int) -> NDArray[np.int64]:

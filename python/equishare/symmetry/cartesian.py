@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components, shortest_path
 
-from equishare.symmetry.permutation_group import PermutationGroup, groups_of, orbit_labels
+from equishare.symmetry.permutation_group import PermutationGroup, groups_of, inverse, orbit_labels
 
 # Edges of the graphs that are factored; the work is quadratic in it.
 _MOST_EDGES = 2000
@@ -31,7 +31,7 @@ def coordinate_sets(group: PermutationGroup) -> Iterator[list[NDArray[np.int64]]
         The sets of one graph, of all its coordinates; graphs with few edges come first.
     """
     labels = orbit_labels(group.degree, group.stabilizer([0]).generators)
-    movers = [np.argsort(back) for _, back in sorted(group.chain([0]).inverse[0].items())]
+    movers = [inverse(back) for _, back in sorted(group.chain([0]).inverse[0].items())]
     suborbits = [suborbit for suborbit in groups_of(labels) if suborbit[0] != 0]
     for suborbit in sorted(suborbits, key=len):
         if len(suborbit) * group.degree > 2 * _MOST_EDGES:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 
@@ -10,7 +11,7 @@ from equishare.symmetry.structure import Structure
 
 
 def explain(
-    structure: Structure,
+    name: str,
     factors: Sequence[tuple[Structure, tuple[int, ...]]],
     pattern: Partition,
     gap: int,
@@ -18,7 +19,7 @@ def explain(
     """The name, what its elements do, and whether they explain the pattern.
 
     Args:
-        structure: the whole group.
+        name: of the whole group.
         factors: structure of each factor that moves points of its own, and how many points of each axis it moves.
         pattern: the partition whose group it is.
         gap: its closure gap.
@@ -26,9 +27,16 @@ def explain(
     if not factors:
         action = "only the identity leaves the pattern unchanged"
     else:
-        counts = Counter(_phrase(part) + _scope(moved, pattern.shape) for part, moved in factors)
-        action = "; ".join(text if count == 1 else f"{count} times {text}" for text, count in counts.items())
-    return f"{structure}: {action} (order {structure.order}). {_verdict(pattern, gap)}"
+        counts = Counter(_action(part, moved, pattern.shape) for part, moved in factors)
+        action = "; ".join(text if count == 1 else f"{text}, {count} times" for text, count in counts.items())
+    order = _number(math.prod(part.order for part, _ in factors))
+    return f"{name}: {action} (order {order}). {_verdict(pattern, gap)}"
+
+
+def _action(part: Structure, moved: tuple[int, ...], shape: tuple[int, ...]) -> str:
+    if moved[:2] == (0, 0):
+        return "isometries of the grid of taps"
+    return _phrase(part) + _scope(moved, shape)
 
 
 def _phrase(part: Structure) -> str:
@@ -42,17 +50,18 @@ def _phrase(part: Structure) -> str:
         return "even permutations"
     if part.kind == "wreath":
         base, top = part.parts
-        return f"{_phrase(top)} of {part.points} blocks, and {_phrase(base)} within each"
+        within = str(base) if base.kind in ("product", "wreath") else _phrase(base)
+        return f"{_phrase(top)} of {part.points} {part.places}, and {within} within each"
     if part.kind == "unnamed":
         return "a group without a short name"
     kinds = {factor.kind for factor in part.parts}
     sizes = " × ".join(str(factor.index) for factor in part.parts)
     if kinds == {"cyclic"}:
-        return f"shifts of a {sizes} torus"
+        return f"shifts of a torus of {sizes}"
     if kinds == {"dihedral"}:
-        return f"rotations and reflections of a {sizes} torus along each axis"
+        return f"rotations and reflections of a torus of {sizes} along each axis"
     if kinds == {"symmetric"} and len(part.parts) == 2:
-        return f"permutations of the rows and of the columns of a {sizes} array"
+        return f"permutations of the rows and of the columns of an array of {sizes}"
     return " and, independently, ".join(_phrase(factor) for factor in part.parts)
 
 
@@ -76,3 +85,10 @@ def _verdict(pattern: Partition, gap: int) -> str:
     if pattern.num_groups == len(pattern):
         return "No two cells are tied."
     return "It explains every tie."
+
+
+def _number(order: int) -> str:
+    if order < 10**12:
+        return f"{order:,}"
+    digits = math.floor(math.log10(order))
+    return f"about {10 ** (math.log10(order) - digits):.2f}e{digits}"

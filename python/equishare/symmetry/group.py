@@ -77,9 +77,7 @@ class SymmetryGroup:
     @property
     def name(self) -> str:
         """C_n, D_n (order 2n), S_n, A_n, products ×, wreath products ≀, "trivial" or "order N, k generators"."""
-        if self.structure == symmetric(3):
-            return "S_3 (= D_3)"
-        return str(self.structure)
+        return _name(self.structure)
 
     @property
     def is_trivial(self) -> bool:
@@ -144,6 +142,11 @@ def symmetry_group(partition: Any, shape: tuple[int, ...] | None = None, same_ac
     return found
 
 
+def _name(structure: Structure) -> str:
+    # A ring of three and three points that move freely are the same pattern.
+    return "S_3 (= D_3)" if structure == symmetric(3) else str(structure)
+
+
 def _shaped(partition: Partition, shape: tuple[int, ...] | None) -> Partition:
     shape = partition.shape if shape is None else tuple(operator.index(size) for size in shape)
     if not shape or not len(partition) or math.prod(shape) != len(partition):
@@ -173,7 +176,7 @@ def _vector_group(pattern: Partition) -> SymmetryGroup:
         orbits=Orbits(pattern, None, None, pattern),
         structure=structure,
         closure_gap=0,
-        explanation=explain(structure, [(symmetric(size), (size,)) for size in sizes if size > 1], pattern, 0),
+        explanation=explain(_name(structure), [(symmetric(size), (size,)) for size in sizes if size > 1], pattern, 0),
     )
 
 
@@ -188,7 +191,11 @@ def _weight_group(pattern: Partition, same_action: bool) -> SymmetryGroup:
     parts = [(recognise_factor(factor), counts) for factor, counts in zip(factors, moved, strict=True)]
     sides = [[part for part, (out, in_, *_) in parts if (in_ > 0) - (out > 0) == side] for side in (-1, 0, 1)]
     structure = product(sorted_product(side) for side in sides)
-    generators = [_split(p, pattern.shape) for factor in factors for p in factor.few_generators()]
+    generators = []
+    for factor, (part, _) in zip(factors, parts, strict=True):
+        # The number of generators is part of the name of an unnamed group.
+        chosen = factor.random_generators() if part.kind == "unnamed" else factor.few_generators()
+        generators += [_split(p, pattern.shape) for p in chosen]
     cells = Partition(cell_orbits(generators, pattern.shape))
     gap = partition_distance(cells, pattern)
     orbits = orbit_labels(group.degree, points)
@@ -202,7 +209,7 @@ def _weight_group(pattern: Partition, same_action: bool) -> SymmetryGroup:
         orbits=Orbits(axes[0], axes[1], taps, cells),
         structure=structure,
         closure_gap=gap,
-        explanation=explain(structure, parts, pattern, gap),
+        explanation=explain(_name(structure), parts, pattern, gap),
         _group=group,
     )
 

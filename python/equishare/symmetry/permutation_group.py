@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,8 @@ from equishare.symmetry.automorphisms import Permutation, cell_orbits
 _FEW_ELEMENTS = 512
 # Random products in a row that a chain must hold before it is taken for complete.
 _MISSES = 10
+# Random tuples of elements tried for generators; two elements generate most groups with probability above a third.
+_TRIALS = 20
 
 
 class StabilizerChain:
@@ -80,8 +82,15 @@ class StabilizerChain:
         p = np.arange(self.degree)
         for level in reversed(self.inverse):
             points = list(level)
-            p = np.argsort(level[points[rng.integers(len(points))]])[p]
+            p = inverse(level[points[rng.integers(len(points))]])[p]
         return p
+
+    def random_product(self, generators: Sequence[Permutation], rng: np.random.Generator) -> Permutation:
+        """A random element followed by a generator.
+
+        If the chain holds all such products, what it holds is closed under the generators: it is complete.
+        """
+        return generators[int(rng.integers(len(generators)))][self.random_element(rng)]
 
     def _add_level(self, point: int) -> None:
         self.base.append(point)
@@ -95,11 +104,9 @@ class StabilizerChain:
         while queue:
             grown = []
             for q in new:
-                q_back = np.argsort(q)
-                for point in queue:
-                    image = int(q[point])
+                for point, image in zip(queue, q[queue].tolist(), strict=True):
                     if image not in orbit:
-                        orbit[image] = orbit[point][q_back]
+                        orbit[image] = orbit[point][inverse(q)]
                         grown.append(image)
             queue, new = grown, generators
 
@@ -117,10 +124,9 @@ class PermutationGroup:
         chain = StabilizerChain(self.degree, prefix)
         for p in self.generators:
             chain.add(p)
-        random = None
+        rng = np.random.default_rng(0)
         while chain.order < self.order:
-            random = random or _RandomProducts(self.generators)
-            chain.add(random())
+            chain.add(chain.random_product(self.generators, rng))
         if chain.order > self.order:
             raise RuntimeError(f"the group has more than the {self.order} elements it was said to have")
         return chain
@@ -136,23 +142,36 @@ class PermutationGroup:
         if self.order <= _FEW_ELEMENTS:
             candidates = sorted(self.elements(), key=lambda p: p.tolist())
             candidates.insert(0, max(candidates, key=order_of))
+        return self._needed(candidates)
+
+    def random_generators(self) -> list[Permutation]:
+        """Random elements that generate the group, in all likelihood as few as can be."""
+        chain, rng = self.chain(), np.random.default_rng(0)
+        for number in range(1, len(self.generators)):
+            for _ in range(_TRIALS):
+                kept = self._needed([chain.random_element(rng) for _ in range(number)])
+                if kept:
+                    return kept
+        return self.generators
+
+    def _needed(self, candidates: Sequence[Permutation]) -> list[Permutation]:
+        """The candidates that are not in the group of those before; empty if all do not generate the group."""
         kept: list[Permutation] = []
-        chain = StabilizerChain(self.degree)
+        chain, rng = StabilizerChain(self.degree), np.random.default_rng(0)
         for p in candidates:
             if chain.order < self.order and chain.add(p):
                 kept.append(p)
-                random = _RandomProducts(kept)
                 misses = 0
-                # A chain that is too short keeps a generator that could go, and nothing worse.
+                # A chain that is still too short keeps a generator that could go, and nothing worse.
                 while misses < _MISSES and chain.order < self.order:
-                    misses = 0 if chain.add(random()) else misses + 1
-        return kept
+                    misses = 0 if chain.add(chain.random_product(kept, rng)) else misses + 1
+        return kept if chain.order == self.order else []
 
     def orbits(self) -> list[NDArray[np.int64]]:
         """Orbits on points, those of one point included."""
         return groups_of(orbit_labels(self.degree, self.generators))
 
-    def stabilizer(self, points: Sequence[int] | NDArray[np.int64]) -> PermutationGroup:
+    def stabilizer(self, points: Iterable[int]) -> PermutationGroup:
         """The subgroup that fixes each of the points."""
         points = [int(point) for point in points]
         chain = self.chain(points)
@@ -161,7 +180,9 @@ class PermutationGroup:
 
     def restricted(self, points: NDArray[np.int64]) -> PermutationGroup:
         """The group as it acts on points that it maps to each other, numbered in their order."""
-        order = self.order // self.stabilizer(points).order
+        others = np.setdiff1d(np.arange(self.degree), points)
+        is_faithful = all((p[others] == others).all() for p in self.generators)
+        order = self.order if is_faithful else self.order // self.stabilizer(points.tolist()).order
         number = np.full(self.degree, -1)
         number[points] = np.arange(len(points))
         generators = [number[p[points]] for p in self.generators]
@@ -209,7 +230,7 @@ class PermutationGroup:
         """(order, degree) all elements; for groups small enough to hold them."""
         found = np.arange(self.degree)[None]
         for level in reversed(self.chain().inverse):
-            found = np.concatenate([np.argsort(back)[found] for back in level.values()])
+            found = np.concatenate([inverse(back)[found] for back in level.values()])
         return found
 
 
@@ -233,6 +254,13 @@ def _linked(degree: int, generators: Sequence[Permutation]) -> NDArray[np.int64]
     return orbit_labels(degree, cycles)
 
 
+def inverse(p: Permutation) -> Permutation:
+    """The permutation that undoes p."""
+    back = np.empty_like(p)
+    back[p] = np.arange(len(p))
+    return back
+
+
 def order_of(p: Permutation) -> int:
     """Order of a permutation: the least common multiple of the lengths of its cycles."""
     labels = orbit_labels(len(p), [p])
@@ -248,26 +276,3 @@ def groups_of(labels: NDArray[np.int64]) -> list[NDArray[np.int64]]:
     """The points of each label."""
     partition = Partition(labels)
     return np.split(np.argsort(partition.labels, kind="stable"), np.cumsum(partition.group_sizes)[:-1])
-
-
-@dataclass
-class _RandomProducts:
-    """Product replacement with an accumulator ("rattle"), Holt, Eick, O'Brien section 3.2.2."""
-
-    generators: Sequence[Permutation]
-    rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
-
-    def __post_init__(self) -> None:
-        self.slots = [self.generators[i % len(self.generators)] for i in range(max(10, len(self.generators)))]
-        self.product = np.arange(len(self.slots[0]))
-        for _ in range(10 * len(self.slots)):
-            self()
-
-    def __call__(self) -> Permutation:
-        first, second = self.rng.choice(len(self.slots), 2, replace=False)
-        other = self.slots[second]
-        if self.rng.random() < 0.5:
-            other = np.argsort(other)
-        self.slots[first] = other[self.slots[first]]
-        self.product = self.slots[first][self.product]
-        return self.product

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from equishare.symmetry.blocks import block_systems, matching_blocks
+from equishare.symmetry.blocks import block_kernel, block_systems, matching_blocks, with_blocks
 from equishare.symmetry.cartesian import coordinate_sets
 from equishare.symmetry.permutation_group import PermutationGroup, groups_of
 from equishare.symmetry.small_groups import abelian, dihedral
 from equishare.symmetry.structure import Structure, sorted_product, symmetric
+from equishare.symmetry.symmetric import symmetric_or_alternating
 
 
 def recognise(group: PermutationGroup) -> Structure:
@@ -26,13 +27,13 @@ def recognise_factor(group: PermutationGroup) -> Structure:
     if group.order == 6 and not group.is_abelian():
         # The only such group; it is D_3 too, and one name serves.
         return symmetric(3)
-    named = abelian(group) or dihedral(group) or _natural(group)
+    named = abelian(group) or dihedral(group) or symmetric_or_alternating(group)
     if named:
         return named
     candidates = list(_wreath_products(group)) or list(_product_actions(group)) or list(_direct_products(group))
     if candidates:
         return min(candidates, key=lambda structure: (len(str(structure)), str(structure)))
-    return Structure("unnamed", group.order, len(group.generators))
+    return Structure("unnamed", group.order, len(group.random_generators()))
 
 
 def _on_few_points(group: PermutationGroup) -> PermutationGroup:
@@ -43,25 +44,6 @@ def _on_few_points(group: PermutationGroup) -> PermutationGroup:
         if acting.order == group.order:
             return acting
     return group.restricted(np.sort(np.concatenate(orbits)))
-
-
-def _natural(group: PermutationGroup) -> Structure | None:
-    """S_n and A_n: a faithful action on n points, by order n! or n!/2.
-
-    The symmetric group has one subgroup of index two, so the order decides once the action is faithful.
-    """
-    n = 4
-    while math.factorial(n) < group.order:
-        n += 1
-    whole = group.order == math.factorial(n)
-    if len(group.orbits()) != 1 or not (whole or 2 * group.order == math.factorial(n)):
-        return None
-    faithful = group.degree == n or any(
-        labels.max() + 1 == n and _kernel(group, groups_of(labels)).order == 1 for labels in block_systems(group)
-    )
-    if not faithful:
-        return None
-    return symmetric(n) if whole else Structure("alternating", group.order, n)
 
 
 def _wreath_products(group: PermutationGroup) -> Iterator[Structure]:
@@ -76,7 +58,7 @@ def _wreath_products(group: PermutationGroup) -> Iterator[Structure]:
             blocks = matching_blocks(group, [orbit[block] for block in groups_of(labels)], others)
             if blocks is None:
                 continue
-            extended = _with_sets(group, blocks)
+            extended = with_blocks(group, blocks)
             block_points = np.arange(group.degree, extended.degree)
             top = extended.restricted(block_points)
             base = extended.stabilizer(block_points[:1]).restricted(blocks[0])
@@ -95,7 +77,7 @@ def _product_actions(group: PermutationGroup) -> Iterator[Structure]:
             continue
         acting = extended.restricted(np.arange(group.degree, extended.degree))
         if acting.order == group.order and len(acting.orbits()) == 1:
-            yield from _wreath_products(acting)
+            yield from (replace(structure, places="coordinates") for structure in _wreath_products(acting))
 
 
 def _direct_products(group: PermutationGroup) -> Iterator[Structure]:
@@ -110,23 +92,9 @@ def _direct_products(group: PermutationGroup) -> Iterator[Structure]:
         actions.extend(
             [orbit[block] for block in groups_of(labels)] for labels in block_systems(group.restricted(orbit))
         )
-    kernels = [(sets, _kernel(group, sets)) for sets in actions]
+    kernels = [(sets, block_kernel(group, sets)) for sets in actions]
     kernels = [(sets, kernel) for sets, kernel in kernels if 1 < kernel.order < group.order]
     for number, (sets, kernel) in enumerate(kernels):
         for other_sets, other in kernels[:number]:
-            if kernel.order * other.order == group.order and _kernel(group, sets + other_sets).order == 1:
+            if kernel.order * other.order == group.order and block_kernel(group, sets + other_sets).order == 1:
                 yield sorted_product([recognise(kernel), recognise(other)])
-
-
-def _with_sets(group: PermutationGroup, sets: Sequence[NDArray[np.int64]]) -> PermutationGroup:
-    extended = group.with_sets(sets)
-    if extended is None:
-        raise RuntimeError("a block system is not permuted by its group")
-    return extended
-
-
-def _kernel(group: PermutationGroup, sets: Sequence[NDArray[np.int64]]) -> PermutationGroup:
-    """The normal subgroup that maps each set to itself."""
-    extended = _with_sets(group, sets)
-    kernel = extended.stabilizer(range(group.degree, extended.degree))
-    return PermutationGroup(group.degree, [p[: group.degree] for p in kernel.generators], kernel.order)

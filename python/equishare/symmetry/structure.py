@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Literal
 
@@ -23,7 +23,8 @@ class Structure:
         order: number of elements.
         index: n of C_n, D_n (order 2n), A_n and S_n; number of generators of an unnamed group.
         parts: factors of a product; base and top of a wreath product.
-        points: how many points the top of a wreath product permutes.
+        points: how many copies of the base of a wreath product its top permutes.
+        places: what those copies act on, blocks of points or coordinates of points.
     """
 
     kind: Kind
@@ -31,6 +32,7 @@ class Structure:
     index: int = 0
     parts: tuple[Structure, ...] = ()
     points: int = 0
+    places: Literal["blocks", "coordinates"] = field(default="blocks", compare=False)
 
     def __str__(self) -> str:
         if self.kind == "unnamed":
