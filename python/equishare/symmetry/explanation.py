@@ -60,7 +60,9 @@ def _phrase(part: Structure) -> str:
         return f"shifts of a torus of {sizes}"
     if kinds == {"dihedral"}:
         return f"rotations and reflections of a torus of {sizes} along each axis"
-    if kinds == {"symmetric"} and len(part.parts) == 2:
+    if "symmetric" in kinds and all(factor.order == math.factorial(factor.index) for factor in part.parts):
+        if len(part.parts) > 2:
+            return f"permutations along each axis of an array of {sizes}"
         return f"permutations of the rows and of the columns of an array of {sizes}"
     return " and, independently, ".join(_phrase(factor) for factor in part.parts)
 

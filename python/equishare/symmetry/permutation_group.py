@@ -142,20 +142,20 @@ class PermutationGroup:
         if self.order <= _FEW_ELEMENTS:
             candidates = sorted(self.elements(), key=lambda p: p.tolist())
             candidates.insert(0, max(candidates, key=order_of))
-        return self._needed(candidates)
+        return self._needed(candidates)[0]
 
     def random_generators(self) -> list[Permutation]:
         """Random elements that generate the group, in all likelihood as few as can be."""
         chain, rng = self.chain(), np.random.default_rng(0)
         for number in range(1, len(self.generators)):
             for _ in range(_TRIALS):
-                kept = self._needed([chain.random_element(rng) for _ in range(number)])
-                if kept:
+                kept, is_whole = self._needed([chain.random_element(rng) for _ in range(number)])
+                if is_whole:
                     return kept
         return self.generators
 
-    def _needed(self, candidates: Sequence[Permutation]) -> list[Permutation]:
-        """The candidates that are not in the group of those before; empty if all do not generate the group."""
+    def _needed(self, candidates: Sequence[Permutation]) -> tuple[list[Permutation], bool]:
+        """The candidates that are not in the group of those before, and whether they are seen to generate the group."""
         kept: list[Permutation] = []
         chain, rng = StabilizerChain(self.degree), np.random.default_rng(0)
         for p in candidates:
@@ -165,7 +165,7 @@ class PermutationGroup:
                 # A chain that is still too short keeps a generator that could go, and nothing worse.
                 while misses < _MISSES and chain.order < self.order:
                     misses = 0 if chain.add(chain.random_product(kept, rng)) else misses + 1
-        return kept if chain.order == self.order else []
+        return kept, chain.order == self.order
 
     def orbits(self) -> list[NDArray[np.int64]]:
         """Orbits on points, those of one point included."""

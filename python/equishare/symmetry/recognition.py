@@ -30,10 +30,16 @@ def recognise_factor(group: PermutationGroup) -> Structure:
     named = abelian(group) or dihedral(group) or symmetric_or_alternating(group)
     if named:
         return named
-    candidates = list(_wreath_products(group)) or list(_product_actions(group)) or list(_direct_products(group))
+    candidates = list(_wreath_products(group)) or [*_direct_products(group), *_product_actions(group)]
     if candidates:
-        return min(candidates, key=lambda structure: (len(str(structure)), str(structure)))
+        return min(candidates, key=_preference)
     return Structure("unnamed", group.order, len(group.random_generators()))
+
+
+def _preference(structure: Structure) -> tuple[bool, bool, int, str]:
+    """Named throughout, then direct products, then short names."""
+    name = str(structure)
+    return not structure.is_named, structure.kind != "product", len(name), name
 
 
 def _on_few_points(group: PermutationGroup) -> PermutationGroup:

@@ -88,9 +88,5 @@ def _invariant_factors(group: PermutationGroup) -> list[int]:
     b, a = factors
     # The parts of the two orders at any set of primes may change places: u is the part of b at such a set.
     parts = [u for u in range(1, b + 1) if b % u == 0 and math.gcd(u, b // u) == 1]
-    pairs = [(a // math.gcd(a, u) * u, b // u * math.gcd(a, u)) for u in parts]
-    return list(min(pairs, key=_difference))
-
-
-def _difference(pair: tuple[int, int]) -> int:
-    return abs(pair[0] - pair[1])
+    pairs = {u: (a // math.gcd(a, u) * u, b // u * math.gcd(a, u)) for u in parts}
+    return list(pairs[min(parts, key=lambda u: abs(pairs[u][0] - pairs[u][1]))])

@@ -34,6 +34,11 @@ class Structure:
     points: int = 0
     places: Literal["blocks", "coordinates"] = field(default="blocks", compare=False)
 
+    @property
+    def is_named(self) -> bool:
+        """Whether no part is unnamed."""
+        return self.kind != "unnamed" and all(part.is_named for part in self.parts)
+
     def __str__(self) -> str:
         if self.kind == "unnamed":
             plural = "" if self.index == 1 else "s"
