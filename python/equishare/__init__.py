@@ -7,6 +7,7 @@ from equishare.model_problem import ModelProblem
 from equishare.partition import Partition, partition_distance
 from equishare.problems import LinearProblem, MeanProblem
 from equishare.sharing import compact, harden, model_parameters, share, sharing_parameters
+from equishare.symmetry import SymmetryGroup, symmetry_group
 
 __all__ = [
     "Discovery",
@@ -16,6 +17,7 @@ __all__ = [
     "ModelDiscovery",
     "ModelProblem",
     "Partition",
+    "SymmetryGroup",
     "compact",
     "discover",
     "harden",
@@ -28,5 +30,6 @@ __all__ = [
     "share",
     "sharing",
     "sharing_parameters",
+    "symmetry_group",
     "theory",
 ]

@@ -1,0 +1,64 @@
+"""Coordinates of a transitive permutation group whose points are tuples: the corners of a cube, the cells of a grid."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components, shortest_path
+
+from equishare.symmetry.permutation_group import PermutationGroup, groups_of, inverse, orbit_labels
+
+# Edges of the graphs that are factored; the work is quadratic in it.
+_MOST_EDGES = 2000
+
+
+def coordinate_sets(group: PermutationGroup) -> Iterator[list[NDArray[np.int64]]]:
+    """Sets of points "coordinate i has value v", from the prime factors of a graph on which the group acts.
+
+    Each graph joins the pairs into which the group moves one pair of points. The prime factors of a connected graph
+    under the Cartesian product are classes of edges, the transitive closure of two relations: Djoković–Winkler's
+    d(a, c) + d(b, e) ≠ d(a, e) + d(b, c) for edges ab and ce, and edges ab, ae such that b and e have no other common
+    neighbour (Feder, "Product graph representations", J. Graph Theory 16, 1992). Removing one class leaves one
+    component for each value of its coordinate.
+
+    Args:
+        group: transitive; graphs of more than 2000 edges are passed over.
+
+    Yields:
+        The sets of one graph, of all its coordinates; graphs with few edges come first.
+    """
+    labels = orbit_labels(group.degree, group.stabilizer([0]).generators)
+    movers = [inverse(back) for _, back in sorted(group.chain([0]).inverse[0].items())]
+    suborbits = [suborbit for suborbit in groups_of(labels) if suborbit[0] != 0]
+    for suborbit in sorted(suborbits, key=len):
+        if len(suborbit) * group.degree > 2 * _MOST_EDGES:
+            return
+        adjacent = np.zeros((group.degree, group.degree), dtype=np.int64)
+        for point, mover in enumerate(movers):
+            adjacent[point, mover[suborbit]] = 1
+        if (adjacent != adjacent.T).any():
+            continue
+        distance = shortest_path(csr_array(adjacent), unweighted=True)
+        if np.isfinite(distance).all():
+            sets = _sets(adjacent, distance)
+            if sets:
+                yield sets
+
+
+def _sets(adjacent: NDArray[np.int64], distance: NDArray[np.float64]) -> list[NDArray[np.int64]]:
+    a, b = np.nonzero(np.triu(adjacent))
+    related = distance[np.ix_(a, a)] + distance[np.ix_(b, b)] != distance[np.ix_(a, b)] + distance[np.ix_(b, a)]
+    single = adjacent @ adjacent == 1
+    for x, y in [(a, b), (b, a)]:
+        for u, v in [(a, b), (b, a)]:
+            related |= (x[:, None] == u) & single[np.ix_(y, v)]
+    count, classes = connected_components(csr_array(related), directed=False)
+    sets = []
+    for number in range(count if count > 1 else 0):
+        kept = classes != number
+        graph = csr_array((np.ones(kept.sum(), bool), (a[kept], b[kept])), shape=adjacent.shape)
+        sets += groups_of(connected_components(graph, directed=False)[1].astype(np.int64))
+    return sets

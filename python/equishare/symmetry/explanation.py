@@ -1,0 +1,96 @@
+"""The sentence that tells a person what a symmetry group does."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+
+from equishare.partition import Partition
+from equishare.symmetry.structure import Structure
+
+
+def explain(
+    name: str,
+    factors: Sequence[tuple[Structure, tuple[int, ...]]],
+    pattern: Partition,
+    gap: int,
+) -> str:
+    """The name, what its elements do, and whether they explain the pattern.
+
+    Args:
+        name: of the whole group.
+        factors: structure of each factor that moves points of its own, and how many points of each axis it moves.
+        pattern: the partition whose group it is.
+        gap: its closure gap.
+    """
+    if not factors:
+        action = "only the identity leaves the pattern unchanged"
+    else:
+        counts = Counter(_action(part, moved, pattern.shape) for part, moved in factors)
+        action = "; ".join(text if count == 1 else f"{text}, {count} times" for text, count in counts.items())
+    order = _number(math.prod(part.order for part, _ in factors))
+    return f"{name}: {action} (order {order}). {_verdict(pattern, gap)}"
+
+
+def _action(part: Structure, moved: tuple[int, ...], shape: tuple[int, ...]) -> str:
+    if moved[:2] == (0, 0):
+        return "isometries of the grid of taps"
+    return _phrase(part) + _scope(moved, shape)
+
+
+def _phrase(part: Structure) -> str:
+    if part.kind == "cyclic":
+        return "an exchange" if part.index == 2 else "cyclic shifts"
+    if part.kind == "dihedral":
+        return "rotations and reflections of the ring"
+    if part.kind == "symmetric":
+        return "all permutations"
+    if part.kind == "alternating":
+        return "even permutations"
+    if part.kind == "wreath":
+        base, top = part.parts
+        within = str(base) if base.kind in ("product", "wreath") else _phrase(base)
+        return f"{_phrase(top)} of {part.points} {part.places}, and {within} within each"
+    if part.kind == "unnamed":
+        return "a group without a short name"
+    kinds = {factor.kind for factor in part.parts}
+    sizes = " × ".join(str(factor.index) for factor in part.parts)
+    if kinds == {"cyclic"}:
+        return f"shifts of a torus of {sizes}"
+    if kinds == {"dihedral"}:
+        return f"rotations and reflections of a torus of {sizes} along each axis"
+    if "symmetric" in kinds and all(factor.order == math.factorial(factor.index) for factor in part.parts):
+        if len(part.parts) > 2:
+            return f"permutations along each axis of an array of {sizes}"
+        return f"permutations of the rows and of the columns of an array of {sizes}"
+    return " and, independently, ".join(_phrase(factor) for factor in part.parts)
+
+
+def _scope(moved: tuple[int, ...], shape: tuple[int, ...]) -> str:
+    """Which points a factor moves; nothing where it moves all outputs and all inputs."""
+    names = [["entries"], ["outputs", "inputs"], ["output channels", "input channels", "taps"]][min(len(shape), 3) - 1]
+    sizes = [*shape[:2], None]
+    parts = [
+        f"the {name}" if count == size or name == "taps" else f"{count} {name}"
+        for count, size, name in zip(moved, sizes, names, strict=False)
+        if count
+    ]
+    if len(shape) == 2 and moved == shape:
+        return ""
+    return f" of {' and '.join(parts)}"
+
+
+def _verdict(pattern: Partition, gap: int) -> str:
+    if gap:
+        return f"It leaves ties unexplained: {gap} of {len(pattern)} cells differ between its orbits and the pattern."
+    if pattern.num_groups == len(pattern):
+        return "No two cells are tied."
+    return "It explains every tie."
+
+
+def _number(order: int) -> str:
+    if order < 10**12:
+        return f"{order:,}"
+    digits = math.floor(math.log10(order))
+    return f"about {10 ** (math.log10(order) - digits):.2f}e{digits}"

@@ -1,0 +1,232 @@
+"""The symmetry group of a partition: what :func:`symmetry_group` returns and how it is found."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import operator
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from equishare.partition import Partition, partition_distance
+from equishare.symmetry.automorphisms import Permutation, automorphism_group, cell_orbits
+from equishare.symmetry.boundary import extension
+from equishare.symmetry.explanation import explain
+from equishare.symmetry.permutation_group import PermutationGroup, orbit_labels
+from equishare.symmetry.recognition import recognise_factor
+from equishare.symmetry.structure import Structure, product, sorted_product, symmetric
+
+__all__ = ["Orbits", "SymmetryGroup", "symmetry_group"]
+
+
+@dataclass(frozen=True)
+class Orbits:
+    """What a symmetry group can move where: entries of one orbit share a label.
+
+    Attributes:
+        outputs: Partition of the outputs; of the entries, for a vector.
+        inputs: Partition of the inputs; None for a vector.
+        taps: Partition of the taps of a kernel, in the shape of its grid; None where there is no kernel.
+        cells: Partition of all entries, in the shape of the weight.
+    """
+
+    outputs: Partition
+    inputs: Partition | None
+    taps: Partition | None
+    cells: Partition
+
+
+@dataclass(frozen=True, eq=False)
+class SymmetryGroup:
+    """All permutations that leave a pattern of tied entries unchanged.
+
+        label[p_out[o], p_in[i]] = label[o, i]    (a kernel has p_tap, its taps numbered in C order, as a third one)
+
+    A linear map tied in this pattern is equivariant: permuting its inputs by p_in permutes its outputs by p_out,
+    y[p_out[o]] of x[p_in[i]] (Ravanbakhsh, Schneider, Póczos, ICML 2017).
+
+    Attributes:
+        partition: the pattern, in its shape.
+        same_action: whether outputs and inputs had to be permuted alike.
+        order: exact number of elements.
+        generators: tuples of int64 permutations, one for each axis: (p_out, p_in) for a weight, (p_out, p_in, p_tap)
+            for a kernel, (p,) for a vector; empty for the trivial group.
+        orbits: partitions of the outputs, inputs, taps and cells into orbits.
+        structure: the isomorphism type, as a tree.
+        closure_gap: fewest cells to move from one group to another to turn the orbits on cells into the pattern; 0 if
+            the pattern is exactly a symmetry.
+        extension: the group of the pattern closed to a ring or torus, if it has shift structure up to its boundary.
+        explanation: a sentence for a person.
+    """
+
+    partition: Partition
+    same_action: bool
+    order: int
+    generators: list[tuple[Permutation, ...]]
+    orbits: Orbits
+    structure: Structure
+    closure_gap: int
+    extension: SymmetryGroup | None = None
+    explanation: str = ""
+    _group: PermutationGroup | None = field(default=None, repr=False)
+
+    @property
+    def name(self) -> str:
+        """C_n, D_n (order 2n), S_n, A_n, products ×, wreath products ≀, "trivial" or "order N, k generators"."""
+        return _name(self.structure)
+
+    @property
+    def is_trivial(self) -> bool:
+        """Whether the identity is the only element."""
+        return self.order == 1
+
+    def random_element(self, rng: np.random.Generator) -> tuple[Permutation, ...]:
+        """A uniformly distributed element, as a tuple of permutations like the generators."""
+        if self._group is None:
+            labels = self.orbits.outputs.labels
+            p = np.arange(len(labels))
+            for orbit in range(self.orbits.outputs.num_groups):
+                points = np.flatnonzero(labels == orbit)
+                p[points] = rng.permutation(points)
+            return (p,)
+        return _split(self._chain.random_element(rng), self.partition.shape)
+
+    def __str__(self) -> str:
+        return self.explanation
+
+    def __repr__(self) -> str:
+        return (
+            f"SymmetryGroup({self.name}, order={self.order}, shape={self.partition.shape}, "
+            f"same_action={self.same_action}, generators={len(self.generators)}, closure_gap={self.closure_gap})"
+        )
+
+    @cached_property
+    def _chain(self) -> Any:
+        assert self._group is not None
+        return self._group.chain()
+
+
+def symmetry_group(partition: Any, shape: tuple[int, ...] | None = None, same_action: bool = False) -> SymmetryGroup:
+    """The group of permutations that leave a partition of the entries of a parameter unchanged.
+
+    A weight (O, I) is moved by pairs of permutations, of its outputs and of its inputs; a convolution kernel
+    (O, I, *taps) by permutations of its channels together with an isometry of the grid of its taps; a vector (means, or
+    the slices of a stack) by permutations of its entries. Groups are not renamed: every entry keeps its label.
+
+    Args:
+        partition: Partition or array of labels.
+        shape: shape of the parameter, where the partition has another one, (O * I,) for example.
+        same_action: demand the same permutation of outputs and inputs; O = I.
+
+    Raises:
+        ValueError: there are no entries, the shape has another number of them, or same_action with O ≠ I or for a
+            vector; labels that :class:`Partition` refuses.
+        TypeError: shape holds something else than integers; labels that :class:`Partition` refuses.
+        ImportError: igraph or sympy are not installed (``pip install "equishare[symmetry]"``).
+    """
+    pattern = _shaped(partition if isinstance(partition, Partition) else Partition(partition), shape)
+    if len(pattern.shape) == 1:
+        if same_action:
+            raise ValueError("same_action needs a weight (O, I) or a kernel (O, I, *taps), got a vector")
+        return _vector_group(pattern)
+    found = _weight_group(pattern, same_action)
+    if len(pattern.shape) == 2:
+        wider = extension(pattern, found.orbits.cells)
+        if wider is not None:
+            closed = _weight_group(Partition(wider.labels), same_action=False)
+            return replace(found, extension=closed, explanation=f"{found.explanation} {wider.sentence(closed.name)}")
+    return found
+
+
+def _name(structure: Structure) -> str:
+    # A ring of three and three points that move freely are the same pattern.
+    return "S_3 (= D_3)" if structure == symmetric(3) else str(structure)
+
+
+def _shaped(partition: Partition, shape: tuple[int, ...] | None) -> Partition:
+    shape = partition.shape if shape is None else tuple(operator.index(size) for size in shape)
+    if not shape or not len(partition) or math.prod(shape) != len(partition):
+        raise ValueError(
+            f"shape must be that of a vector, a weight or a kernel with the {len(partition)} entries of the partition "
+            f"and at least one, got {shape}"
+        )
+    return Partition(partition.labels.reshape(shape))
+
+
+def _vector_group(pattern: Partition) -> SymmetryGroup:
+    sizes = pattern.group_sizes.tolist()
+    structure = sorted_product(symmetric(size) for size in sizes)
+    generators: list[tuple[Permutation, ...]] = []
+    for group, size in enumerate(sizes):
+        points = np.flatnonzero(pattern.labels == group)
+        # A cycle and an exchange of two neighbours generate all permutations.
+        for moved in [points, points[:2]][: min(size, 3) - 1]:
+            p = np.arange(len(pattern))
+            p[moved] = np.roll(moved, -1)
+            generators.append((p,))
+    return SymmetryGroup(
+        partition=pattern,
+        same_action=False,
+        order=structure.order,
+        generators=generators,
+        orbits=Orbits(pattern, None, None, pattern),
+        structure=structure,
+        closure_gap=0,
+        explanation=explain(_name(structure), [(symmetric(size), (size,)) for size in sizes if size > 1], pattern, 0),
+    )
+
+
+def _weight_group(pattern: Partition, same_action: bool) -> SymmetryGroup:
+    triples, order = automorphism_group(pattern.labels, same_action)
+    starts = _starts(pattern.shape)
+    points = [np.concatenate([p + start for p, start in zip(t, starts[:-1], strict=False)]) for t in triples]
+    group = PermutationGroup(int(starts[-1]), points, order)
+    factors = group.direct_factors()
+    moved = [_moved(factor, starts) for factor in factors]
+    # Factors that move outputs alone come first, those that move inputs alone last.
+    parts = [(recognise_factor(factor), counts) for factor, counts in zip(factors, moved, strict=True)]
+    sides = [[part for part, (out, in_, *_) in parts if (in_ > 0) - (out > 0) == side] for side in (-1, 0, 1)]
+    structure = product(sorted_product(side) for side in sides)
+    generators = []
+    for factor, (part, _) in zip(factors, parts, strict=True):
+        # The number of generators is part of the name of an unnamed group.
+        chosen = factor.random_generators() if part.kind == "unnamed" else factor.few_generators()
+        generators += [_split(p, pattern.shape) for p in chosen]
+    cells = Partition(cell_orbits(generators, pattern.shape))
+    gap = partition_distance(cells, pattern)
+    orbits = orbit_labels(group.degree, points)
+    axes = [Partition(orbits[a:b]) for a, b in itertools.pairwise(starts)]
+    taps = Partition(axes[2].labels.reshape(pattern.shape[2:])) if len(pattern.shape) > 2 else None
+    return SymmetryGroup(
+        partition=pattern,
+        same_action=same_action,
+        order=order,
+        generators=generators,
+        orbits=Orbits(axes[0], axes[1], taps, cells),
+        structure=structure,
+        closure_gap=gap,
+        explanation=explain(_name(structure), parts, pattern, gap),
+        _group=group,
+    )
+
+
+def _starts(shape: tuple[int, ...]) -> NDArray[np.int64]:
+    """First point of each axis, and the number of points: outputs, inputs and, for a kernel, taps."""
+    return np.cumsum([0, *shape[:2], *([math.prod(shape[2:])] if len(shape) > 2 else [])])
+
+
+def _split(points: Permutation, shape: tuple[int, ...]) -> tuple[Permutation, ...]:
+    """The permutation of each axis."""
+    return tuple(points[a:b] - a for a, b in itertools.pairwise(_starts(shape)))
+
+
+def _moved(group: PermutationGroup, starts: NDArray[np.int64]) -> tuple[int, ...]:
+    """How many points of each axis a group moves."""
+    moved = np.zeros(group.degree, dtype=bool)
+    for p in group.generators:
+        moved |= p != np.arange(group.degree)
+    return tuple(int(moved[a:b].sum()) for a, b in itertools.pairwise(starts))

@@ -1,0 +1,106 @@
+"""Names of permutation groups, each with a proof that does not rest on the order alone (docs/symmetry.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from equishare.symmetry.blocks import block_kernel, block_systems, matching_blocks, with_blocks
+from equishare.symmetry.cartesian import coordinate_sets
+from equishare.symmetry.permutation_group import PermutationGroup, groups_of
+from equishare.symmetry.small_groups import abelian, dihedral
+from equishare.symmetry.structure import Structure, sorted_product, symmetric
+from equishare.symmetry.symmetric import symmetric_or_alternating
+
+
+def recognise(group: PermutationGroup) -> Structure:
+    """The structure of a group: the product of its factors that move different points, each one named."""
+    return sorted_product(recognise_factor(factor) for factor in group.direct_factors())
+
+
+def recognise_factor(group: PermutationGroup) -> Structure:
+    """The structure of a group that does not split into factors that move different points."""
+    group = _on_few_points(group)
+    if group.order == 6 and not group.is_abelian():
+        # The only such group; it is D_3 too, and one name serves.
+        return symmetric(3)
+    named = abelian(group) or dihedral(group) or symmetric_or_alternating(group)
+    if named:
+        return named
+    candidates = list(_wreath_products(group)) or [*_direct_products(group), *_product_actions(group)]
+    if candidates:
+        return min(candidates, key=_preference)
+    return Structure("unnamed", group.order, len(group.random_generators()))
+
+
+def _preference(structure: Structure) -> tuple[bool, bool, int, str]:
+    """Named throughout, then direct products, then short names."""
+    name = str(structure)
+    return not structure.is_named, structure.kind != "product", len(name), name
+
+
+def _on_few_points(group: PermutationGroup) -> PermutationGroup:
+    """The action on the shortest orbit that is faithful, or on all points that move."""
+    orbits = [orbit for orbit in group.orbits() if len(orbit) > 1]
+    for orbit in sorted(orbits, key=len):
+        acting = group.restricted(orbit)
+        if acting.order == group.order:
+            return acting
+    return group.restricted(np.sort(np.concatenate(orbits)))
+
+
+def _wreath_products(group: PermutationGroup) -> Iterator[Structure]:
+    """T ≀ P, T the action of the stabiliser of a block on the block and P the action on the m blocks.
+
+    The group embeds in T ≀ P (Krasner and Kaloujnine); it is T ≀ P when its order is |T|^m |P|.
+    """
+    orbits = [orbit for orbit in group.orbits() if len(orbit) > 1]
+    for number, orbit in enumerate(orbits):
+        others = orbits[:number] + orbits[number + 1 :]
+        for labels in block_systems(group.restricted(orbit)):
+            blocks = matching_blocks(group, [orbit[block] for block in groups_of(labels)], others)
+            if blocks is None:
+                continue
+            extended = with_blocks(group, blocks)
+            block_points = np.arange(group.degree, extended.degree)
+            top = extended.restricted(block_points)
+            base = extended.stabilizer(block_points[:1]).restricted(blocks[0])
+            if base.order > 1 and base.order ** len(blocks) * top.order == group.order:
+                parts = (recognise(base), recognise(top))
+                yield Structure("wreath", group.order, parts=parts, points=len(blocks))
+
+
+def _product_actions(group: PermutationGroup) -> Iterator[Structure]:
+    """Wreath products that act on tuples of coordinates: on the values of the coordinates they act in blocks."""
+    if len(group.orbits()) != 1:
+        return
+    for sets in coordinate_sets(group):
+        extended = group.with_sets(sets)
+        if extended is None:
+            continue
+        acting = extended.restricted(np.arange(group.degree, extended.degree))
+        if acting.order == group.order and len(acting.orbits()) == 1:
+            yield from (replace(structure, places="coordinates") for structure in _wreath_products(acting))
+
+
+def _direct_products(group: PermutationGroup) -> Iterator[Structure]:
+    """A × B for normal subgroups that meet in the identity and whose orders multiply to that of the group.
+
+    The normal subgroups tried are the kernels of the actions on orbits and on systems of blocks.
+    """
+    orbits = [orbit for orbit in group.orbits() if len(orbit) > 1]
+    actions: list[list[NDArray[np.int64]]] = []
+    for orbit in orbits:
+        actions.append([orbit[[point]] for point in range(len(orbit))])
+        actions.extend(
+            [orbit[block] for block in groups_of(labels)] for labels in block_systems(group.restricted(orbit))
+        )
+    kernels = [(sets, block_kernel(group, sets)) for sets in actions]
+    kernels = [(sets, kernel) for sets, kernel in kernels if 1 < kernel.order < group.order]
+    for number, (sets, kernel) in enumerate(kernels):
+        for other_sets, other in kernels[:number]:
+            if kernel.order * other.order == group.order and block_kernel(group, sets + other_sets).order == 1:
+                yield sorted_product([recognise(kernel), recognise(other)])

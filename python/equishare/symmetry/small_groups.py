@@ -1,0 +1,92 @@
+"""Abelian and dihedral groups, by the orders of elements."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+
+from equishare.symmetry.permutation_group import PermutationGroup, inverse, order_of
+from equishare.symmetry.structure import Structure, cyclic, sorted_product
+
+# A random element of D_n is a rotation of order n with probability φ(n) / 2n, at least 0.1 for n below this: the chance
+# to miss one in so many trials is below 1e-13.
+_LARGEST_RING = 30_030
+_TRIALS = 300
+
+
+def abelian(group: PermutationGroup) -> Structure | None:
+    """Cyclic groups and products of cyclic groups.
+
+    The factors are those of a torus whose shifts the group is in the order its points have, if there is one. Else a
+    cyclic group has one factor, and any other the factors of its invariants: each order divides the next one, two
+    factors are made as equal as they can be.
+    """
+    if not group.is_abelian():
+        return None
+    # In an abelian group some element has the least common multiple of the orders as its own.
+    is_cyclic = group.order == math.lcm(*(order_of(p) for p in group.generators))
+    factors = _torus(group)
+    # A torus of 2 × n, n odd, is a ring of 2n as well, and so called.
+    if factors is None or (is_cyclic and min(factors) < 3):
+        factors = [group.order] if is_cyclic else _invariant_factors(group)
+    return sorted_product(cyclic(n) for n in factors)
+
+
+def dihedral(group: PermutationGroup) -> Structure | None:
+    """D_n, n ≥ 3: a rotation r of order n = |G| / 2, and an element s of order two with s r s = r⁻¹."""
+    n = group.order // 2
+    if group.order % 2 or not 3 <= n < _LARGEST_RING:
+        return None
+    chain, rng = group.chain(), np.random.default_rng(0)
+    sample = [chain.random_element(rng) for _ in range(_TRIALS)]
+    squares = [p[p] for p in sample[:10]]
+    if not all(np.array_equal(p[q], q[p]) for p, q in itertools.combinations(squares, 2)):
+        # Squares in D_n are rotations.
+        return None
+    rotation = next((p for p in sample if order_of(p) == n), None)
+    if rotation is None:
+        return None
+    # In D_n every element that does not commute with r is such an s. As r² ≠ 1, an s is no power of r, and the two
+    # generate all 2n elements.
+    s = next((p for p in [*sample, *group.generators] if not np.array_equal(p[rotation], rotation[p])), None)
+    if s is None or order_of(s) != 2 or not np.array_equal(s[rotation[s]], inverse(rotation)):
+        return None
+    return Structure("dihedral", group.order, n)
+
+
+def _torus(group: PermutationGroup) -> list[int] | None:
+    """Sizes of the torus on which a transitive abelian group acts by shifts, its points in C order."""
+    movers = group.chain([0]).inverse[0]
+    if len(movers) != group.degree:
+        return None
+    sizes, step = [], 1
+    while step < group.degree:
+        shift = inverse(movers[step])
+        size = order_of(shift)
+        if group.degree % (step * size):
+            return None
+        grid = np.arange(group.degree).reshape(-1, size, step)
+        if not np.array_equal(shift[grid], np.roll(grid, -1, axis=1)):
+            return None
+        sizes.append(size)
+        step *= size
+    return sizes
+
+
+def _invariant_factors(group: PermutationGroup) -> list[int]:
+    from sympy import combinatorics, primefactors
+
+    sympy_group = combinatorics.PermutationGroup([combinatorics.Permutation(p.tolist()) for p in group.generators])
+    prime_powers = sympy_group.abelian_invariants()
+    primes = {prime for power in prime_powers for prime in primefactors(power)}
+    columns = [sorted((power for power in prime_powers if power % prime == 0), reverse=True) for prime in primes]
+    factors: list[int] = [math.prod(row) for row in itertools.zip_longest(*columns, fillvalue=1)]
+    if len(factors) != 2:
+        return factors
+    b, a = factors
+    # The parts of the two orders at any set of primes may change places: u is the part of b at such a set.
+    parts = [u for u in range(1, b + 1) if b % u == 0 and math.gcd(u, b // u) == 1]
+    pairs = {u: (a // math.gcd(a, u) * u, b // u * math.gcd(a, u)) for u in parts}
+    return list(pairs[min(parts, key=lambda u: abs(pairs[u][0] - pairs[u][1]))])

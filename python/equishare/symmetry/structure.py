@@ -1,0 +1,91 @@
+"""What a group is called: a tree of named factors, and how it is printed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Literal
+
+Kind = Literal["cyclic", "dihedral", "alternating", "symmetric", "wreath", "unnamed", "product"]
+
+_LETTERS = {"cyclic": "C", "dihedral": "D", "alternating": "A", "symmetric": "S"}
+_ORDER = list(Kind.__args__)  # type: ignore[attr-defined]
+
+
+@dataclass(frozen=True)
+class Structure:
+    """An isomorphism type of finite groups.
+
+    Attributes:
+        kind: ``product`` without parts is the trivial group.
+        order: number of elements.
+        index: n of C_n, D_n (order 2n), A_n and S_n; number of generators of an unnamed group.
+        parts: factors of a product; base and top of a wreath product.
+        points: how many copies of the base of a wreath product its top permutes.
+        places: what those copies act on, blocks of points or coordinates of points.
+    """
+
+    kind: Kind
+    order: int
+    index: int = 0
+    parts: tuple[Structure, ...] = ()
+    points: int = 0
+    places: Literal["blocks", "coordinates"] = field(default="blocks", compare=False)
+
+    @property
+    def is_named(self) -> bool:
+        """Whether no part is unnamed."""
+        return self.kind != "unnamed" and all(part.is_named for part in self.parts)
+
+    def __str__(self) -> str:
+        if self.kind == "unnamed":
+            plural = "" if self.index == 1 else "s"
+            return f"order {self.order}, {self.index} generator{plural}"
+        if self.kind == "wreath":
+            return " ≀ ".join(_in_brackets(part) for part in self.parts)
+        if self.kind == "product":
+            return " × ".join(_powers(self.parts)) or "trivial"
+        return f"{_LETTERS[self.kind]}_{self.index}"
+
+
+def cyclic(n: int) -> Structure:
+    """C_n."""
+    return Structure("cyclic", n, n)
+
+
+def symmetric(n: int) -> Structure:
+    """S_n; C_2 for two points, trivial for fewer."""
+    if n < 2:
+        return product([])
+    return cyclic(2) if n == 2 else Structure("symmetric", math.factorial(n), n)
+
+
+def product(parts: Iterable[Structure]) -> Structure:
+    """Direct product; nested products are written out, a single factor stands for itself."""
+    flat = [factor for part in parts for factor in (part.parts if part.kind == "product" else (part,))]
+    if len(flat) == 1:
+        return flat[0]
+    return Structure("product", math.prod(part.order for part in flat), parts=tuple(flat))
+
+
+def sorted_product(parts: Iterable[Structure]) -> Structure:
+    """Direct product with its factors by kind, then by size."""
+    whole = product(parts)
+    if whole.kind != "product":
+        return whole
+    factors = sorted(whole.parts, key=lambda part: (_ORDER.index(part.kind), part.index, part.order, str(part)))
+    return Structure("product", whole.order, parts=tuple(factors))
+
+
+def _in_brackets(part: Structure) -> str:
+    return f"({part})" if part.kind in ("product", "wreath", "unnamed") else str(part)
+
+
+def _powers(parts: tuple[Structure, ...]) -> Iterator[str]:
+    """Up to three equal neighbours are written out, more of them as a power."""
+    for part, equal in groupby(parts):
+        count = len(list(equal))
+        text = _in_brackets(part)
+        yield from [text] * count if count < 4 else [f"{text}^{count}"]
