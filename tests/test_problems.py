@@ -135,3 +135,16 @@ def test_inputs_that_do_not_determine_the_weights_are_explained(method, change, 
     problem = es.LinearProblem(x[:half], y[:half], x[half:], y[half:])
     with pytest.raises(ValueError, match=message):
         es.discover(problem, method)
+
+
+@pytest.mark.parametrize("units", [(1, 1e8), (1e-4, 1, 1e4)], ids=["two", "three"])
+def test_inputs_of_very_different_units(units):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(200, len(units))) * units
+    weight = np.tile(np.arange(1.0, len(units) + 1) / units, (2, 1))
+    y = x @ weight.T + 0.01 * rng.normal(size=(200, 2))
+    problem = es.LinearProblem(x[:100], y[:100], x[100:], y[100:])
+    columns = es.Partition(np.tile(np.arange(len(units)), (2, 1)))
+    known = es.discover(problem, "oracle", partition=columns)
+    np.testing.assert_allclose(known.values * units, np.arange(1.0, len(units) + 1), rtol=0.01)
+    assert es.discover(problem).partition == columns

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from equishare.linalg import solve
 from equishare.moments import Moments
 from equishare.noise import Estimate
 
@@ -39,7 +40,7 @@ def fit_values(moments: Moments, labels: np.ndarray, num_groups: int) -> np.ndar
     """Least-squares values ψ (G,) of y = W x + b with W[o, i] = ψ[labels[o, i]].
 
     Solves ``(Σ_o A_oᵀ S A_o) ψ = Σ_o A_oᵀ c_o``; where the samples leave a direction of ψ open, the
-    solution of least norm.
+    solution of least norm in units of the inputs' spread.
     """
     if num_groups == labels.size:
         values = np.empty(num_groups)
@@ -49,7 +50,7 @@ def fit_values(moments: Moments, labels: np.ndarray, num_groups: int) -> np.ndar
     if labels.shape[1] == 1:
         return right / np.bincount(labels.ravel(), minlength=num_groups) / moments.sxx[0, 0]
     normal = gather_curvature(labels, num_groups, moments.sxx, np.ones(1))
-    return solve_symmetric(normal, right)
+    return solve(normal, right)
 
 
 def fit_estimate(estimate: Estimate, labels: np.ndarray, num_groups: int) -> tuple[np.ndarray, np.ndarray]:
@@ -59,15 +60,4 @@ def fit_estimate(estimate: Estimate, labels: np.ndarray, num_groups: int) -> tup
     right = np.bincount(labels.ravel(), weighted.ravel(), num_groups)
     if labels.shape[1] == 1:
         return right / np.diag(precision), precision
-    return solve_symmetric(precision, right), precision
-
-
-def solve_symmetric(matrix: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Solve a positive semidefinite system, by least norm where it is singular."""
-    try:
-        solution = np.linalg.solve(matrix, right)
-        if np.isfinite(solution).all() and np.linalg.cond(matrix, 1) < 1e12:
-            return solution
-    except np.linalg.LinAlgError:
-        pass
-    return np.linalg.lstsq(matrix, right, rcond=None)[0]
+    return solve(precision, right), precision

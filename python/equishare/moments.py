@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from equishare.linalg import pseudo_inverse, unit_scale
+
 # Rows of data turned into float64 at a time: bounds the temporary memory of a pass over large float32 data.
 CHUNK_ROWS = 65_536
 
@@ -73,21 +75,16 @@ class Moments:
 
     def least_squares(self) -> np.ndarray:
         """The unshared weight (O, I) of least norm, in units of the inputs' spread, among the best ones."""
-        scale = self._input_scale()
+        scale = unit_scale(self.sxx)
         solution = np.linalg.lstsq(self.sxx / np.outer(scale, scale), self.sxy.T / scale[:, None], rcond=None)[0]
         return (solution / scale[:, None]).T
 
     def inverse(self) -> np.ndarray:
         """``sxx⁻¹``, the pseudo-inverse in units of the inputs' spread."""
-        scale = np.outer(self._input_scale(), self._input_scale())
-        return np.linalg.pinv(self.sxx / scale, hermitian=True) / scale
-
-    def _input_scale(self) -> np.ndarray:
-        spread = np.sqrt(np.diag(self.sxx))
-        return np.where(spread > 0, spread, 1.0)
+        return pseudo_inverse(self.sxx)
 
     def is_full_rank(self) -> bool:
         """Whether the inputs determine every weight (their scatter is well conditioned)."""
-        scale = self._input_scale()
+        scale = unit_scale(self.sxx)
         eigenvalues = np.linalg.eigvalsh(self.sxx / np.outer(scale, scale))
         return bool(eigenvalues[0] > len(eigenvalues) * np.finfo(float).eps * max(eigenvalues[-1], 1))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from equishare.discovery.segmentation import segmentation_path
+from equishare.linalg import pseudo_inverse
 from equishare.lower import fit_estimate
 from equishare.noise import Estimate
 
@@ -53,7 +54,7 @@ def greedy_merges(estimate: Estimate, labels: np.ndarray) -> list[np.ndarray]:
     """Merge the groups of ``labels`` (O, I) one pair after another; all partitions met, fewest groups first."""
     num_groups = int(labels.max()) + 1
     values, precision = fit_estimate(estimate, labels, num_groups)
-    covariance = np.linalg.pinv(precision, hermitian=True)
+    covariance = pseudo_inverse(precision)
     path = [labels]
     while num_groups > 1:
         a, b, gap, variance = _cheapest_merge(values, covariance)
