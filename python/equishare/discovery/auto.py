@@ -61,7 +61,7 @@ def _propose(problem: Problem, polished: bool) -> Proposal:
         for one in closures(evidence.estimate):
             for cap in caps(problem):
                 merges = one.merges[:cap]
-                merge_scores = [evidence.score(labels, one.orbits) for labels in merges]
+                merge_scores = [evidence.score(labels, one) for labels in merges]
                 if _best(merge_scores) < cap / 2:
                     break
             candidates += merges

@@ -15,6 +15,9 @@ posterior is computed in closed form, up to a constant that all partitions share
              the rule pay for the number of partitions it may choose from
     groups   G + 3 log G: a proper prior on the number of groups
 
+A partition into unions of the orbits of a symmetry H has names on orbits instead of entries, and pays for H:
+a group has at most O! I! / |H| conjugates, the same symmetry of rows and columns in another order.
+
 Neither the noise level nor the number of groups nor the sizes of groups are assumed.
 """
 
@@ -24,6 +27,7 @@ import numpy as np
 from scipy.special import gammaln
 from scipy.stats import f as f_distribution
 
+from equishare.discovery.orbits import Closure
 from equishare.discovery.polish import misfit
 from equishare.lower import fit_estimate
 from equishare.noise import Estimate
@@ -54,12 +58,12 @@ class Evidence:
         self.error = float(np.sqrt(np.median(estimate.variance)))
         self.spread = max(float(estimate.weight.std()), _LEAST_SPREAD * self.error)
 
-    def score(self, labels: np.ndarray, orbits: np.ndarray | None = None) -> tuple[bool, float]:
+    def score(self, labels: np.ndarray, closure: Closure | None = None) -> tuple[bool, float]:
         """Judge the partition ``labels`` (O, I), numbered 0 … G − 1 without holes.
 
         Args:
             labels: the partition.
-            orbits: (O, I) cells' orbits under a symmetry that are kept together: what names are thrown on.
+            closure: a symmetry whose orbits are kept together; names are then thrown on orbits, not on entries.
 
         Returns:
             Whether the F test of its misfit rejects it as a whole, and its negative log posterior. The posterior
@@ -77,7 +81,7 @@ class Evidence:
             log_det = np.linalg.slogdet(precision)[1]
         laplace = 0.5 * (log_det - num_groups * np.log(2 * np.pi))
         log_prior = np.logaddexp(self._log_independent(num_groups), self._log_gaps(np.sort(values)))
-        log_prior += _log_partition(labels, orbits) - _GROUPS_EXPONENT * np.log(num_groups) - _GROUPS_RATE * num_groups
+        log_prior += _log_partition(labels, closure) - _GROUPS_EXPONENT * np.log(num_groups) - _GROUPS_RATE * num_groups
         spare = num_entries - num_groups
         rejected = spare > 0 and f_distribution.sf(distance / spare, spare, freedom) < _REJECTION
         return bool(rejected), float(fit + laplace - log_prior)
@@ -110,13 +114,11 @@ class Evidence:
         return float(first + student - (log_gap + np.log(self.error)).sum())
 
 
-def _log_partition(labels: np.ndarray, orbits: np.ndarray | None) -> float:
-    if orbits is None:
+def _log_partition(labels: np.ndarray, closure: Closure | None) -> float:
+    if closure is None:
         return _log_labels(np.bincount(labels.ravel()))
-    representatives = np.unique(orbits, return_index=True)[1]
-    # A group has at most as many conjugates as there are pairs of permutations.
-    conjugates = float(gammaln(np.array(labels.shape) + 1).sum())
-    return _log_labels(np.bincount(labels.ravel()[representatives])) - conjugates
+    representatives = np.unique(closure.orbits, return_index=True)[1]
+    return _log_labels(np.bincount(labels.ravel()[representatives])) - closure.log_conjugates
 
 
 def _log_labels(sizes: np.ndarray) -> float:

@@ -6,16 +6,19 @@ orbits of entries at once, and an orbit's mean has a far smaller error than an e
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
+from scipy.special import gammaln
 from scipy.stats import chi2
 
 from equishare.discovery.alignment import Alignment, Permutations, background
 from equishare.discovery.path import MAX_GREEDY_GROUPS, greedy_merges
 from equishare.noise import Estimate
+from equishare.symmetry.permutation_group import StabilizerChain
 
 # The table of ratios holds the square of the number of entries; larger weights are not searched.
 MAX_ENTRIES = 4096
@@ -28,6 +31,8 @@ _PATIENCE = 12
 _ROUNDS = 3
 _AVERAGED = 0.8
 _MOST_AVERAGED = 8
+# Maps that the order of the group is reckoned from.
+_MOST_GENERATORS = 64
 # Orbits are not joined where the differences of their means have less than this probability.
 _REJECTION = 1e-6
 
@@ -38,11 +43,18 @@ class Closure:
 
     Attributes:
         orbits: (O, I) orbit of each cell.
+        order: of the group, as far as its elements were found.
         merges: partitions into unions of orbits, each (O, I), fewest groups first.
     """
 
     orbits: np.ndarray
+    order: int
     merges: list[np.ndarray]
+
+    @property
+    def log_conjugates(self) -> float:
+        """log of O! I! / order, the most that a group of this order can have conjugates."""
+        return float(gammaln(np.array(self.orbits.shape) + 1).sum()) - math.log(self.order)
 
 
 def closures(estimate: Estimate) -> list[Closure]:
@@ -70,7 +82,7 @@ def closures(estimate: Estimate) -> list[Closure]:
         if num_orbits == labels.size or any((labels == one.orbits).all() for one in found):
             break
         if num_orbits <= MAX_GREEDY_GROUPS:
-            found.append(Closure(labels, greedy_merges(estimate, labels)))
+            found.append(Closure(labels, _order(labels, maps), greedy_merges(estimate, labels)))
         weight, variance = _averaged(estimate, maps)
     return found
 
@@ -103,6 +115,16 @@ def _join_all(orbits: _Orbits, maps: list[Permutations]) -> bool:
         if failed == _PATIENCE:
             break
     return any_joined
+
+
+def _order(orbits: np.ndarray, maps: list[tuple[float, Permutations]]) -> int:
+    """The order of the group that the maps generate which keep every orbit."""
+    outputs = orbits.shape[0]
+    chain = StabilizerChain(sum(orbits.shape))
+    for _, (p_out, p_in) in maps[:_MOST_GENERATORS]:
+        if (orbits[p_out[:, None], p_in] == orbits).all():
+            chain.add(np.concatenate([p_out, outputs + p_in]))
+    return chain.order
 
 
 def _averaged(estimate: Estimate, maps: list[tuple[float, Permutations]]) -> tuple[np.ndarray, np.ndarray]:
