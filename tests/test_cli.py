@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -52,13 +53,14 @@ class TestDiscover:
         code, out, err = run("discover", maps / "map.npz", "--method", method)
         assert (code, err) == (0, "")
         assert "4 inputs → 4 outputs, 16 entries" in out
-        assert out.endswith("0 1 2 3\n3 0 1 2\n2 3 0 1\n1 2 3 0\n")
+        pattern = "0 1 2 3\n3 0 1 2\n2 3 0 1\n1 2 3 0\n"
+        assert out.endswith(f"{pattern}symmetry  C_4: cyclic shifts (order 4). It explains every tie.\n")
 
     def test_means(self, run, maps):
         code, out, err = run("discover", maps / "means.npy", "--train-fraction", 0.3)
         assert (code, err) == (0, "")
         assert "30 to fit, 70 to validate" in out
-        assert out.endswith("0 0 1 1 2 2\n")
+        assert "\n0 0 1 1 2 2\nsymmetry  C_2 × C_2 × C_2: an exchange of 2 entries, 3 times" in out
 
     def test_files(self, run, maps):
         folder = maps / "new" / "out"
@@ -67,6 +69,9 @@ class TestDiscover:
         for name in ("labels.npy", "labels.json", "discovery.npz", "pattern.png", "loss.png"):
             assert f"wrote {folder / name}\n" in out
             assert (folder / name).is_file()
+        symmetry = json.loads((folder / "labels.json").read_text(encoding="utf-8"))["symmetry"]
+        assert (symmetry["name"], symmetry["order"], symmetry["closure_gap"]) == ("C_4", 4, 0)
+        assert symmetry["generators"] in ([[[1, 2, 3, 0]] * 2], [[[3, 0, 1, 2]] * 2])
         found = equishare.Discovery.load(folder / "discovery.npz")
         assert found.partition == equishare.Partition(CIRCULANT)
         assert (found.method, found.seed) == ("auto", 5)
@@ -76,7 +81,17 @@ class TestDiscover:
         environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
         done = subprocess.run(command, cwd=maps, env=environment, capture_output=True, check=False)
         assert (done.returncode, done.stderr) == (0, b"")
-        assert done.stdout.endswith(b"0 0 1 1 2 2\n")
+        assert b"0 0 1 1 2 2\nsymmetry  C_2" in done.stdout
+
+    def test_without_the_packages_that_name_groups(self, run, maps, monkeypatch):
+        def missing(self):
+            raise ImportError("no igraph")
+
+        monkeypatch.setattr(equishare.Discovery, "symmetry", missing)
+        code, out, err = run("discover", maps / "map.npz", "--out", maps / "unnamed")
+        assert (code, err) == (0, "")
+        assert "symmetry  not named: that needs igraph and sympy, pip install 'equishare[symmetry]'\n" in out
+        assert json.loads((maps / "unnamed" / "labels.json").read_text())["symmetry"] is None
 
     def test_options_reach_the_method(self, run, maps, monkeypatch):
         given = {}

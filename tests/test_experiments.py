@@ -184,7 +184,7 @@ CHEAP = {
 
 
 # Experiments made of plans; those that train networks have tests of their own.
-PLANNED = ("gaussian", "correlation", "denoising", "rings")
+PLANNED = ("gaussian", "correlation", "denoising", "rings", "symmetry")
 
 
 @pytest.fixture(scope="module")
@@ -209,7 +209,12 @@ def experiments():
 
     calls = []
     with patch.context() as context:
-        for module in (gaussian, correlation, denoising, sys.modules["equishare.experiments.rings"]):
+        for module in (
+            gaussian,
+            correlation,
+            denoising,
+            *(sys.modules[f"equishare.experiments.{name}"] for name in ("rings", "symmetry")),
+        ):
             context.setattr(module, "run_plans", run)
         done = {
             name: function(trials=2, seed=3, progress=lambda *step: calls.append(step))
@@ -229,9 +234,11 @@ def test_every_experiment_fills_its_tables(experiments):
         ],
         "correlation": ["correlation"],
         "denoising": ["denoising"],
-        "rings": ["rings"],
+        "rings": ["rings", "large_rings"],
+        "symmetry": ["names", "needed", "recovery"],
     }
-    rows = [row for e in done.values() for table in e.tables for row in table.rows]
+    # The samples needed are read off another table.
+    rows = [row for e in done.values() for table in e.tables if table.name != "needed" for row in table.rows]
     assert len(rows) == len(calls)
     assert all(call[0] <= call[1] for call in calls)
     assert all(row["trials"] == 2 for row in rows)

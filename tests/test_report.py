@@ -209,6 +209,7 @@ class TestFiles:
             "bias": [1.0] * 8,
             "validation_loss": found.validation_loss,
             "no_sharing_loss": 0.125,
+            "symmetry": None,
             "labels": labels.tolist(),
         }
         assert Discovery.load(contents["discovery.npz"]).partition == found.partition

@@ -7,7 +7,7 @@ from equishare.model_problem import ModelProblem
 from equishare.partition import Partition, partition_distance
 from equishare.problems import LinearProblem, MeanProblem
 from equishare.sharing import compact, harden, model_parameters, share, sharing_parameters
-from equishare.symmetry import SymmetryGroup, symmetry_group
+from equishare.symmetry import SymmetryGroup, equivariance_error, symmetry_group
 
 __all__ = [
     "Discovery",
@@ -20,6 +20,7 @@ __all__ = [
     "SymmetryGroup",
     "compact",
     "discover",
+    "equivariance_error",
     "harden",
     "hypergradient",
     "model_parameters",

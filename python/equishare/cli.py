@@ -88,7 +88,7 @@ def discover(
         ),
     ] = None,
 ) -> None:
-    """Find which parameters are shared in DATA."""
+    """Find which parameters are shared in DATA, and the symmetry that this is."""
     import equishare
     from equishare.datafiles import read_data, split_problem
     from equishare.report import print_discovery, require_matplotlib, write_discovery
@@ -100,9 +100,13 @@ def discover(
     options: dict[str, Any] = {} if restarts is None else {"restarts": restarts}
     with progress_bar(f"discover ({method})") as progress:
         found = equishare.discover(problem, method, seed=seed, progress=progress, **options)
-    print_discovery(found, (problem.num_train, problem.num_val), Console())
+    try:
+        group = found.symmetry()
+    except ImportError:
+        group = None
+    print_discovery(found, (problem.num_train, problem.num_val), Console(), group)
     if out is not None:
-        _print_paths(write_discovery(found, out))
+        _print_paths(write_discovery(found, out, group))
 
 
 @app.command()
@@ -110,7 +114,7 @@ def reproduce(
     experiment: Annotated[
         str,
         typer.Argument(
-            help="gaussian, sum, models, correlation, denoising, rings or bound.",
+            help="gaussian, sum, models, correlation, denoising, rings, symmetry or bound.",
             metavar="EXPERIMENT",
             show_default=False,
         ),

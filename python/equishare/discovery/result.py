@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from equishare.discovery.archive import HISTORY, open_archive, save_archive
 from equishare.discovery.models.result import FORMAT as MODEL_FORMAT
 from equishare.discovery.models.result import ModelDiscovery, from_archive, with_model
 from equishare.partition import Partition
+from equishare.symmetry import EquivarianceError, SymmetryGroup, equivariance_error, symmetry_group
 
 _FORMAT = "equishare.Discovery/1"
 
@@ -45,6 +47,39 @@ class Discovery:
     def theta(self) -> np.ndarray:
         """The shared parameter ``θ = ψ[label]`` in its shape."""
         return self.values[self.partition.labels]
+
+    def symmetry(self, same_action: bool = False) -> SymmetryGroup:
+        """The group of permutations that leave the pattern unchanged, see :func:`equishare.symmetry_group`.
+
+        Args:
+            same_action: demand the same permutation of outputs and inputs.
+
+        Raises:
+            ValueError: same_action for means, or for O ≠ I.
+            ImportError: igraph or sympy are not installed.
+        """
+        return symmetry_group(self.partition, same_action=same_action)
+
+    def equivariance_error(
+        self, x: Any, function: Callable[[np.ndarray], np.ndarray] | None = None, num_permutations: int = 199
+    ) -> EquivarianceError:
+        """How far a function of (n, I) inputs is from commuting with each generator of the symmetry found.
+
+        Args:
+            x: (n, I) inputs on which it is measured.
+            function: your own function or module, (n, I) to (n, O); the fitted map ``W x + b`` if None.
+            num_permutations: random permutations of the test of each generator; the seed is the discovery's.
+
+        Raises:
+            ValueError: means, which are no function; or see :func:`equishare.equivariance_error`.
+        """
+        if len(self.partition.shape) != 2:
+            raise ValueError("equivariance_error needs the discovery of a linear map; this one is of means")
+        group = self.symmetry()
+        return equivariance_error(function or self._map, group, x, num_permutations, self.seed)
+
+    def _map(self, x: np.ndarray) -> np.ndarray:
+        return x @ self.theta.T + (0.0 if self.bias is None else self.bias)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write everything to ``path``, a .npz file without pickled objects, whole or not at all.

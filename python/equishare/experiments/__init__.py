@@ -5,7 +5,7 @@ Every experiment is a function ``run(trials=None, seed=0, progress=None) -> Expe
 
 from __future__ import annotations
 
-from equishare.experiments import bound, correlation, denoising, gaussian, models, rings, sum_of_numbers
+from equishare.experiments import bound, correlation, denoising, gaussian, models, rings, sum_of_numbers, symmetry
 
 EXPERIMENTS = {
     "gaussian": gaussian.run,
@@ -14,6 +14,7 @@ EXPERIMENTS = {
     "correlation": correlation.run,
     "denoising": denoising.run,
     "rings": rings.run,
+    "symmetry": symmetry.run,
     "bound": bound.run,
 }
 

@@ -31,6 +31,7 @@ METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "bilevel": ("bilevel", {}),
     "gap": ("gap", {}),
     "merge": ("merge", {}),
+    "closure": ("closure", {}),
     "auto": ("auto", {}),
 }
 

@@ -32,6 +32,7 @@ STYLES = {
     "bilevel": ("#d55e00", "D"),
     "gap": ("#56b4e9", "<"),
     "merge": ("#009e73", ">"),
+    "closure": ("#cc79a7", "s"),
     "auto": ("#0040c0", "o"),
     "measured gap": ("#0040c0", "o"),
     "bound": ("#d55e00", None),
@@ -47,6 +48,7 @@ NAMES = {
     "excess": "excess test error, %",
     "separation": "δ/s, spacing of the values / standard error",
     "gap": r"gap  $E\,\|\hat\theta_{\hat a}-\hat\theta_{a^*}\|^2$",
+    "exact": "share of draws found exactly",
     "noise": "noise variance",
     "train": "training samples of 100",
     "r": "number of groups r",
@@ -66,13 +68,16 @@ def draw_figure(table: Table, metric: str, path: Path) -> None:
     figure = Figure(figsize=(1.9 + 4.4 * columns, 3.6 * lines), layout="constrained")
     axes = figure.subplots(lines, columns, squeeze=False, sharey=metric in table.log)
     for axis, (title, rows) in zip(axes.flat, panels, strict=False):
-        span = max(row[table.x] for row in rows) - min(row[table.x] for row in rows)
+        logarithmic = table.x in table.log
+        span = 0 if logarithmic else max(row[table.x] for row in rows) - min(row[table.x] for row in rows)
         methods = dict.fromkeys(row["method"] for row in rows)
         for index, method in enumerate(methods):
             shift = SHIFT * span * (index - (len(methods) - 1) / 2)
             measured = [row for row in rows if row["method"] == method and metric in row]
             if measured:
                 _draw_line(axis, measured, table.x, metric, shift)
+        if logarithmic:
+            axis.set_xscale("log")
         axis.set_title(title, fontsize=10)
         axis.set_xlabel(NAMES.get(table.x, table.x))
         axis.set_ylabel(NAMES.get(metric, metric.replace("_", " ")))

@@ -23,7 +23,7 @@ class Table:
         rows: The rows: settings, ``method``, metrics, references, ``trials`` and ``seconds``
             (wall time per trial; ``None`` for a limit, which nobody has to compute).
         x: The setting on the horizontal axis of the figures; ``None`` for a table without any.
-        log: The metrics whose figures have a logarithmic vertical axis.
+        log: The metrics whose figures have a logarithmic vertical axis; x, where the horizontal one is.
     """
 
     name: str

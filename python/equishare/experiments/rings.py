@@ -26,19 +26,30 @@ NOISE = 0.1
 #: Closest that a centre may come to the border of its photograph, in pixels.
 MARGIN = 10
 METHODS = ("no sharing", "oracle", "gap", "merge", "bilevel", "auto")
+#: The larger ring: its far weights differ by less than can be told, so what counts is whether the pattern is symmetric.
+LARGE_PIXELS, LARGE_RADIUS = 16, 4.0
+LARGE_METHODS = ("gap", "merge", "closure", "auto")
 
 
 def run(trials: int | None = None, seed: int = 0, progress: Progress | None = None) -> Experiment:
-    """Recover the ring pattern from 40,000 and from 400,000 rings, 10 seeds each.
+    """Recover the ring pattern of 8 pixels from 40,000 and 400,000 rings, of 16 from 2,000 and 20,000; 10 seeds each.
 
     Raises:
         ImportError: scikit-learn, which brings the photographs, is not installed.
         ValueError: ``trials`` is less than one.
     """
-    cells = [Cell({"rings": count}, partial(draw, rings=count), METHODS, TRIALS) for count in (40_000, 400_000)]
-    title = f"Rings of {NUM_PIXELS} pixels from two photographs, half of them for validation"
-    plan = Plan("rings", title, ("pd", "groups"), cells)
-    return run_plans("rings", [plan], trials, seed, progress)
+    plans = []
+    for name, pixels, radius, counts, methods in (
+        ("rings", NUM_PIXELS, RADIUS, (40_000, 400_000), METHODS),
+        ("large_rings", LARGE_PIXELS, LARGE_RADIUS, (2_000, 20_000), LARGE_METHODS),
+    ):
+        cells = [
+            Cell({"rings": count}, partial(draw, rings=count, pixels=pixels, radius=radius), methods, TRIALS)
+            for count in counts
+        ]
+        title = f"Rings of {pixels} pixels from two photographs, half of them for validation"
+        plans.append(Plan(name, title, ("pd", "groups", "symmetric"), cells))
+    return run_plans("rings", plans, trials, seed, progress)
 
 
 def sample_rings(
@@ -91,19 +102,24 @@ def ring_partition(pixels: int) -> Partition:
     return Partition(np.minimum(distance, pixels - distance))
 
 
-def draw(rng: np.random.Generator, trials: int, *, rings: int) -> Draws:
-    """Draw ``trials`` problems of ``rings`` rings."""
-    truth = ring_partition(NUM_PIXELS)
+def draw(rng: np.random.Generator, trials: int, *, rings: int, pixels: int, radius: float) -> Draws:
+    """Draw ``trials`` problems of ``rings`` rings.
+
+    Scored are the partition distance to the distances on the ring, the number of groups, and whether the pattern is
+    exactly unchanged by turning and flipping the ring.
+    """
+    truth = ring_partition(pixels)
     train = rings // 2
     problems = []
     for _ in range(trials):
-        x, y = sample_rings(rings, seed=int(rng.integers(2**63)))
+        x, y = sample_rings(rings, pixels, radius, seed=int(rng.integers(2**63)))
         problems.append(LinearProblem(x[:train], y[:train], x[train:], y[train:]))
 
     def score(_trial: int, answer: Discovery) -> Scores:
         return {
             "pd": float(partition_distance(answer.partition, truth)),
             "groups": float(answer.partition.num_groups),
+            "symmetric": float(truth.refines(answer.partition)),
         }
 
     return Draws(problems, [truth] * trials, score)

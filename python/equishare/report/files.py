@@ -12,6 +12,7 @@ import numpy as np
 
 from equishare.discovery import Discovery
 from equishare.files import made_folder, written_whole
+from equishare.symmetry import SymmetryGroup
 
 
 def require_matplotlib() -> None:
@@ -20,11 +21,14 @@ def require_matplotlib() -> None:
         raise ImportError("writing figures needs matplotlib, which is not installed: pip install 'equishare[plot]'")
 
 
-def write_discovery(discovery: Discovery, folder: str | os.PathLike[str]) -> list[Path]:
+def write_discovery(
+    discovery: Discovery, folder: str | os.PathLike[str], group: SymmetryGroup | None = None
+) -> list[Path]:
     """Write the labels, everything else, and two pictures; each file whole or not at all.
 
     - ``labels.npy``: group of each entry, int64, in the shape of the parameter.
-    - ``labels.json``: the same with values, sizes, losses, method, seed and version.
+    - ``labels.json``: the same with values, sizes, losses, method, seed, version and, where a group is given, its name,
+      order, generators (pairs of permutations, of outputs and of inputs), closure gap and explanation.
     - ``discovery.npz``: what ``Discovery.load`` reads.
     - ``pattern.png``, ``loss.png``: see :mod:`equishare.report.figures`.
 
@@ -44,7 +48,7 @@ def write_discovery(discovery: Discovery, folder: str | os.PathLike[str]) -> lis
     with written_whole(folder / "labels.npy") as path:
         np.save(path, discovery.partition.labels)
     with written_whole(folder / "labels.json") as path:
-        path.write_text(json.dumps(_document(discovery)) + "\n", encoding="utf-8")
+        path.write_text(json.dumps(_document(discovery, group)) + "\n", encoding="utf-8")
     discovery.save(folder / "discovery.npz")
     for name, figure in (("pattern", pattern_figure), ("loss", loss_figure)):
         with written_whole(folder / f"{name}.png") as path:
@@ -53,7 +57,7 @@ def write_discovery(discovery: Discovery, folder: str | os.PathLike[str]) -> lis
     return [folder / name for name in names]
 
 
-def _document(discovery: Discovery) -> dict[str, object]:
+def _document(discovery: Discovery, group: SymmetryGroup | None) -> dict[str, object]:
     return {
         "version": version("equishare"),
         "method": discovery.method,
@@ -64,5 +68,16 @@ def _document(discovery: Discovery) -> dict[str, object]:
         "bias": None if discovery.bias is None else discovery.bias.tolist(),
         "validation_loss": discovery.validation_loss,
         "no_sharing_loss": discovery.no_sharing_loss,
+        "symmetry": None if group is None else _symmetry(group),
         "labels": discovery.partition.labels.tolist(),
+    }
+
+
+def _symmetry(group: SymmetryGroup) -> dict[str, object]:
+    return {
+        "name": group.name,
+        "order": group.order,
+        "generators": [[p.tolist() for p in generator] for generator in group.generators],
+        "closure_gap": group.closure_gap,
+        "explanation": group.explanation,
     }

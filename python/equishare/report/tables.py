@@ -9,23 +9,29 @@ from rich.text import Text
 
 from equishare.discovery import Discovery
 from equishare.report.grid import NO_GROUP, wrapped
+from equishare.symmetry import SymmetryGroup
 
 # Longer answers are for the files of --out.
 _MAX_GROUPS_SHOWN = 20
 _MAX_PATTERN_LINES = 40
+_UNNAMED = "not named: that needs igraph and sympy, pip install 'equishare[symmetry]'"
 
 
-def print_discovery(discovery: Discovery, sizes: tuple[int, int], console: Console) -> None:
-    """Print what was found.
+def print_discovery(
+    discovery: Discovery, sizes: tuple[int, int], console: Console, group: SymmetryGroup | None = None
+) -> None:
+    """Print what was found; its symmetry last.
 
     Args:
         discovery: the answer.
         sizes: number of training and of validation samples.
         console: where to.
+        group: the symmetry of the answer; None where it could not be computed for want of igraph or sympy.
     """
     console.print(_summary(discovery, sizes))
     console.print(_groups(discovery))
     console.print(_pattern(discovery.partition.labels, console.width))
+    console.print(Text.assemble(("symmetry  ", "bold"), str(group) if group is not None else _UNNAMED))
 
 
 def _summary(discovery: Discovery, sizes: tuple[int, int]) -> Table:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from equishare.discovery.archive import HISTORY, save_archive
 from equishare.partition import Partition
 from equishare.sharing import impose
+from equishare.symmetry import SymmetryGroup, symmetry_group
 
 FORMAT = "equishare.ModelDiscovery/1"
 _LABELS = "labels."
@@ -72,6 +73,18 @@ class ModelDiscovery:
             raise ValueError("this discovery was loaded without a model: Discovery.load(path, model=...)")
         parents = {name: name.rpartition(".") for name in self.partitions}
         return {n: getattr(self.model.get_submodule(p), leaf).detach() for n, (p, _, leaf) in parents.items()}
+
+    def symmetry(self, same_action: bool = False) -> dict[str, SymmetryGroup]:
+        """The group of each partition by the parameter's name, see :func:`equishare.symmetry_group`.
+
+        Args:
+            same_action: demand the same permutation of outputs and inputs.
+
+        Raises:
+            ValueError: same_action for slices or vectors, or for O ≠ I.
+            ImportError: igraph or sympy are not installed.
+        """
+        return {name: symmetry_group(p, same_action=same_action) for name, p in self.partitions.items()}
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write everything to ``path``, a .npz file without pickled objects, whole or not at all.
