@@ -57,6 +57,9 @@ def estimate(x: np.ndarray, y: np.ndarray, moments: Moments, centred: bool) -> E
     weight = moments.least_squares()
     inverse = moments.inverse()
     count, parameters = moments.count, moments.sxx.shape[0] + int(centred)
+    # Fourth powers of the data may not be representable: residuals in units of y's spread, P in units of its columns.
+    spread = moments.syy.mean() / count
+    column = np.sqrt(np.diag(inverse))
     sandwich = np.zeros_like(weight)
     squares = np.zeros_like(weight)
     squared_residual = np.zeros(weight.shape[0])
@@ -65,27 +68,25 @@ def estimate(x: np.ndarray, y: np.ndarray, moments: Moments, centred: bool) -> E
         residual = y[start : start + CHUNK_ROWS] - moments.y_mean - xc @ weight.T
         p = xc @ inverse
         leverage = (p * xc).sum(1) + (1 / count if centred else 0.0)
-        squared = residual**2
+        squared = (residual / np.sqrt(spread)) ** 2
         squared_residual += squared.sum(0)
-        p2 = p**2
+        p2 = (p / column) ** 2
         sandwich += (squared / np.maximum(1 - leverage, 1 / count)[:, None]).T @ p2
         squares += (squared**2).T @ p2**2
     freedom = count - parameters
-    spread = moments.syy.mean() / count
-    least_noise = _LEAST_RELATIVE_NOISE**2 * spread
-    noise = max(squared_residual.mean() / freedom, least_noise)
-    classical = noise * np.diag(inverse)
-    sandwich = np.maximum(sandwich, least_noise * np.diag(inverse))
+    noise = max(squared_residual.mean() / freedom, _LEAST_RELATIVE_NOISE**2)
+    sandwich = np.maximum(sandwich, _LEAST_RELATIVE_NOISE**2)
     # Twice the squared variance over its own sampling variance: tails and leverage lower it. The median over
     # outputs steadies it.
     own_freedom = np.median(2 / np.maximum(squares / sandwich**2 - 1 / count, 1 / count), axis=0)
     own_freedom = np.broadcast_to(np.minimum(own_freedom, count) * (freedom / count), weight.shape)
-    ratio = _shrunk(sandwich / classical, own_freedom)
+    ratio = _shrunk(sandwich / noise, own_freedom)
+    variance = noise * ratio * spread
     return Estimate(
         weight,
         moments.sxx,
-        np.sqrt(1 / (noise * ratio)),
-        classical * ratio,
+        np.sqrt(1 / variance),
+        variance * np.diag(inverse),
         float(freedom * weight.shape[0]),
     )
 
