@@ -48,8 +48,9 @@ def test_upper_loss_is_the_validation_loss(name, unit):
     torch.testing.assert_close(gradient, want)
     if unit == "mse":
         for i, problem in enumerate(problems):
-            centre = float(np.mean(problem.train_estimate().weight))
-            weight = theta[i, 0].detach().double().numpy().reshape(problem.weight_shape) + centre
+            estimate = problem.train_estimate().weight
+            weight = theta[i, 0].detach().double().numpy() * estimate.std() + estimate.mean()
+            weight = weight.reshape(problem.weight_shape)
             direct = problem.val.loss(weight, problem.train.bias(weight))
             assert loss[i, 0].item() == pytest.approx(direct, rel=1e-4)
 
@@ -96,13 +97,13 @@ def test_lower_levels_agree_with_least_squares_for_hard_assignments(name, lower)
         estimate = problem.train_estimate().weight
         if lower == "exact":
             design = es.discover(problem, "oracle", partition=labels.reshape(problem.shape))
-            weight = theta[i].numpy() + float(estimate.mean())
+            weight = theta[i].numpy() * estimate.std() + estimate.mean()
             loss = problem.val.loss(weight.reshape(problem.weight_shape), problem.train.bias(
                 weight.reshape(problem.weight_shape)))  # fmt: skip
             assert loss == pytest.approx(design.validation_loss, rel=1e-3)
         else:
             means = np.array([estimate.ravel()[labels == g].mean() for g in range(3)])[labels]
-            np.testing.assert_allclose(theta[i].numpy() + estimate.mean(), means, atol=1e-3)
+            np.testing.assert_allclose(theta[i].numpy() * estimate.std() + estimate.mean(), means, atol=1e-3)
 
 
 @pytest.mark.parametrize(

@@ -238,3 +238,11 @@ def test_files_that_are_not_discoveries_are_refused(tmp_path):
 def test_bad_calls_are_explained(call, error, message):
     with pytest.raises(error, match=message):
         call(means(LABELS))
+
+
+@pytest.mark.parametrize("method", ["auto", "bilevel", "gap", "merge"])
+@pytest.mark.parametrize("unit", [1e-150, 1e-60, 1e-20, 1e30, 1e80, 1e150])
+def test_units_of_the_data_do_not_matter(method, unit):
+    samples = np.random.default_rng(0).normal([0, 0, 0, 10, 10, 10], 1.0, (100, 6)) * unit
+    found = es.discover(es.MeanProblem(samples[:50], samples[50:]), method)
+    assert found.partition == es.Partition([0, 0, 0, 1, 1, 1])

@@ -22,7 +22,8 @@ class Batch:
     """Sufficient statistics of N same-shaped problems as float32 tensors with a restart axis.
 
     The upper loss of weights W (N, R, O, I) is ``½ Σ_o ω_o (w_oᵀ S_v w_o − 2 c_oᵀ w_o)`` plus a constant.
-    Weights are measured from ``centre`` so that float32 keeps their differences.
+    Weights are measured from ``centre``, so that float32 keeps their differences, in units of their spread, and curvatures
+    in units of their own size: float32 holds them whatever the units of the data.
     """
 
     x: torch.Tensor  # (N, 1, K) training estimates from centre
@@ -30,7 +31,7 @@ class Batch:
     target: torch.Tensor  # (N, 1, O, I) c, from centre
     weight: torch.Tensor  # (N, 1, O, 1) ω
     constant: torch.Tensor  # (N, 1)
-    loss_scale: torch.Tensor  # (N,) times the upper loss: mean squared error
+    loss_scale: torch.Tensor  # (N,) float64, times the upper loss: mean squared error
     train_curvature: torch.Tensor  # (N, I, I) of the training samples, for the exact lower level
     train_target: torch.Tensor  # (N, O, I)
 
@@ -60,15 +61,19 @@ def make_batch(problems: Sequence[Problem], unit: str, needs_estimates: bool) ->
         square = square - ((target + shifted) * ones).sum(1)
         to_mse = 2 / (val.count * len(x))
         weight = np.full(len(x), to_mse) if unit == "mse" else (problem.estimate().scale ** 2).mean(1)
-        columns[0].append((x - centre).reshape(1, -1))
-        columns[1].append(curvature[None])
-        columns[2].append(shifted[None])
-        columns[3].append(weight[None, :, None])
+        unit_weight = float(np.std(x)) or 1.0
+        unit_curvature = float(np.diag(curvature).mean()) or 1.0
+        unit_target = unit_curvature * unit_weight
+        columns[0].append((x - centre).reshape(1, -1) / unit_weight)
+        columns[1].append(curvature[None] / unit_curvature)
+        columns[2].append(shifted[None] / unit_target)
+        columns[3].append(weight[None, :, None] * unit_target * unit_weight)
         columns[4].append(np.array([0.5 * (weight * square).sum()]))
         columns[5].append(np.array(to_mse / weight.mean()))
-        columns[6].append(train.sxx)
-        columns[7].append(train.sxy - centre * train.sxx.sum(0))
-    return Batch(*(torch.from_numpy(np.stack(c)).float() for c in columns))
+        columns[6].append(train.sxx / unit_curvature)
+        columns[7].append((train.sxy - centre * train.sxx.sum(0)) / unit_target)
+    tensors = [torch.from_numpy(np.stack(c)) for c in columns]
+    return Batch(*(t if i == 5 else t.float() for i, t in enumerate(tensors)))
 
 
 @dataclass(frozen=True)
