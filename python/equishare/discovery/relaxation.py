@@ -22,8 +22,8 @@ class Batch:
     """Sufficient statistics of N same-shaped problems as float32 tensors with a restart axis.
 
     The upper loss of weights W (N, R, O, I) is ``½ Σ_o ω_o (w_oᵀ S_v w_o − 2 c_oᵀ w_o)`` plus a constant.
-    Weights are measured from ``centre``, so that float32 keeps their differences, in units of their spread, and curvatures
-    in units of their own size: float32 holds them whatever the units of the data.
+    Weights are measured from ``centre``, so that float32 keeps their differences, in units of their spread, and
+    curvatures in units of their own size: float32 holds them whatever the units of the data.
     """
 
     x: torch.Tensor  # (N, 1, K) training estimates from centre
