@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -246,3 +247,8 @@ def test_explanations():
     assert repr(es.symmetry_group(circulant(4))) == (
         "SymmetryGroup(C_4, order=4, shape=(4, 4), same_action=False, generators=1, closure_gap=0)"
     )
+
+
+def test_the_table_in_the_docs_is_the_printed_one(capsys):
+    example.main()
+    assert capsys.readouterr().out in (Path(__file__).parents[1] / "docs" / "symmetry.md").read_text(encoding="utf-8")
