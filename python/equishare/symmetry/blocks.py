@@ -10,7 +10,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from equishare.partition import Partition
-from equishare.symmetry.permutation_group import PermutationGroup, groups_of, inverse, orbit_labels
+from equishare.symmetry.chain import inverse
+from equishare.symmetry.permutation_group import PermutationGroup, groups_of, orbit_labels
 
 # Joins of block systems are taken up to this many; groups of permutations met in weights have a handful.
 _MOST_SYSTEMS = 60

@@ -7,7 +7,8 @@ import math
 
 import numpy as np
 
-from equishare.symmetry.permutation_group import PermutationGroup, inverse, order_of
+from equishare.symmetry.chain import inverse
+from equishare.symmetry.permutation_group import PermutationGroup, order_of
 from equishare.symmetry.structure import Structure, cyclic, sorted_product
 
 # A random element of D_n is a rotation of order n with probability φ(n) / 2n, at least 0.1 for n below this: the chance
