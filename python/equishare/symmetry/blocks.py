@@ -55,14 +55,14 @@ def matching_blocks(
     Returns:
         One set of points for each block; None if some orbit has no such blocks.
     """
-    extended = group.with_sets(blocks)
-    if extended is None:
-        return None
+    if not orbits:
+        return blocks
+    extended = with_blocks(group, blocks)
     parts = [[block] for block in blocks]
-    stabilizer = extended.stabilizer([group.degree])
-    mover = extended.chain([group.degree]).inverse[0]
+    chain = extended.chain([group.degree])
+    mover = chain.inverse[0]
     movers = [inverse(mover[group.degree + number]) for number in range(len(blocks))]
-    labels = orbit_labels(extended.degree, stabilizer.generators)
+    labels = orbit_labels(extended.degree, chain.strong_generators(1))
     for orbit in orbits:
         for part in groups_of(labels[orbit]):
             images = [p[orbit[part]] for p in movers]

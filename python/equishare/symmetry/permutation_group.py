@@ -100,7 +100,10 @@ class PermutationGroup:
         """The group as it acts on points that it maps to each other, numbered in their order."""
         others = np.setdiff1d(np.arange(self.degree), points)
         is_faithful = all((p[others] == others).all() for p in self.generators)
-        order = self.order if is_faithful else self.order // self.stabilizer(points.tolist()).order
+        return self.acting_on(points, self.order if is_faithful else self.order // self.stabilizer(points).order)
+
+    def acting_on(self, points: NDArray[np.int64], order: int) -> PermutationGroup:
+        """The same for an action whose order is known."""
         number = np.full(self.degree, -1)
         number[points] = np.arange(len(points))
         generators = [number[p[points]] for p in self.generators]
