@@ -145,12 +145,19 @@ PATTERNS: dict[str, tuple[np.ndarray, bool]] = {
 }
 
 
+HEAD = "| pattern | group | order | gap |\n|---|---|---|---|"
+
+
+def row(title: str, name: str, order: int, gap: int) -> str:
+    """One line of the table."""
+    return f"| {title} | {name} | {order if order < 10**12 else f'{order:.2e}'} | {gap} |"
+
+
 def main() -> None:
-    print("| pattern | group | order | gap |\n|---|---|---|---|")
+    print(HEAD)
     for title, (labels, same_action) in PATTERNS.items():
         group = es.symmetry_group(labels, same_action=same_action)
-        order = str(group.order) if group.order < 10**12 else f"{group.order:.2e}"
-        print(f"| {title} | {group.name} | {order} | {group.closure_gap} |")
+        print(row(title, group.name, group.order, group.closure_gap))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from itertools import permutations, product
 import numpy as np
 import pytest
 
-from equishare.symmetry import automorphism_generators, cell_orbits
+from equishare.symmetry import automorphism_generators, cell_orbits, symmetry_group
 from equishare.symmetry.automorphisms import automorphism_group
 
 
@@ -88,5 +88,15 @@ def test_same_action_needs_a_square_pattern():
 
 def test_without_igraph(monkeypatch):
     monkeypatch.setitem(sys.modules, "igraph", None)
-    with pytest.raises(ImportError, match=r'pip install "equishare\[symmetry\]"'):
+    with pytest.raises(ImportError, match=r'need igraph: pip install "equishare\[symmetry\]"'):
         automorphism_generators(np.zeros((2, 3), int))
+
+
+def test_without_sympy(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sympy.combinatorics", None)
+    x, y = np.divmod(np.arange(8), 4)
+    torus = (x[:, None] ^ x) * 4 + (y - y[:, None]) % 4
+    # The invariants are needed where the order of the points does not show the torus.
+    assert symmetry_group(torus).name == "C_2 × C_4"
+    with pytest.raises(ImportError, match=r'need sympy: pip install "equishare\[symmetry\]"'):
+        symmetry_group(torus[[0, 5, 1, 4, 6, 3, 2, 7]])

@@ -13,7 +13,7 @@ from equishare import cli
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/quickstart.md", "docs/models.md"])
+@pytest.mark.parametrize("name", ["README.md", "docs/quickstart.md", "docs/models.md", "docs/symmetry.md"])
 def test_sessions(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     text = (ROOT / name).read_text(encoding="utf-8")

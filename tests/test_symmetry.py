@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -246,3 +247,16 @@ def test_explanations():
     assert repr(es.symmetry_group(circulant(4))) == (
         "SymmetryGroup(C_4, order=4, shape=(4, 4), same_action=False, generators=1, closure_gap=0)"
     )
+
+
+def test_the_table_in_the_docs_is_the_printed_one():
+    table = "\n".join([example.HEAD, *(example.row(title, *expected) for title, expected in EXPECTED.items())])
+    assert table in (Path(__file__).parents[1] / "docs" / "symmetry.md").read_text(encoding="utf-8")
+
+
+def test_exchanges_of_many_points_are_quick():
+    start = time.perf_counter()
+    group = es.symmetry_group(np.zeros((200, 300), int))
+    assert time.perf_counter() - start < 10
+    assert (group.name, group.order) == ("S_200 × S_300", math.factorial(200) * math.factorial(300))
+    assert len(group.generators) == 4

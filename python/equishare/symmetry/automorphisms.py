@@ -6,6 +6,7 @@ colour of its own, and one vertex for each cell, coloured by its label and joine
 
 from __future__ import annotations
 
+import importlib
 import itertools
 from collections.abc import Sequence
 from typing import Any
@@ -75,7 +76,7 @@ def automorphism_group(
     if same_action:
         edges.append(np.column_stack([np.arange(num_out), starts[1] + np.arange(num_in)]))
     edges.append(starts[2] + _grid_edges(array.shape[2:]))
-    graph = _igraph().Graph(n=len(colors), edges=np.concatenate(edges))
+    graph = load_extra("igraph").Graph(n=len(colors), edges=np.concatenate(edges))
     found = []
     for vertices in np.array(graph.automorphism_group(color=colors.tolist()), dtype=np.int64):
         p_out, p_in, p_tap = (vertices[a:b] - a for a, b in itertools.pairwise(starts))
@@ -132,9 +133,10 @@ def _grid_edges(shape: Sequence[int]) -> NDArray[np.int64]:
     return np.concatenate(pairs)
 
 
-def _igraph() -> Any:
+def load_extra(name: str) -> Any:
+    """A module of the extra ``symmetry``, loaded only when it is needed."""
     try:
-        import igraph
+        return importlib.import_module(name)
     except ImportError:
-        raise ImportError('symmetry groups need igraph: pip install "equishare[symmetry]"') from None
-    return igraph
+        package = name.partition(".")[0]
+        raise ImportError(f'symmetry groups need {package}: pip install "equishare[symmetry]"') from None

@@ -10,7 +10,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from equishare.partition import Partition
-from equishare.symmetry.permutation_group import PermutationGroup, groups_of, inverse, orbit_labels
+from equishare.symmetry.chain import inverse
+from equishare.symmetry.permutation_group import PermutationGroup, groups_of, orbit_labels
 
 # Joins of block systems are taken up to this many; groups of permutations met in weights have a handful.
 _MOST_SYSTEMS = 60
@@ -54,14 +55,14 @@ def matching_blocks(
     Returns:
         One set of points for each block; None if some orbit has no such blocks.
     """
-    extended = group.with_sets(blocks)
-    if extended is None:
-        return None
+    if not orbits:
+        return blocks
+    extended = with_blocks(group, blocks)
     parts = [[block] for block in blocks]
-    stabilizer = extended.stabilizer([group.degree])
-    mover = extended.chain([group.degree]).inverse[0]
+    chain = extended.chain([group.degree])
+    mover = chain.inverse[0]
     movers = [inverse(mover[group.degree + number]) for number in range(len(blocks))]
-    labels = orbit_labels(extended.degree, stabilizer.generators)
+    labels = orbit_labels(extended.degree, chain.strong_generators(1))
     for orbit in orbits:
         for part in groups_of(labels[orbit]):
             images = [p[orbit[part]] for p in movers]

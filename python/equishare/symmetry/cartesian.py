@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components, shortest_path
 
-from equishare.symmetry.permutation_group import PermutationGroup, groups_of, inverse, orbit_labels
+from equishare.symmetry.chain import inverse
+from equishare.symmetry.permutation_group import PermutationGroup, groups_of, orbit_labels
 
 # Edges of the graphs that are factored; the work is quadratic in it.
 _MOST_EDGES = 2000

@@ -5,8 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import operator
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from equishare.partition import Partition, partition_distance
 from equishare.symmetry.automorphisms import Permutation, automorphism_group, cell_orbits
 from equishare.symmetry.boundary import extension
 from equishare.symmetry.explanation import explain
-from equishare.symmetry.permutation_group import PermutationGroup, orbit_labels
+from equishare.symmetry.permutation_group import PermutationGroup, cycle_and_exchange, groups_of, orbit_labels
 from equishare.symmetry.recognition import recognise_factor
 from equishare.symmetry.structure import Structure, product, sorted_product, symmetric
 
@@ -72,7 +71,7 @@ class SymmetryGroup:
     closure_gap: int
     extension: SymmetryGroup | None = None
     explanation: str = ""
-    _group: PermutationGroup | None = field(default=None, repr=False)
+    _factors: tuple[PermutationGroup, ...] = ()
 
     @property
     def name(self) -> str:
@@ -86,14 +85,10 @@ class SymmetryGroup:
 
     def random_element(self, rng: np.random.Generator) -> tuple[Permutation, ...]:
         """A uniformly distributed element, as a tuple of permutations like the generators."""
-        if self._group is None:
-            labels = self.orbits.outputs.labels
-            p = np.arange(len(labels))
-            for orbit in range(self.orbits.outputs.num_groups):
-                points = np.flatnonzero(labels == orbit)
-                p[points] = rng.permutation(points)
-            return (p,)
-        return _split(self._chain.random_element(rng), self.partition.shape)
+        points = np.arange(int(_starts(self.partition.shape)[-1]))
+        for factor in self._factors:
+            points = factor.random_element(rng)[points]
+        return _split(points, self.partition.shape)
 
     def __str__(self) -> str:
         return self.explanation
@@ -103,11 +98,6 @@ class SymmetryGroup:
             f"SymmetryGroup({self.name}, order={self.order}, shape={self.partition.shape}, "
             f"same_action={self.same_action}, generators={len(self.generators)}, closure_gap={self.closure_gap})"
         )
-
-    @cached_property
-    def _chain(self) -> Any:
-        assert self._group is not None
-        return self._group.chain()
 
 
 def symmetry_group(partition: Any, shape: tuple[int, ...] | None = None, same_action: bool = False) -> SymmetryGroup:
@@ -158,25 +148,23 @@ def _shaped(partition: Partition, shape: tuple[int, ...] | None) -> Partition:
 
 
 def _vector_group(pattern: Partition) -> SymmetryGroup:
-    sizes = pattern.group_sizes.tolist()
-    structure = sorted_product(symmetric(size) for size in sizes)
-    generators: list[tuple[Permutation, ...]] = []
-    for group, size in enumerate(sizes):
-        points = np.flatnonzero(pattern.labels == group)
-        # A cycle and an exchange of two neighbours generate all permutations.
-        for moved in [points, points[:2]][: min(size, 3) - 1]:
-            p = np.arange(len(pattern))
-            p[moved] = np.roll(moved, -1)
-            generators.append((p,))
+    groups = [points for points in groups_of(pattern.labels) if len(points) > 1]
+    factors = [
+        PermutationGroup(len(pattern), cycle_and_exchange(len(pattern), points), math.factorial(len(points)))
+        for points in groups
+    ]
+    parts = [(symmetric(len(points)), (len(points),)) for points in groups]
+    structure = sorted_product(part for part, _ in parts)
     return SymmetryGroup(
         partition=pattern,
         same_action=False,
         order=structure.order,
-        generators=generators,
+        generators=[(p,) for factor in factors for p in factor.generators],
         orbits=Orbits(pattern, None, None, pattern),
         structure=structure,
         closure_gap=0,
-        explanation=explain(_name(structure), [(symmetric(size), (size,)) for size in sizes if size > 1], pattern, 0),
+        explanation=explain(_name(structure), parts, pattern, 0),
+        _factors=tuple(factors),
     )
 
 
@@ -210,12 +198,12 @@ def _weight_group(pattern: Partition, same_action: bool) -> SymmetryGroup:
         structure=structure,
         closure_gap=gap,
         explanation=explain(_name(structure), parts, pattern, gap),
-        _group=group,
+        _factors=tuple(factors),
     )
 
 
 def _starts(shape: tuple[int, ...]) -> NDArray[np.int64]:
-    """First point of each axis, and the number of points: outputs, inputs and, for a kernel, taps."""
+    """First point of each axis, and the number of points: outputs, inputs and, for a kernel, taps; or entries."""
     return np.cumsum([0, *shape[:2], *([math.prod(shape[2:])] if len(shape) > 2 else [])])
 
 

@@ -1,23 +1,22 @@
-"""Permutation groups of known order: stabiliser chains, kernels, block stabilisers, restrictions.
+"""Permutation groups of known order: stabilisers, restrictions, direct factors, generators.
 
-A permutation is an integer array p that moves point x to p[x]; ``q[p]`` is p followed by q.
-
-Every group here comes with its exact order. That makes the randomised Schreier–Sims algorithm exact: the chain it
-builds can only be too short, its order is then at most half of the true one, and it goes on until the two agree.
-Source: Holt, Eick, O'Brien, "Handbook of Computational Group Theory" (2005), sections 4.4 and 4.5.
+Every group here comes with its exact order. That makes the randomised chain of stabilisers exact: it can only be too
+short, its order is then at most half of the true one, and it goes on until the two agree.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from equishare.partition import Partition
 from equishare.symmetry.automorphisms import Permutation, cell_orbits
+from equishare.symmetry.chain import StabilizerChain, inverse
 
 # Groups up to this order are searched for generators that read well.
 _FEW_ELEMENTS = 512
@@ -25,90 +24,6 @@ _FEW_ELEMENTS = 512
 _MISSES = 10
 # Random tuples of elements tried for generators; two elements generate most groups with probability above a third.
 _TRIALS = 20
-
-
-class StabilizerChain:
-    """Base, basic orbits and transversals of the subgroup that a list of permutations is known to generate.
-
-    Level l holds elements that fix the base points before l. ``inverse[l][x]`` moves point x of the basic orbit back
-    to the base point of the level.
-    """
-
-    def __init__(self, degree: int, prefix: Iterable[int] = ()) -> None:
-        self.degree = degree
-        self.base: list[int] = []
-        self.generators: list[list[Permutation]] = []
-        self.inverse: list[dict[int, Permutation]] = []
-        for point in prefix:
-            self._add_level(point)
-
-    @property
-    def basic_orbit_lengths(self) -> list[int]:
-        """Length of the basic orbit of each level; their product is the order."""
-        return [len(level) for level in self.inverse]
-
-    @property
-    def order(self) -> int:
-        """Exact order of what the chain holds so far."""
-        return math.prod(self.basic_orbit_lengths)
-
-    def sift(self, p: Permutation) -> tuple[Permutation, int]:
-        """What is left of p after the levels that could take it, and the level that could not."""
-        for level, base in enumerate(self.base):
-            back = self.inverse[level].get(int(p[base]))
-            if back is None:
-                return p, level
-            p = back[p]
-        return p, len(self.base)
-
-    def add(self, p: Permutation) -> bool:
-        """Extend the chain by p; False if it held p already."""
-        p, level = self.sift(p)
-        moved = np.flatnonzero(p != np.arange(self.degree))
-        if not len(moved):
-            return False
-        if level == len(self.base):
-            self._add_level(int(moved[0]))
-        for upper in range(level + 1):
-            self._extend(upper, p)
-        return True
-
-    def strong_generators(self, first_level: int = 0) -> list[Permutation]:
-        """Generators of the subgroup that fixes the base points before a level."""
-        return self.generators[first_level] if first_level < len(self.base) else []
-
-    def random_element(self, rng: np.random.Generator) -> Permutation:
-        """A uniformly distributed element."""
-        p = np.arange(self.degree)
-        for level in reversed(self.inverse):
-            points = list(level)
-            p = inverse(level[points[rng.integers(len(points))]])[p]
-        return p
-
-    def random_product(self, generators: Sequence[Permutation], rng: np.random.Generator) -> Permutation:
-        """A random element followed by a generator.
-
-        If the chain holds all such products, what it holds is closed under the generators: it is complete.
-        """
-        return generators[int(rng.integers(len(generators)))][self.random_element(rng)]
-
-    def _add_level(self, point: int) -> None:
-        self.base.append(point)
-        self.generators.append([])
-        self.inverse.append({point: np.arange(self.degree)})
-
-    def _extend(self, level: int, p: Permutation) -> None:
-        generators, orbit = self.generators[level], self.inverse[level]
-        generators.append(p)
-        queue, new = list(orbit), [p]
-        while queue:
-            grown = []
-            for q in new:
-                for point, image in zip(queue, q[queue].tolist(), strict=True):
-                    if image not in orbit:
-                        orbit[image] = orbit[point][inverse(q)]
-                        grown.append(image)
-            queue, new = grown, generators
 
 
 @dataclass(frozen=True)
@@ -136,8 +51,11 @@ class PermutationGroup:
 
         A small group offers its elements: first one of the largest order (the shift by one of a ring), then the others
         in lexicographic order, so that those which fix many of the first points come early (the reflection of a ring
-        that fixes point 0). A large group offers the generators it has.
+        that fixes point 0). All permutations of many points get a cycle and an exchange. Another large group
+        offers the generators it has.
         """
+        if self.order > _FEW_ELEMENTS and self.is_symmetric:
+            return cycle_and_exchange(self.degree, self.moved_points())
         candidates = self.generators
         if self.order <= _FEW_ELEMENTS:
             candidates = sorted(self.elements(), key=lambda p: p.tolist())
@@ -182,7 +100,10 @@ class PermutationGroup:
         """The group as it acts on points that it maps to each other, numbered in their order."""
         others = np.setdiff1d(np.arange(self.degree), points)
         is_faithful = all((p[others] == others).all() for p in self.generators)
-        order = self.order if is_faithful else self.order // self.stabilizer(points.tolist()).order
+        return self.acting_on(points, self.order if is_faithful else self.order // self.stabilizer(points).order)
+
+    def acting_on(self, points: NDArray[np.int64], order: int) -> PermutationGroup:
+        """The same for an action whose order is known."""
         number = np.full(self.degree, -1)
         number[points] = np.arange(len(points))
         generators = [number[p[points]] for p in self.generators]
@@ -206,20 +127,60 @@ class PermutationGroup:
         point of the level is itself in the stabiliser below, so the reduction takes it away, and each reduced
         generator lives in a single factor.
         """
-        chain = self.chain()
+        factors, others, order = [], [], self.order
+        for group in self._factors_seen():
+            if group.is_symmetric:
+                factors.append(group)
+                order //= group.order
+            else:
+                others += group.generators
+        chain = PermutationGroup(self.degree, others, order).chain()
         reduced = []
         for level, base in enumerate(chain.base):
             for p in chain.generators[level]:
                 if p[base] != base:
                     reduced.append(_reduced(p, chain.inverse[level + 1 :], chain.base[level + 1 :]))
-        supports = groups_of(_linked(self.degree, reduced))
-        factors = []
-        for support in supports:
+        for support in groups_of(_linked(self.degree, reduced)):
             own = [p for p in reduced if (p[support] != support).any()]
             order = math.prod(len(chain.inverse[level]) for level, base in enumerate(chain.base) if base in support)
             if own:
                 factors.append(PermutationGroup(self.degree, own, order))
         return factors
+
+    def _factors_seen(self) -> Iterator[PermutationGroup]:
+        """Groups of generators that move different points; the order is right where exchanges link all the points."""
+        labels = _linked(self.degree, self.generators)
+        for support in groups_of(labels):
+            own = [p for p in self.generators if (p[support] != support).any()]
+            exchanges = [p for p in own if np.count_nonzero(p != np.arange(self.degree)) == 2]
+            linked = orbit_labels(self.degree, exchanges)[support]
+            # Exchanges along the edges of a connected graph generate all permutations of its points.
+            order = math.factorial(len(support)) if (linked == linked[0]).all() else 0
+            if own:
+                yield PermutationGroup(self.degree, own, order)
+
+    def moved_points(self) -> NDArray[np.int64]:
+        """The points that some element moves."""
+        return np.flatnonzero(
+            (np.array(self.generators).reshape(-1, self.degree) != np.arange(self.degree)).any(axis=0)
+        )
+
+    @cached_property
+    def is_symmetric(self) -> bool:
+        """Whether the group is all permutations of the points it moves."""
+        return self.order == math.factorial(len(self.moved_points()))
+
+    def random_element(self, rng: np.random.Generator) -> Permutation:
+        """A uniformly distributed element."""
+        if not self.is_symmetric:
+            return self._plain_chain.random_element(rng)
+        points, p = self.moved_points(), np.arange(self.degree)
+        p[points] = rng.permutation(points)
+        return p
+
+    @cached_property
+    def _plain_chain(self) -> StabilizerChain:
+        return self.chain()
 
     def is_abelian(self) -> bool:
         """Whether all generators commute."""
@@ -254,11 +215,14 @@ def _linked(degree: int, generators: Sequence[Permutation]) -> NDArray[np.int64]
     return orbit_labels(degree, cycles)
 
 
-def inverse(p: Permutation) -> Permutation:
-    """The permutation that undoes p."""
-    back = np.empty_like(p)
-    back[p] = np.arange(len(p))
-    return back
+def cycle_and_exchange(degree: int, points: NDArray[np.int64]) -> list[Permutation]:
+    """Generators of all permutations of two or more points: a cycle and, for more than two, an exchange."""
+    generators = []
+    for moved in [points, points[:2]][: min(len(points), 3) - 1]:
+        p = np.arange(degree)
+        p[moved] = np.roll(moved, -1)
+        generators.append(p)
+    return generators
 
 
 def order_of(p: Permutation) -> int:

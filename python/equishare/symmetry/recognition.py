@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -59,18 +60,26 @@ def _wreath_products(group: PermutationGroup) -> Iterator[Structure]:
     """
     orbits = [orbit for orbit in group.orbits() if len(orbit) > 1]
     for number, orbit in enumerate(orbits):
-        others = orbits[:number] + orbits[number + 1 :]
+        others, found = orbits[:number] + orbits[number + 1 :], False
         for labels in block_systems(group.restricted(orbit)):
             blocks = matching_blocks(group, [orbit[block] for block in groups_of(labels)], others)
             if blocks is None:
                 continue
             extended = with_blocks(group, blocks)
             block_points = np.arange(group.degree, extended.degree)
-            top = extended.restricted(block_points)
-            base = extended.stabilizer(block_points[:1]).restricted(blocks[0])
+            chain = extended.chain(block_points.tolist())
+            top = extended.acting_on(block_points, math.prod(chain.basic_orbit_lengths[: len(blocks)]))
+            keeps_first = PermutationGroup(
+                extended.degree, chain.strong_generators(1), group.order // chain.basic_orbit_lengths[0]
+            )
+            base = keeps_first.restricted(blocks[0])
             if base.order > 1 and base.order ** len(blocks) * top.order == group.order:
+                found = True
                 parts = (recognise(base), recognise(top))
                 yield Structure("wreath", group.order, parts=parts, points=len(blocks))
+        if found:
+            # Another orbit shows the same blocks.
+            return
 
 
 def _product_actions(group: PermutationGroup) -> Iterator[Structure]:

@@ -7,7 +7,9 @@ import math
 
 import numpy as np
 
-from equishare.symmetry.permutation_group import PermutationGroup, inverse, order_of
+from equishare.symmetry.automorphisms import load_extra
+from equishare.symmetry.chain import inverse
+from equishare.symmetry.permutation_group import PermutationGroup, order_of
 from equishare.symmetry.structure import Structure, cyclic, sorted_product
 
 # A random element of D_n is a rotation of order n with probability φ(n) / 2n, at least 0.1 for n below this: the chance
@@ -76,8 +78,7 @@ def _torus(group: PermutationGroup) -> list[int] | None:
 
 
 def _invariant_factors(group: PermutationGroup) -> list[int]:
-    from sympy import combinatorics, primefactors
-
+    combinatorics, primefactors = load_extra("sympy.combinatorics"), load_extra("sympy").primefactors
     sympy_group = combinatorics.PermutationGroup([combinatorics.Permutation(p.tolist()) for p in group.generators])
     prime_powers = sympy_group.abelian_invariants()
     primes = {prime for power in prime_powers for prime in primefactors(power)}

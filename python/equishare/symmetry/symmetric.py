@@ -8,7 +8,8 @@ import numpy as np
 
 from equishare.symmetry.automorphisms import Permutation
 from equishare.symmetry.blocks import block_kernel, block_systems
-from equishare.symmetry.permutation_group import PermutationGroup, groups_of, inverse, order_of
+from equishare.symmetry.chain import inverse
+from equishare.symmetry.permutation_group import PermutationGroup, groups_of, order_of
 from equishare.symmetry.structure import Structure, symmetric
 
 # Random elements whose powers are tried as exchanges.
