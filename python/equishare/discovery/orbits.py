@@ -18,7 +18,7 @@ from scipy.stats import chi2
 from equishare.discovery.alignment import Alignment, Permutations, background
 from equishare.discovery.path import MAX_GREEDY_GROUPS, greedy_merges
 from equishare.noise import Estimate
-from equishare.symmetry.permutation_group import StabilizerChain
+from equishare.symmetry.chain import StabilizerChain
 
 # The table of ratios holds the square of the number of entries; larger weights are not searched.
 MAX_ENTRIES = 4096
