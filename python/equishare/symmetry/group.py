@@ -17,7 +17,7 @@ from equishare.symmetry.boundary import extension
 from equishare.symmetry.explanation import explain
 from equishare.symmetry.permutation_group import PermutationGroup, cycle_and_exchange, groups_of, orbit_labels
 from equishare.symmetry.recognition import recognise_factor
-from equishare.symmetry.structure import Structure, product, sorted_product, symmetric
+from equishare.symmetry.structure import Structure, dihedral, product, sorted_product, symmetric
 
 __all__ = ["Orbits", "SymmetryGroup", "symmetry_group"]
 
@@ -76,7 +76,7 @@ class SymmetryGroup:
     @property
     def name(self) -> str:
         """C_n, D_n (order 2n), S_n, A_n, products ×, wreath products ≀, "trivial" or "order N, k generators"."""
-        return _name(self.structure)
+        return str(self.structure)
 
     @property
     def is_trivial(self) -> bool:
@@ -132,11 +132,6 @@ def symmetry_group(partition: Any, shape: tuple[int, ...] | None = None, same_ac
     return found
 
 
-def _name(structure: Structure) -> str:
-    # A ring of three and three points that move freely are the same pattern.
-    return "S_3 (= D_3)" if structure == symmetric(3) else str(structure)
-
-
 def _shaped(partition: Partition, shape: tuple[int, ...] | None) -> Partition:
     shape = partition.shape if shape is None else tuple(operator.index(size) for size in shape)
     if not shape or not len(partition) or math.prod(shape) != len(partition):
@@ -163,7 +158,7 @@ def _vector_group(pattern: Partition) -> SymmetryGroup:
         orbits=Orbits(pattern, None, None, pattern),
         structure=structure,
         closure_gap=0,
-        explanation=explain(_name(structure), parts, pattern, 0),
+        explanation=explain(str(structure), parts, pattern, 0),
         _factors=tuple(factors),
     )
 
@@ -179,6 +174,10 @@ def _weight_group(pattern: Partition, same_action: bool) -> SymmetryGroup:
     parts = [(recognise_factor(factor), counts) for factor, counts in zip(factors, moved, strict=True)]
     sides = [[part for part, (out, in_, *_) in parts if (in_ > 0) - (out > 0) == side] for side in (-1, 0, 1)]
     structure = product(sorted_product(side) for side in sides)
+    if structure == symmetric(3) and moved == [(3, 3)] and not same_action:
+        # Three outputs and three inputs that move freely are a ring of three as well, and are called like larger rings.
+        structure = dihedral(3)
+        parts = [(structure, moved[0])]
     generators = []
     for factor, (part, _) in zip(factors, parts, strict=True):
         # The number of generators is part of the name of an unnamed group.
@@ -197,7 +196,7 @@ def _weight_group(pattern: Partition, same_action: bool) -> SymmetryGroup:
         orbits=Orbits(axes[0], axes[1], taps, cells),
         structure=structure,
         closure_gap=gap,
-        explanation=explain(_name(structure), parts, pattern, gap),
+        explanation=explain(str(structure), parts, pattern, gap),
         _factors=tuple(factors),
     )
 

@@ -46,13 +46,18 @@ class Structure:
         if self.kind == "wreath":
             return " ≀ ".join(_in_brackets(part) for part in self.parts)
         if self.kind == "product":
-            return " × ".join(_powers(self.parts)) or "trivial"
+            return " × ".join(_powers(_alike(self.parts))) or "trivial"
         return f"{_LETTERS[self.kind]}_{self.index}"
 
 
 def cyclic(n: int) -> Structure:
     """C_n."""
     return Structure("cyclic", n, n)
+
+
+def dihedral(n: int) -> Structure:
+    """D_n, of order 2n."""
+    return Structure("dihedral", 2 * n, n)
 
 
 def symmetric(n: int) -> Structure:
@@ -81,6 +86,14 @@ def sorted_product(parts: Iterable[Structure]) -> Structure:
 
 def _in_brackets(part: Structure) -> str:
     return f"({part})" if part.kind in ("product", "wreath", "unnamed") else str(part)
+
+
+def _alike(parts: tuple[Structure, ...]) -> tuple[Structure, ...]:
+    """The factors, C_2 written as S_2 beside nothing but larger S_n."""
+    larger = [part for part in parts if part != cyclic(2)]
+    if not larger or any(part.kind != "symmetric" for part in larger):
+        return parts
+    return tuple(Structure("symmetric", 2, 2) if part == cyclic(2) else part for part in parts)
 
 
 def _powers(parts: tuple[Structure, ...]) -> Iterator[str]:
