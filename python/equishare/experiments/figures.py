@@ -69,13 +69,14 @@ def draw_figure(table: Table, metric: str, path: Path) -> None:
     axes = figure.subplots(lines, columns, squeeze=False, sharey=metric in table.log)
     for axis, (title, rows) in zip(axes.flat, panels, strict=False):
         logarithmic = table.x in table.log
-        span = 0 if logarithmic else max(row[table.x] for row in rows) - min(row[table.x] for row in rows)
+        ends = [end(row[table.x] for row in rows) for end in (min, max)]
+        span = np.log(ends[1] / ends[0]) if logarithmic else ends[1] - ends[0]
         methods = dict.fromkeys(row["method"] for row in rows)
         for index, method in enumerate(methods):
             shift = SHIFT * span * (index - (len(methods) - 1) / 2)
             measured = [row for row in rows if row["method"] == method and metric in row]
             if measured:
-                _draw_line(axis, measured, table.x, metric, shift)
+                _draw_line(axis, measured, table.x, metric, shift, logarithmic)
         if logarithmic:
             axis.set_xscale("log")
         axis.set_title(title, fontsize=10)
@@ -109,10 +110,10 @@ def _panels(table: Table) -> list[tuple[str, list[dict[str, Any]]]]:
     return list(panels.items())
 
 
-def _draw_line(axis: Any, rows: list[dict[str, Any]], x: str, metric: str, shift: float) -> None:
+def _draw_line(axis: Any, rows: list[dict[str, Any]], x: str, metric: str, shift: float, logarithmic: bool) -> None:
     method = rows[0]["method"]
     colour, marker = STYLES[method]
-    position = [row[x] + shift for row in rows]
+    position = [row[x] * np.exp(shift) if logarithmic else row[x] + shift for row in rows]
     interval = np.array([row[f"{metric}_ci"] for row in rows])
     axis.errorbar(
         position,
