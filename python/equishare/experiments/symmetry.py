@@ -17,6 +17,7 @@ import numpy as np
 from equishare.discovery import Discovery
 from equishare.experiments.cells import Cell, Draws, Plan, Progress, Scores, run_plans
 from equishare.experiments.result import Experiment, Table
+from equishare.experiments.separation import RHO, draw_linear
 from equishare.partition import Partition, partition_distance
 from equishare.problems import LinearProblem
 
@@ -26,6 +27,8 @@ GAP = 0.3
 SAMPLES = (40, 60, 90, 135, 200, 300, 450, 675, 1000, 1500, 2250, 3400, 5000)
 #: Samples of the table of names.
 NAME_SAMPLES = 400
+#: Values of δ/s of the maps without a symmetry.
+SEPARATIONS = (2.0, 3.0, 4.0, 6.0, 8.0)
 METHODS = ("gap", "merge", "closure", "auto")
 #: Share of the draws in which the exact pattern has to be found.
 EXACT = 0.95
@@ -94,7 +97,7 @@ NAMES: dict[str, np.ndarray] = {
 
 
 def run(trials: int | None = None, seed: int = 0, progress: Progress | None = None) -> Experiment:
-    """Curves of exact recovery against samples, the samples needed, and the names of six groups from data.
+    """Exact recovery against samples, the samples needed, the names of six groups from data, and maps without symmetry.
 
     Raises:
         ImportError: igraph or sympy, which the names need, are not installed.
@@ -114,6 +117,17 @@ def run(trials: int | None = None, seed: int = 0, progress: Progress | None = No
         )
         for name, labels in NAMES.items()
     ]
+    without = [
+        Cell(
+            {"K": entries, "r": groups, "separation": ratio},
+            partial(draw_linear, K=entries, r=groups, separation=ratio),
+            ("merge", "closure"),
+            TRIALS,
+        )
+        for entries in (30, 90)
+        for groups in (3, 10)
+        for ratio in SEPARATIONS
+    ]
     plans = [
         Plan(
             "names",
@@ -129,9 +143,16 @@ def run(trials: int | None = None, seed: int = 0, progress: Progress | None = No
             x="samples",
             log=("samples",),
         ),
+        Plan(
+            "no_symmetry",
+            f"Random labels, inputs AR(1) with correlation {RHO} (100 samples), values δ/s standard errors apart",
+            ("pd",),
+            without,
+        ),
     ]
     found = run_plans("symmetry", plans, trials, seed, progress)
-    return replace(found, tables=(found.tables[0], samples_needed(found.tables[1]), found.tables[1]))
+    named, recovery, *others = found.tables
+    return replace(found, tables=(named, samples_needed(recovery), recovery, *others))
 
 
 def draw(rng: np.random.Generator, trials: int, *, labels: np.ndarray, samples: int, name: str | None = None) -> Draws:
