@@ -1,6 +1,6 @@
 // Python module equishare._core. Arrays arrive as data_ptr() integers, 0 for none; Python has
-// checked them. Submodules f32, f64, bf16 and
-// f16 hold the kernels of each storage type.
+// checked them. Submodules f32, f64, bf16 and f16 hold the kernels of each storage type, pool the
+// memory of large outputs.
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "bind.h"
+#include "bind_pool.h"
 #include "cpu/dispatch.h"
 #include "cpu/pages.h"
 #include "cpu/segmentation.h"
@@ -258,6 +259,7 @@ PYBIND11_MODULE(_core, module) {
                            at<int32_t>(start), at<double>(cost)});
       },
       Release());
+  bind_pool(module.def_submodule("pool"));
   bind_search(bind_sharing(module.def_submodule("f32"), chosen.f32), chosen.search_f32);
   bind_search(bind_sharing(module.def_submodule("f64"), chosen.f64), chosen.search_f64);
   bind_sharing(module.def_submodule("bf16"), chosen.bf16);

@@ -16,7 +16,7 @@ namespace equishare {
 template <class T>
 void prefer_huge_pages([[maybe_unused]] T* array, [[maybe_unused]] int64_t count) {
 #if defined(__linux__) && defined(MADV_HUGEPAGE)
-  constexpr uintptr_t worth_a_call = 1 << 22;
+  constexpr uintptr_t worth_a_call = 1 << 21;
   const uintptr_t page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
   const uintptr_t first = reinterpret_cast<uintptr_t>(array), size = sizeof(T) * count;
   if (array == nullptr || size < worth_a_call) return;

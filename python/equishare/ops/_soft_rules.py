@@ -14,6 +14,7 @@ from torch import Tensor
 
 from equishare._native import launch
 from equishare.ops._checks import full_precision
+from equishare.ops._memory import output_like
 from equishare.ops._rule import KERNEL_DTYPES, Rule, is_eager
 
 
@@ -77,7 +78,7 @@ def _logit_grad(
     logits: Tensor, values: Tensor, u: Tensor, theta: Tensor, stats: Tensor, grad_values: Tensor | None = None
 ) -> Tensor:
     logits, values, u = logits.contiguous(), values.contiguous(), u.contiguous()
-    grad_logits = torch.empty_like(logits)
+    grad_logits = output_like(logits)
     arrays = (logits, values, u, theta.contiguous(), stats.contiguous(), grad_logits, grad_values)
     launch("soft_gather_backward", logits, sizes(logits, values), arrays)
     return grad_logits

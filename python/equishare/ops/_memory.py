@@ -1,0 +1,39 @@
+"""Memory of large outputs: that of a tensor which died goes to the next of its size.
+
+A training step frees the gradient of the step before and asks for one again. From the system that is fresh
+memory each time, every page of which must be mapped and cleared, which takes several times as long as the
+kernel that fills it. So outputs of 1 MiB and more on the CPU come from a pool, which keeps what is free, 256 MiB
+at most; :func:`empty_cache` returns it to the system. Such a tensor is as any other, but its storage cannot be
+resized.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.utils.dlpack import from_dlpack
+
+from equishare._native import core
+
+_WORTH_A_BLOCK = 1 << 20
+_FORMAT = {
+    torch.float32: (core.pool.floating, 32),
+    torch.float64: (core.pool.floating, 64),
+    torch.float16: (core.pool.floating, 16),
+    torch.bfloat16: (core.pool.brain_floating, 16),
+}
+
+
+def output_like(tensor: Tensor) -> Tensor:
+    """Uninitialised, contiguous, of the tensor's shape, dtype and device."""
+    if tensor.nbytes < _WORTH_A_BLOCK or not tensor.is_cpu:
+        return torch.empty_like(tensor, memory_format=torch.contiguous_format)
+    return from_dlpack(core.pool.take(tensor.shape, *_FORMAT[tensor.dtype]))
+
+
+def empty_cache() -> None:
+    """Return to the system the memory that large outputs on the CPU left behind, 256 MiB at most.
+
+    It would serve the next outputs of the same sizes, most often the gradients of a training loop.
+    """
+    core.pool.empty()
