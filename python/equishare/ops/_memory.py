@@ -9,8 +9,12 @@ resized.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
+from torch.nn import Parameter
 from torch.utils.dlpack import from_dlpack
 
 from equishare._native import core
@@ -24,11 +28,17 @@ _FORMAT = {
 }
 
 
+def output(like: Tensor, shape: Sequence[int]) -> Tensor:
+    """Uninitialised memory of a shape, of the dtype and device of a tensor; of a fake tensor, a fake one."""
+    kind = type(like)
+    if (kind is Tensor or kind is Parameter) and like.is_cpu and math.prod(shape) * like.itemsize >= _WORTH_A_BLOCK:
+        return from_dlpack(core.pool.take(shape, *_FORMAT[like.dtype]))
+    return like.new_empty(shape)
+
+
 def output_like(tensor: Tensor) -> Tensor:
-    """Uninitialised, contiguous, of the tensor's shape, dtype and device."""
-    if tensor.nbytes < _WORTH_A_BLOCK or not tensor.is_cpu:
-        return torch.empty_like(tensor, memory_format=torch.contiguous_format)
-    return from_dlpack(core.pool.take(tensor.shape, *_FORMAT[tensor.dtype]))
+    """The same, of the tensor's own shape."""
+    return output(tensor, tensor.shape)
 
 
 def empty_cache() -> None:

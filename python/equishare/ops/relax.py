@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from equishare._native import kernels, launch, serves
-from equishare.ops._memory import output_like
+from equishare.ops._memory import output, output_like
 from equishare.ops._rule import KERNEL_DTYPES
 
 
@@ -53,7 +53,7 @@ def relax_forward(logits: Tensor, x: Tensor, out: Relaxation | None = None) -> R
             colsum=logits.new_empty((batch, groups)),
             entropy=logits.new_empty((batch,)),
             column_norm=logits.new_empty((batch,)),
-            workspace=logits.new_empty((size,)),
+            workspace=output(logits, (size,)),
         )
     else:
         _check_relaxation(logits, out)
