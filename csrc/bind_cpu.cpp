@@ -1,6 +1,6 @@
 // Python module equishare._core. Arrays arrive as data_ptr() integers, 0 for none; Python has
-// checked them. Submodules f32, f64, bf16 and
-// f16 hold the kernels of each storage type.
+// checked them. Submodules f32, f64, bf16 and f16 hold the kernels of each storage type, pool the
+// memory of large outputs.
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "bind.h"
+#include "bind_pool.h"
 #include "cpu/dispatch.h"
-#include "cpu/pages.h"
 #include "cpu/segmentation.h"
 
 namespace py = pybind11;
@@ -27,7 +27,6 @@ void bind_soft(py::module_& m, const SharingKernels<T>& kernels) {
       "soft_gather",
       [&](int64_t b, int64_t k, int64_t g, int64_t c, int threads, Address logits, Address values,
           Address theta, Address stats) {
-        prefer_huge_pages(at<T>(theta), b * k * c);
         kernels.soft_gather({{b, k, g, c, threads},
                              at<T>(logits),
                              at<T>(values),
@@ -40,7 +39,6 @@ void bind_soft(py::module_& m, const SharingKernels<T>& kernels) {
       [&](int64_t b, int64_t k, int64_t g, int64_t c, int threads, Address logits, Address values,
           Address cotangent, Address theta, Address stats, Address grad_logits,
           Address grad_values) {
-        prefer_huge_pages(at<T>(grad_logits), b * k * g);
         kernels.soft_gather_backward({{b, k, g, c, threads},
                                       at<T>(logits),
                                       at<T>(values),
@@ -81,7 +79,6 @@ void bind_penalties(py::module_& m, const SearchKernels<T>& kernels) {
       [&](int64_t b, int64_t k, int64_t g, int threads, Address logits, Address values,
           Address cotangent, Address theta, Address stats, Address norms, Address entropy_weight,
           Address column_norm_weight, Address grad_logits, Address grad_values) {
-        prefer_huge_pages(at<T>(grad_logits), b * k * g);
         kernels.penalties_backward({{b, k, g, 1, threads},
                                     at<T>(logits),
                                     at<T>(values),
@@ -156,7 +153,6 @@ void bind_relax(py::module_& m, const SearchKernels<T>& kernels) {
       "relax_forward",
       [&](int64_t b, int64_t k, int64_t g, int threads, Address logits, Address x, Address theta,
           Address psi, Address colsum, Address entropy, Address column_norm, Address workspace) {
-        prefer_huge_pages(at<T>(workspace), kernels.relax_workspace({b, k, g, 1, 1}));
         kernels.relax_forward({{b, k, g, 1, threads},
                                at<T>(logits),
                                at<T>(x),
@@ -173,7 +169,6 @@ void bind_relax(py::module_& m, const SearchKernels<T>& kernels) {
       [&](int64_t b, int64_t k, int64_t g, int threads, Address logits, Address x,
           Address theta_weight, Address entropy_weight, Address column_norm_weight,
           Address workspace, Address grad_logits) {
-        prefer_huge_pages(at<T>(grad_logits), b * k * g);
         kernels.relax_backward({{b, k, g, 1, threads},
                                 at<T>(x),
                                 at<T>(theta_weight),
@@ -258,6 +253,7 @@ PYBIND11_MODULE(_core, module) {
                            at<int32_t>(start), at<double>(cost)});
       },
       Release());
+  bind_pool(module.def_submodule("pool"));
   bind_search(bind_sharing(module.def_submodule("f32"), chosen.f32), chosen.search_f32);
   bind_search(bind_sharing(module.def_submodule("f64"), chosen.f64), chosen.search_f64);
   bind_sharing(module.def_submodule("bf16"), chosen.bf16);

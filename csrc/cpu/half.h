@@ -128,10 +128,18 @@ EQUISHARE_INLINE void put(S& to, float x) {
 template <class S>
 EQUISHARE_INLINE Arithmetic<S> largest_in_row(const S* row, int64_t count) {
   using T = Arithmetic<S>;
-  Vec<T> most = Vec<T>() - infinity<T>;
-  along_row<T>(count,
-               [&](int64_t g, auto len) { most = larger(load(row + g, len, -infinity<T>), most); });
-  return largest<T>(most);
+  // Several at a time, since each comparison waits for the one before.
+  constexpr int chains = 4;
+  Vec<T> most[chains];
+  for (int c = 0; c < chains; ++c) most[c] = Vec<T>() - infinity<T>;
+  int64_t first = 0;
+  for (; first + chains * lanes<T> <= count; first += chains * lanes<T>)
+    for (int c = 0; c < chains; ++c)
+      most[c] = larger(load(row + first + c * lanes<T>, Full{}, T(0)), most[c]);
+  along_row<T>(count - first, [&](int64_t g, auto len) {
+    most[0] = larger(load(row + first + g, len, -infinity<T>), most[0]);
+  });
+  return largest<T>(larger(larger(most[0], most[1]), larger(most[2], most[3])));
 }
 
 }  // namespace

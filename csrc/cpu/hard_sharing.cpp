@@ -1,8 +1,4 @@
 // hard_gather and the range of labels. Layouts: args.h.
-#ifdef __linux__
-#include <sys/mman.h>
-#endif
-
 #include "cpu/half.h"
 #include "cpu/kernels.h"
 #include "cpu/lookup.h"
@@ -48,19 +44,6 @@ EQUISHARE_INLINE void fence() {
 // Outputs of this many bytes leave the cache before anyone reads them. Measured at 16.7 M float
 // entries of 16 groups: 1.3 ms streamed, 2.3 ms stored.
 constexpr int64_t streamed_bytes = int64_t(16) << 20;
-
-// Fresh memory of that size costs more to map, in pages of 4 KiB, than to write: 20 ms of 24.
-inline void map_in_large_pages(void* data, int64_t bytes) {
-#ifdef __linux__
-  constexpr intptr_t page = 4096;
-  const intptr_t first = (reinterpret_cast<intptr_t>(data) + page - 1) / page * page;
-  const intptr_t end = (reinterpret_cast<intptr_t>(data) + bytes) / page * page;
-  // Advice alone: where it is refused, all goes on as before.
-  if (first < end) madvise(reinterpret_cast<void*>(first), end - first, MADV_HUGEPAGE);
-#else
-  (void)data, (void)bytes;
-#endif
-}
 
 // Returns false, the rest of the output unwritten, at a label out of range.
 template <bool Stream, class S, class L, class Table>
@@ -148,7 +131,6 @@ bool gather(const Shape& shape, const L* all_labels, int64_t stride, const S* in
   const int64_t rows = shape.rows, groups = shape.groups, columns = shape.columns;
   const int64_t size = shape.batch * rows * columns;
   const bool stream = size * static_cast<int64_t>(sizeof(S)) >= streamed_bytes;
-  if (stream) map_in_large_pages(out, size * static_cast<int64_t>(sizeof(S)));
   const Split split(shape.batch, rows, size, shape.threads);
   if (columns == 1 && shape.batch > 1 && rows < few_rows)
     return gather_small(shape, all_labels, stride, in, out);

@@ -21,12 +21,14 @@ EQUISHARE_INLINE Vec<T> depth_at(const T* logit, Vec<T> origin, Len len) {
   return depth_from<T>(load(logit, len, -infinity<T>), origin);
 }
 
+// Sums of a row, and its exponentials.
 template <class T, bool joint>
 EQUISHARE_INLINE void measure(const T* logits, const T* values, int64_t width, Vec<T> origin,
-                              Sums<T>& sums) {
+                              Sums<T>& sums, T* exponentials) {
   Sums<T> s = sums;
   along_row<T>(width, [&](int64_t g, auto len) {
     const Vec<T> t = depth_at(logits + g, origin, len), e = exp2_vec(t);
+    store(exponentials + g, e, len);
     s.total += e;
     s.moment += e * at_least(t, least_log2<T>);
     if (joint) s.weighted += e * load(values + g, len, T(0));
@@ -36,12 +38,12 @@ EQUISHARE_INLINE void measure(const T* logits, const T* values, int64_t width, V
 
 // Adds A^2 of `count` rows that lie `stride` apart.
 template <class T, int count>
-EQUISHARE_INLINE void add_squares(const T* logits, int64_t width, int64_t stride,
-                                  const Vec<T>* origin, const T* scale, T* square) {
+EQUISHARE_INLINE void add_squares(const T* exponentials, int64_t width, int64_t stride,
+                                  const T* scale, T* square) {
   along_row<T>(width, [&](int64_t g, auto len) {
     Vec<T> total = load(square + g, len, T(0));
     for (int r = 0; r < count; ++r) {
-      const Vec<T> a = exp2_vec(depth_at(logits + r * stride + g, origin[r], len)) * scale[r];
+      const Vec<T> a = load(exponentials + r * stride + g, len, T(0)) * scale[r];
       total += a * a;
     }
     store(square + g, total, len);
@@ -52,15 +54,15 @@ template <class T, bool joint>
 void forward(const PenaltiesArgs<T>& args) {
   const int64_t rows = args.shape.rows, groups = args.shape.groups, batch = args.shape.batch;
   const Split split(batch, rows, batch * rows * groups, args.shape.threads);
-  const Scratch<T> squares(split.items, groups);
+  const int64_t step = rows_in_block<T>(groups);
+  const Scratch<T> squares(split.items, groups), kept(split.threads, step * groups);
   const Scratch<double> entropy(split.items, 1);
-  for_items(split, [&](int64_t item) {
+  for_items_on_threads(split, [&](int64_t item, int thread) {
     const int64_t b = split.problem(item), end = split.end(item);
-    T* square = squares[item];
+    T *square = squares[item], *exponentials = kept[thread];
     const T* values = joint ? args.values + b * groups : nullptr;
     fill_zero(square, groups);
     double item_entropy = 0;
-    const int64_t step = rows_in_block<T>(groups);
     for (int64_t k = split.begin(item); k < end; k += step) {
       const int64_t first = b * rows + k, count = end - k < step ? end - k : step;
       const T* logits = args.logits + first * groups;
@@ -74,7 +76,7 @@ void forward(const PenaltiesArgs<T>& args) {
       for_pieces(groups, [&](int64_t g, int64_t width) {
         for (int64_t r = 0; r < count; ++r)
           measure<T, joint>(logits + r * groups + g, joint ? values + g : nullptr, width, origin[r],
-                            sums[r]);
+                            sums[r], exponentials + r * groups + g);
       });
       for (int64_t r = 0; r < count; ++r) {
         const T size = sum<T>(sums[r].total), log_size = log_scalar(size);
@@ -86,13 +88,12 @@ void forward(const PenaltiesArgs<T>& args) {
         args.stats[3 * (first + r) + 2] = row_entropy;
       }
       if (count == together && is_short<T>(groups)) {
-        add_squares<T, together>(logits, groups, groups, origin, scale, square);
+        add_squares<T, together>(exponentials, groups, groups, scale, square);
         continue;
       }
       for_pieces(groups, [&](int64_t g, int64_t width) {
         for (int64_t r = 0; r < count; ++r)
-          add_squares<T, 1>(logits + r * groups + g, width, groups, origin + r, scale + r,
-                            square + g);
+          add_squares<T, 1>(exponentials + r * groups + g, width, groups, scale + r, square + g);
       });
     }
     *entropy[item] = item_entropy;
@@ -124,8 +125,8 @@ struct Row {
   }
 };
 
-// Gradient of the logits of `count` rows that lie `stride` apart; their share of the gradient of
-// the values is added.
+// Gradient of the logits of `count` rows that lie `stride` apart, in place of A; their share of the
+// gradient of the values is added.
 template <class T, bool joint, int count>
 EQUISHARE_INLINE void slopes(const T* logits, const T* values, const T* weight, int64_t width,
                              int64_t stride, const Row<T>* row, T entropy_weight, T* grad_logits,
@@ -138,7 +139,8 @@ EQUISHARE_INLINE void slopes(const T* logits, const T* values, const T* weight, 
       along = load(grad_values + g, len, T(0));
     }
     for (int r = 0; r < count; ++r) {
-      const Vec<T> t = row[r].log2_assignment(logits + r * stride + g, len), a = exp2_vec(t);
+      const Vec<T> t = row[r].log2_assignment(logits + r * stride + g, len);
+      const Vec<T> a = load(grad_logits + r * stride + g, len, T(0));
       Vec<T> slope = (at_least(t, least_log2<T>) * ln_2<T> + row[r].entropy) * entropy_weight +
                      (a * norm_weight - row[r].centre);
       if (joint) {
@@ -155,10 +157,12 @@ template <class T, bool joint>
 void backward(const PenaltiesBackwardArgs<T>& args) {
   const int64_t rows = args.shape.rows, groups = args.shape.groups, batch = args.shape.batch;
   const Split split(batch, rows, batch * rows * groups, args.shape.threads);
-  const Scratch<T> weights(split.items, groups), partial(joint ? split.items : 0, groups);
-  for_items(split, [&](int64_t item) {
+  const int64_t step = rows_in_block<T>(groups);
+  const Scratch<T> weights(split.threads, groups);
+  const Scratch<T> partial(joint ? split.items : 0, groups);
+  for_items_on_threads(split, [&](int64_t item, int thread) {
     const int64_t b = split.problem(item), end = split.end(item);
-    T* weight = weights[item];
+    T* weight = weights[thread];
     const T* values = joint ? args.values + b * groups : nullptr;
     T* grad_values = joint ? partial[item] : nullptr;
     if (joint) fill_zero(grad_values, groups);
@@ -167,7 +171,6 @@ void backward(const PenaltiesBackwardArgs<T>& args) {
       const T norm = args.norms[b * groups + g];
       weight[g] = norm == 0 ? T(0) : args.column_norm_weight[b] / norm;
     }
-    const int64_t step = rows_in_block<T>(groups);
     for (int64_t k = split.begin(item); k < end; k += step) {
       const int64_t first = b * rows + k, count = end - k < step ? end - k : step;
       const T* logits = args.logits + first * groups;
@@ -186,7 +189,9 @@ void backward(const PenaltiesBackwardArgs<T>& args) {
           const Row<T> own = row[r];
           Vec<T> total = own.total;
           along_row<T>(width, [&](int64_t i, auto len) {
-            const Vec<T> a = exp2_vec(own.log2_assignment(logits + r * groups + g + i, len));
+            const int64_t at = r * groups + g + i;
+            const Vec<T> a = exp2_vec(own.log2_assignment(logits + at, len));
+            store(grad_logits + at, a, len);
             total += a * a * load(weight + g + i, len, T(0));
           });
           row[r].total = total;

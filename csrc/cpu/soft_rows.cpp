@@ -62,6 +62,19 @@ struct Block {
   }
 };
 
+// exp(logit - pivot), and their sum.
+template <class S, class T>
+EQUISHARE_INLINE T exponentials_of(const S* logits, int64_t groups, T pivot, T* out) {
+  const Vec<T> origin = origin_of(pivot);
+  Vec<T> total = Vec<T>();
+  along_row<T>(groups, [&](int64_t g, auto len) {
+    const Vec<T> e = exp2_vec(depth_from<T>(load(logits + g, len, -infinity<T>), origin));
+    total += e;
+    store(out + g, e, len);
+  });
+  return sum<T>(total);
+}
+
 // Gradient of the logits of `count` rows that lie `stride` apart, over `width` groups; their share
 // of the gradient of the values is added.
 template <class S, bool with_values, int count>
@@ -163,21 +176,17 @@ void soft_scatter_rows(const SoftScatterArgs<S>& args) {
   using T = Arithmetic<S>;
   const int64_t rows = args.shape.rows, groups = args.shape.groups, batch = args.shape.batch;
   const Split split(batch, rows, batch * rows * groups, args.shape.threads);
-  const Scratch<T> partial(split.items, groups), exponentials(split.items, groups);
-  for_items(split, [&](int64_t item) {
-    T *out = partial[item], *e = exponentials[item];
+  const Scratch<T> partial(split.items, groups), exponentials(split.threads, groups);
+  for_items_on_threads(split, [&](int64_t item, int thread) {
+    T *out = partial[item], *e = exponentials[thread];
     fill_zero(out, groups);
     for (int64_t k = split.begin(item); k < split.end(item); ++k) {
       const int64_t row = split.problem(item) * rows + k;
       const S* logits = args.logits + row * groups;
-      const Vec<T> pivot = Vec<T>() + largest_in_row(logits, groups);
-      Vec<T> total = Vec<T>();
-      along_row<T>(groups, [&](int64_t g, auto len) {
-        const Vec<T> value = exp2_vec(depth<T>(load(logits + g, len, -infinity<T>), pivot));
-        total += value;
-        store(e + g, value, len);
-      });
-      const T weight = get(args.x[row]) / sum<T>(total);
+      T total = exponentials_of<S, T>(logits, groups, get(logits[0]), e);
+      if (!(total < sound_limit<T>))
+        total = exponentials_of<S, T>(logits, groups, largest_in_row(logits, groups), e);
+      const T weight = get(args.x[row]) / total;
       along_row<T>(groups, [&](int64_t g, auto len) {
         add_to(out + g, load(e + g, len, T(0)) * weight, len);
       });

@@ -1,6 +1,8 @@
 // Scratch memory, and how work is cut into items and handed to threads.
 #pragma once
 
+#include <omp.h>
+
 #include <cstdint>
 #include <new>
 
@@ -53,15 +55,20 @@ struct Split {
   int64_t end(int64_t item) const { return rows * (item % chunks + 1) / chunks; }
 };
 
-// Runs f(item) for all items, on the split's threads.
+// Runs f(item, thread) for all items, on the split's threads 0, 1, ...
 template <class F>
-EQUISHARE_INLINE void for_items(const Split& split, F f) {
+EQUISHARE_INLINE void for_items_on_threads(const Split& split, F f) {
   if (split.threads == 1) {
-    for (int64_t item = 0; item < split.items; ++item) f(item);
+    for (int64_t item = 0; item < split.items; ++item) f(item, 0);
     return;
   }
 #pragma omp parallel for schedule(static) num_threads(split.threads)
-  for (int64_t item = 0; item < split.items; ++item) f(item);
+  for (int64_t item = 0; item < split.items; ++item) f(item, omp_get_thread_num());
+}
+
+template <class F>
+EQUISHARE_INLINE void for_items(const Split& split, F f) {
+  for_items_on_threads(split, [&](int64_t item, int) { f(item); });
 }
 
 // The same for f that tells whether its item went well; whether all did.

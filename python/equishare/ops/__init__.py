@@ -4,6 +4,7 @@ Each has a plain PyTorch twin of the same name in :mod:`equishare.reference`. CP
 float64 use compiled kernels; other devices and dtypes use the twin.
 """
 
+from equishare.ops._memory import empty_cache
 from equishare.ops.hard import hard_gather, hard_scatter
 from equishare.ops.linear import shared_linear
 from equishare.ops.penalties import assignment_penalties, soft_gather_penalties
@@ -21,6 +22,7 @@ __all__ = [
     "Relaxation",
     "SoftStep",
     "assignment_penalties",
+    "empty_cache",
     "hard_gather",
     "hard_scatter",
     "relax_adam_step",

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from equishare._native import launch
 from equishare.ops._checks import full_precision
+from equishare.ops._memory import output_like
 from equishare.ops._rule import Rule
 from equishare.ops._soft_rules import second_derivative, sizes
 
@@ -65,7 +66,7 @@ def _weights(norms: Tensor, entropy: Tensor | None, column_norm: Tensor | None) 
 
 def _penalties_grad(logits: Tensor, *state: Tensor) -> Tensor:
     logits = logits.contiguous()
-    gradient = torch.empty_like(logits)
+    gradient = output_like(logits)
     stats, norms, entropy, column_norm = (x.contiguous() for x in state)
     backward(logits, (None, None, None), (stats, norms, entropy, column_norm), gradient, None)
     return gradient
@@ -140,7 +141,7 @@ def _joint_backward(ctx: Any, u: Tensor | None, entropy: Tensor | None, column_n
 
 def _joint_grad(logits: Tensor, values: Tensor, *others: Tensor) -> tuple[Tensor, Tensor]:
     logits, values = logits.contiguous(), values.contiguous()
-    gradients = torch.empty_like(logits), torch.empty_like(values)
+    gradients = output_like(logits), torch.empty_like(values)
     u, theta, stats, norms, entropy, column_norm = (x.contiguous() for x in others)
     backward(logits, (values, u, theta), (stats, norms, entropy, column_norm), *gradients)
     return gradients

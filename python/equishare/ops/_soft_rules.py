@@ -14,6 +14,7 @@ from torch import Tensor
 
 from equishare._native import launch
 from equishare.ops._checks import full_precision
+from equishare.ops._memory import output, output_like
 from equishare.ops._rule import KERNEL_DTYPES, Rule, is_eager
 
 
@@ -37,7 +38,7 @@ def _gather(logits: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
 def _gather_fake(logits: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
     rows = logits.shape[:-1]
     has_columns = values.dim() == logits.dim()
-    theta = logits.new_empty(*rows, values.shape[-1]) if has_columns else logits.new_empty(*rows)
+    theta = output(logits, (*rows, values.shape[-1])) if has_columns else logits.new_empty(*rows)
     return theta, _new_stats(logits, *rows, 2)
 
 
@@ -69,7 +70,7 @@ def _gather_backward(ctx: Any, u: Tensor | None) -> tuple[Tensor | None, Tensor 
 
 
 def _gather_grad(logits: Tensor, values: Tensor, u: Tensor, theta: Tensor, stats: Tensor) -> tuple[Tensor, Tensor]:
-    grad_values = torch.empty_like(values, memory_format=torch.contiguous_format)
+    grad_values = output_like(values)
     return _logit_grad(logits, values, u, theta, stats, grad_values), grad_values
 
 
@@ -77,7 +78,7 @@ def _logit_grad(
     logits: Tensor, values: Tensor, u: Tensor, theta: Tensor, stats: Tensor, grad_values: Tensor | None = None
 ) -> Tensor:
     logits, values, u = logits.contiguous(), values.contiguous(), u.contiguous()
-    grad_logits = torch.empty_like(logits)
+    grad_logits = output_like(logits)
     arrays = (logits, values, u, theta.contiguous(), stats.contiguous(), grad_logits, grad_values)
     launch("soft_gather_backward", logits, sizes(logits, values), arrays)
     return grad_logits
@@ -136,7 +137,7 @@ def _scatter(logits: Tensor, x: Tensor) -> Tensor:
 
 def _scatter_fake(logits: Tensor, x: Tensor) -> Tensor:
     columns = x.shape[-1:] if x.dim() == logits.dim() else ()
-    return logits.new_empty((*logits.shape[:-2], logits.shape[-1], *columns))
+    return output(logits, (*logits.shape[:-2], logits.shape[-1], *columns))
 
 
 def _scatter_save(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:

@@ -12,6 +12,7 @@ from torch._subclasses.fake_tensor import FakeTensor
 from equishare import reference
 from equishare._native import checks_labels, label_range, launch, serves
 from equishare.ops._checks import check_floating, check_label_range, check_labels, common_batch
+from equishare.ops._memory import output
 from equishare.ops._rule import KERNEL_DTYPES, STORAGE_DTYPES, Rule, has_kernel, is_eager
 
 # Up to so many entries torch's own gather takes less time than a kernel does, as its derivative needs no Python.
@@ -176,7 +177,7 @@ def _gather_fake(labels: Tensor, values: Tensor, columns: bool) -> Tensor:
     tail = -2 if columns else -1
     *batch, _ = values.shape[: values.dim() + tail + 1]
     last = values.shape[-1:] if columns else ()
-    return values.new_empty((*batch, labels.shape[-1], *last))
+    return output(values, (*batch, labels.shape[-1], *last))
 
 
 def _gather_save(ctx: Any, inputs: tuple[Tensor, Tensor, bool], output: Tensor) -> None:
@@ -198,7 +199,7 @@ def _scatter(labels: Tensor, x: Tensor, num_groups: int, columns: bool) -> Tenso
 def _scatter_fake(labels: Tensor, x: Tensor, num_groups: int, columns: bool) -> Tensor:
     *batch, _ = x.shape[:-1] if columns else x.shape
     last = x.shape[-1:] if columns else ()
-    return x.new_empty((*batch, num_groups, *last))
+    return output(x, (*batch, num_groups, *last))
 
 
 def _scatter_save(ctx: Any, inputs: tuple[Tensor, Tensor, int, bool], output: Tensor) -> None:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from equishare._native import kernels, launch, serves
+from equishare.ops._memory import output, output_like
 from equishare.ops._rule import KERNEL_DTYPES
 
 
@@ -52,7 +53,7 @@ def relax_forward(logits: Tensor, x: Tensor, out: Relaxation | None = None) -> R
             colsum=logits.new_empty((batch, groups)),
             entropy=logits.new_empty((batch,)),
             column_norm=logits.new_empty((batch,)),
-            workspace=logits.new_empty((size,)),
+            workspace=output(logits, (size,)),
         )
     else:
         _check_relaxation(logits, out)
@@ -85,7 +86,7 @@ def relax_backward(
         ValueError: if a shape, dtype, device or layout does not fit.
     """
     if out is None:
-        out = torch.empty_like(logits)
+        out = output_like(logits)
     _check_relaxation(logits, relaxation)
     sizes = _check(
         logits,

@@ -8,13 +8,17 @@ dimensions alone, never at sizes. So for a batch of values and a single set of l
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
+from torch._C import _functorch
+from torch.nn import Parameter
 
 from equishare import reference
 from equishare.ops import _soft_rules as rules
 from equishare.ops._checks import common_batch, full_precision, same_floating
-from equishare.ops._rule import STORAGE_DTYPES, has_kernel, is_direct
+from equishare.ops._rule import KERNEL_DTYPES, STORAGE_DTYPES, has_kernel, is_direct
 
 # Up to this many logits of a single problem an autograd Function in Python costs more than the kernel saves.
 _PLAIN = 64 * 64
@@ -37,17 +41,36 @@ def soft_gather(logits: Tensor, values: Tensor) -> Tensor:
     Gradients are fused, and reach any order. bfloat16 and float16 are stored as such and computed with in
     float32.
     """
+    if _are_few(logits, values):
+        try:
+            return logits.softmax(-1).mv(values)
+        except RuntimeError:
+            pass  # They do not fit: what follows says how.
     if is_direct(logits, values) and logits.dim() == 2 and values.dim() == 1:
-        groups = values.shape[0]
-        if groups and groups == logits.shape[1]:
-            if logits.numel() <= _PLAIN and not torch.is_autocast_enabled("cpu"):
-                return torch.softmax(logits, -1) @ values
+        if values.shape[0] == logits.shape[1] > 0:
             return rules.soft_gather.direct(logits, values)
     logits, values, _ = prepare(logits, "values", values, axis=-1)
     if not has_kernel(logits, STORAGE_DTYPES):
         with full_precision(logits):
             return reference.soft_gather(logits, values)
     return rules.soft_gather(logits, values)
+
+
+def _are_few(logits: Any, values: Any) -> bool:
+    # The least that must be known before the plain composition, on the way of every small call. What torch's own
+    # functions check, or do as well under a mode or a transform, is left to them.
+    return (
+        (type(logits) is Tensor or type(logits) is Parameter)
+        and (type(values) is Tensor or type(values) is Parameter)
+        and not torch.compiler.is_compiling()
+        and logits.dim() == 2
+        and values.dim() == 1
+        and 0 < logits.numel() <= _PLAIN
+        and logits.is_cpu
+        and logits.dtype in KERNEL_DTYPES
+        and _functorch.peek_interpreter_stack() is None  # else this may be one of a batch
+        and not torch._C._is_any_autocast_enabled()
+    )
 
 
 def soft_scatter(logits: Tensor, x: Tensor) -> Tensor:

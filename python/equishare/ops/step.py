@@ -14,6 +14,7 @@ from torch import Tensor
 
 from equishare._native import serves
 from equishare.ops import _penalty_rules as rules
+from equishare.ops._memory import output_like
 from equishare.ops._rule import KERNEL_DTYPES
 
 
@@ -74,7 +75,7 @@ def soft_step_backward(
         ValueError: if a shape, dtype, device or layout does not fit.
     """
     if out is None:
-        out = torch.empty_like(logits), torch.empty_like(values)
+        out = output_like(logits), torch.empty_like(values)
     grad_logits, grad_values = out
     weights = {"entropy_weight": entropy_weight, "column_norm_weight": column_norm_weight}
     _check(logits, values=values, u=u, grad_logits=grad_logits, grad_values=grad_values, **weights, **vars(step))
