@@ -11,9 +11,15 @@ import pytest
 from equishare import cli
 
 ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+SESSIONS = [str(page.relative_to(ROOT)) for page in PAGES if ">>> " in page.read_text(encoding="utf-8")]
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/quickstart.md", "docs/models.md", "docs/symmetry.md"])
+def test_there_are_sessions():
+    assert {"README.md", "docs/quickstart.md", "docs/tutorial.md", "docs/models.md"} <= set(SESSIONS)
+
+
+@pytest.mark.parametrize("name", SESSIONS)
 def test_sessions(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     text = (ROOT / name).read_text(encoding="utf-8")

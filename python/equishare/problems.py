@@ -148,8 +148,10 @@ class LinearProblem(_LeastSquares):
     The model is ``y = W x + b`` with W (O, I) shared and b free.
 
     Args:
-        x_train, y_train: (n_t, I) inputs and (n_t, O) outputs, used to fit; arrays or tensors.
-        x_val, y_val: (n_v, I) and (n_v, O), used to select.
+        x_train: (n_t, I) inputs used to fit; array or tensor, like the others.
+        y_train: (n_t, O) outputs used to fit.
+        x_val: (n_v, I) inputs used to select.
+        y_val: (n_v, O) outputs used to select.
         bias: whether to fit b.
 
     Raises:

@@ -136,7 +136,10 @@ def bilevel(
 
     Args:
         restarts: starting points Λ ~ N(0, 0.1²).
-        steps, optimizer, lr, weight_decay: of the descent.
+        steps: of the descent.
+        optimizer: of the logits, ``adam`` or ``rmsprop``.
+        lr: its learning rate.
+        weight_decay: of the logits.
         lower: ``normalised`` ψ = (A / colsum A)ᵀ θ̂, ``least_squares`` ψ = A⁺ θ̂, or ``exact``, which fits linear
             maps from their statistics and needs no unshared estimates θ̂.
         unit: ``nats``, U = ½ Σ r²/σ̂² (penalties then do not depend on the scale of the data, nor U on the number

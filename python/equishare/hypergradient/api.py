@@ -50,10 +50,12 @@ def hypergradient(
     - ``direct``: x = 0.
 
     Args:
-        lower_loss, upper_loss: L and U, pure functions of (lower_params, upper_params). They may hold any data, so a
-            minibatch each. lower_loss may be None where lower_outputs and output_loss are given.
-        lower_params, upper_params: ψ and Λ, a tensor or a dict, list or tuple of tensors, nested at will. Integer
-            tensors do not belong there. Neither the tensors nor their ``.grad`` are changed.
+        lower_loss: L, a pure function of (lower_params, upper_params). It may hold any data, so a minibatch. May be
+            None where lower_outputs and output_loss are given.
+        upper_loss: U, likewise.
+        lower_params: ψ, a tensor or a dict, list or tuple of tensors, nested at will. Integer tensors do not belong
+            there. Neither the tensors nor their ``.grad`` are changed.
+        upper_params: Λ, likewise.
         method: see above.
         iterations: most CG steps, terms of the series, or unrolled steps.
         tolerance: ``cg`` and ``neumann`` end at a residual ‖Hx − v‖ / ‖v‖ of at most this, or the machine precision.
@@ -62,9 +64,10 @@ def hypergradient(
         damping: added to the diagonal of H; for ``cg``, ``neumann`` and ``exact``.
         curvature: ``hessian``, or ``gauss_newton`` for ``Jᵀ (∂²output_loss) J + damping I`` with J = ∂outputs/∂ψ, which
             has no negative curvature where output_loss is convex (Martens 2010). The mixed derivative is that of L.
-        lower_outputs, output_loss: ``L = output_loss(lower_outputs(lower_params, upper_params))``. Outputs may be any
-            tree of tensors, ψ itself among them for a penalty on it. With a lower_loss as well, these two give the
-            curvature alone, and damping may stand for what they leave out.
+        lower_outputs: ``L = output_loss(lower_outputs(lower_params, upper_params))``. Outputs may be any tree of
+            tensors, ψ itself among them for a penalty on it. With a lower_loss as well, lower_outputs and output_loss
+            give the curvature alone, and damping may stand for what they leave out.
+        output_loss: of the outputs.
         batch_dims: 1: every tensor of both trees has a leading axis of R replicas, losses return (R,), each value
             depending on its own slice alone, and all systems are solved at once, each with its own diagnostics.
         compare_exact: also the relative difference from ``exact`` with the undamped Hessian, under the same limit.

@@ -1,0 +1,51 @@
+"""Hooks of the documentation site: pages that live beside docs/, and formulas as MathML.
+
+MathML is part of HTML: formulas need neither a script nor the network.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from pathlib import Path
+from typing import Any
+
+from latex2mathml.converter import convert
+from mkdocs.structure.files import File, Files
+
+ROOT = Path(__file__).parents[2]
+# Pages of the site by the files outside docs/ they are made from.
+OUTSIDE = {
+    "README.md": "index.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "CHANGELOG.md": "changelog.md",
+    "LICENSE": "license.md",
+}
+_FORMULA = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.DOTALL)
+
+
+def on_files(files: Files, config: Any) -> Files:
+    """Add the pages that are made from files outside docs/."""
+    for source, page in OUTSIDE.items():
+        text = (ROOT / source).read_text(encoding="utf-8")
+        if not source.endswith(".md"):
+            text = f"# License\n\n```text\n{text}```\n"
+        files.append(File.generated(config, page, content=text.replace("](docs/", "](")))
+    return files
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Point links to files outside docs/ at their pages."""
+    for source, page in OUTSIDE.items():
+        markdown = markdown.replace(f"](../{source})", f"]({page})").replace(f"]({source})", f"]({page})")
+    return markdown
+
+
+def on_page_content(content: str, **_: Any) -> str:
+    """Formulas in TeX become MathML."""
+    return _FORMULA.sub(_mathml, content)
+
+
+def _mathml(match: re.Match[str]) -> str:
+    tag, formula = match.groups()
+    return convert(html.unescape(formula).strip(), display="block" if tag == "div" else "inline")
