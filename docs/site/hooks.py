@@ -23,6 +23,15 @@ OUTSIDE = {
 }
 _FORMULA = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.DOTALL)
 
+_ROLE = re.compile(r":(?:class|func|meth|mod|attr):(?=<code)")
+# What browsers do not draw, or low, in the way the converter writes it.
+_REWRITTEN = (
+    (r"\\mathbf *1", "𝟏"),
+    (r"\\mathcal ([A-Z])", r"\\mathcal{\1}"),
+    (r"\\[lr]Vert", r"\\|"),
+    (r"\\tag\{(.*?)\}", r"\\qquad(\1)"),
+)
+
 
 def on_files(files: Files, config: Any) -> Files:
     """Add the pages that are made from files outside docs/."""
@@ -42,10 +51,13 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 
 def on_page_content(content: str, **_: Any) -> str:
-    """Formulas in TeX become MathML."""
-    return _FORMULA.sub(_mathml, content)
+    """Formulas in TeX become MathML, and the roles of docstrings plain code."""
+    return _FORMULA.sub(_mathml, _ROLE.sub("", content))
 
 
 def _mathml(match: re.Match[str]) -> str:
     tag, formula = match.groups()
-    return convert(html.unescape(formula).strip(), display="block" if tag == "div" else "inline")
+    formula = html.unescape(formula).strip()
+    for pattern, replacement in _REWRITTEN:
+        formula = re.sub(pattern, replacement, formula)
+    return convert(formula, display="block" if tag == "div" else "inline")
