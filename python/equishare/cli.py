@@ -20,6 +20,10 @@ __all__ = ["app", "main"]
 # typer gives its error for bad options a public name in one kind only; the base is all of them.
 _UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 
+# Without --resamples: so many where they take seconds.
+_RESAMPLES = 20
+_MAX_ENTRIES_RESAMPLED = 100
+
 app = typer.Typer(
     name="equishare",
     help="Discover the symmetries hidden in data by learning which parameters are shared.",
@@ -80,6 +84,14 @@ def discover(
     restarts: Annotated[
         int | None, typer.Option(help="Random starts, for --method bilevel.", show_default=False)
     ] = None,
+    resamples: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Resamples on which to look how sure the answer is; else 20 for up to 100 entries, 0 for more.",
+            show_default=False,
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -98,8 +110,10 @@ def discover(
         _check_folder(out)
     problem = split_problem(read_data(data), train_fraction, seed)
     options: dict[str, Any] = {} if restarts is None else {"restarts": restarts}
+    if resamples is None:
+        resamples = _RESAMPLES if problem.num_entries <= _MAX_ENTRIES_RESAMPLED else 0
     with progress_bar(f"discover ({method})") as progress:
-        found = equishare.discover(problem, method, seed=seed, progress=progress, **options)
+        found = equishare.discover(problem, method, seed=seed, progress=progress, resamples=resamples, **options)
     print_discovery(found, (problem.num_train, problem.num_val), Console())
     if out is not None:
         _print_paths(write_discovery(found, out))
@@ -110,7 +124,7 @@ def reproduce(
     experiment: Annotated[
         str,
         typer.Argument(
-            help="gaussian, sum, models, correlation, denoising, rings or bound.",
+            help="gaussian, sum, models, correlation, denoising, rings, bound or calibration.",
             metavar="EXPERIMENT",
             show_default=False,
         ),

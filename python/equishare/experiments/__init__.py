@@ -5,7 +5,7 @@ Every experiment is a function ``run(trials=None, seed=0, progress=None) -> Expe
 
 from __future__ import annotations
 
-from equishare.experiments import bound, correlation, denoising, gaussian, models, rings, sum_of_numbers
+from equishare.experiments import bound, calibration, correlation, denoising, gaussian, models, rings, sum_of_numbers
 
 EXPERIMENTS = {
     "gaussian": gaussian.run,
@@ -15,6 +15,7 @@ EXPERIMENTS = {
     "denoising": denoising.run,
     "rings": rings.run,
     "bound": bound.run,
+    "calibration": calibration.run,
 }
 
 __all__ = ["EXPERIMENTS"]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from equishare.discovery import Discovery
+from equishare.discovery import Confidence, Discovery
 from equishare.files import made_folder, written_whole
 
 
@@ -24,7 +24,8 @@ def write_discovery(discovery: Discovery, folder: str | os.PathLike[str]) -> lis
     """Write the labels, everything else, and two pictures; each file whole or not at all.
 
     - ``labels.npy``: group of each entry, int64, in the shape of the parameter.
-    - ``labels.json``: the same with values, sizes, losses, method, seed and version.
+    - ``labels.json``: the same with values, sizes, losses, method, seed and version, and how sure groups and entries
+      are where that is known.
     - ``discovery.npz``: what ``Discovery.load`` reads.
     - ``pattern.png``, ``loss.png``: see :mod:`equishare.report.figures`.
 
@@ -65,4 +66,21 @@ def _document(discovery: Discovery) -> dict[str, object]:
         "validation_loss": discovery.validation_loss,
         "no_sharing_loss": discovery.no_sharing_loss,
         "labels": discovery.partition.labels.tolist(),
+        "confidence": None if discovery.confidence is None else _confidence(discovery.confidence),
     }
+
+
+def _confidence(confidence: Confidence) -> dict[str, object]:
+    sure, ties = confidence.sure_ties()
+    return {
+        "resamples": confidence.num_resamples,
+        "ties": ties,
+        "ties_at_95": sure,
+        "groups": _without_nan(confidence.groups),
+        "entries": _without_nan(confidence.entries),
+    }
+
+
+def _without_nan(array: np.ndarray) -> object:
+    # JSON has no NaN; entries that are a group of their own have no ties.
+    return np.where(np.isnan(array), np.array(None), array.astype(object)).tolist()

@@ -43,16 +43,23 @@ def _summary(discovery: Discovery, sizes: tuple[int, int]) -> Table:
     table.add_row("groups", f"{partition.num_groups}")
     table.add_row("validation loss", f"{discovery.validation_loss:.6g}")
     table.add_row("… without sharing", f"{discovery.no_sharing_loss:.6g}")
+    if discovery.confidence is not None:
+        sure, ties = discovery.confidence.sure_ties()
+        table.add_row("ties at 95 %", f"{sure} of {ties}, {discovery.confidence.num_resamples} resamples")
     return table
 
 
 def _groups(discovery: Discovery) -> Table:
     partition = discovery.partition
     table = Table(title="groups", title_justify="left")
-    for name in ("group", "size", "value"):
+    stability = None if discovery.confidence is None else discovery.confidence.groups
+    for name in ("group", "size", "value", *(() if stability is None else ("stability",))):
         table.add_column(name, justify="right")
     for group, size in enumerate(partition.group_sizes[:_MAX_GROUPS_SHOWN]):
-        table.add_row(str(group), str(size), f"{discovery.values[group]:.6g}")
+        cells = [str(group), str(size), f"{discovery.values[group]:.6g}"]
+        if stability is not None:
+            cells.append("–" if np.isnan(stability[group]) else f"{stability[group]:.2f}")
+        table.add_row(*cells)
     hidden = partition.group_sizes[_MAX_GROUPS_SHOWN:]
     if len(hidden):
         table.add_section()
