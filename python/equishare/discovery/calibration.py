@@ -6,48 +6,44 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit
 
-#: Coefficients of :func:`features` for pairs that the partition ties, and for pairs that it takes apart. Printed by
-#: ``equishare reproduce calibration``, fitted there on simulated means.
-TIED = np.array([-0.9, 0.97, 0.0, 0.3])
-APART = np.array([-2.0, 0.5, 0.0, 0.0])
+#: Offset and slope of the log odds of a tie in :func:`log_odds`, for pairs that the partition ties and for pairs that
+#: it takes apart, as fitted on the simulated means of ``equishare reproduce calibration --seed 1``.
+TIED = (-0.02, 0.91)
+APART = (-0.88, 1.55)
 
 
-def probability(counts: np.ndarray, num_resamples: int, sizes: np.ndarray, num_entries: int) -> np.ndarray:
+def log_odds(counts: np.ndarray, num_resamples: int) -> np.ndarray:
+    """``log (n + ½)/(B − n + ½)`` for pairs that n of B resamples tie; finite also where all or none do."""
+    return np.asarray(np.log((counts + 0.5) / (num_resamples - counts + 0.5)))
+
+
+def probability(counts: np.ndarray, num_resamples: int, tied: np.ndarray) -> np.ndarray:
     """Probability that pairs of entries truly hold one value, rising with how often they are tied.
 
     Args:
         counts: how many resamples tie the pair.
         num_resamples: B.
-        sizes: size of the group that holds both in the partition found, 0 where they are in two.
-        num_entries: K.
+        tied: whether the partition found ties the pair.
     """
-    x = features(counts, num_resamples, np.maximum(sizes, 1), num_entries)
-    return np.asarray(expit(np.where(sizes > 0, x @ TIED, x @ APART)))
+    x = log_odds(counts, num_resamples)
+    return np.asarray(expit(np.where(tied, TIED[0] + TIED[1] * x, APART[0] + APART[1] * x)))
 
 
-def features(counts: np.ndarray, num_resamples: int, sizes: np.ndarray, num_entries: int) -> np.ndarray:
-    """What the log odds of a tie are linear in, (..., 4): 1, log (n + ½)/(B − n + ½), log m and log K.
-
-    The larger the parameter and the group, the more the doubled noise of the resamples is noticed, and the more often
-    ties that hold are missed.
-    """
-    odds = np.log((counts + 0.5) / (num_resamples - counts + 0.5))
-    return np.stack(np.broadcast_arrays(1.0, odds, np.log(sizes), np.log(num_entries)), axis=-1)
-
-
-def fitted(x: np.ndarray, holds: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Coefficients (4,) of the logistic curve of greatest likelihood.
+def fitted(x: np.ndarray, holds: np.ndarray, weight: np.ndarray) -> tuple[float, float]:
+    """Offset and slope of the logistic curve of greatest likelihood.
 
     Args:
-        x: (n, 4) :func:`features`.
+        x: (n,) :func:`log_odds`.
         holds: (n,) whether the pair truly is tied.
         weight: (n,) of each pair.
     """
     signs = np.where(holds, 1.0, -1.0)
+    design = np.stack([np.ones_like(x), x], axis=1)
 
     def loss(beta: np.ndarray) -> tuple[float, np.ndarray]:
-        margin = signs * (x @ beta)
+        margin = signs * (design @ beta)
         slope = -weight * signs * expit(-margin)
-        return float((weight * np.logaddexp(0, -margin)).sum()), slope @ x
+        return float((weight * np.logaddexp(0, -margin)).sum()), slope @ design
 
-    return np.asarray(minimize(loss, np.zeros(x.shape[1]), jac=True, method="BFGS").x)
+    offset, slope = minimize(loss, np.zeros(2), jac=True, method="BFGS").x
+    return float(offset), float(slope)

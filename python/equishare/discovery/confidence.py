@@ -63,9 +63,8 @@ class Confidence:
         Raises:
             ValueError: more than 4096 entries.
         """
-        found, sizes = self.partition.labels.ravel(), self.partition.group_sizes
-        together = np.where(found[:, None] == found, sizes[found], 0)
-        result = probability(self._counts(), self.num_resamples, together, len(found))
+        found = self.partition.labels.ravel()
+        result = probability(self._counts(), self.num_resamples, found[:, None] == found)
         np.fill_diagonal(result, 1.0)
         return result
 
@@ -81,8 +80,7 @@ class Confidence:
             return 1.0
         found = self.partition.labels.ravel()
         count = np.count_nonzero(self.labels[:, a] == self.labels[:, b])
-        size = self.partition.group_sizes[found[a]] if found[a] == found[b] else 0
-        return float(probability(np.array(count), self.num_resamples, np.array(size), len(found)))
+        return float(probability(np.array(count), self.num_resamples, np.array(found[a] == found[b])))
 
     @cached_property
     def entries(self) -> np.ndarray:
@@ -124,8 +122,7 @@ class Confidence:
             for start in range(0, len(members), step):
                 rows = np.arange(start, min(start + step, len(members)))
                 counts = self._tied(members[rows], members)
-                sizes = np.full_like(counts, len(members))
-                chances = probability(counts, self.num_resamples, sizes, len(self.partition))
+                chances = probability(counts, self.num_resamples, np.array(True))
                 chances[np.arange(len(rows)), rows] = 1.0
                 yield members, rows, chances
 

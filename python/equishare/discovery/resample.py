@@ -60,8 +60,8 @@ def resampled(problem: Problem, rng: np.random.Generator) -> Problem:
     row by row; the scatter of the inputs, the sums of squared residuals and the uncertainty that the estimates claim
     stay. The estimates then carry the noise twice and claim it once: a group whose entries are equal looks twice
     as spread as it should, and one of unequal entries more than that. A tie that is found all the same is one
-    that the data hold firmly, where a bootstrap that claims its true noise ties what cannot be told apart again and
-    again (measured: ``equishare reproduce calibration``).
+    that the data hold firmly. Resamples that claimed all their noise would tie again what the data cannot tell
+    apart, and be sure of it.
 
     Args:
         problem: stays as it is.

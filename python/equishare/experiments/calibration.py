@@ -18,7 +18,7 @@ import numpy as np
 from scipy import stats
 
 from equishare.discovery import discover
-from equishare.discovery.calibration import APART, TIED, features, fitted
+from equishare.discovery.calibration import APART, TIED, fitted, log_odds
 from equishare.experiments.calibration_data import RATIOS, VALUES, Family, draw, families
 from equishare.experiments.cells import Progress
 from equishare.experiments.result import Experiment, Table
@@ -39,7 +39,7 @@ class Pairs:
         tied: whether the partition found ties the pair.
         holds: whether the true one does.
         probability: what was reported.
-        x: features of the curves, (n, 4).
+        x: log odds of the frequency, what the curves are functions of.
     """
 
     family: Family
@@ -78,11 +78,11 @@ def measure(family: Family, values: str, ratio: float, rng: np.random.Generator)
     problem, truth = draw(family, values, ratio, rng)
     found = discover(problem, seed=int(rng.integers(2**31)), resamples=RESAMPLES)
     assert found.confidence is not None
-    labels, sizes = found.partition.labels.ravel(), found.partition.group_sizes
+    labels = found.partition.labels.ravel()
     a, b = np.triu_indices(truth.size, 1)
     counts = np.rint(found.confidence.frequencies[a, b] * RESAMPLES)
     tied = labels[a] == labels[b]
-    x = features(counts, RESAMPLES, np.where(tied, sizes[labels[a]], 1), truth.size)
+    x = log_odds(counts, RESAMPLES)
     return Pairs(family, ratio, tied, truth[a] == truth[b], found.confidence.ties[a, b], x)
 
 
@@ -184,8 +184,8 @@ def _reliability(problems: Sequence[Pairs]) -> Table:
 
 
 def _curves(problems: Sequence[Pairs]) -> Table:
-    """The coefficients that these problems give beside the shipped ones."""
-    names = ("constant", "log_odds", "log_size", "log_entries")
+    """The curves that these problems give beside the shipped ones; every problem weighs the same."""
+    names = ("offset", "slope")
     own = [p for p in problems if not p.family.held_out]
     rows = []
     for pairs, shipped in (("tied", TIED), ("apart", APART)):
@@ -197,6 +197,6 @@ def _curves(problems: Sequence[Pairs]) -> Table:
             np.concatenate([np.full(mask.sum(), 1 / mask.sum()) for _, mask in kept]),
         )
         for method, beta in (("fitted here", fit), ("shipped", shipped)):
-            row = {"pairs": pairs, "method": method, **dict(zip(names, map(float, beta), strict=True))}
+            row = {"pairs": pairs, "method": method, **dict(zip(names, beta, strict=True))}
             rows.append({**row, "trials": len(kept), "seconds": None})
-    return Table("curves", "Log odds of a tie: coefficients", ("pairs",), names, (), rows)
+    return Table("curves", "Log odds of a tie against those of its frequency", ("pairs",), names, (), rows)

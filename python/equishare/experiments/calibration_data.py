@@ -50,8 +50,7 @@ def families() -> list[Family]:
             Family("maps", name, partial(_shuffled, labels), True, 2)
             for name, labels in (
                 ("circulant 6", circulant(6)),
-                ("dihedral 7", dihedral(7)),
-                ("blocks 2 × 3", blocks(3, 2)),
+                ("dihedral 6", dihedral(6)),
                 ("exchangeable 2 × 3", exchangeable(2, 3)),
             )
         ),
@@ -83,12 +82,6 @@ def circulant(size: int) -> np.ndarray:
 def dihedral(size: int) -> np.ndarray:
     """Labels (n, n) by the distance on a ring."""
     return np.minimum(circulant(size), circulant(size).T)
-
-
-def blocks(size: int, count: int) -> np.ndarray:
-    """Labels by whether output and input are one, in one block, or in two."""
-    block = np.arange(size * count) // size
-    return np.where(np.eye(size * count, dtype=bool), 0, np.where(block == block[:, None], 1, 2))
 
 
 def exchangeable(rows: int, columns: int) -> np.ndarray:

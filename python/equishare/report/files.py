@@ -55,7 +55,7 @@ def write_discovery(discovery: Discovery, folder: str | os.PathLike[str]) -> lis
 
 
 def _document(discovery: Discovery) -> dict[str, object]:
-    return {
+    document: dict[str, object] = {
         "version": version("equishare"),
         "method": discovery.method,
         "seed": discovery.seed,
@@ -66,8 +66,10 @@ def _document(discovery: Discovery) -> dict[str, object]:
         "validation_loss": discovery.validation_loss,
         "no_sharing_loss": discovery.no_sharing_loss,
         "labels": discovery.partition.labels.tolist(),
-        "confidence": None if discovery.confidence is None else _confidence(discovery.confidence),
     }
+    if discovery.confidence is not None:
+        document["confidence"] = _confidence(discovery.confidence)
+    return document
 
 
 def _confidence(confidence: Confidence) -> dict[str, object]:
