@@ -192,7 +192,7 @@ class TestConfidence:
     def test_more_often_is_more_probable(self):
         counts = np.arange(21)
         for tied in (True, False):
-            chances = calibration.probability(counts, 20, np.full(21, tied))
+            chances = calibration.probability(counts, 20, tied)
             assert (np.diff(chances) > 0).all()
             assert 0 < chances[0] < chances[-1] < 1
 
@@ -225,14 +225,13 @@ class TestConfidence:
                 Confidence(one.partition, labels)
 
     def test_many_entries(self):
-        labels = np.zeros((3, 5000), int)
-        large = Confidence(es.Partition(np.zeros(5000)), labels)
-        with pytest.raises(ValueError, match="up to 4096 entries, not 5000"):
+        large = Confidence(es.Partition(np.zeros(4200)), np.zeros((3, 4200), int))
+        with pytest.raises(ValueError, match="up to 4096 entries, not 4200"):
             _ = large.ties
-        with pytest.raises(ValueError, match="up to 4096 entries, not 5000"):
+        with pytest.raises(ValueError, match="up to 4096 entries, not 4200"):
             _ = large.frequencies
-        assert large.groups[0] == pytest.approx(large.tie(0, 4999))
-        assert large.sure_ties(0.01) == (5000 * 4999 // 2,) * 2
+        assert large.groups[0] == pytest.approx(large.tie(0, 4199))
+        assert large.sure_ties(0.01) == (4200 * 4199 // 2,) * 2
 
 
 @pytest.fixture(scope="module")
@@ -243,7 +242,7 @@ def simulated():
         experiment.measure(family, values, ratio, rng)
         for family in own
         for values in ("equal", "normal")
-        for ratio in (2.0, 4.0, 7.0, 10.0)
+        for ratio in (3.0, 9.0)
         for _ in range(3)
     ]
 
@@ -341,10 +340,10 @@ class TestKept:
 def test_experiment(monkeypatch):
     few = [f for f in families() if f.name in ("K = 10, r = 3", "K = 20, r = 4", "circulant 6")]
     monkeypatch.setattr(experiment, "families", lambda: few)
-    monkeypatch.setattr(experiment, "RATIOS", (3.0, 9.0))
+    monkeypatch.setattr(experiment, "RATIOS", (5.0,))
     calls = []
     done = experiment.run(trials=1, seed=1, progress=lambda *step: calls.append(step))
-    assert calls[-1] == (12, 12)
+    assert calls[-1] == (6, 6)
     assert [table.name for table in done.tables] == ["families", "separation", "reliability", "curves"]
     for table in done.tables:
         for row in table.rows:

@@ -7,7 +7,7 @@ from scipy.optimize import minimize
 from scipy.special import expit
 
 #: Offset and slope of the log odds of a tie in :func:`log_odds`, for pairs that the partition ties and for pairs that
-#: it takes apart, as fitted on the simulated means of ``equishare reproduce calibration --seed 1``.
+#: it takes apart, as fitted on the simulated means of ``equishare reproduce calibration``.
 TIED = (-0.02, 0.91)
 APART = (-0.88, 1.55)
 
@@ -17,7 +17,7 @@ def log_odds(counts: np.ndarray, num_resamples: int) -> np.ndarray:
     return np.asarray(np.log((counts + 0.5) / (num_resamples - counts + 0.5)))
 
 
-def probability(counts: np.ndarray, num_resamples: int, tied: np.ndarray) -> np.ndarray:
+def probability(counts: np.ndarray, num_resamples: int, tied: bool) -> np.ndarray:
     """Probability that pairs of entries truly hold one value, rising with how often they are tied.
 
     Args:
@@ -25,8 +25,8 @@ def probability(counts: np.ndarray, num_resamples: int, tied: np.ndarray) -> np.
         num_resamples: B.
         tied: whether the partition found ties the pair.
     """
-    x = log_odds(counts, num_resamples)
-    return np.asarray(expit(np.where(tied, TIED[0] + TIED[1] * x, APART[0] + APART[1] * x)))
+    offset, slope = TIED if tied else APART
+    return np.asarray(expit(offset + slope * log_odds(counts, num_resamples)))
 
 
 def fitted(x: np.ndarray, holds: np.ndarray, weight: np.ndarray) -> tuple[float, float]:

@@ -63,8 +63,8 @@ class Confidence:
         Raises:
             ValueError: more than 4096 entries.
         """
-        found = self.partition.labels.ravel()
-        result = probability(self._counts(), self.num_resamples, found[:, None] == found)
+        found, counts = self.partition.labels.ravel(), self._counts()
+        result = np.where(found[:, None] == found, self._chances(True)[counts], self._chances(False)[counts])
         np.fill_diagonal(result, 1.0)
         return result
 
@@ -80,7 +80,7 @@ class Confidence:
             return 1.0
         found = self.partition.labels.ravel()
         count = np.count_nonzero(self.labels[:, a] == self.labels[:, b])
-        return float(probability(np.array(count), self.num_resamples, np.array(found[a] == found[b])))
+        return float(self._chances(bool(found[a] == found[b]))[count])
 
     @cached_property
     def entries(self) -> np.ndarray:
@@ -121,10 +121,13 @@ class Confidence:
             step = max(1, _PAIRS // (len(members) * self.num_resamples))
             for start in range(0, len(members), step):
                 rows = np.arange(start, min(start + step, len(members)))
-                counts = self._tied(members[rows], members)
-                chances = probability(counts, self.num_resamples, np.array(True))
+                chances = self._chances(True)[self._tied(members[rows], members)]
                 chances[np.arange(len(rows)), rows] = 1.0
                 yield members, rows, chances
+
+    def _chances(self, tied: bool) -> np.ndarray:
+        """(B + 1,) probability of a tie that 0, 1, …, B resamples find."""
+        return probability(np.arange(self.num_resamples + 1), self.num_resamples, tied)
 
     def _tied(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return np.asarray((self.labels[:, a, None] == self.labels[:, None, b]).sum(0))
