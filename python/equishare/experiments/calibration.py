@@ -1,8 +1,8 @@
 """Do ties that are reported at 95 % hold 95 times in 100? ``auto`` with resamples on simulated problems.
 
-The curve that turns frequencies into probabilities is fitted on means alone; the shipped one
-(:mod:`equishare.discovery.calibration`) is judged on them drawn anew and on problems held out: means of other sizes,
-linear maps, and maps with a symmetry.
+The curves that turn frequencies into probabilities (:mod:`equishare.discovery.calibration`) are fitted on means of some
+sizes alone. They are judged on those and, what counts, on problems held out: means of other sizes, linear maps, and
+maps with a symmetry.
 """
 
 from __future__ import annotations
