@@ -8,8 +8,8 @@ from scipy.special import expit
 
 #: Offset and slope of the log odds of a tie in :func:`log_odds`, for pairs that the partition ties and for pairs that
 #: it takes apart, as fitted on the simulated means of ``equishare reproduce calibration``.
-TIED = (-0.02, 0.91)
-APART = (-0.88, 1.55)
+TIED = (-0.0967, 0.949)
+APART = (-1.22, 1.49)
 
 
 def log_odds(counts: np.ndarray, num_resamples: int) -> np.ndarray:
