@@ -89,7 +89,7 @@ class TestDiscover:
         options = ("--method", "bilevel", "--seed", 7, "--restarts", 4, "--train-fraction", 0.25)
         run("discover", maps / "map.npz", *options)
         assert given.pop("progress")
-        assert given == {"method": "bilevel", "seed": 7, "restarts": 4, "sizes": (100, 300), "resamples": 20}
+        assert given == {"method": "bilevel", "seed": 7, "restarts": 4, "sizes": (100, 300), "resamples": 0}
 
 
 class TestErrors:

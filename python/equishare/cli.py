@@ -88,7 +88,7 @@ def discover(
         int | None,
         typer.Option(
             min=0,
-            help="Resamples on which to look how sure the answer is; else 20 for up to 100 entries, 0 for more.",
+            help="Resamples that tell how sure the answer is; else 20 for auto and up to 100 entries, 0 beyond.",
             show_default=False,
         ),
     ] = None,
@@ -111,7 +111,8 @@ def discover(
     problem = split_problem(read_data(data), train_fraction, seed)
     options: dict[str, Any] = {} if restarts is None else {"restarts": restarts}
     if resamples is None:
-        resamples = _RESAMPLES if problem.num_entries <= _MAX_ENTRIES_RESAMPLED else 0
+        quick = method == "auto" and problem.num_entries <= _MAX_ENTRIES_RESAMPLED
+        resamples = _RESAMPLES if quick else 0
     with progress_bar(f"discover ({method})") as progress:
         found = equishare.discover(problem, method, seed=seed, progress=progress, resamples=resamples, **options)
     print_discovery(found, (problem.num_train, problem.num_val), Console())
