@@ -60,6 +60,12 @@ class TestResamples:
         train, val = (np.array([m(one).least_squares()[1, 0] for one in others]) for m in SPLITS)
         assert abs(np.corrcoef(train, val)[0, 1]) < 0.08
 
+    def test_many_entries_get_less_noise(self):
+        rng = np.random.default_rng(6)
+        problem = means(rng, np.zeros(360))
+        added = [resampled(problem, rng).estimate().weight - problem.estimate().weight for _ in range(20)]
+        assert np.mean(np.square(added) / problem.estimate().variance) == pytest.approx(np.sqrt(90 / 360), rel=0.05)
+
     @pytest.mark.parametrize("make", [linear, means])
     def test_residuals_inputs_and_claims_stay(self, make):
         rng = np.random.default_rng(1)

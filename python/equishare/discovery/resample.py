@@ -15,6 +15,9 @@ from equishare.problems import Problem
 
 # Eigenvalues of a scatter matrix (unit diagonal) below this part of the largest are rounding errors.
 _RANK = 1e-13
+# With up to so many entries the noise is doubled. Twice the misfit of K entries lies √(K/2) standard deviations above
+# what is expected; with more entries the surplus is kept at so many deviations.
+_FULL_NOISE = 90
 
 
 def discover_with_confidence(
@@ -55,13 +58,13 @@ def resampled(problem: Problem, rng: np.random.Generator) -> Problem:
 
     With Ŵ the least-squares weights of a split, S its scatter and d the :class:`equishare.noise.Estimate`'s scale,
 
-        W* = Ŵ + N(0, diag(d_o)⁻¹ S⁻¹ diag(d_o)⁻¹),    ȳ* = ȳ + N(0, σ_o² / n),    1/σ_o² = mean of d_o²,
+        W* = Ŵ + N(0, c diag(d_o)⁻¹ S⁻¹ diag(d_o)⁻¹),    ȳ* = ȳ + N(0, c σ_o² / n),    1/σ_o² = mean of d_o²,
 
-    row by row; the scatter of the inputs, the sums of squared residuals and the uncertainty that the estimates claim
-    stay. The estimates then carry the noise twice and claim it once: a group whose entries are equal looks twice
+    row by row, c = min(1, √(90/K)) for K entries; the scatter of the inputs, the sums of squared residuals and the uncertainty that the estimates claim
+    stay. With c = 1 the estimates carry the noise twice and claim it once: a group whose entries are equal looks twice
     as spread as it should, and one of unequal entries more than that. A tie that is found all the same is one
     that the data hold firmly. Resamples that claimed all their noise would tie again what the data cannot tell
-    apart, and be sure of it.
+    apart, and be sure of it. With more entries less surplus is noticed in all of them together, and less is added.
 
     Args:
         problem: stays as it is.
@@ -71,7 +74,8 @@ def resampled(problem: Problem, rng: np.random.Generator) -> Problem:
         ValueError: the samples do not determine the weights.
     """
     estimate = problem.estimate()
-    train, val = (_perturbed(m, estimate.scale, problem.has_bias, rng) for m in (problem.train, problem.val))
+    scale = estimate.scale / min(1.0, (_FULL_NOISE / problem.num_entries) ** 0.25)
+    train, val = (_perturbed(m, scale, problem.has_bias, rng) for m in (problem.train, problem.val))
     return problem.with_statistics(train, val, replace(estimate, weight=train.pooled_with(val).least_squares()))
 
 
