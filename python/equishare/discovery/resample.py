@@ -60,11 +60,12 @@ def resampled(problem: Problem, rng: np.random.Generator) -> Problem:
 
         W* = Ŵ + N(0, c diag(d_o)⁻¹ S⁻¹ diag(d_o)⁻¹),    ȳ* = ȳ + N(0, c σ_o² / n),    1/σ_o² = mean of d_o²,
 
-    row by row, c = min(1, √(90/K)) for K entries; the scatter of the inputs, the sums of squared residuals and the uncertainty that the estimates claim
-    stay. With c = 1 the estimates carry the noise twice and claim it once: a group whose entries are equal looks twice
-    as spread as it should, and one of unequal entries more than that. A tie that is found all the same is one
-    that the data hold firmly. Resamples that claimed all their noise would tie again what the data cannot tell
-    apart, and be sure of it. With more entries less surplus is noticed in all of them together, and less is added.
+    row by row, c = min(1, √(90/K)) for K entries; the scatter of the inputs, the sums of squared residuals and the
+    uncertainty that the estimates claim stay. With c = 1 the estimates carry the noise twice and claim it once: a group
+    whose entries are equal looks twice as spread as it should, and one of unequal entries more than that. A tie that
+    is found all the same is one that the data hold firmly. Resamples that claimed all their noise would tie again what
+    the data cannot tell apart, and be sure of it. With more entries less surplus is noticed in all of them
+    together, and less is added.
 
     Args:
         problem: stays as it is.
