@@ -45,12 +45,15 @@ py::capsule pooled(std::vector<int64_t> shape, int code, int bits) {
                       0},
                      output.get(),
                      release};
-  return py::capsule(&output.release()->managed, dlpack::unclaimed, release_unclaimed);
+  auto capsule = py::capsule(&output->managed, dlpack::unclaimed, release_unclaimed);
+  output.release();  // the capsule's now
+  return capsule;
 }
 
 }  // namespace
 
 void bind_pool(py::module_ module) {
+  output_pool();  // now, while no other thread can be about to fork
   module.def("take", &pooled);
   module.def("empty", [] { output_pool().empty(); });
   module.def("held", [] { return output_pool().held(); });

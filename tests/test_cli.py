@@ -70,7 +70,7 @@ class TestDiscover:
             assert f"wrote {folder / name}\n" in out
             assert (folder / name).is_file()
         symmetry = json.loads((folder / "labels.json").read_text(encoding="utf-8"))["symmetry"]
-        assert (symmetry["name"], symmetry["order"], symmetry["closure_gap"]) == ("C_4", 4, 0)
+        assert (symmetry["name"], symmetry["order"], symmetry["closure_gap"]) == ("C_4", "4", 0)
         assert symmetry["generators"] in ([[[1, 2, 3, 0]] * 2], [[[3, 0, 1, 2]] * 2])
         found = equishare.Discovery.load(folder / "discovery.npz")
         assert found.partition == equishare.Partition(CIRCULANT)
@@ -104,7 +104,7 @@ class TestDiscover:
         options = ("--method", "bilevel", "--seed", 7, "--restarts", 4, "--train-fraction", 0.25)
         run("discover", maps / "map.npz", *options)
         assert given.pop("progress")
-        assert given == {"method": "bilevel", "seed": 7, "restarts": 4, "sizes": (100, 300)}
+        assert given == {"method": "bilevel", "seed": 7, "restarts": 4, "sizes": (100, 300), "resamples": 0}
 
 
 class TestErrors:

@@ -240,6 +240,19 @@ def test_bad_calls_are_explained(call, error, message):
         call(means(LABELS))
 
 
+@pytest.mark.parametrize("method", ["auto", "closure"])
+@pytest.mark.parametrize("unit", [1e-100, 1e-25, 1e25, 1e100])
+@pytest.mark.parametrize("side", ["x", "y"])
+def test_units_of_a_map_do_not_matter(method, unit, side):
+    rng = np.random.default_rng(0)
+    labels = (np.arange(6) - np.arange(6)[:, None]) % 6
+    x = rng.standard_normal((200, 6))
+    y = x @ (0.4 * labels.T) + rng.standard_normal((200, 6))
+    x, y = (x * unit, y) if side == "x" else (x, y * unit)
+    found = es.discover(es.LinearProblem(x[:100], y[:100], x[100:], y[100:]), method)
+    assert found.partition == es.Partition(labels)
+
+
 @pytest.mark.parametrize("method", ["auto", "bilevel", "gap", "merge"])
 @pytest.mark.parametrize("unit", [1e-150, 1e-60, 1e-20, 1e30, 1e80, 1e150])
 def test_units_of_the_data_do_not_matter(method, unit):

@@ -59,6 +59,13 @@ def test_where_every_permutation_commutes_nothing_is_shown():
     assert (found.p_values == 1).all()
 
 
+def test_one_action_is_compared_with_one_action():
+    # Every permutation of outputs and inputs alike commutes with the identity.
+    alike = es.symmetry_group(RING.partition, same_action=True)
+    assert (es.equivariance_error(lambda x: x, alike, X).p_values == 1).all()
+    assert es.equivariance_error(circulant, alike, X).p_values.max() <= 0.05
+
+
 def test_modules_take_tensors_of_their_dtype():
     layer = torch.nn.Linear(6, 6)
     with torch.no_grad():
@@ -109,6 +116,8 @@ def test_of_means():
         ({"function": lambda x: x * np.inf}, ValueError, "function must give finite values"),
         ({"function": lambda x: 0 * x}, ValueError, "function must vary over x"),
         ({"group": es.symmetry_group([0, 0, 1])}, ValueError, r"group must be that of a weight \(O, I\)"),
+        ({"group": "D_8"}, TypeError, "group must be a SymmetryGroup, got str"),
+        ({"seed": -1}, ValueError, "seed must be an integer of at least 0, got -1"),
         ({"num_permutations": 0}, ValueError, "num_permutations must be at least 1, got 0"),
         ({"num_permutations": 1.5}, TypeError, "num_permutations must be an integer, got 1.5"),
     ],

@@ -12,6 +12,7 @@ from sharing_cases import tensor
 
 from equishare import ops, reference
 from equishare._native import core
+from equishare.ops._memory import output
 
 MIB = 1 << 20
 LIMIT = 256 * MIB
@@ -31,6 +32,24 @@ def gradient(seed, rows=600, groups=600, dtype=torch.float32):
     _, found, _ = value_and_gradient(ops.soft_gather, logits, values)
     _, expected, _ = value_and_gradient(reference.soft_gather, logits, values)
     return found, expected
+
+
+def test_sizes_that_no_memory_holds_are_torchs_to_refuse():
+    labels, x = torch.zeros(4, dtype=torch.int64), torch.zeros(4)
+    for groups in (2**62, 2**45):
+        with pytest.raises(RuntimeError):
+            ops.hard_scatter(labels, x, groups)
+
+
+def test_a_block_larger_than_the_limit_drives_none_out():
+    ops.empty_cache()
+    like = torch.empty(0)
+    small = output(like, (1 << 20,))
+    del small
+    held = core.pool.held()
+    large = output(like, (100 << 20,))
+    del large
+    assert core.pool.held() == held > 0
 
 
 def test_memory_goes_to_the_next_of_its_size_when_a_tensor_dies():
@@ -146,6 +165,7 @@ def test_a_child_does_not_wait_for_a_thread_of_its_parent(run_python):
     code = """
 import os, threading, warnings
 from equishare._native import core
+from equishare.ops._memory import output
 warnings.simplefilter("ignore", DeprecationWarning)  # a fork with threads about is what is tried here
 take = lambda: core.pool.take((1 << 20,), core.pool.floating, 8)
 done = threading.Event()

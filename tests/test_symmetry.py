@@ -251,6 +251,14 @@ def test_the_table_in_the_docs_is_the_printed_one():
     assert table in (Path(__file__).parents[1] / "docs" / "symmetry.md").read_text(encoding="utf-8")
 
 
+def test_orders_of_thousands_of_digits():
+    everything = es.symmetry_group(np.zeros((1500, 1400), int))
+    assert everything.order == math.factorial(1500) * math.factorial(1400)
+    assert everything.name == "S_1500 × S_1400"
+    assert f"order={math.factorial(7)}," in repr(es.symmetry_group(np.zeros(7, int)))
+    assert len(repr(es.symmetry_group(np.zeros(2000, int)))) > 5000
+
+
 def test_exchanges_of_many_points_need_no_chain():
     group = es.symmetry_group(np.zeros((200, 300), int))
     assert (group.name, group.order) == ("S_200 × S_300", math.factorial(200) * math.factorial(300))

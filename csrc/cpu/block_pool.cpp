@@ -49,6 +49,10 @@ void* BlockPool::take(size_t size) {
 
 void BlockPool::give_back(void* data, size_t size) {
   size = in_whole_pages(size);
+  if (size > limit_) {  // it would drive out all others, and then itself
+    ::operator delete(data, alignment);
+    return;
+  }
   std::deque<Block> released;
   {
     const std::lock_guard<std::mutex> lock(mutex_);

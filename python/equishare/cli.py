@@ -20,6 +20,10 @@ __all__ = ["app", "main"]
 # typer gives its error for bad options a public name in one kind only; the base is all of them.
 _UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 
+# Without --resamples: so many where they take seconds.
+_RESAMPLES = 20
+_MAX_ENTRIES_RESAMPLED = 100
+
 app = typer.Typer(
     name="equishare",
     help="Discover the symmetries hidden in data by learning which parameters are shared.",
@@ -80,6 +84,14 @@ def discover(
     restarts: Annotated[
         int | None, typer.Option(help="Random starts, for --method bilevel.", show_default=False)
     ] = None,
+    resamples: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Resamples that tell how sure the answer is; else 20 for auto and up to 100 entries, 0 beyond.",
+            show_default=False,
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -91,20 +103,25 @@ def discover(
     """Find which parameters are shared in DATA, and the symmetry that this is."""
     import equishare
     from equishare.datafiles import read_data, split_problem
-    from equishare.report import print_discovery, require_matplotlib, write_discovery
+    from equishare.report import print_discovery, print_symmetry, require_matplotlib, write_discovery
 
     if out is not None:
         require_matplotlib()
         _check_folder(out)
     problem = split_problem(read_data(data), train_fraction, seed)
     options: dict[str, Any] = {} if restarts is None else {"restarts": restarts}
+    if resamples is None:
+        quick = method == "auto" and problem.num_entries <= _MAX_ENTRIES_RESAMPLED
+        resamples = _RESAMPLES if quick else 0
     with progress_bar(f"discover ({method})") as progress:
-        found = equishare.discover(problem, method, seed=seed, progress=progress, **options)
+        found = equishare.discover(problem, method, seed=seed, progress=progress, resamples=resamples, **options)
+    console = Console()
+    print_discovery(found, (problem.num_train, problem.num_val), console)
     try:
         group = found.symmetry()
     except ImportError:
         group = None
-    print_discovery(found, (problem.num_train, problem.num_val), Console(), group)
+    print_symmetry(group, console)
     if out is not None:
         _print_paths(write_discovery(found, out, group))
 
@@ -114,7 +131,7 @@ def reproduce(
     experiment: Annotated[
         str,
         typer.Argument(
-            help="gaussian, sum, models, correlation, denoising, rings, symmetry or bound.",
+            help="gaussian, sum, models, correlation, denoising, rings, symmetry, bound or calibration.",
             metavar="EXPERIMENT",
             show_default=False,
         ),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -12,6 +13,9 @@ from equishare.moments import Moments
 from equishare.noise import Estimate, estimate
 
 __all__ = ["LinearProblem", "MeanProblem"]
+
+
+_P = TypeVar("_P", bound="_LeastSquares")
 
 
 class _LeastSquares:
@@ -89,6 +93,13 @@ class _LeastSquares:
         diagonal = np.diag(self.train.inverse())
         variance = np.broadcast_to(np.maximum(diagonal, 1e-12 * diagonal.max()), weight.shape)
         return Estimate(weight, self.train.sxx, np.ones_like(weight), variance, float(self.num_train))
+
+    def with_statistics(self: _P, train: Moments, val: Moments, estimate: Estimate) -> _P:
+        """The same problem with other statistics, those of a resample; this one stays as it is."""
+        other = copy.copy(self)
+        other.train, other.val, other.pooled = train, val, train.pooled_with(val)
+        other._estimate = estimate
+        return other
 
     def _undetermined(self, moments: Moments, name: str) -> ValueError:
         needed = self.num_inputs + int(self.has_bias)

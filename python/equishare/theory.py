@@ -6,7 +6,7 @@ for every θ that is constant on the groups of a*; the proofs are in docs/theory
 
 The candidates are all Bell(K) partitions (``"all"``), a family of M that is fixed before the data (an integer M), or
 the K partitions along the path of :func:`equishare.discovery.merge.merge` (``"path"``), which depend on the training
-samples.
+samples. For K > 64 `merge` may stop before the end of the path; docs/theory.md says which bounds then hold.
 
 Source: the setting is that of Yeh, Hu, Hasegawa-Johnson, Schwing, "Equivariance Discovery by Learned
 Parameter-Sharing", AISTATS 2022, Gaussian data with shared means.

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
+from functools import partial
 from typing import Any, overload
 
 import numpy as np
@@ -13,12 +14,14 @@ import numpy as np
 from equishare.discovery.auto import auto, closure
 from equishare.discovery.bilevel import RELEASE, RELEASE_WITHOUT_PENALTIES, bilevel
 from equishare.discovery.brute_force import brute_force
+from equishare.discovery.confidence import Confidence
 from equishare.discovery.merge import merge
 from equishare.discovery.models.fit import Training
 from equishare.discovery.models.methods import METHODS as MODEL_METHODS
 from equishare.discovery.models.result import ModelDiscovery
 from equishare.discovery.models.settings import training_of
 from equishare.discovery.proposal import Progress, Proposal
+from equishare.discovery.resample import discover_with_confidence
 from equishare.discovery.result import Discovery
 from equishare.discovery.select import conclude
 from equishare.discovery.simple import gap, no_sharing, oracle
@@ -31,6 +34,7 @@ __all__ = [
     "MODEL_METHODS",
     "RELEASE",
     "RELEASE_WITHOUT_PENALTIES",
+    "Confidence",
     "Discovery",
     "ModelDiscovery",
     "discover",
@@ -54,6 +58,7 @@ def discover(
     method: str = ...,
     seed: int = ...,
     progress: Progress | bool | None = ...,
+    resamples: int = ...,
     **options: Any,
 ) -> Discovery: ...
 @overload
@@ -62,6 +67,7 @@ def discover(
     method: str = ...,
     seed: int = ...,
     progress: Progress | bool | None = ...,
+    resamples: int = ...,
     **options: Any,
 ) -> ModelDiscovery: ...
 @overload
@@ -70,6 +76,7 @@ def discover(
     method: str = ...,
     seed: int = ...,
     progress: Progress | bool | None = ...,
+    resamples: int = ...,
     **options: Any,
 ) -> list[Discovery]: ...
 @overload
@@ -78,6 +85,7 @@ def discover(
     method: str = ...,
     seed: int = ...,
     progress: Progress | bool | None = ...,
+    resamples: int = ...,
     **options: Any,
 ) -> list[ModelDiscovery]: ...
 def discover(
@@ -85,6 +93,7 @@ def discover(
     method: str = "auto",
     seed: int = 0,
     progress: Progress | bool | None = None,
+    resamples: int = 0,
     **options: Any,
 ) -> Discovery | ModelDiscovery | list[Discovery] | list[ModelDiscovery]:
     """Find which entries of the problem's parameter are shared.
@@ -97,6 +106,8 @@ def discover(
         seed: of everything random.
         progress: True for a bar on the terminal, or a function that is called with the work done and the work in
             total.
+        resamples: for means and linear maps, how many resamples of each problem the method is run on as well, to say
+            how sure the answer is (``Discovery.confidence``); 0 for none. The work grows as many times.
         **options: of the method; see the functions in ``equishare.discovery``, and for models those in
             ``equishare.discovery.models.methods`` with the fields of ``equishare.discovery.models.fit.Training``.
 
@@ -110,8 +121,17 @@ def discover(
     """
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**63:
         raise ValueError(f"seed must be an integer from 0 to 2**63 - 1, got {seed!r}")
+    if isinstance(resamples, bool) or not isinstance(resamples, int | np.integer):
+        raise TypeError(f"resamples must be an integer, got {resamples!r}")
+    if resamples < 0:
+        raise ValueError(f"resamples must not be negative, got {resamples}")
     with _progress(progress, method) as report:
         if _is_for_models(problem):
+            if resamples:
+                raise ValueError(
+                    f"resamples is available for a MeanProblem and a LinearProblem; for a ModelProblem it must be 0, "
+                    f"got {resamples}"
+                )
             propose: Callable[..., Any] = _method(MODEL_METHODS, method)
             shared = [field.name for field in fields(Training)]
             _check_options(method, propose, options, shared)
@@ -122,9 +142,25 @@ def discover(
             propose = _method(METHODS, method)
             problems = as_problems(problem)  # type: ignore[arg-type]
             _check_options(method, propose, options)
-            proposals = propose(problems, int(seed), report, **options)
-            found = [conclude(p, proposal, method, int(seed)) for p, proposal in zip(problems, proposals, strict=True)]
+            if resamples and method == "oracle":
+                raise ValueError(
+                    f"resamples must be 0 for method 'oracle', which is told the partition, got {resamples}"
+                )
+            run = partial(_solve, propose, method, int(seed), options)
+            found = discover_with_confidence(problems, run, int(resamples), int(seed), report)
     return found if isinstance(problem, Sequence) else found[0]
+
+
+def _solve(
+    propose: Callable[..., list[Proposal]],
+    method: str,
+    seed: int,
+    options: dict[str, Any],
+    problems: Sequence[Problem],
+    progress: Progress,
+) -> list[Discovery]:
+    proposals = propose(problems, seed, progress, **options)
+    return [conclude(p, proposal, method, seed) for p, proposal in zip(problems, proposals, strict=True)]
 
 
 def _is_for_models(problem: Any) -> bool:

@@ -57,11 +57,13 @@ class Alignment:
     """
 
     def __init__(self, estimates: np.ndarray, variances: np.ndarray) -> None:
-        weight, variance = estimates.ravel(), variances.ravel()
+        # In units of the noise, for float32.
+        unit = float(np.sqrt(np.median(variances)))
+        weight, variance = (estimates.ravel() - np.median(estimates)) / unit, variances.ravel() / unit**2
         log_density = background(weight, variance)(weight)
         both = (variance[:, None] + variance).astype(np.float32)
         difference = (weight[:, None] - weight).astype(np.float32)
-        ratio = -0.5 * (difference**2 / both + np.log(2 * np.pi * both)) - log_density.astype(np.float32)
+        ratio = -0.5 * (difference * (difference / both) + np.log(2 * np.pi * both)) - log_density.astype(np.float32)
         np.fill_diagonal(ratio, 0.0)
         self.shape = estimates.shape
         self._ratio = ratio.reshape(self.shape * 2)

@@ -22,6 +22,8 @@ from equishare.symmetry.chain import StabilizerChain
 
 # The table of ratios holds the square of the number of entries; larger weights are not searched.
 MAX_ENTRIES = 4096
+# One beam for each image of an input, each as long as outputs and inputs together: long sides cost their square.
+MAX_SIDE = 128
 # Inputs whose images are searched, one after another, while that joins orbits.
 _MAX_SEARCHES = 6
 # Maps of one search that are tried in vain, one after another, before the rest is left.
@@ -68,11 +70,12 @@ def closures(estimate: Estimate) -> list[Closure]:
         estimate: unshared estimates (O, I) and their uncertainty.
 
     Returns:
-        None where there is no symmetry, where there are fewer than two outputs or inputs, or more than
-        ``MAX_ENTRIES`` entries.
+        None where there is no symmetry, where there are fewer than two outputs or inputs, more than ``MAX_SIDE`` of
+        either, or more than ``MAX_ENTRIES`` entries.
     """
     found: list[Closure] = []
-    if min(estimate.weight.shape) < 2 or estimate.weight.size > MAX_ENTRIES:
+    sides = estimate.weight.shape
+    if min(sides) < 2 or max(sides) > MAX_SIDE or estimate.weight.size > MAX_ENTRIES:
         return found
     weight, variance = estimate.weight, estimate.variance
     for _ in range(_ROUNDS):

@@ -11,6 +11,7 @@ import numpy as np
 from torch import nn
 
 from equishare.discovery.archive import HISTORY, open_archive, save_archive
+from equishare.discovery.confidence import Confidence
 from equishare.discovery.models.result import FORMAT as MODEL_FORMAT
 from equishare.discovery.models.result import ModelDiscovery, from_archive, with_model
 from equishare.partition import Partition
@@ -32,6 +33,7 @@ class Discovery:
         no_sharing_loss: the same without sharing.
         method, seed: what it was found with.
         history: columns of equal length; ``validation_loss`` against ``step`` or ``num_groups``.
+        confidence: how sure the partition is, where ``discover`` was called with ``resamples``; else None.
     """
 
     partition: Partition
@@ -42,6 +44,7 @@ class Discovery:
     method: str
     seed: int
     history: dict[str, np.ndarray]
+    confidence: Confidence | None = None
 
     @property
     def theta(self) -> np.ndarray:
@@ -101,6 +104,8 @@ class Discovery:
         }
         if self.bias is not None:
             arrays["bias"] = self.bias
+        if self.confidence is not None:
+            arrays["resamples"] = self.confidence.labels
         arrays |= {HISTORY + name: column for name, column in self.history.items()}
         save_archive(path, about, arrays)
 
@@ -140,11 +145,13 @@ class Discovery:
     def _from_archive(cls, about: dict[str, Any], arrays: dict[str, np.ndarray]) -> Discovery:
         if about["format"] != _FORMAT:
             raise KeyError("format")
+        partition, resamples = Partition(arrays["labels"]), arrays.get("resamples")
         found = cls(
-            partition=Partition(arrays["labels"]),
+            partition=partition,
             values=arrays["values"],
             bias=arrays.get("bias"),
             history={n.removeprefix(HISTORY): a for n, a in arrays.items() if n.startswith(HISTORY)},
+            confidence=None if resamples is None else Confidence(partition, resamples),
             **{name: value for name, value in about.items() if name != "format"},
         )
         if found.values.shape != (found.partition.num_groups,):

@@ -5,7 +5,17 @@ Every experiment is a function ``run(trials=None, seed=0, progress=None) -> Expe
 
 from __future__ import annotations
 
-from equishare.experiments import bound, correlation, denoising, gaussian, models, rings, sum_of_numbers, symmetry
+from equishare.experiments import (
+    bound,
+    calibration,
+    correlation,
+    denoising,
+    gaussian,
+    models,
+    rings,
+    sum_of_numbers,
+    symmetry,
+)
 
 EXPERIMENTS = {
     "gaussian": gaussian.run,
@@ -16,6 +26,7 @@ EXPERIMENTS = {
     "rings": rings.run,
     "symmetry": symmetry.run,
     "bound": bound.run,
+    "calibration": calibration.run,
 }
 
 __all__ = ["EXPERIMENTS"]

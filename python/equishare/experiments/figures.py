@@ -37,6 +37,11 @@ STYLES = {
     "measured gap": ("#0040c0", "o"),
     "bound": ("#d55e00", None),
     "simple bound": ("#999999", None),
+    "ties": ("#0040c0", "o"),
+    "all pairs": ("#e69f00", "s"),
+    "as reported": ("#999999", None),
+    "means": ("#0040c0", "o"),
+    "maps": ("#d55e00", "D"),
 }
 NAMES = {
     "mse": "MSE",
@@ -52,6 +57,10 @@ NAMES = {
     "noise": "noise variance",
     "train": "training samples of 100",
     "r": "number of groups r",
+    "reported": "reported probability of a tie",
+    "holds": "share of these pairs that are truly tied",
+    "at_95": "share of ties reported at 95 %",
+    "true_at_95": "share true of ties reported at 95 %",
 }
 
 

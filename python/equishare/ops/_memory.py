@@ -19,7 +19,9 @@ from torch.utils.dlpack import from_dlpack
 
 from equishare._native import core
 
+# Blocks are whole pages of 2 MiB. Sizes above the largest are for torch, whose error says more.
 _WORTH_A_BLOCK = 1 << 20
+_LARGEST_BLOCK = 1 << 40
 _FORMAT = {
     torch.float32: (core.pool.floating, 32),
     torch.float64: (core.pool.floating, 64),
@@ -31,8 +33,9 @@ _FORMAT = {
 def output(like: Tensor, shape: Sequence[int]) -> Tensor:
     """Uninitialised memory of a shape, of the dtype and device of a tensor; of a fake tensor, a fake one."""
     kind = type(like)
-    if (kind is Tensor or kind is Parameter) and like.is_cpu and math.prod(shape) * like.itemsize >= _WORTH_A_BLOCK:
-        return from_dlpack(core.pool.take(shape, *_FORMAT[like.dtype]))
+    if (kind is Tensor or kind is Parameter) and like.is_cpu:
+        if _WORTH_A_BLOCK <= math.prod(shape) * like.itemsize <= _LARGEST_BLOCK:
+            return from_dlpack(core.pool.take(shape, *_FORMAT[like.dtype]))
     return like.new_empty(shape)
 
 

@@ -69,7 +69,8 @@ def soft_step_backward(
         u: (..., K).
         entropy_weight: (...).
         column_norm_weight: (...).
-        out: the two gradients, (..., K, G) and (..., G), overwritten; None allocates them.
+        out: the two gradients, (..., K, G) and (..., G), overwritten; None allocates them. Not the memory of logits or
+            values, which are read again after gradients have been written.
 
     Raises:
         ValueError: if a shape, dtype, device or layout does not fit.
@@ -80,6 +81,8 @@ def soft_step_backward(
     weights = {"entropy_weight": entropy_weight, "column_norm_weight": column_norm_weight}
     _check(logits, values=values, u=u, grad_logits=grad_logits, grad_values=grad_values, **weights, **vars(step))
     state = (step.stats, step.norms, entropy_weight, column_norm_weight)
+    if {grad_logits.data_ptr(), grad_values.data_ptr()} & {logits.data_ptr(), values.data_ptr()}:
+        raise ValueError("out must not be the memory of logits or values")
     rules.backward(logits, (values, u, step.theta), state, grad_logits, grad_values)
     return out
 

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from equishare.discovery import Discovery
+from equishare.discovery import Confidence, Discovery
 from equishare.files import made_folder, written_whole
 from equishare.symmetry import SymmetryGroup
+from equishare.symmetry.structure import decimal_digits
 
 
 def require_matplotlib() -> None:
@@ -27,8 +28,9 @@ def write_discovery(
     """Write the labels, everything else, and two pictures; each file whole or not at all.
 
     - ``labels.npy``: group of each entry, int64, in the shape of the parameter.
-    - ``labels.json``: the same with values, sizes, losses, method, seed, version and, where a group is given, its name,
-      order, generators (pairs of permutations, of outputs and of inputs), closure gap and explanation.
+    - ``labels.json``: the same with values, sizes, losses, method, seed and version; where a group is given, its name,
+      order (a string), generators (pairs of permutations, of outputs and of inputs), closure gap and explanation; and
+      how sure groups and entries are where that is known.
     - ``discovery.npz``: what ``Discovery.load`` reads.
     - ``pattern.png``, ``loss.png``: see :mod:`equishare.report.figures`.
 
@@ -58,7 +60,7 @@ def write_discovery(
 
 
 def _document(discovery: Discovery, group: SymmetryGroup | None) -> dict[str, object]:
-    return {
+    document: dict[str, object] = {
         "version": version("equishare"),
         "method": discovery.method,
         "seed": discovery.seed,
@@ -71,12 +73,31 @@ def _document(discovery: Discovery, group: SymmetryGroup | None) -> dict[str, ob
         "symmetry": None if group is None else _symmetry(group),
         "labels": discovery.partition.labels.tolist(),
     }
+    if discovery.confidence is not None:
+        document["confidence"] = _confidence(discovery.confidence)
+    return document
+
+
+def _confidence(confidence: Confidence) -> dict[str, object]:
+    sure, ties = confidence.sure_ties()
+    return {
+        "resamples": confidence.num_resamples,
+        "ties": ties,
+        "ties_at_95": sure,
+        "groups": _without_nan(confidence.groups),
+        "entries": _without_nan(confidence.entries),
+    }
+
+
+def _without_nan(array: np.ndarray) -> object:
+    # JSON has no NaN; entries that are a group of their own have no ties.
+    return np.where(np.isnan(array), np.array(None), array.astype(object)).tolist()
 
 
 def _symmetry(group: SymmetryGroup) -> dict[str, object]:
     return {
         "name": group.name,
-        "order": group.order,
+        "order": decimal_digits(group.order),
         "generators": [[p.tolist() for p in generator] for generator in group.generators],
         "closure_gap": group.closure_gap,
         "explanation": group.explanation,

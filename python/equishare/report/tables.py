@@ -17,20 +17,21 @@ _MAX_PATTERN_LINES = 40
 _UNNAMED = "not named: that needs igraph and sympy, pip install 'equishare[symmetry]'"
 
 
-def print_discovery(
-    discovery: Discovery, sizes: tuple[int, int], console: Console, group: SymmetryGroup | None = None
-) -> None:
-    """Print what was found; its symmetry last.
+def print_discovery(discovery: Discovery, sizes: tuple[int, int], console: Console) -> None:
+    """Print what was found.
 
     Args:
         discovery: the answer.
         sizes: number of training and of validation samples.
         console: where to.
-        group: the symmetry of the answer; None where it could not be computed for want of igraph or sympy.
     """
     console.print(_summary(discovery, sizes))
     console.print(_groups(discovery))
     console.print(_pattern(discovery.partition.labels, console.width))
+
+
+def print_symmetry(group: SymmetryGroup | None, console: Console) -> None:
+    """Print what symmetry the answer has; None where igraph or sympy, which name it, are not installed."""
     console.print(Text.assemble(("symmetry  ", "bold"), str(group) if group is not None else _UNNAMED))
 
 
@@ -49,16 +50,23 @@ def _summary(discovery: Discovery, sizes: tuple[int, int]) -> Table:
     table.add_row("groups", f"{partition.num_groups}")
     table.add_row("validation loss", f"{discovery.validation_loss:.6g}")
     table.add_row("… without sharing", f"{discovery.no_sharing_loss:.6g}")
+    if discovery.confidence is not None:
+        sure, ties = discovery.confidence.sure_ties()
+        table.add_row("ties at 95 %", f"{sure} of {ties}, {discovery.confidence.num_resamples} resamples")
     return table
 
 
 def _groups(discovery: Discovery) -> Table:
     partition = discovery.partition
     table = Table(title="groups", title_justify="left")
-    for name in ("group", "size", "value"):
+    stability = None if discovery.confidence is None else discovery.confidence.groups
+    for name in ("group", "size", "value", *(() if stability is None else ("stability",))):
         table.add_column(name, justify="right")
     for group, size in enumerate(partition.group_sizes[:_MAX_GROUPS_SHOWN]):
-        table.add_row(str(group), str(size), f"{discovery.values[group]:.6g}")
+        cells = [str(group), str(size), f"{discovery.values[group]:.6g}"]
+        if stability is not None:
+            cells.append("–" if np.isnan(stability[group]) else f"{stability[group]:.2f}")
+        table.add_row(*cells)
     hidden = partition.group_sizes[_MAX_GROUPS_SHOWN:]
     if len(hidden):
         table.add_section()

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import importlib
 import itertools
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -84,7 +86,21 @@ def automorphism_group(
             raise RuntimeError("igraph returned a permutation that is no automorphism of the pattern")
         if any((p != np.arange(len(p))).any() for p in (p_out, p_in, p_tap)):
             found.append((p_out, p_in, p_tap))
-    return found, graph.count_automorphisms(color=colors.tolist())
+    with _numbers_of_any_length():
+        return found, graph.count_automorphisms(color=colors.tolist())
+
+
+@contextmanager
+def _numbers_of_any_length() -> Iterator[None]:
+    """igraph gives the order as text, and Python refuses to read more than 4,300 digits."""
+    limit = sys.get_int_max_str_digits() if hasattr(sys, "get_int_max_str_digits") else None
+    try:
+        if limit is not None:
+            sys.set_int_max_str_digits(0)
+        yield
+    finally:
+        if limit is not None:
+            sys.set_int_max_str_digits(limit)
 
 
 def cell_orbits(generators: Sequence[Sequence[Permutation]], shape: Sequence[int]) -> NDArray[np.int64]:

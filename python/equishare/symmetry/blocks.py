@@ -29,13 +29,14 @@ def block_systems(group: PermutationGroup) -> list[NDArray[np.int64]]:
     degree = group.degree
     suborbits = orbit_labels(degree, group.stabilizer([0]).generators)
     second_points = np.unique(suborbits, return_index=True)[1]
-    systems = {Partition(_finest_system(group, int(point))) for point in second_points if point}
+    # Dictionaries keep the order of insertion; that of sets would change with each run.
+    systems = dict.fromkeys(Partition(_finest_system(group, int(point))) for point in second_points if point)
     queue = list(systems)
     while queue and len(systems) < _MOST_SYSTEMS:
         system = queue.pop()
-        new = {system.join(other) for other in systems} - systems
-        systems |= new
-        queue += new
+        new = [join for other in systems if (join := system.join(other)) not in systems]
+        systems |= dict.fromkeys(new)
+        queue += dict.fromkeys(new)
     proper = [system for system in systems if 1 < system.num_groups < degree]
     return [system.labels for system in sorted(proper, key=lambda system: (system.num_groups, system.labels.tolist()))]
 

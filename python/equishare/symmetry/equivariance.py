@@ -48,7 +48,7 @@ def equivariance_error(
 
     ``x ρ`` has the columns ``x[:, ρ]``, ``f(x) π`` the columns ``f(x)[:, π]``. The p-value is that of a permutation
     test: the generator against random conjugates (σ π σ⁻¹, τ ρ τ⁻¹), which move as many points in cycles of
-    the same lengths.
+    the same lengths; with σ = τ where the group acts alike on outputs and inputs.
 
     Args:
         function: takes (n, I) to (n, O) float64 arrays; also (n, I) tensors of the dtype of its parameters, where it is
@@ -59,12 +59,16 @@ def equivariance_error(
         seed: of the random permutations.
 
     Raises:
-        TypeError: function cannot be called, or num_permutations is no integer.
+        TypeError: function cannot be called, group is no SymmetryGroup, or num_permutations is no integer.
         ValueError: shapes that do not fit, a group of something else than a weight, values that are not finite, an f(x)
-            that does not vary, or num_permutations below one.
+            that does not vary, num_permutations below one, or a seed that is no natural number.
     """
     if not callable(function):
         raise TypeError(f"function must be callable, got {type(function).__name__}")
+    if not isinstance(group, SymmetryGroup):
+        raise TypeError(f"group must be a SymmetryGroup, got {type(group).__name__}")
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise ValueError(f"seed must be an integer of at least 0, got {seed!r}")
     if isinstance(num_permutations, bool) or not isinstance(num_permutations, int | np.integer):
         raise TypeError(f"num_permutations must be an integer, got {num_permutations!r}")
     if num_permutations < 1:
@@ -86,9 +90,11 @@ def equivariance_error(
     errors, p_values, random_errors = [], [], []
     for p_out, p_in in group.generators:
         own = error(p_out, p_in)
-        others = np.array(
-            [error(_random_conjugate(p_out, rng), _random_conjugate(p_in, rng)) for _ in range(num_permutations)]
-        )
+        others = np.empty(num_permutations)
+        for i in range(num_permutations):
+            sigma = rng.permutation(len(p_out))
+            tau = sigma if group.same_action else rng.permutation(len(p_in))
+            others[i] = error(_conjugate(p_out, sigma), _conjugate(p_in, tau))
         # Of two errors that are rounding errors none is the smaller one.
         as_small = others <= max(own * (1 + 1e-9), 1e-12)
         errors.append(own)
@@ -132,9 +138,8 @@ def _call(function: Function, x: np.ndarray) -> np.ndarray:
     return y.detach().double().cpu().numpy()  # type: ignore[attr-defined]
 
 
-def _random_conjugate(p: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """σ p σ⁻¹ for a uniform σ."""
-    sigma = rng.permutation(len(p))
+def _conjugate(p: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+    """σ p σ⁻¹."""
     conjugate = np.empty_like(p)
     conjugate[sigma] = sigma[p]
     return conjugate

@@ -17,7 +17,7 @@ from equishare.symmetry.boundary import extension
 from equishare.symmetry.explanation import explain
 from equishare.symmetry.permutation_group import PermutationGroup, cycle_and_exchange, groups_of, orbit_labels
 from equishare.symmetry.recognition import recognise_factor
-from equishare.symmetry.structure import Structure, dihedral, product, sorted_product, symmetric
+from equishare.symmetry.structure import Structure, decimal_digits, dihedral, product, sorted_product, symmetric
 
 __all__ = ["Orbits", "SymmetryGroup", "symmetry_group"]
 
@@ -95,7 +95,7 @@ class SymmetryGroup:
 
     def __repr__(self) -> str:
         return (
-            f"SymmetryGroup({self.name}, order={self.order}, shape={self.partition.shape}, "
+            f"SymmetryGroup({self.name}, order={decimal_digits(self.order)}, shape={self.partition.shape}, "
             f"same_action={self.same_action}, generators={len(self.generators)}, closure_gap={self.closure_gap})"
         )
 

@@ -42,12 +42,21 @@ class Structure:
     def __str__(self) -> str:
         if self.kind == "unnamed":
             plural = "" if self.index == 1 else "s"
-            return f"order {self.order}, {self.index} generator{plural}"
+            return f"order {decimal_digits(self.order)}, {self.index} generator{plural}"
         if self.kind == "wreath":
             return " ≀ ".join(_in_brackets(part) for part in self.parts)
         if self.kind == "product":
             return " × ".join(_powers(_alike(self.parts))) or "trivial"
         return f"{_LETTERS[self.kind]}_{self.index}"
+
+
+def decimal_digits(number: int) -> str:
+    """A natural number in full; ``str`` refuses more than 4,300 digits."""
+    limb = 10**4000
+    limbs = [number % limb]
+    while number := number // limb:
+        limbs.append(number % limb)
+    return str(limbs[-1]) + "".join(f"{low:04000d}" for low in reversed(limbs[:-1]))
 
 
 def cyclic(n: int) -> Structure:

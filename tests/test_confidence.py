@@ -1,0 +1,365 @@
+"""How sure a partition is: resamples are what they say, probabilities hold, and everything is kept and shown."""
+
+from __future__ import annotations
+
+import copy
+import io
+import json
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+
+import equishare as es
+from equishare import cli
+from equishare.discovery import METHODS, Confidence, calibration
+from equishare.discovery import confidence as confidence_module
+from equishare.discovery.resample import resampled
+from equishare.experiments import calibration as experiment
+from equishare.experiments.calibration_data import families
+from equishare.report import print_discovery, write_discovery
+
+
+def linear(rng, outputs=2, inputs=3, samples=200, noise=(0.5, 2.0), bias=True):
+    x = rng.standard_normal((samples, inputs)) @ (np.eye(inputs) + 0.4) + 1.0
+    weight = np.resize([1.0, 0.0, -1.0], (outputs, inputs))
+    y = x @ weight.T + 3.0 + np.resize(noise, outputs) * rng.standard_normal((samples, outputs))
+    cut = samples // 3
+    return es.LinearProblem(x[:cut], y[:cut], x[cut:], y[cut:], bias=bias)
+
+
+def means(rng, levels=(0, 0, 0, 0, 2, 2, 2, 2), samples=60):
+    data = np.array(levels) + rng.standard_normal((samples, len(levels)))
+    return es.MeanProblem(data[: samples // 2], data[samples // 2 :])
+
+
+class TestResamples:
+    @pytest.mark.parametrize("bias", [True, False])
+    def test_estimates_have_the_mean_and_the_covariance_that_is_claimed(self, bias):
+        rng = np.random.default_rng(0)
+        problem = linear(rng, bias=bias)
+        estimate = problem.estimate()
+        draws = 4000
+        others = [resampled(problem, rng) for _ in range(draws)]
+        for get in (
+            lambda p: p.estimate().weight,
+            lambda p: p.train.least_squares(),
+            lambda p: p.val.least_squares(),
+        ):
+            weights = np.array([get(one) for one in others])
+            error = weights.std(0) / np.sqrt(draws)
+            assert (np.abs(weights.mean(0) - get(problem)) < 5 * error).all()
+        weights = np.array([one.estimate().weight for one in others])
+        for o, row in enumerate(np.moveaxis(weights, 1, 0)):
+            precision = estimate.scale[o][:, None] * estimate.curvature * estimate.scale[o]
+            whitened = np.linalg.cholesky(precision).T @ np.cov(row.T) @ np.linalg.cholesky(precision)
+            np.testing.assert_allclose(whitened, np.eye(3), atol=0.12)
+        between = np.corrcoef(weights[:, 0].T, weights[:, 1].T)[:3, 3:]
+        assert np.abs(between).max() < 0.08
+        train, val = (np.array([m(one).least_squares()[1, 0] for one in others]) for m in SPLITS)
+        assert abs(np.corrcoef(train, val)[0, 1]) < 0.08
+
+    def test_many_entries_get_less_noise(self):
+        rng = np.random.default_rng(6)
+        problem = means(rng, np.zeros(360))
+        added = [resampled(problem, rng).estimate().weight - problem.estimate().weight for _ in range(20)]
+        assert np.mean(np.square(added) / problem.estimate().variance) == pytest.approx(np.sqrt(90 / 360), rel=0.05)
+
+    @pytest.mark.parametrize("make", [linear, means])
+    def test_residuals_inputs_and_claims_stay(self, make):
+        rng = np.random.default_rng(1)
+        problem = make(rng)
+        other = resampled(problem, rng)
+        for split in SPLITS:
+            before, after = split(problem), split(other)
+            np.testing.assert_allclose(residuals(after), residuals(before))
+            np.testing.assert_array_equal(after.sxx, before.sxx)
+            assert not np.array_equal(after.sxy, before.sxy)
+        for name in ("variance", "scale", "curvature", "freedom"):
+            np.testing.assert_array_equal(getattr(other.estimate(), name), getattr(problem.estimate(), name))
+        np.testing.assert_allclose(other.pooled.least_squares(), other.estimate().weight)
+        assert (other.shape, other.origin, other.has_bias) == (problem.shape, problem.origin, problem.has_bias)
+
+    @pytest.mark.parametrize("make", [linear, means])
+    def test_the_problem_stays(self, make):
+        problem = make(np.random.default_rng(2))
+        before = copy.deepcopy(problem)
+        resampled(problem, np.random.default_rng(0))
+        for split in (*SPLITS, lambda p: p.pooled, lambda p: p.estimate()):
+            for name, value in vars(split(problem)).items():
+                np.testing.assert_array_equal(value, getattr(split(before), name))
+
+    def test_a_split_that_leaves_weights_open(self):
+        rng = np.random.default_rng(3)
+        x = rng.standard_normal((40, 6))
+        y = x.sum(1, keepdims=True) + rng.standard_normal((40, 2))
+        problem = es.LinearProblem(x[:3], y[:3], x[3:], y[3:])
+        found = es.discover(problem, resamples=3)
+        assert np.isfinite(found.confidence.ties).all()
+
+    def test_too_few_samples(self):
+        rng = np.random.default_rng(4)
+        x, y = rng.standard_normal((6, 9)), rng.standard_normal((6, 2))
+        with pytest.raises(ValueError, match="6 samples for 10 parameters"):
+            es.discover(es.LinearProblem(x[:3], y[:3], x[3:], y[3:]), "no_sharing", resamples=2)
+
+
+SPLITS = (lambda p: p.train, lambda p: p.val)
+
+
+def residuals(moments):
+    return moments.syy - (moments.least_squares() * moments.sxy).sum(1)
+
+
+class TestDiscover:
+    def test_none_without_resamples(self):
+        assert es.discover(means(np.random.default_rng(0))).confidence is None
+
+    @pytest.mark.parametrize("method", [m for m in METHODS if m != "oracle"])
+    def test_every_method(self, method):
+        found = es.discover(means(np.random.default_rng(1)), method, resamples=4)
+        assert found.confidence.labels.shape == (4, 8)
+        assert found.confidence.partition is found.partition
+        plain = es.discover(means(np.random.default_rng(1)), method)
+        assert plain.partition == found.partition
+
+    def test_a_seed_reproduces_and_another_differs(self):
+        problem = means(np.random.default_rng(2), np.arange(12) / 4)
+        first, again, other = (es.discover(problem, seed=s, resamples=6).confidence.labels for s in (5, 5, 6))
+        np.testing.assert_array_equal(first, again)
+        assert not np.array_equal(first, other)
+
+    def test_a_list(self):
+        rng = np.random.default_rng(3)
+        problems = [means(rng), means(rng)]
+        steps = []
+        found = es.discover(problems, resamples=5, progress=lambda *step: steps.append(step))
+        assert [d.confidence.labels.shape for d in found] == [(5, 8)] * 2
+        assert steps[-1] == (12, 12)
+        assert steps == sorted(steps)
+        np.testing.assert_array_equal(
+            found[0].confidence.labels, es.discover(problems[0], resamples=5).confidence.labels
+        )
+
+    @pytest.mark.parametrize(
+        ("given", "error", "message"),
+        [
+            (-1, ValueError, "resamples must not be negative, got -1"),
+            (2.0, TypeError, "resamples must be an integer, got 2.0"),
+            (True, TypeError, "resamples must be an integer, got True"),
+            ("3", TypeError, "resamples must be an integer, got '3'"),
+        ],
+    )
+    def test_bad_numbers(self, given, error, message):
+        with pytest.raises(error, match=message):
+            es.discover(means(np.random.default_rng(0)), resamples=given)
+
+    def test_where_there_is_none(self):
+        problem = means(np.random.default_rng(0))
+        with pytest.raises(ValueError, match="resamples must be 0 for method 'oracle'"):
+            es.discover(problem, "oracle", partition=np.zeros(8, int), resamples=2)
+        model = torch.nn.Linear(2, 2)
+        es.share(model, "weight")
+        x = torch.zeros(4, 2)
+        with pytest.raises(ValueError, match="resamples is available for a MeanProblem and a LinearProblem"):
+            es.discover(es.ModelProblem(model, (x, x), (x, x), torch.nn.functional.mse_loss), resamples=2)
+
+
+class TestConfidence:
+    @pytest.fixture
+    def one(self):
+        """Four resamples of a 2 × 3 map with a group of three, a pair, and an entry by itself."""
+        labels = np.array([[0, 0, 0, 1, 1, 2], [0, 0, 1, 1, 1, 2], [0, 1, 1, 2, 2, 2], [0, 0, 0, 0, 1, 2]])
+        return Confidence(es.Partition([[0, 0, 0], [1, 1, 2]]), labels)
+
+    def test_frequencies(self, one):
+        expected = (one.labels[:, :, None] == one.labels[:, None]).mean(0)
+        np.testing.assert_array_equal(one.frequencies, expected)
+        assert one.num_resamples == 4
+
+    def test_all_agree_with_the_table_of_ties(self, one, monkeypatch):
+        for pairs in (1, 1 << 24):
+            monkeypatch.setattr(confidence_module, "_PAIRS", pairs)
+            fresh = Confidence(one.partition, one.labels)
+            ties = fresh.ties
+            np.testing.assert_array_equal(ties, ties.T)
+            flat = [(o, i) for o in range(2) for i in range(3)]
+            for a, k in enumerate(flat):
+                assert [fresh.tie(k, other) for other in flat] == pytest.approx(list(ties[a]))
+            triple = [ties[0, 1], ties[0, 2], ties[1, 2]]
+            pair = ties[3, 4]
+            np.testing.assert_allclose(fresh.groups, [np.mean(triple), pair, np.nan])
+            expected = [[np.mean(triple[:2]), np.mean(triple[::2]), np.mean(triple[1:])], [pair, pair, np.nan]]
+            np.testing.assert_allclose(fresh.entries, expected)
+            for level in (0.01, pair, np.median(triple), 1.0):
+                assert fresh.sure_ties(level) == (int(np.sum(np.array([*triple, pair]) >= level)), 4)
+
+    def test_more_often_is_more_probable(self):
+        counts = np.arange(21)
+        for tied in (True, False):
+            chances = calibration.probability(counts, 20, tied)
+            assert (np.diff(chances) > 0).all()
+            assert 0 < chances[0] < chances[-1] < 1
+
+    def test_index_from_the_end(self, one):
+        assert one.tie((-1, -2), (1, 0)) == one.tie((1, 1), (1, 0))
+        assert one.tie((0, 0), (0, 0)) == 1.0
+
+    @pytest.mark.parametrize(
+        ("index", "error", "message"),
+        [
+            (0, IndexError, r"k must index an entry of a parameter of shape \(2, 3\), got 0"),
+            ((0, 3), IndexError, "k must index"),
+            ((-3, 0), IndexError, "k must index"),
+            ((0, 1.0), TypeError, "k must be an integer or a tuple of integers"),
+            ((0, True), TypeError, "k must be an integer or a tuple of integers"),
+        ],
+    )
+    def test_bad_index(self, one, index, error, message):
+        with pytest.raises(error, match=message):
+            one.tie(index, (0, 0))
+
+    @pytest.mark.parametrize("level", [0.0, 1.5])
+    def test_bad_level(self, one, level):
+        with pytest.raises(ValueError, match=r"level must lie in \(0, 1\]"):
+            one.sure_ties(level)
+
+    def test_labels_that_do_not_fit(self, one):
+        for labels in (one.labels[:, :5], one.labels[:0], one.labels[0]):
+            with pytest.raises(ValueError, match=r"labels must have shape \(resamples, 6\)"):
+                Confidence(one.partition, labels)
+
+    def test_many_entries(self):
+        large = Confidence(es.Partition(np.zeros(4200)), np.zeros((3, 4200), int))
+        with pytest.raises(ValueError, match="up to 4096 entries, not 4200"):
+            _ = large.ties
+        with pytest.raises(ValueError, match="up to 4096 entries, not 4200"):
+            _ = large.frequencies
+        assert large.groups[0] == pytest.approx(large.tie(0, 4199))
+        assert large.sure_ties(0.01) == (4200 * 4199 // 2,) * 2
+
+
+@pytest.fixture(scope="module")
+def simulated():
+    own = [f for f in families() if f.name in ("K = 20, r = 1", "K = 60, r = 8")]
+    rng = np.random.default_rng(7)
+    return [
+        experiment.measure(family, values, ratio, rng)
+        for family in own
+        for values in ("equal", "normal")
+        for ratio in (2.0, 4.0, 9.0)
+        for _ in range(2)
+    ]
+
+
+class TestCalibration:
+    def test_sure_ties_hold(self, simulated):
+        judged = experiment.judged(simulated)
+        assert judged["true_at_95"] >= 0.93
+        assert judged["at_95"] > 0.1
+        assert abs(judged["reported"] - judged["true"]) < 0.1
+
+    def test_a_curve_that_promises_too_much_is_caught(self, simulated):
+        offset, slope = calibration.TIED[0] + 3.0, calibration.TIED[1]
+        promised = [
+            experiment.Pairs(p.family, p.ratio, p.tied, p.holds, 1 / (1 + np.exp(-offset - slope * p.x)), p.x)
+            for p in simulated
+        ]
+        judged = experiment.judged(promised)
+        assert judged["true_at_95"] < 0.93
+        assert judged["reported"] - judged["true"] > 0.1
+
+    def test_share_of_a_known_truth(self):
+        flags = np.random.default_rng(0).random((400, 50)) < 0.3
+        pairs = [experiment.Pairs(None, 0.0, np.ones(50, bool), row, row * 0.0, row) for row in flags]
+        value, interval = experiment.share(pairs, lambda p: p.holds, lambda p: p.tied)
+        assert value == pytest.approx(flags.mean())
+        assert interval == pytest.approx(1.96 * np.sqrt(0.21 / flags.size), rel=0.15)
+
+    def test_fit_finds_the_coefficients(self):
+        rng = np.random.default_rng(0)
+        x = rng.standard_normal(20_000)
+        holds = rng.random(20_000) < 1 / (1 + np.exp(0.5 - 1.2 * x))
+        np.testing.assert_allclose(calibration.fitted(x, holds, np.full(20_000, 0.5)), (-0.5, 1.2), atol=0.07)
+
+
+class TestKept:
+    @pytest.fixture
+    def found(self):
+        return es.discover(means(np.random.default_rng(5), (0, 0, 0, 9, 9, 30)), resamples=5)
+
+    def test_round_trip(self, found, tmp_path):
+        found.save(tmp_path / "d.npz")
+        loaded = es.Discovery.load(tmp_path / "d.npz")
+        np.testing.assert_array_equal(loaded.confidence.labels, found.confidence.labels)
+        assert loaded.confidence.partition == found.partition
+        np.testing.assert_array_equal(loaded.confidence.ties, found.confidence.ties)
+
+    def test_files_from_before(self, found, tmp_path):
+        found.save(tmp_path / "d.npz")
+        with np.load(tmp_path / "d.npz") as file:
+            np.savez(tmp_path / "old.npz", **{name: file[name] for name in file.files if name != "resamples"})
+        old = es.Discovery.load(tmp_path / "old.npz")
+        assert old.partition == found.partition
+        assert old.confidence is None
+
+    def test_resamples_of_another_shape(self, found, tmp_path):
+        found.save(tmp_path / "d.npz")
+        with np.load(tmp_path / "d.npz") as file:
+            np.savez(tmp_path / "bad.npz", **{**file, "resamples": file["resamples"][:, :4]})
+        with pytest.raises(ValueError, match="not a saved Discovery"):
+            es.Discovery.load(tmp_path / "bad.npz")
+
+    def test_table(self, found):
+        console = Console(file=io.StringIO(), width=80)
+        print_discovery(found, (30, 30), console)
+        text = console.file.getvalue()
+        sure, ties = found.confidence.sure_ties()
+        assert ties == 4
+        assert f"{sure} of 4, 5 resamples" in text
+        rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in text.splitlines() if line.startswith("│")]
+        assert [row[3] for row in rows] == [*(f"{s:.2f}" for s in found.confidence.groups[:2]), "–"]
+
+    def test_json(self, found, tmp_path):
+        write_discovery(found, tmp_path)
+        document = json.loads((tmp_path / "labels.json").read_text(encoding="utf-8"))["confidence"]
+        assert document["resamples"] == 5
+        assert (document["ties_at_95"], document["ties"]) == found.confidence.sure_ties()
+        assert document["groups"] == [*found.confidence.groups[:2], None]
+        assert document["entries"] == [*found.confidence.entries[:5], None]
+
+    @pytest.mark.parametrize(
+        ("arguments", "shown"), [((), "20 resamples"), (("--resamples", 3), "3 resamples"), (("--resamples", 0), None)]
+    )
+    def test_command_line(self, tmp_path, capsys, arguments, shown):
+        data = np.random.default_rng(0).normal(size=(100, 6)) + [0, 0, 5, 5, 9, 9]
+        np.save(tmp_path / "means.npy", data)
+        with pytest.raises(SystemExit) as exit:
+            cli.main(["discover", str(tmp_path / "means.npy"), *map(str, arguments)])
+        assert not exit.value.code
+        out = capsys.readouterr().out
+        assert ("stability" in out) == (shown is not None)
+        assert shown is None or f"of 3, {shown}" in out
+
+
+def test_experiment(monkeypatch):
+    few = [f for f in families() if f.name in ("K = 10, r = 3", "K = 20, r = 4", "circulant 6")]
+    monkeypatch.setattr(experiment, "families", lambda: few)
+    monkeypatch.setattr(experiment, "RATIOS", (5.0,))
+    calls = []
+    done = experiment.run(trials=1, seed=1, progress=lambda *step: calls.append(step))
+    assert calls[-1] == (6, 6)
+    assert [table.name for table in done.tables] == ["families", "separation", "reliability", "curves"]
+    for table in done.tables:
+        for row in table.rows:
+            assert {*table.settings, "method", "trials", "seconds"} <= row.keys()
+    rows = done.tables[0].rows
+    assert [row["family"] for row in rows] == [
+        "means, K = 10, r = 3",
+        "all",
+        "means, K = 20, r = 4",
+        "maps, circulant 6",
+        "all",
+    ]
+    assert all(0 <= row[name] <= 1 for row in rows for name in ("true", "reported", "at_95"))
