@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any, overload
 
 import numpy as np
@@ -18,6 +18,7 @@ from equishare.discovery.models.fit import Training
 from equishare.discovery.models.methods import METHODS as MODEL_METHODS
 from equishare.discovery.models.result import ModelDiscovery
 from equishare.discovery.models.settings import training_of
+from equishare.discovery.origin import Origin
 from equishare.discovery.proposal import Progress, Proposal
 from equishare.discovery.result import Discovery
 from equishare.discovery.select import conclude
@@ -110,6 +111,8 @@ def discover(
     """
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**63:
         raise ValueError(f"seed must be an integer from 0 to 2**63 - 1, got {seed!r}")
+    asked = dict(options)
+    found: list[Any]
     with _progress(progress, method) as report:
         if _is_for_models(problem):
             propose: Callable[..., Any] = _method(MODEL_METHODS, method)
@@ -124,6 +127,8 @@ def discover(
             _check_options(method, propose, options)
             proposals = propose(problems, int(seed), report, **options)
             found = [conclude(p, proposal, method, int(seed)) for p, proposal in zip(problems, proposals, strict=True)]
+    given = problem if isinstance(problem, Sequence) else [problem]
+    found = [replace(d, origin=Origin.of(p, method, int(seed), asked)) for p, d in zip(given, found, strict=True)]
     return found if isinstance(problem, Sequence) else found[0]
 
 

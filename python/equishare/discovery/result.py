@@ -13,6 +13,8 @@ from torch import nn
 from equishare.discovery.archive import HISTORY, open_archive, save_archive
 from equishare.discovery.models.result import FORMAT as MODEL_FORMAT
 from equishare.discovery.models.result import ModelDiscovery, from_archive, with_model
+from equishare.discovery.origin import Origin
+from equishare.discovery.shown import Shown
 from equishare.partition import Partition
 from equishare.symmetry import EquivarianceError, SymmetryGroup, equivariance_error, symmetry_group
 
@@ -20,7 +22,7 @@ _FORMAT = "equishare.Discovery/1"
 
 
 @dataclass(frozen=True, eq=False)
-class Discovery:
+class Discovery(Shown):
     """A discovered sharing pattern and the model refitted with it.
 
     Attributes:
@@ -32,6 +34,7 @@ class Discovery:
         no_sharing_loss: the same without sharing.
         method, seed: what it was found with.
         history: columns of equal length; ``validation_loss`` against ``step`` or ``num_groups``.
+        origin: what it takes to repeat it; None where that is not known.
     """
 
     partition: Partition
@@ -42,6 +45,7 @@ class Discovery:
     method: str
     seed: int
     history: dict[str, np.ndarray]
+    origin: Origin | None = None
 
     @property
     def theta(self) -> np.ndarray:
@@ -94,6 +98,7 @@ class Discovery:
             "seed": self.seed,
             "validation_loss": self.validation_loss,
             "no_sharing_loss": self.no_sharing_loss,
+            "origin": Origin.to_archive(self.origin),
         }
         arrays = {
             "labels": self.partition.labels,
@@ -145,7 +150,8 @@ class Discovery:
             values=arrays["values"],
             bias=arrays.get("bias"),
             history={n.removeprefix(HISTORY): a for n, a in arrays.items() if n.startswith(HISTORY)},
-            **{name: value for name, value in about.items() if name != "format"},
+            origin=Origin.from_archive(about.get("origin")),
+            **{name: value for name, value in about.items() if name not in ("format", "origin")},
         )
         if found.values.shape != (found.partition.num_groups,):
             raise ValueError(f"{found.partition.num_groups} groups but values of shape {found.values.shape}")
