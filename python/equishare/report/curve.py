@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from equishare.report.history import LossHistory
 from equishare.report.pieces import Markup, number, text
 
 _WIDTH, _HEIGHT = 520, 320
@@ -17,46 +18,43 @@ _MAX_DOTS = 100
 Scale = Callable[[np.ndarray | float], np.ndarray]
 
 
-def curve(x: np.ndarray, y: np.ndarray, x_name: str, found: tuple[float, float], no_sharing: float) -> Markup:
-    """A chart of y against x, with the answer and the loss without sharing.
+def curve(history: LossHistory, found: float, no_sharing: float) -> Markup:
+    """A chart of the losses, with the answer and the loss without sharing.
 
     Args:
-        x: (n,) number of groups, or step.
-        y: (n,) validation loss; what is not finite is left out.
-        x_name: what x is.
-        found: x and y of the answer.
+        history: what was tried.
+        found: the loss of the answer.
         no_sharing: a level to compare with; left out where it is not finite.
     """
-    shown = np.isfinite(x) & np.isfinite(y)
-    x, y = x[shown].astype(float), y[shown].astype(float)
-    if len(x) > _MAX_POINTS:
-        keep = np.unique(np.linspace(0, len(x) - 1, _MAX_POINTS).round().astype(int))
-        x, y = x[keep], y[keep]
-    levels = [v for v in (*y, found[1], no_sharing) if np.isfinite(v)]
-    if not levels or not np.isfinite(found[0]):
+    x, y, line_x, line_y = history.x, history.y, history.line_x, history.line_y
+    if len(line_x) > _MAX_POINTS:
+        keep = np.unique(np.linspace(0, len(line_x) - 1, _MAX_POINTS).round().astype(int))
+        line_x, line_y = line_x[keep], line_y[keep]
+    levels = np.array([v for v in (*y, found, no_sharing) if np.isfinite(v)])
+    if not len(levels):
         return Markup("")
-    x_ticks, across = _axis(np.append(x, found[0]), (_LEFT, _WIDTH - _RIGHT), 50.0, whole=True)
-    y_ticks, up = _axis(np.array(levels), (_HEIGHT - _BOTTOM, _TOP), 10.0, whole=False)
-    parts = [_grid(x_ticks, y_ticks, across, up, x_name)]
+    x_ticks, across = _axis(np.append(x, history.found), (_LEFT, _WIDTH - _RIGHT), 50.0, whole=True)
+    y_ticks, up = _axis(levels, (_HEIGHT - _BOTTOM, _TOP), 10.0, whole=False)
+    parts = [_grid(x_ticks, y_ticks, across, up, history.name)]
     if np.isfinite(no_sharing):
         level = float(up(no_sharing))
         parts.append(f'<path class="level" d="M{_LEFT} {level:.1f}H{_WIDTH - _RIGHT}"/>')
-    if len(x) > 1:
-        points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(across(x), up(y), strict=True))
+    if len(line_x) > 1:
+        points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(across(line_x), up(line_y), strict=True))
         parts.append(f'<polyline class="loss" points="{points}"/>')
     if len(x) <= _MAX_DOTS:
         parts += [
             f'<circle class="tried" cx="{across(a):.1f}" cy="{up(b):.1f}" r="3.5">'
-            f"<title>{text(x_name)} {a:g}: {number(b)}</title></circle>"
+            f"<title>{text(history.name)} {a:g}: {number(b)}</title></circle>"
             for a, b in zip(x, y, strict=True)
         ]
-    if np.isfinite(found[1]):
-        a, b = float(across(found[0])), float(up(found[1]))
+    if np.isfinite(found):
+        a, b = float(across(history.found)), float(up(found))
         parts.append(
             f'<path class="found" transform="translate({a:.1f} {b:.1f})" d="M-7 0L0 -7L7 0L0 7Z">'
-            f"<title>found: {number(found[1])}</title></path>"
+            f"<title>found: {number(found)}</title></path>"
         )
-    label = f"Validation loss against {x_name}; found {number(found[1])}, without sharing {number(no_sharing)}"
+    label = f"Validation loss against {history.name}; found {number(found)}, without sharing {number(no_sharing)}"
     sample = '<svg aria-hidden="true" width="26" height="14">'
     key = (
         f'<p class="key"><span>{sample}<path class="loss" d="M1 7H25"/></svg> validation loss</span> '

@@ -18,12 +18,11 @@ UNNAMED = "The symmetry is not named: that needs igraph and sympy, pip install '
 def answer(parameter: Parameter) -> str:
     """What was found, as sentences for somebody who has never heard of it."""
     partition = parameter.partition
-    entries = {"entry": "entries"}.get(parameter.noun, f"{parameter.noun}s")
     whose = "" if parameter.name is None else f" of {parameter.name}"
     if len(partition.shape) == 2 and parameter.name is None:
         outputs, inputs = partition.shape
         whose = f" from {counted(inputs, 'input')} to {counted(outputs, 'output')}"
-    size = f"{len(partition):,} {entries if len(partition) > 1 else parameter.noun}"
+    size = counted(len(partition), parameter.noun)
     if partition.num_groups == len(partition):
         sentence = f"Nothing is shared: each of the {size}{whose} has a value of its own."
     else:

@@ -102,5 +102,6 @@ def number(value: float) -> str:
 
 
 def counted(count: int, noun: str) -> str:
-    """``1 group``, ``2 groups``."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+    """``1 group``, ``2 groups``, ``2 entries``."""
+    several = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{count:,} {noun if count == 1 else several}"

@@ -8,6 +8,7 @@ import numpy as np
 
 from equishare.discovery import Discovery, ModelDiscovery
 from equishare.report.curve import curve
+from equishare.report.history import loss_history
 from equishare.report.parameter import Parameter
 from equishare.report.pieces import Markup, Section, counted, facts, number, paragraph, table, text
 
@@ -55,25 +56,9 @@ def warnings(discovery: Discovery | ModelDiscovery) -> list[str]:
 
 def loss_section(discovery: Discovery | ModelDiscovery) -> Section:
     """The curve of the history."""
-    history = discovery.history
-    column = "step" if "step" in history else "num_groups"
-    x, y = (np.asarray(history.get(name, ()), dtype=float) for name in (column, "validation_loss"))
-    name = "step" if column == "step" else "number of groups"
-    found = (_found_at(discovery, x, column), discovery.validation_loss)
-    drawn = curve(x, y, name, found, discovery.no_sharing_loss)
+    history = loss_history(discovery)
+    drawn = curve(history, discovery.validation_loss, discovery.no_sharing_loss)
     return Section("loss", "Loss", paragraph(losses(discovery)) + drawn)
-
-
-def _found_at(discovery: Discovery | ModelDiscovery, x: np.ndarray, column: str) -> float:
-    """Where on the axis of the history the answer lies."""
-    if column == "step":
-        return float(x[-1]) if len(x) else 0.0
-    if isinstance(discovery, Discovery):
-        return float(discovery.partition.num_groups)
-    # A history counts the groups of parameters that are tied by one assignment, and so have equal partitions, once.
-    every = list(discovery.partitions.values())
-    sums = [sum(p.num_groups for p in every), sum({p: p.num_groups for p in every}.values())]
-    return float(next((s for s in sums if s in x), sums[0]))
 
 
 def tried_section(discovery: Discovery | ModelDiscovery) -> Section | None:
@@ -88,7 +73,8 @@ def tried_section(discovery: Discovery | ModelDiscovery) -> Section | None:
         rows = np.unique(np.linspace(0, length - 1, _MAX_ROWS).round().astype(int))
         words = f"{len(rows)} of {length:,} rows, at even distances; discovery.npz and d.history hold all."
     if "num_groups" in history:
-        words = f"The best candidate for each number of groups. {words}"
+        each = len(np.unique(history["num_groups"])) == length
+        words = f"{'The best candidate for each number of groups' if each else 'The candidates'}. {words}"
     words = " ".join([words, *(meaning for name, meaning in _MEANING.items() if name in history)])
     cells = [[_cell(column[row]) for column in history.values()] for row in rows]
     header = [_COLUMNS.get(name, name) for name in history]
