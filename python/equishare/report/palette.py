@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 
 # Eleven steps of matplotlib's viridis: perceptually uniform, lightness rises with the value.
-_VIRIDIS = np.array(
-    [
-        [int(colour[i : i + 2], 16) for i in (0, 2, 4)]
-        for colour in (
-            "440154 482475 414487 355f8d 2a788e 21918c 22a884 44bf70 7ad151 bddf26 fde725".split()  # fmt: skip
-        )
-    ]
-)
+_VIRIDIS = "440154 482475 414487 355f8d 2a788e 21918c 22a884 44bf70 7ad151 bddf26 fde725".split()
+# More shades nobody tells apart.
+_SHADES = 256
 
 
 def ranked_colours(values: np.ndarray) -> list[str]:
-    """One colour ``#rrggbb`` a group, spaced by the rank of its value: groups of near values stay apart."""
+    """One colour ``#rrggbb`` a group, spaced by the rank of its value: groups of near values stay apart.
+
+    Of more than 256 groups those of neighbouring ranks have one colour.
+    """
     ranks = np.argsort(np.argsort(values, kind="stable"), kind="stable")
-    position = ranks * (len(_VIRIDIS) - 1) / max(len(values) - 1, 1)
-    channels = [np.interp(position, np.arange(len(_VIRIDIS)), channel) for channel in _VIRIDIS.T]
+    shades = _ramp()
+    return [shades[i] for i in (ranks * (_SHADES - 1) // max(len(values) - 1, 1)).tolist()]
+
+
+@cache
+def _ramp() -> list[str]:
+    steps = np.array([_channels(colour) for colour in _VIRIDIS])
+    position = np.linspace(0, len(steps) - 1, _SHADES)
+    channels = [np.interp(position, np.arange(len(steps)), channel) for channel in steps.T]
     return [f"#{r:02x}{g:02x}{b:02x}" for r, g, b in np.stack(channels, 1).round().astype(int).tolist()]
 
 
+@cache
 def text_colour(colour: str) -> str:
     """Black or white, whichever has the greater contrast with a background (WCAG 2.2); it is 4.5 or more."""
     return "#000000" if contrast(colour, "#000000") >= contrast(colour, "#ffffff") else "#ffffff"
@@ -35,6 +43,10 @@ def contrast(one: str, other: str) -> float:
 
 
 def _luminance(colour: str) -> float:
-    channels = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    channels = np.array(_channels(colour.removeprefix("#"))) / 255
     linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
     return float(linear @ (0.2126, 0.7152, 0.0722))
+
+
+def _channels(digits: str) -> list[int]:
+    return [int(digits[i : i + 2], 16) for i in (0, 2, 4)]
