@@ -93,7 +93,7 @@ def _scale(transform: Callable[..., np.ndarray], low: float, high: float, span: 
 
 def _grid(x_ticks: np.ndarray, y_ticks: np.ndarray, across: Scale, up: Scale, x_name: str) -> str:
     parts = []
-    digits = _digits(y_ticks)
+    digits = 6 if len({f"{tick:.6g}" for tick in y_ticks}) == len(y_ticks) else 9
     for tick in y_ticks:
         y = float(up(tick))
         parts.append(f'<path class="grid" d="M{_LEFT} {y:.1f}H{_WIDTH - _RIGHT}"/>')
@@ -105,13 +105,3 @@ def _grid(x_ticks: np.ndarray, y_ticks: np.ndarray, across: Scale, up: Scale, x_
     middle = (_LEFT + _WIDTH - _RIGHT) / 2
     parts.append(f'<text x="{middle:.1f}" y="{_HEIGHT - 10}">{text(x_name)}</text>')
     return "".join(parts)
-
-
-def _digits(ticks: np.ndarray) -> int:
-    """Fewest significant digits that tell the ticks apart, at least 1."""
-    for digits in range(1, 6):
-        if len({f"{tick:.{digits}g}" for tick in ticks}) == len(ticks) and all(
-            abs(float(f"{t:.{digits}g}") - t) <= 1e-9 * abs(t) for t in ticks
-        ):
-            return digits
-    return 6
