@@ -16,6 +16,8 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from selenium.webdriver import ActionChains
+from selenium.webdriver.common.by import By
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
@@ -45,12 +47,13 @@ def picture(driver, path: Path, scheme: str, width: int) -> Image.Image:
     driver.execute_cdp_cmd(
         "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
     )
+    driver.execute_cdp_cmd("Emulation.setScrollbarsHidden", {"hidden": True})
     metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
     driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     driver.get(path.as_uri())
-    driver.execute_script(
-        "document.querySelector('canvas').focus({ preventScroll: true }); document.activeElement.blur()"
-    )
+    canvas = driver.find_element(By.TAG_NAME, "canvas")
+    ActionChains(driver).move_to_element_with_offset(canvas, 30, 10).perform()
+    driver.execute_script("scrollTo(0, 0)")
     taken = driver.execute_cdp_cmd("Page.captureScreenshot", {"captureBeyondViewport": True})
     return Image.open(io.BytesIO(base64.b64decode(taken["data"])))
 
@@ -66,7 +69,9 @@ def main() -> None:
             for suffix, scheme, width in PICTURES:
                 out = ROOT / "docs" / "figures" / f"report_{data}_{suffix}.png"
                 image = picture(driver, folder / data / "report.html", scheme, width)
-                image.convert("RGB").quantize(128).save(out, optimize=True)
+                image.convert("RGB").quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(
+                    out, optimize=True
+                )
                 print(f"wrote {out.relative_to(ROOT)} ({out.stat().st_size / 1000:.0f} kB)")
 
 

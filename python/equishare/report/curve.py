@@ -9,8 +9,8 @@ import numpy as np
 from equishare.report.history import LossHistory
 from equishare.report.pieces import Markup, number, text
 
-_WIDTH, _HEIGHT = 520, 320
-_LEFT, _RIGHT, _TOP, _BOTTOM = 92, 14, 14, 48
+_WIDTH, _HEIGHT = 420, 290
+_LEFT, _RIGHT, _TOP, _BOTTOM = 80, 14, 14, 48
 # As many points as a screen can tell apart.
 _MAX_POINTS = 800
 _MAX_DOTS = 100

@@ -90,7 +90,7 @@ def _arrow(start: np.ndarray, end: np.ndarray, both: bool) -> str:
     length = float(np.hypot(*(end - start)))
     middle = (start + end) / 2
     if not both:
-        middle = middle * (1 - min(0.25, 8 / max(length, 1.0)))
+        middle = middle * (1 - 0.2 * length / max(float(np.hypot(*middle)), length))
     gap = min(_DOT + 1.5, length / 4)
     a = start + (middle - start) * gap / max(float(np.hypot(*(middle - start))), 1e-9)
     b = end + (middle - end) * gap / max(float(np.hypot(*(middle - end))), 1e-9)
