@@ -185,7 +185,7 @@ class TestLoss:
         assert len(figure.axes[0].lines) == 2
 
 
-NAMES = ["discovery.npz", "labels.json", "labels.npy", "loss.png", "pattern.png"]
+NAMES = ["discovery.npz", "labels.json", "labels.npy", "loss.png", "pattern.png", "report.html"]
 
 
 class TestFiles:

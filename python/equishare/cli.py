@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import os
+import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
@@ -38,7 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # an arrow the terminal lacks must not end the work
     try:
-        code = app(args=arguments, prog_name="equishare", standalone_mode=False)
+        given = sys.argv[1:] if arguments is None else list(arguments)
+        command = shlex.join(["equishare", *given])
+        code = app(args=given, prog_name="equishare", standalone_mode=False, obj=command)
     except (typer.Abort, KeyboardInterrupt):
         code = 130
     except _UsageError as error:
@@ -68,6 +72,7 @@ def about(
 
 @app.command()
 def discover(
+    context: typer.Context,
     data: Annotated[
         Path,
         typer.Argument(
@@ -95,7 +100,7 @@ def discover(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Write labels.npy, labels.json, discovery.npz, pattern.png and loss.png here.",
+            help="Write report.html, labels.npy, labels.json, discovery.npz, pattern.png and loss.png here.",
             show_default=False,
         ),
     ] = None,
@@ -115,6 +120,8 @@ def discover(
         resamples = _RESAMPLES if quick else 0
     with progress_bar(f"discover ({method})") as progress:
         found = equishare.discover(problem, method, seed=seed, progress=progress, resamples=resamples, **options)
+    if found.origin is not None:
+        found = replace(found, origin=replace(found.origin, call=context.obj, data=str(data)))
     console = Console()
     print_discovery(found, (problem.num_train, problem.num_val), console)
     try:

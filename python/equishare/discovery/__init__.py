@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import partial
 from typing import Any, overload
 
@@ -20,6 +20,7 @@ from equishare.discovery.models.fit import Training
 from equishare.discovery.models.methods import METHODS as MODEL_METHODS
 from equishare.discovery.models.result import ModelDiscovery
 from equishare.discovery.models.settings import training_of
+from equishare.discovery.origin import Origin
 from equishare.discovery.proposal import Progress, Proposal
 from equishare.discovery.resample import discover_with_confidence
 from equishare.discovery.result import Discovery
@@ -125,6 +126,8 @@ def discover(
         raise TypeError(f"resamples must be an integer, got {resamples!r}")
     if resamples < 0:
         raise ValueError(f"resamples must not be negative, got {resamples}")
+    asked = {**options, "resamples": resamples} if resamples else dict(options)
+    found: list[Any]
     with _progress(progress, method) as report:
         if _is_for_models(problem):
             if resamples:
@@ -148,6 +151,8 @@ def discover(
                 )
             run = partial(_solve, propose, method, int(seed), options)
             found = discover_with_confidence(problems, run, int(resamples), int(seed), report)
+    given = problem if isinstance(problem, Sequence) else [problem]
+    found = [replace(d, origin=Origin.of(p, method, int(seed), asked)) for p, d in zip(given, found, strict=True)]
     return found if isinstance(problem, Sequence) else found[0]
 
 

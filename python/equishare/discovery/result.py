@@ -14,6 +14,8 @@ from equishare.discovery.archive import HISTORY, open_archive, save_archive
 from equishare.discovery.confidence import Confidence
 from equishare.discovery.models.result import FORMAT as MODEL_FORMAT
 from equishare.discovery.models.result import ModelDiscovery, from_archive, with_model
+from equishare.discovery.origin import Origin
+from equishare.discovery.shown import Shown
 from equishare.partition import Partition
 from equishare.symmetry import EquivarianceError, SymmetryGroup, equivariance_error, symmetry_group
 
@@ -21,7 +23,7 @@ _FORMAT = "equishare.Discovery/1"
 
 
 @dataclass(frozen=True, eq=False)
-class Discovery:
+class Discovery(Shown):
     """A discovered sharing pattern and the model refitted with it.
 
     Attributes:
@@ -34,6 +36,7 @@ class Discovery:
         method, seed: what it was found with.
         history: columns of equal length; ``validation_loss`` against ``step`` or ``num_groups``.
         confidence: how sure the partition is, where ``discover`` was called with ``resamples``; else None.
+        origin: what it takes to repeat it; None where that is not known.
     """
 
     partition: Partition
@@ -45,6 +48,7 @@ class Discovery:
     seed: int
     history: dict[str, np.ndarray]
     confidence: Confidence | None = None
+    origin: Origin | None = None
 
     @property
     def theta(self) -> np.ndarray:
@@ -97,6 +101,7 @@ class Discovery:
             "seed": self.seed,
             "validation_loss": self.validation_loss,
             "no_sharing_loss": self.no_sharing_loss,
+            "origin": Origin.to_archive(self.origin),
         }
         arrays = {
             "labels": self.partition.labels,
@@ -152,7 +157,8 @@ class Discovery:
             bias=arrays.get("bias"),
             history={n.removeprefix(HISTORY): a for n, a in arrays.items() if n.startswith(HISTORY)},
             confidence=None if resamples is None else Confidence(partition, resamples),
-            **{name: value for name, value in about.items() if name != "format"},
+            origin=Origin.from_archive(about.get("origin")),
+            **{name: value for name, value in about.items() if name not in ("format", "origin")},
         )
         if found.values.shape != (found.partition.num_groups,):
             raise ValueError(f"{found.partition.num_groups} groups but values of shape {found.values.shape}")

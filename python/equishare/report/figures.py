@@ -11,11 +11,14 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
-from equishare.discovery import Discovery
+from equishare.discovery import Discovery, ModelDiscovery
 from equishare.report.grid import NO_GROUP, wrapped
+from equishare.report.history import loss_history
+from equishare.report.parameter import Parameter, parameters_of
+from equishare.report.pieces import counted
 
 # Okabe and Ito's colours, told apart with any colour vision (https://jfly.uni-koeln.de/color).
-_COLOURS = (
+COLOURS = (
     "#0072B2",
     "#E69F00",
     "#009E73",
@@ -31,83 +34,103 @@ _LEGEND_HEIGHT = 2.1
 _SMALLEST_CELL_WITH_NUMBER = 0.24
 
 
-def pattern_figure(discovery: Discovery) -> Figure:
-    """The weight matrix, or the means in rows, each cell in the colour of its group.
+def pattern_figure(discovery: Discovery | ModelDiscovery, name: str | None = None) -> Figure:
+    """The entries of a parameter in rows and columns, each cell in the colour of its group.
 
     Up to eight groups have distinct colours and a legend; more are coloured by the rank of their
     value.
+
+    Args:
+        discovery: what was found.
+        name: of the parameter, where a model has several.
+
+    Raises:
+        ValueError: the model has several parameters, or none of that name.
     """
-    labels = discovery.partition.labels
-    is_matrix = labels.ndim == 2
+    parameter = parameter_named(discovery, name)
+    labels, values = parameter.partition.labels, parameter.values
     # Rows of a round number of entries, some four times as many as there are rows.
-    grid = wrapped(labels, max(20, 10 * int(np.ceil(np.sqrt(4 * labels.size) / 10))))
+    wrapping = max(20, 10 * int(np.ceil(np.sqrt(4 * labels.size) / 10)))
+    grid = wrapped(labels if labels.ndim <= 2 else labels.reshape(len(labels), -1), wrapping)
     lines, columns = grid.shape
     height, width = _panel_size(grid.shape)
     figure, axes = _panel(height, width)
-    colours = _colours(discovery.values)
+    colours = _colours(np.arange(parameter.partition.num_groups) if values is None else values)
     image = np.ones((*grid.shape, 3))
     image[grid != NO_GROUP] = colours[grid[grid != NO_GROUP]]
     axes.imshow(image, aspect="auto", interpolation="nearest")
     if min(height / lines, width / columns) >= _SMALLEST_CELL_WITH_NUMBER:
         _number_cells(axes, grid, colours)
-    groups = _count(discovery.partition.num_groups, "group")
-    entries = _count(labels.size, "weight" if is_matrix else "mean")
-    axes.set_title(f"{groups} of {entries} ({discovery.method})", fontsize=10, loc="left")
+    groups = counted(parameter.partition.num_groups, "group")
+    title = f"{groups} of {counted(labels.size, parameter.noun)} ({discovery.method})"
+    axes.set_title(title, fontsize=10, loc="left")
     axes.set_xticks(_ticks(columns))
     axes.set_yticks(_ticks(lines))
-    if is_matrix:
-        axes.set(xlabel="input", ylabel="output")
+    if labels.ndim >= 2:
+        axes.set(xlabel=", ".join(parameter.axes[1:]), ylabel=parameter.axes[0])
     elif lines == 1:
         axes.set(xlabel="entry", yticks=[])
     else:
         axes.set_yticks(_ticks(lines), labels=[str(i * columns) for i in _ticks(lines)])
         axes.set(xlabel="entry, counted from the first of its row", ylabel="first entry of the row")
-    if len(colours) <= len(_COLOURS):
-        _legend(axes, discovery, colours)
-    else:
-        _colour_bar(figure, axes, discovery.values)
+    if len(colours) <= len(COLOURS):
+        _legend(axes, parameter, colours)
+    elif values is not None:
+        _colour_bar(figure, axes, values)
     return figure
 
 
-def loss_figure(discovery: Discovery) -> Figure:
+def loss_figure(discovery: Discovery | ModelDiscovery) -> Figure:
     """The validation loss by step or by number of groups, beside the loss without sharing."""
-    history = discovery.history
-    by_step = "step" in history
-    x = history["step" if by_step else "num_groups"]
+    history = loss_history(discovery)
+    by_step, x = history.name == "step", history.x
     figure = Figure(figsize=(6, 4), dpi=150, layout="constrained")
     axes = figure.add_subplot()
-    if len(x) > 1:
+    if len(history.line_x) > 1:
         axes.plot(
-            x,
-            history["validation_loss"],
+            history.line_x,
+            history.line_y,
             ".-" if len(x) <= 100 else "-",
-            color=_COLOURS[0],
+            color=COLOURS[0],
             label="validation loss",
         )
-    axes.axhline(discovery.no_sharing_loss, color="black", linestyle="--", linewidth=1, label="no sharing")
+    if np.isfinite(discovery.no_sharing_loss):
+        axes.axhline(discovery.no_sharing_loss, color="black", linestyle="--", linewidth=1, label="no sharing")
+    count = sum(p.partition.num_groups for p in parameters_of(discovery, {}))
     axes.plot(
-        x[-1] if by_step else discovery.partition.num_groups,
+        history.found,
         discovery.validation_loss,
         "*",
         markersize=13,
-        color=_COLOURS[5],
-        label=f"found: {_count(discovery.partition.num_groups, 'group')}",
+        color=COLOURS[5],
+        label=f"found: {counted(count, 'group')}",
     )
-    axes.set_xlabel("step" if by_step else "number of groups")
-    axes.set_ylabel("mean squared error")
+    axes.set_xlabel(history.name)
+    axes.set_ylabel("mean squared error" if isinstance(discovery, Discovery) else "loss")
     axes.set_title(f"Validation loss ({discovery.method})", fontsize=10)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    if not by_step and x.max() > 50 * x.min():
+    if not by_step and len(x) and x.max() > 50 * x.min():
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if x.max() < 1000 * x.min() else (1,)))
         axes.xaxis.set_major_formatter("{x:g}")
         axes.xaxis.set_minor_locator(NullLocator())
-    shown = np.append(history["validation_loss"], discovery.no_sharing_loss)
-    if shown.min() > 0 and shown.max() > 10 * shown.min():
+    shown = np.array([v for v in (*history.y, discovery.no_sharing_loss) if np.isfinite(v)])
+    if len(shown) and shown.min() > 0 and shown.max() > 10 * shown.min():
         axes.set_yscale("log")
     axes.grid(alpha=0.3)
     axes.legend()
     return figure
+
+
+def parameter_named(discovery: Discovery | ModelDiscovery, name: str | None) -> Parameter:
+    """The shared parameter of that name; None where there is one alone."""
+    found = {parameter.name: parameter for parameter in parameters_of(discovery, {})}
+    if name is None and len(found) == 1:
+        return next(iter(found.values()))
+    if name is None or name not in found:
+        names = ", ".join(one for one in found if one is not None) or "no name, for there is one alone"
+        raise ValueError(f"name must be that of a shared parameter, {names}; got {name!r}")
+    return found[name]
 
 
 def _panel_size(shape: tuple[int, int]) -> tuple[float, float]:
@@ -133,14 +156,10 @@ def _ticks(count: int) -> list[int]:
     return list(range(0, count, next(step for step in steps if 10 * step >= count)))
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
 def _colours(values: np.ndarray) -> np.ndarray:
     """One colour a group (G, 3): distinct ones, or by rank of value where they do not suffice."""
-    if len(values) <= len(_COLOURS):
-        return np.array([to_rgb(colour) for colour in _COLOURS[: len(values)]])
+    if len(values) <= len(COLOURS):
+        return np.array([to_rgb(colour) for colour in COLOURS[: len(values)]])
     ranks = np.argsort(np.argsort(values, kind="stable"), kind="stable")
     return colormaps["viridis"](np.linspace(0, 1, len(values)))[ranks, :3]
 
@@ -153,15 +172,15 @@ def _number_cells(axes: Axes, grid: np.ndarray, colours: np.ndarray) -> None:
             axes.text(column, row, str(group), ha="center", va="center", fontsize=8, color=colour)
 
 
-def _legend(axes: Axes, discovery: Discovery, colours: np.ndarray) -> None:
-    sizes = discovery.partition.group_sizes
+def _legend(axes: Axes, parameter: Parameter, colours: np.ndarray) -> None:
+    sizes, values = parameter.partition.group_sizes, parameter.values
     handles = [
-        Patch(color=colour, label=f"{group}: {discovery.values[group]:.4g}  (× {sizes[group]})")
+        Patch(color=colour, label=f"{group}{'' if values is None else f': {values[group]:.4g}'}  (× {sizes[group]})")
         for group, colour in enumerate(colours)
     ]
     axes.legend(
         handles=handles,
-        title="group: value (× entries)",
+        title="group (× entries)" if values is None else "group: value (× entries)",
         loc="upper left",
         bbox_to_anchor=(1.0, 1.0),
         borderaxespad=0.5,

@@ -12,6 +12,7 @@ import numpy as np
 
 from equishare.discovery import Confidence, Discovery
 from equishare.files import made_folder, written_whole
+from equishare.report.page import write_report
 from equishare.symmetry import SymmetryGroup
 from equishare.symmetry.structure import decimal_digits
 
@@ -25,8 +26,9 @@ def require_matplotlib() -> None:
 def write_discovery(
     discovery: Discovery, folder: str | os.PathLike[str], group: SymmetryGroup | None = None
 ) -> list[Path]:
-    """Write the labels, everything else, and two pictures; each file whole or not at all.
+    """Write the report, the labels, everything else, and two pictures; each file whole or not at all.
 
+    - ``report.html``: see :meth:`equishare.Discovery.report`.
     - ``labels.npy``: group of each entry, int64, in the shape of the parameter.
     - ``labels.json``: the same with values, sizes, losses, method, seed and version; where a group is given, its name,
       order (a string), generators (pairs of permutations, of outputs and of inputs), closure gap and explanation; and
@@ -55,7 +57,8 @@ def write_discovery(
     for name, figure in (("pattern", pattern_figure), ("loss", loss_figure)):
         with written_whole(folder / f"{name}.png") as path:
             figure(discovery).savefig(path, bbox_inches="tight")
-    names = ("labels.npy", "labels.json", "discovery.npz", "pattern.png", "loss.png")
+    write_report(discovery, folder / "report.html", {} if group is None else {None: group})
+    names = ("report.html", "labels.npy", "labels.json", "discovery.npz", "pattern.png", "loss.png")
     return [folder / name for name in names]
 
 

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from equishare.discovery.archive import HISTORY, save_archive
+from equishare.discovery.origin import Origin
+from equishare.discovery.shown import Shown
 from equishare.partition import Partition
 from equishare.sharing import impose
 from equishare.symmetry import SymmetryGroup, symmetry_group
@@ -22,7 +24,7 @@ _STATE = "state."
 
 
 @dataclass(frozen=True, eq=False)
-class ModelDiscovery:
+class ModelDiscovery(Shown):
     """A discovered sharing pattern of a model.
 
     Attributes:
@@ -38,6 +40,7 @@ class ModelDiscovery:
             model that saw the training samples alone.
         settled: False where the loss was still falling at the end of the longest fit: more ``steps``, or another
             ``lr``, may change the answer.
+        origin: what it takes to repeat it; None where that is not known.
     """
 
     partitions: dict[str, Partition]
@@ -49,6 +52,7 @@ class ModelDiscovery:
     history: dict[str, np.ndarray]
     complete: bool = True
     settled: bool = True
+    origin: Origin | None = None
 
     @property
     def partition(self) -> Partition:
@@ -104,6 +108,7 @@ class ModelDiscovery:
             "no_sharing_loss": self.no_sharing_loss,
             "complete": self.complete,
             "settled": self.settled,
+            "origin": Origin.to_archive(self.origin),
             "dtypes": {name: str(t.dtype).removeprefix("torch.") for name, t in state.items()},
         }
         arrays = {_LABELS + name: p.labels for name, p in self.partitions.items()}
@@ -124,7 +129,8 @@ def from_archive(about: dict[str, Any], arrays: dict[str, np.ndarray]) -> tuple[
     }
     partitions = {n.removeprefix(_LABELS): Partition(a) for n, a in arrays.items() if n.startswith(_LABELS)}
     history = {n.removeprefix(HISTORY): a for n, a in arrays.items() if n.startswith(HISTORY)}
-    return ModelDiscovery(partitions=partitions, model=None, history=history, **about), state
+    origin = Origin.from_archive(about.pop("origin", None))
+    return ModelDiscovery(partitions=partitions, model=None, history=history, origin=origin, **about), state
 
 
 def with_model(found: ModelDiscovery, state: dict[str, Tensor], model: nn.Module) -> ModelDiscovery:

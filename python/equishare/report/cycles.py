@@ -1,0 +1,41 @@
+"""A permutation for the eye: its points on a ring, its arrows, and its cycles in words."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def ring(count: int) -> np.ndarray:
+    """(count, 2) points on the unit circle, clockwise from the top, y upwards."""
+    angle = 2 * np.pi * np.arange(count) / count
+    return np.stack([np.sin(angle), np.cos(angle)], axis=1)
+
+
+def arrows(p: np.ndarray) -> list[tuple[int, int, bool]]:
+    """Start, end, and whether it goes both ways: one arrow for each point that moves, one for an exchange."""
+    moved = [(i, int(j)) for i, j in enumerate(p) if i != j]
+    return [(i, j, int(p[j]) == i) for i, j in moved if not (int(p[j]) == i and j < i)]
+
+
+def cycles(p: np.ndarray) -> list[list[int]]:
+    """Cycles of two points and more, each from its smallest point on."""
+    seen = np.zeros(len(p), dtype=bool)
+    found = []
+    for start in range(len(p)):
+        cycle = []
+        point = start
+        while not seen[point]:
+            seen[point] = True
+            cycle.append(point)
+            point = int(p[point])
+        if len(cycle) > 1:
+            found.append(cycle)
+    return found
+
+
+def cycle_notation(p: np.ndarray, longest: int) -> str:
+    """``(0 1 2)(4 5)``, "none move" for the identity; cut with … after about `longest` characters."""
+    text = "".join(f"({' '.join(map(str, cycle))})" for cycle in cycles(p))
+    if len(text) > longest:
+        return f"{text[:longest].rsplit(' ', 1)[0]} …"
+    return text or "none move"

@@ -1,0 +1,57 @@
+"""The validation loss over the search, as the page and the figure draw it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from equishare.discovery import Discovery, ModelDiscovery
+
+
+@dataclass(frozen=True, eq=False)
+class LossHistory:
+    """What was tried.
+
+    Attributes:
+        name: "step" or "number of groups".
+        x, y: (n,) that and the validation loss, of all that was tried.
+        line_x, line_y: the curve: every step, or the least loss for each number of groups.
+        found: where on the axis of x the answer lies.
+    """
+
+    name: str
+    x: np.ndarray
+    y: np.ndarray
+    line_x: np.ndarray
+    line_y: np.ndarray
+    found: float
+
+
+def loss_history(discovery: Discovery | ModelDiscovery) -> LossHistory:
+    """The history of a discovery; losses that are not finite are left out."""
+    by_step = "step" in discovery.history
+    x, y = (
+        np.asarray(discovery.history.get(name, ()), dtype=float)
+        for name in ("step" if by_step else "num_groups", "validation_loss")
+    )
+    found = _found(discovery, x, by_step)
+    x, y = x[np.isfinite(y)], y[np.isfinite(y)]
+    if by_step:
+        return LossHistory("step", x, y, x, y, found)
+    line_x, which = np.unique(x, return_inverse=True)
+    line_y = np.full(len(line_x), np.inf)
+    np.minimum.at(line_y, which, y)
+    return LossHistory("number of groups", x, y, line_x, line_y, found)
+
+
+def _found(discovery: Discovery | ModelDiscovery, x: np.ndarray, by_step: bool) -> float:
+    if by_step:
+        return float(x[-1]) if len(x) else 0.0
+    if isinstance(discovery, Discovery):
+        return float(discovery.partition.num_groups)
+    # A history counts the groups of parameters that are tied by one assignment, and so have equal labels, once.
+    every = list(discovery.partitions.values())
+    distinct = {p.labels.tobytes(): p for p in every}.values()
+    sums = [sum(p.num_groups for p in partitions) for partitions in (every, distinct)]
+    return float(next((s for s in sums if s in x), sums[0]))

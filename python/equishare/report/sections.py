@@ -1,0 +1,148 @@
+"""Sections of the report that concern the discovery as a whole."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+import numpy as np
+
+from equishare.discovery import Discovery, ModelDiscovery
+from equishare.report.curve import curve
+from equishare.report.history import loss_history
+from equishare.report.parameter import Parameter
+from equishare.report.pieces import Markup, Section, counted, facts, number, paragraph, table, text
+
+# Of a longer history rows at even distances are shown.
+_MAX_ROWS = 100
+_COLUMNS = {
+    "num_groups": "groups",
+    "step": "step",
+    "validation_loss": "validation loss",
+    "evidence": "evidence",
+    "rejected": "rejected",
+    "entropy": "entropy of the assignment",
+    "column_norm": "column norm of the assignment",
+}
+_MEANING = {
+    "evidence": "Evidence: log probability of all data under a pattern, up to a constant; the greatest wins.",
+    "rejected": "Rejected: the pattern as a whole fits worse than chance allows (F test); it can only win if all are.",
+}
+
+
+def losses(discovery: Discovery | ModelDiscovery) -> str:
+    """The validation loss beside that without sharing, as a sentence."""
+    loss, unshared = discovery.validation_loss, discovery.no_sharing_loss
+    sentence = f"The validation loss is {number(loss)}"
+    if not np.isfinite(unshared):
+        return f"{sentence}; that without sharing is not known."
+    sentence += f", and {number(unshared)} without sharing"
+    if not unshared > 0 or loss == unshared:
+        return f"{sentence}."
+    change = 100 * (loss / unshared - 1)
+    return f"{sentence}: {abs(change):.2g} % {'higher' if change > 0 else 'lower'}."
+
+
+def warnings(discovery: Discovery | ModelDiscovery) -> list[str]:
+    """What limits the answer."""
+    if isinstance(discovery, Discovery):
+        return []
+    found = []
+    if not discovery.complete:
+        found.append("The search was interrupted: this is the best pattern until then.")
+    if not discovery.settled:
+        found.append("The loss was still falling at the end of the longest fit: more steps may change the answer.")
+    return found
+
+
+def loss_section(discovery: Discovery | ModelDiscovery) -> Section:
+    """The curve of the history."""
+    history = loss_history(discovery)
+    drawn = curve(history, discovery.validation_loss, discovery.no_sharing_loss)
+    return Section("loss", "Loss", paragraph(losses(discovery)) + drawn)
+
+
+def tried_section(discovery: Discovery | ModelDiscovery) -> Section | None:
+    """The history as a table; None where there is none."""
+    history = discovery.history
+    length = min((len(column) for column in history.values()), default=0)
+    if not length:
+        return None
+    rows = np.arange(length)
+    words = f"{counted(length, 'row')}."
+    if length > _MAX_ROWS:
+        rows = np.unique(np.linspace(0, length - 1, _MAX_ROWS).round().astype(int))
+        words = f"{len(rows)} of {length:,} rows, at even distances; discovery.npz and d.history hold all."
+    if "num_groups" in history:
+        each = len(np.unique(history["num_groups"])) == length
+        words = f"{'The best candidate for each number of groups' if each else 'The candidates'}. {words}"
+    words = " ".join([words, *(meaning for name, meaning in _MEANING.items() if name in history)])
+    cells = [[_cell(column[row]) for column in history.values()] for row in rows]
+    header = [_COLUMNS.get(name, name) for name in history]
+    return Section("tried", "What was tried", paragraph(words) + table("What was tried", header, cells, True))
+
+
+def _cell(value: np.generic) -> str:
+    if isinstance(value, bool | np.bool_):
+        return "yes" if value else "no"
+    return str(value) if isinstance(value, int | np.integer) else number(float(value))
+
+
+def confidence_section(discovery: Discovery | ModelDiscovery) -> Section | None:
+    """How sure each group is; None where that was not asked for."""
+    confidence = getattr(discovery, "confidence", None)
+    if confidence is None:
+        return None
+    stability = np.asarray(confidence.groups, dtype=float)
+    rows = [(g, number(p) if np.isfinite(p) else "alone") for g, p in enumerate(stability[:_MAX_ROWS])]
+    words = "The probability that two entries of a group truly hold one value, on average over its pairs."
+    if len(stability) > _MAX_ROWS:
+        words += f" The first {_MAX_ROWS} of {len(stability):,} groups; d.confidence.groups holds all."
+    body = paragraph(words) + table("Confidence of each group", ("group", "probability"), rows, True)
+    return Section("confidence", "Confidence", body)
+
+
+def data_section(discovery: Discovery | ModelDiscovery, parameters: list[Parameter]) -> Section:
+    """What the answer was found from."""
+    origin = discovery.origin
+    pairs: list[tuple[str, object]] = []
+    if origin is not None and origin.data is not None:
+        pairs.append(("file", Markup(f"<code>{text(origin.data)}</code>")))
+    if isinstance(discovery, ModelDiscovery):
+        pairs.append(("question", "which entries or slices of a model's parameters are shared"))
+        pairs += [(f"parameter {p.name}", " × ".join(map(str, p.partition.shape))) for p in parameters]
+    elif len(discovery.partition.shape) == 2:
+        outputs, inputs = discovery.partition.shape
+        bias = "" if discovery.bias is None else " + b"
+        pairs.append(("question", f"which weights of y = W x{bias} are shared"))
+        pairs.append(("map", f"{counted(inputs, 'input')} → {counted(outputs, 'output')}"))
+    else:
+        pairs.append(("question", f"which of {counted(len(discovery.partition), 'mean')} are equal"))
+    if origin is not None and origin.num_train is not None and origin.num_val is not None:
+        pairs.append(("samples", f"{origin.num_train:,} to fit, {origin.num_val:,} to validate"))
+    elif origin is not None:
+        pairs.append(("samples", "drawn by a DataLoader"))
+    else:
+        pairs.append(("samples", "not recorded"))
+    return Section("data", "Data", facts(pairs))
+
+
+def repeat_section(discovery: Discovery | ModelDiscovery) -> Section:
+    """Command and versions."""
+    origin = discovery.origin
+    method = f"{discovery.method}, seed {discovery.seed}"
+    if origin is None:
+        body = paragraph("The call and the versions were not recorded with this discovery.")
+        return Section("repeat", "Repeat it", body + facts([("method", method)]))
+    lead = paragraph(
+        "The same data, command and versions give the same answer."
+        if origin.data is not None
+        else "The same problem, call and versions give the same answer; problem holds the data."
+    )
+    command = f'<pre tabindex="0" aria-label="Command to repeat it"><code>{text(origin.call)}</code></pre>\n'
+    pairs = [("method", method), *origin.versions.items()]
+    return Section("repeat", "Repeat it", lead + command + facts(pairs))
+
+
+def written_by() -> str:
+    """The line at the foot of the page."""
+    return f"Written by equishare {version('equishare')}."

@@ -1,0 +1,102 @@
+"""Discoveries whose reports are looked at, and the reports taken apart."""
+
+from __future__ import annotations
+
+import json
+from html.parser import HTMLParser
+
+import numpy as np
+
+import equishare as es
+from equishare.discovery import Discovery, ModelDiscovery
+from equishare.discovery.origin import Origin
+
+HOSTILE = """"><script>throw 1</script><img src='http://x.invalid/a' onerror="throw 2">&amp;\u2028</script>.npz"""
+
+
+def ring_labels(size: int) -> np.ndarray:
+    i = np.arange(size)
+    return np.minimum((i[:, None] - i) % size, (i - i[:, None]) % size)
+
+
+def found(labels, history=None, origin=None, seed=0) -> Discovery:
+    partition = es.Partition(labels)
+    loss = 0.1 + np.exp(-np.linspace(0, 5, 12))
+    return Discovery(
+        partition=partition,
+        values=np.random.default_rng(seed).normal(size=partition.num_groups),
+        bias=np.ones(partition.shape[0]) if len(partition.shape) == 2 else None,
+        validation_loss=float(loss[-1]),
+        no_sharing_loss=0.125,
+        method="auto",
+        seed=3,
+        history={"num_groups": np.arange(1, 13), "validation_loss": loss} if history is None else history,
+        origin=origin,
+    )
+
+
+def origin(call="equishare discover a.npz", data="a.npz") -> Origin:
+    return Origin(call, 30, 70, {"python": "3.11.0", "equishare": "0.1.0", "torch": "2.6.0", "numpy": "2.0.0"}, data)
+
+
+def of_model(partitions: dict[str, object]) -> ModelDiscovery:
+    return ModelDiscovery(
+        partitions={name: es.Partition(labels) for name, labels in partitions.items()},
+        model=None,
+        validation_loss=0.5,
+        no_sharing_loss=float("nan"),
+        method="auto",
+        seed=0,
+        history={"step": np.arange(5), "validation_loss": np.array([3.0, 2.0, np.nan, 1.0, 0.5])},
+        complete=False,
+        settled=False,
+    )
+
+
+class Page(HTMLParser):
+    """A page taken apart; unbalanced or unknown nesting is an error.
+
+    Attributes:
+        text: what is read, without scripts and styles.
+        elements: name and attributes of each element.
+        parameters: the data of the page's script.
+    """
+
+    VOID = ("meta", "link", "br", "img", "input")
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.text, self.elements, self.parameters = "", [], None
+        self._open: list[str] = []
+        self._is_data = False
+        self.feed(page)
+        self.close()
+        assert not self._open
+
+    def handle_starttag(self, tag, attributes):
+        assert len({name for name, _ in attributes}) == len(attributes)
+        self.elements.append((tag, dict(attributes)))
+        self._is_data = dict(attributes).get("type") == "application/json"
+        if tag not in self.VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+
+    def handle_endtag(self, tag):
+        assert self._open.pop() == tag
+
+    def handle_data(self, data):
+        if self._open and self._open[-1] not in ("script", "style"):
+            self.text += data
+        elif self._is_data:
+            self.parameters = json.loads(data)
+            self._is_data = False
+
+    def all(self, tag: str) -> list[dict[str, str]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+def page_of(discovery, path) -> Page:
+    discovery.report(path)
+    return Page(path.read_text(encoding="utf-8"))
