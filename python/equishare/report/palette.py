@@ -8,14 +8,14 @@ import numpy as np
 
 # Eleven steps of matplotlib's viridis: perceptually uniform, lightness rises with the value.
 _VIRIDIS = "440154 482475 414487 355f8d 2a788e 21918c 22a884 44bf70 7ad151 bddf26 fde725".split()
-# More shades nobody tells apart.
-_SHADES = 256
+# Nobody tells more shades apart; some of 256 would be the same after rounding.
+_SHADES = 200
 
 
 def ranked_colours(values: np.ndarray) -> list[str]:
     """One colour ``#rrggbb`` a group, spaced by the rank of its value: groups of near values stay apart.
 
-    Of more than 250 groups some of neighbouring ranks have one colour.
+    Of more than 200 groups those of neighbouring ranks have one colour.
     """
     ranks = np.argsort(np.argsort(values, kind="stable"), kind="stable")
     shades = _ramp()
