@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -81,6 +83,21 @@ class ModelProblem:
             return self.train.joined(self.val)
         assert isinstance(self.train, LoaderSamples) and isinstance(self.val, LoaderSamples)
         return self.train.joined(self.val)
+
+    def resampled(self, rng: np.random.Generator, count: int) -> list[ModelProblem]:
+        """Problems whose training and validation samples are drawn from these, each set by itself, with replacement.
+
+        Raises:
+            ValueError: the samples come from a DataLoader, and ``count`` is positive.
+        """
+        problems = []
+        for _ in range(count):
+            if not isinstance(self.train, TensorSamples) or not isinstance(self.val, TensorSamples):
+                raise ValueError("resamples needs train and val as tensors or arrays, got DataLoaders")
+            other = copy.copy(self)
+            other.train, other.val = self.train.resampled(rng), self.val.resampled(rng)
+            problems.append(other)
+        return problems
 
     def _check_loss(self, samples: Samples, name: str) -> None:
         x, y = samples.first()

@@ -40,6 +40,10 @@ class TensorSamples:
         """The samples at an index."""
         return tuple(x[index] for x in self.x), self.y[index]
 
+    def resampled(self, rng: np.random.Generator) -> TensorSamples:
+        """As many samples, drawn with replacement."""
+        return TensorSamples(*self.take(torch.from_numpy(rng.integers(len(self), size=len(self))).to(self.y.device)))
+
     def first(self) -> Batch:
         """All samples."""
         return self.x, self.y

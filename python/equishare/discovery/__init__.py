@@ -18,6 +18,7 @@ from equishare.discovery.confidence import Confidence
 from equishare.discovery.merge import merge
 from equishare.discovery.models.fit import Training
 from equishare.discovery.models.methods import METHODS as MODEL_METHODS
+from equishare.discovery.models.resample import discover_with_confidence as discover_models_with_confidence
 from equishare.discovery.models.result import ModelDiscovery
 from equishare.discovery.models.settings import training_of
 from equishare.discovery.origin import Origin
@@ -107,8 +108,9 @@ def discover(
         seed: of everything random.
         progress: True for a bar on the terminal, or a function that is called with the work done and the work in
             total.
-        resamples: for means and linear maps, how many resamples of each problem the method is run on as well, to say
-            how sure the answer is (``Discovery.confidence``); 0 for none. The work grows as many times.
+        resamples: how many resamples of each problem the method is run on as well, to say how sure the answer is
+            (``confidence`` of the result); 0 for none. The work grows as many times. For models, samples must be
+            tensors or arrays, and the method one that searches.
         **options: of the method; see the functions in ``equishare.discovery``, and for models those in
             ``equishare.discovery.models.methods`` with the fields of ``equishare.discovery.models.fit.Training``.
 
@@ -130,17 +132,21 @@ def discover(
     found: list[Any]
     with _progress(progress, method) as report:
         if _is_for_models(problem):
-            if resamples:
-                raise ValueError(
-                    f"resamples is available for a MeanProblem and a LinearProblem; for a ModelProblem it must be 0, "
-                    f"got {resamples}"
-                )
             propose: Callable[..., Any] = _method(MODEL_METHODS, method)
+            if resamples and method not in ("auto", "bilevel"):
+                raise ValueError(f"resamples must be 0 for method {method!r}, which does not search, got {resamples}")
             shared = [field.name for field in fields(Training)]
             _check_options(method, propose, options, shared)
             training = training_of(**{name: options.pop(name) for name in shared if name in options})
             problems_of_models = as_model_problems(problem)  # type: ignore[arg-type]
-            found = propose(problems_of_models, int(seed), report, training, **options)
+            found = discover_models_with_confidence(
+                problems_of_models,
+                lambda some, part, own: propose(some, int(seed), part, training, **own),
+                options,
+                int(resamples),
+                int(seed),
+                report,
+            )
         else:
             propose = _method(METHODS, method)
             problems = as_problems(problem)  # type: ignore[arg-type]

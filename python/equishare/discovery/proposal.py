@@ -11,6 +11,11 @@ import numpy as np
 Progress = Callable[[int, int], None]
 
 
+def part_of(progress: Progress, before: int, count: int, total: int) -> Progress:
+    """Progress of ``count`` of ``total`` pieces of work, ``before`` of which are done."""
+    return lambda done, whole: progress(before + round(count * done / whole), total)
+
+
 @dataclass(frozen=True)
 class Proposal:
     """Candidate partitions of one problem.

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from equishare.discovery.confidence import Confidence
-from equishare.discovery.proposal import Progress
+from equishare.discovery.proposal import Progress, part_of
 from equishare.discovery.result import Discovery
 from equishare.moments import Moments
 from equishare.problems import Problem
@@ -38,16 +38,13 @@ def discover_with_confidence(
     """
     total = len(problems) * (1 + resamples)
 
-    def part(before: int, count: int) -> Progress:
-        return lambda done, whole: progress(before + round(count * done / whole), total)
-
-    found = run(problems, part(0, len(problems)))
+    found = run(problems, part_of(progress, 0, len(problems), total))
     if not resamples:
         return found
     for i, problem in enumerate(problems):
         rng = np.random.default_rng([seed, i])
         batch = [resampled(problem, rng) for _ in range(resamples)]
-        answers = run(batch, part(len(problems) + i * resamples, resamples))
+        answers = run(batch, part_of(progress, len(problems) + i * resamples, resamples, total))
         labels = np.stack([answer.partition.labels.ravel() for answer in answers])
         found[i] = replace(found[i], confidence=Confidence(found[i].partition, labels))
     return found

@@ -160,8 +160,8 @@ class Case:
                 share(model, name, dim=self.dim)
         return model
 
-    def draw(self, rng: np.random.Generator) -> Drawn:
-        """One trial."""
+    def draw(self, rng: np.random.Generator, noise: float = NOISE) -> Drawn:
+        """One trial; ``noise`` is the standard deviation of what is added to labels of standard deviation 1."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(rng.integers(2**63)))
             teacher = self.network()
@@ -173,7 +173,7 @@ class Case:
             clean = teacher(x)
         # Labels of spread one make the losses of all cases comparable.
         clean = (clean - clean.mean()) / clean.std()
-        y = clean + NOISE * torch.from_numpy(rng.standard_normal(clean.shape)).to(clean)
+        y = clean + noise * torch.from_numpy(rng.standard_normal(clean.shape)).to(clean)
         train, val = slice(self.samples), slice(self.samples, 2 * self.samples)
         problem = ModelProblem(self.student(), (x[train], y[train]), (x[val], y[val]), mean_squared_error)
         return Drawn(problem, truth, (x[-NUM_TEST:], clean[-NUM_TEST:]))

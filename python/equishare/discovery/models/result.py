@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from equishare.discovery.archive import HISTORY, save_archive
+from equishare.discovery.calibration import MODELS
+from equishare.discovery.confidence import Confidence
 from equishare.discovery.origin import Origin
 from equishare.discovery.shown import Shown
 from equishare.partition import Partition
@@ -21,6 +23,7 @@ from equishare.symmetry import SymmetryGroup, symmetry_group
 FORMAT = "equishare.ModelDiscovery/1"
 _LABELS = "labels."
 _STATE = "state."
+_RESAMPLES = "resamples."
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +44,7 @@ class ModelDiscovery(Shown):
         settled: False where the loss was still falling at the end of the longest fit: more ``steps``, or another
             ``lr``, may change the answer.
         origin: what it takes to repeat it; None where that is not known.
+        confidence: how sure each of ``partitions`` is, where ``discover`` was called with ``resamples``; else None.
     """
 
     partitions: dict[str, Partition]
@@ -53,6 +57,7 @@ class ModelDiscovery(Shown):
     complete: bool = True
     settled: bool = True
     origin: Origin | None = None
+    confidence: dict[str, Confidence] | None = None
 
     @property
     def partition(self) -> Partition:
@@ -115,6 +120,7 @@ class ModelDiscovery(Shown):
         # NumPy has no bfloat16; its numbers are float32 numbers too.
         wide = {n: t.float() if t.dtype == torch.bfloat16 else t for n, t in state.items()}
         arrays |= {_STATE + name: t.detach().cpu().numpy() for name, t in wide.items()}
+        arrays |= {_RESAMPLES + name: one.labels for name, one in (self.confidence or {}).items()}
         arrays |= {HISTORY + name: column for name, column in self.history.items()}
         save_archive(path, about, arrays)
 
@@ -129,8 +135,10 @@ def from_archive(about: dict[str, Any], arrays: dict[str, np.ndarray]) -> tuple[
     }
     partitions = {n.removeprefix(_LABELS): Partition(a) for n, a in arrays.items() if n.startswith(_LABELS)}
     history = {n.removeprefix(HISTORY): a for n, a in arrays.items() if n.startswith(HISTORY)}
-    origin = Origin.from_archive(about.pop("origin", None))
-    return ModelDiscovery(partitions=partitions, model=None, history=history, origin=origin, **about), state
+    resamples = {n.removeprefix(_RESAMPLES): a for n, a in arrays.items() if n.startswith(_RESAMPLES)}
+    confidence = {name: Confidence(partitions[name], labels, MODELS) for name, labels in resamples.items()} or None
+    about["origin"] = Origin.from_archive(about.pop("origin", None))
+    return ModelDiscovery(partitions=partitions, model=None, history=history, confidence=confidence, **about), state
 
 
 def with_model(found: ModelDiscovery, state: dict[str, Tensor], model: nn.Module) -> ModelDiscovery:
