@@ -159,11 +159,6 @@ class TestDiscover:
         problem = means(np.random.default_rng(0))
         with pytest.raises(ValueError, match="resamples must be 0 for method 'oracle'"):
             es.discover(problem, "oracle", partition=np.zeros(8, int), resamples=2)
-        model = torch.nn.Linear(2, 2)
-        es.share(model, "weight")
-        x = torch.zeros(4, 2)
-        with pytest.raises(ValueError, match="resamples is available for a MeanProblem and a LinearProblem"):
-            es.discover(es.ModelProblem(model, (x, x), (x, x), torch.nn.functional.mse_loss), resamples=2)
 
 
 class TestConfidence:

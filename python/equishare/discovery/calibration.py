@@ -33,10 +33,8 @@ class Curves:
         return np.asarray(expit(offset + slope * log_odds(counts, num_resamples)))
 
 
-#: For means and linear maps, fitted on the simulated means of ``equishare reproduce calibration``.
+#: Fitted on the simulated means of ``equishare reproduce calibration``.
 STATISTICS = Curves(tied=(-0.0967, 0.949), apart=(-1.22, 1.49))
-#: For models, fitted on the networks of ``equishare reproduce model_calibration``.
-MODELS = Curves(tied=(-0.0967, 0.949), apart=(-1.22, 1.49))
 
 
 def log_odds(counts: np.ndarray, num_resamples: int) -> np.ndarray:

@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from equishare.discovery.calibration import STATISTICS, Curves
+from equishare.discovery.calibration import STATISTICS
 from equishare.partition import Partition
 
 # `frequencies` and `ties` hold the square of the number of entries.
@@ -24,12 +24,12 @@ class Confidence:
     The method that found the partition is run on B resamples (:func:`equishare.discovery.resample.resampled`). With
     n of them tying two entries, the *frequency* is n/B. The *probability* that the two truly hold one value rises with
     n along a curve that was fitted for ``auto`` on simulated problems (:mod:`equishare.discovery.calibration`).
-    Resamples of a model are those of :mod:`equishare.discovery.models.resample`, and have a curve of their own.
+    Resamples of a model are those of :mod:`equishare.discovery.models.resample`; the curve is the same, and was not
+    fitted for models: there, go by the frequencies.
 
     Attributes:
         partition: what was found on the data themselves.
         labels: (B, K) groups found on each resample, entries in C order.
-        curves: from frequencies to probabilities.
 
     Raises:
         ValueError: labels of another shape.
@@ -37,7 +37,6 @@ class Confidence:
 
     partition: Partition
     labels: np.ndarray
-    curves: Curves = STATISTICS
 
     def __post_init__(self) -> None:
         if self.labels.ndim != 2 or not len(self.labels) or self.labels.shape[1] != len(self.partition):
@@ -130,7 +129,7 @@ class Confidence:
 
     def _chances(self, tied: bool) -> np.ndarray:
         """(B + 1,) probability of a tie that 0, 1, …, B resamples find."""
-        return self.curves.probability(np.arange(self.num_resamples + 1), self.num_resamples, tied)
+        return STATISTICS.probability(np.arange(self.num_resamples + 1), self.num_resamples, tied)
 
     def _tied(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return np.asarray((self.labels[:, a, None] == self.labels[:, None, b]).sum(0))

@@ -11,9 +11,9 @@ from equishare.discovery.models.fit import Fit
 from equishare.discovery.models.patterns import Pattern
 from equishare.discovery.models.stack import Stack
 
-# A coarser pattern is preferred unless it is worse by so many standard errors of the paired difference (it is compared
-# with the best of many), …
-_STANDARD_ERRORS = 3.0
+#: A coarser pattern is preferred unless it is worse by so many standard errors of the paired difference (it is compared
+#: with the best of many), …
+STANDARD_ERRORS = 3.0
 # … and by this part of the best loss, which optimisation alone can be off by.
 _SLACK = 0.01
 # Numbers of groups that are tried on a path: so many from the fewest on, then a geometric series.
@@ -49,7 +49,7 @@ class Candidate:
         return mean if math.isfinite(mean) else math.inf
 
 
-def as_good(coarse: Candidate, least: Candidate) -> bool:
+def as_good(coarse: Candidate, least: Candidate, standard_errors: float = STANDARD_ERRORS) -> bool:
     """Whether the validation samples do not tell a candidate from the one of least loss.
 
     Few samples make the standard error of a bad candidate as large as its excess; twice the least loss is too much
@@ -61,7 +61,7 @@ def as_good(coarse: Candidate, least: Candidate) -> bool:
     mean = float(np.average(difference, weights=coarse.sizes))
     spread = math.sqrt(float(np.average((difference - mean) ** 2, weights=coarse.sizes)))
     error = spread / math.sqrt(max(1, len(difference) - 1))
-    return mean <= max(min(_STANDARD_ERRORS * error, abs(least.loss)), _SLACK * abs(least.loss))
+    return mean <= max(min(standard_errors * error, abs(least.loss)), _SLACK * abs(least.loss))
 
 
 def levels(stack: Stack) -> list[int]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from equishare.discovery.models.auto import auto as run_auto
 from equishare.discovery.models.bilevel import relaxed_search
+from equishare.discovery.models.candidates import STANDARD_ERRORS
 from equishare.discovery.models.checkpoint import Checkpoint, fingerprint
 from equishare.discovery.models.final import FinalSteps
 from equishare.discovery.models.fit import Training
@@ -42,6 +43,7 @@ def auto(
     *,
     restarts: int = 3,
     steps: int = 200,
+    standard_errors: float = STANDARD_ERRORS,
     refit_steps: int | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
 ) -> list[ModelDiscovery]:
@@ -51,18 +53,23 @@ def auto(
         training: of all fits; its fields are options too.
         restarts: starts of parameters that are shared entry by entry; slices have the common start alone.
         steps: of AdamW in each fit.
+        standard_errors: a coarser pattern is preferred unless its validation loss is above the least by more than so
+            many standard errors of the paired difference. Fewer find more groups, some of them by chance.
         refit_steps: of each of the final fits; None: three times ``steps``, doubled while the loss is still falling.
         checkpoint: file that keeps the fits that are done; a call with the same arguments goes on from there.
     """
     check_count(restarts=restarts, steps=steps)
+    check_not_negative(standard_errors=standard_errors)
     final = FinalSteps.of(refit_steps, 3 * steps, "refit_steps")
-    options = {"training": training, "restarts": restarts, "steps": steps, "final": final}
+    options = {
+        "training": training, "restarts": restarts, "steps": steps, "standard_errors": standard_errors, "final": final,
+    }  # fmt: skip
     kept = Checkpoint(checkpoint, fingerprint(problems, "auto", seed, options))
     meter = Meter(progress, SEARCH_FITS * steps + FINAL_FITS * final.steps)
     stack = _stack(problems, training, kept)
     for site in stack.sites:
         check_entries(site.key, site.num_entries)
-    search = Search(stack, training, steps, seed, kept, meter.tick)
+    search = Search(stack, training, steps, seed, kept, meter.tick, standard_errors)
     complete = until_interrupted(search, lambda: run_auto(search, restarts))
     return conclude(search, final, "auto", [None] * len(problems), complete, meter)
 
@@ -85,6 +92,7 @@ def bilevel(
     outer_clip: float | None = None,
     refine: bool = True,
     fit_steps: int = 200,
+    standard_errors: float = STANDARD_ERRORS,
     refit_steps: int | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
 ) -> list[ModelDiscovery]:
@@ -108,6 +116,7 @@ def bilevel(
         outer_clip: largest norm of the hypergradient of one restart.
         refine: also release the entries of the hardened patterns, see where they go, and try what that proposes.
         fit_steps: steps of the fits that compare hardened patterns.
+        standard_errors: as for ``auto``.
         refit_steps: of each of the final fits; None: three times ``fit_steps``, doubled while the loss is still
             falling.
         checkpoint: file that keeps the state; a call with the same arguments goes on from there.
@@ -115,7 +124,7 @@ def bilevel(
     check_count(restarts=restarts, steps=steps, inner_steps=inner_steps, fit_steps=fit_steps)
     final = FinalSteps.of(refit_steps, 3 * fit_steps, "refit_steps")
     check_positive(outer_lr=outer_lr)
-    check_not_negative(entropy=entropy, column_norm=column_norm)
+    check_not_negative(entropy=entropy, column_norm=column_norm, standard_errors=standard_errors)
     if outer_clip is not None:
         check_positive(outer_clip=outer_clip)
     check_choice(penalty_schedule, RELAXED_SCHEDULES, "penalty_schedule")
@@ -126,7 +135,7 @@ def bilevel(
     )  # fmt: skip
     options = {
         "training": training, "relaxation": relaxation, "restarts": restarts, "refine": refine,
-        "fit_steps": fit_steps, "final": final,
+        "fit_steps": fit_steps, "standard_errors": standard_errors, "final": final,
     }  # fmt: skip
     kept = Checkpoint(checkpoint, fingerprint(problems, "bilevel", seed, options))
     total = steps * inner_steps + SEARCH_FITS * fit_steps + FINAL_FITS * final.steps
@@ -134,7 +143,7 @@ def bilevel(
     stack = _stack(problems, training, kept)
     for site in stack.sites if refine else ():
         check_entries(site.key, site.num_entries)
-    search = Search(stack, training, fit_steps, seed, kept, meter.tick)
+    search = Search(stack, training, fit_steps, seed, kept, meter.tick, standard_errors)
     relaxed = relaxed_search(search, restarts, relaxation, meter.tick)
     if not relaxed.complete:
         # What follows from here on is not what a search that goes on from the checkpoint comes to.

@@ -10,12 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from equishare.discovery.calibration import MODELS
 from equishare.discovery.confidence import Confidence
 from equishare.discovery.models.result import ModelDiscovery
 from equishare.discovery.proposal import Progress, part_of
 from equishare.model_problem import ModelProblem
 
+# Where the data cannot tell, a search that prefers coarse patterns ties everything, on every resample. One that takes
+# the least loss as it comes ties at random there, and what the data tell it finds again and again.
+_STANDARD_ERRORS = 0.0
 # A method, from problems, progress and its own options to discoveries.
 Run = Callable[[Sequence[ModelProblem], Progress, dict[str, Any]], list[ModelDiscovery]]
 
@@ -72,7 +74,7 @@ def discover_with_confidence(
 
 def _of_resamples(options: dict[str, Any], problem: int) -> dict[str, Any]:
     # Only the partitions are wanted: the final fits, which come after the search, are as short as can be.
-    changed = {**options, "refit_steps": 1}
+    changed = {**options, "refit_steps": 1, "standard_errors": _STANDARD_ERRORS}
     if options.get("checkpoint") is not None:
         changed["checkpoint"] = f"{os.fspath(options['checkpoint'])}.resamples{problem}"
     return changed
@@ -80,6 +82,6 @@ def _of_resamples(options: dict[str, Any], problem: int) -> dict[str, Any]:
 
 def _confidence(found: ModelDiscovery, answers: Sequence[ModelDiscovery]) -> dict[str, Confidence]:
     return {
-        name: Confidence(partition, np.stack([one.partitions[name].labels.ravel() for one in answers]), MODELS)
+        name: Confidence(partition, np.stack([one.partitions[name].labels.ravel() for one in answers]))
         for name, partition in found.partitions.items()
     }

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from equishare.discovery.models.candidates import Candidate, as_good, levels, near
+from equishare.discovery.models.candidates import STANDARD_ERRORS, Candidate, as_good, levels, near
 from equishare.discovery.models.checkpoint import Checkpoint
 from equishare.discovery.models.curvature import entry_weights, flat_entries
 from equishare.discovery.models.feeds import Held
@@ -42,6 +42,7 @@ class Search:
         steps: of a fit without sharing; one of a pattern, which starts from there, takes half as many.
         checkpoint: keeps the fits that are done.
         tick: called with the number of training steps done.
+        standard_errors: by which the losses of patterns must differ to be told apart.
         settles: whether candidates that are not done are trained on.
         found: the candidates of each problem by pattern, in order of appearance.
     """
@@ -52,6 +53,7 @@ class Search:
     seed: int
     checkpoint: Checkpoint
     tick: Callable[[int], None]
+    standard_errors: float = STANDARD_ERRORS
     settles: bool = True
     found: list[dict[Pattern, Candidate]] = field(init=False)
 
@@ -129,7 +131,7 @@ class Search:
             return []
         least = min(candidates, key=lambda c: c.loss)
         most = least.loss + _CONTENDING * abs(least.loss)
-        close = [c for c in candidates if c.loss <= most or as_good(c, least)]
+        close = [c for c in candidates if c.loss <= most or as_good(c, least, self.standard_errors)]
         return [*(c for c in close[:_MOST_CONTENDERS] if c is not least), least]
 
     def _note(
@@ -167,7 +169,7 @@ class Search:
         least = min(candidates, key=lambda c: c.loss)
         if not math.isfinite(least.loss):
             raise FloatingPointError(f"the fits of problem {problem} have all diverged: lower lr, or clip")
-        return next(c for c in candidates if as_good(c, least))
+        return next(c for c in candidates if as_good(c, least, self.standard_errors))
 
     def try_paths(self, owner: Sequence[int], free: Fit, totals: Sequence[Sequence[int]], stage: str) -> None:
         """Cluster the entries of fits without sharing, and try the patterns with these numbers of groups."""
