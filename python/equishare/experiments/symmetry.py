@@ -16,6 +16,16 @@ import numpy as np
 
 from equishare.discovery import Discovery
 from equishare.experiments.cells import Cell, Draws, Plan, Progress, Scores, run_plans
+from equishare.experiments.patterns import (
+    blocks,
+    circulant,
+    dihedral,
+    exchangeable,
+    permutations,
+    shuffled,
+    side_by_side,
+    torus,
+)
 from equishare.experiments.result import Experiment, Table
 from equishare.experiments.separation import RHO, draw_linear
 from equishare.partition import Partition, partition_distance
@@ -32,49 +42,6 @@ SEPARATIONS = (2.0, 3.0, 4.0, 6.0, 8.0)
 METHODS = ("gap", "merge", "closure", "auto")
 #: Share of the draws in which the exact pattern has to be found.
 EXACT = 0.95
-
-
-def circulant(n: int) -> np.ndarray:
-    """One label for each difference of output and input, modulo n: the group C_n."""
-    index = np.arange(n)
-    return (index - index[:, None]) % n
-
-
-def dihedral(n: int) -> np.ndarray:
-    """One label for each distance on a ring of n: the group D_n."""
-    return np.minimum(circulant(n), n - circulant(n))
-
-
-def torus(rows: int, columns: int) -> np.ndarray:
-    """One label for each shift of a torus: C_rows × C_columns."""
-    row, column = np.divmod(np.arange(rows * columns), columns)
-    return (row - row[:, None]) % rows * columns + (column - column[:, None]) % columns
-
-
-def exchangeable(rows: int, columns: int) -> np.ndarray:
-    """Same entry, same row, same column or neither: S_rows × S_columns."""
-    row, column = np.divmod(np.arange(rows * columns), columns)
-    return 2 * (row != row[:, None]) + (column != column[:, None])
-
-
-def permutations(n: int) -> np.ndarray:
-    """a I + b 11ᵀ: all permutations, of outputs and inputs alike."""
-    return 1 - np.eye(n, dtype=np.int64)
-
-
-def blocks(size: int, count: int) -> np.ndarray:
-    """Same entry, same block or neither: S_size ≀ S_count."""
-    block = np.arange(size * count) // size
-    return np.where(permutations(size * count) == 0, 0, np.where(block == block[:, None], 1, 2))
-
-
-def side_by_side(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Two patterns on blocks of their own, one label for all entries between them: the product of their groups."""
-    size = len(first) + len(second)
-    labels = np.zeros((size, size), np.int64)
-    labels[: len(first), : len(first)] = 1 + first
-    labels[len(first) :, len(first) :] = 2 + first.max() + second
-    return labels
 
 
 #: Patterns of the curves.
@@ -161,12 +128,12 @@ def draw(rng: np.random.Generator, trials: int, *, labels: np.ndarray, samples: 
     outputs, inputs = labels.shape
     half = samples // 2
     for _ in range(trials):
-        shuffled = labels[rng.permutation(outputs)][:, rng.permutation(inputs)]
+        truth = shuffled(labels, rng)
         values = GAP * rng.permutation(int(labels.max()) + 1)
         x = rng.standard_normal((samples, inputs))
-        y = x @ values[shuffled].T + rng.standard_normal((samples, outputs))
+        y = x @ values[truth].T + rng.standard_normal((samples, outputs))
         problems.append(LinearProblem(x[:half], y[:half], x[half:], y[half:]))
-        truths.append(Partition(shuffled))
+        truths.append(Partition(truth))
     return Draws(problems, truths, _scorer(truths, name))
 
 
