@@ -1,11 +1,14 @@
 """Discovery through a symmetry: it is found where single entries cannot be told apart, and only where it is."""
 
+import sys
+
 import numpy as np
 import pytest
 
 import equishare as es
 from equishare.discovery.alignment import Alignment
 from equishare.discovery.orbits import closures
+from equishare.experiments import symmetry
 from equishare.experiments.patterns import blocks, circulant, dihedral, exchangeable, shuffled, torus
 
 
@@ -64,6 +67,16 @@ def test_where_there_is_no_symmetry(separation):
         assert es.partition_distance(found, labels) <= es.partition_distance(merged, labels)
         # Two standard errors apart nothing tells a symmetry of some rows from chance.
         assert es.symmetry_group(found).is_trivial or separation < 4
+
+
+def test_the_row_without_a_search_is_closure_without_its_symmetries(monkeypatch):
+    draws = symmetry.draw_without_symmetry(np.random.default_rng(5), 6, K=30, r=3, separation=2.0)
+    searched = es.discover(list(draws.problems), "closure")
+    monkeypatch.setattr(sys.modules["equishare.discovery.auto"], "closures", lambda estimate: [])
+    left = es.discover(list(draws.problems), "closure")
+    assert [draws.score(trial, answer) for trial, answer in enumerate(left)] == draws.limits[symmetry.NO_SEARCH]
+    # Or the comparison would be empty.
+    assert any(a.partition != b.partition for a, b in zip(searched, left, strict=True))
 
 
 def test_toeplitz_with_a_boundary_stays_exact():
