@@ -86,6 +86,26 @@ def test_same_action_needs_a_square_pattern():
         automorphism_generators(np.zeros((2, 3), int), same_action=True)
 
 
+def test_same_action_is_true_or_false():
+    with pytest.raises(TypeError, match="same_action must be True or False, got 'no'"):
+        automorphism_generators(np.zeros((2, 2), int), same_action="no")
+
+
+@pytest.mark.parametrize(
+    ("generator", "shape", "error", "message"),
+    [
+        (([0, 1, 2], [0, 1]), (2, 3), ValueError, r"a permutation of 0..1 at place 0, got \[0 1 2\]"),
+        (([1, 0], [0, 0, 1]), (2, 3), ValueError, r"a permutation of 0..2 at place 1, got \[0 0 1\]"),
+        (([1, 0], [0, 1, 2]), (2, 3, 2), ValueError, r"a permutation of 0..5 at place 1"),
+        (([1, 0], [0, 1, 2]), (6,), ValueError, "1 to 1 permutations, one an axis, got 2"),
+        (([1, 0],), 2, TypeError, "shape must be a tuple of integers"),
+    ],
+)
+def test_orbits_need_permutations_of_the_axes(generator, shape, error, message):
+    with pytest.raises(error, match=message):
+        cell_orbits([tuple(np.array(p) for p in generator)], shape)
+
+
 def test_without_igraph(monkeypatch):
     monkeypatch.setitem(sys.modules, "igraph", None)
     with pytest.raises(ImportError, match=r'need igraph: pip install "equishare\[symmetry\]"'):

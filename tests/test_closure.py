@@ -1,34 +1,15 @@
 """Discovery through a symmetry: it is found where single entries cannot be told apart, and only where it is."""
 
+import sys
+
 import numpy as np
 import pytest
 
 import equishare as es
 from equishare.discovery.alignment import Alignment
 from equishare.discovery.orbits import closures
-
-
-def circulant(n):
-    return (np.arange(n) - np.arange(n)[:, None]) % n
-
-
-def dihedral(n):
-    return np.minimum(circulant(n), n - circulant(n))
-
-
-def torus(rows, columns):
-    row, column = np.divmod(np.arange(rows * columns), columns)
-    return (row - row[:, None]) % rows * columns + (column - column[:, None]) % columns
-
-
-def blocks(size, count):
-    block = np.arange(size * count) // size
-    return np.where(np.eye(size * count, dtype=bool), 0, np.where(block == block[:, None], 1, 2))
-
-
-def exchangeable(rows, columns):
-    row, column = np.divmod(np.arange(rows * columns), columns)
-    return 2 * (row != row[:, None]) + (column != column[:, None])
+from equishare.experiments import symmetry
+from equishare.experiments.patterns import blocks, circulant, dihedral, exchangeable, shuffled, torus
 
 
 def pooled(size, count):
@@ -59,9 +40,9 @@ def test_values_three_standard_errors_apart(labels, method):
     rng = np.random.default_rng(0)
     found = 0
     for _ in range(5):
-        shuffled = labels[rng.permutation(len(labels))][:, rng.permutation(labels.shape[1])]
-        problem = linear_problem(shuffled, spaced(labels, 0.3, rng), 130, rng)
-        found += es.discover(problem, method).partition == es.Partition(shuffled)
+        truth = shuffled(labels, rng)
+        problem = linear_problem(truth, spaced(labels, 0.3, rng), 130, rng)
+        found += es.discover(problem, method).partition == es.Partition(truth)
     assert found >= 4
 
 
@@ -88,6 +69,16 @@ def test_where_there_is_no_symmetry(separation):
         assert es.symmetry_group(found).is_trivial or separation < 4
 
 
+def test_the_row_without_a_search_is_closure_without_its_symmetries(monkeypatch):
+    draws = symmetry.draw_without_symmetry(np.random.default_rng(5), 6, K=30, r=3, separation=2.0)
+    searched = es.discover(list(draws.problems), "closure")
+    monkeypatch.setattr(sys.modules["equishare.discovery.auto"], "closures", lambda estimate: [])
+    left = es.discover(list(draws.problems), "closure")
+    assert [draws.score(trial, answer) for trial, answer in enumerate(left)] == draws.limits[symmetry.NO_SEARCH]
+    # Or the comparison would be empty.
+    assert any(a.partition != b.partition for a, b in zip(searched, left, strict=True))
+
+
 def test_toeplitz_with_a_boundary_stays_exact():
     labels = np.zeros((8, 10), int)
     for offset in range(3):
@@ -99,13 +90,13 @@ def test_toeplitz_with_a_boundary_stays_exact():
 
 def test_rings_of_sixteen_pixels_turn_and_flip():
     pytest.importorskip("sklearn")
-    from equishare.experiments.rings import ring_partition, sample_rings
+    from equishare.experiments.rings import sample_rings
 
     for seed in range(3):
         x, y = sample_rings(2000, 16, 4.0, 0.1, seed=seed)
         found = es.discover(es.LinearProblem(x[:1000], y[:1000], x[1000:], y[1000:])).partition
         # Unions of the nine distances; the far ones differ by less than can be told.
-        assert ring_partition(16).refines(found)
+        assert es.Partition(dihedral(16)).refines(found)
         assert found.num_groups >= 5
 
 

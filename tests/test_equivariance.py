@@ -75,6 +75,12 @@ def test_modules_take_tensors_of_their_dtype():
     assert found.errors.max() < 1e-6
 
 
+def test_functions_may_give_tensors_and_take_halves():
+    x = torch.from_numpy(X).bfloat16()
+    found = es.equivariance_error(lambda x: torch.from_numpy(circulant(x)).requires_grad_(), RING, x)
+    assert found.errors.max() < 1e-12
+
+
 def test_trivial_group():
     trivial = es.symmetry_group(np.arange(6).reshape(2, 3))
     found = es.equivariance_error(lambda x: x[:, :2], trivial, X[:, :3])
@@ -114,6 +120,9 @@ def test_of_means():
         ({"x": np.full((3, 6), np.nan)}, ValueError, "x must be finite"),
         ({"function": lambda x: x[:, :3]}, ValueError, r"function must give shape \(200, 6\), got \(200, 3\)"),
         ({"function": lambda x: x * np.inf}, ValueError, "function must give finite values"),
+        ({"function": lambda x: x.astype(str)}, TypeError, "function must give real numbers, got dtype <U"),
+        ({"function": lambda x: [[1.0], [2.0, 3.0]]}, ValueError, "what function gives must be a rectangular array"),
+        ({"x": [[1.0], [2.0, 3.0]]}, ValueError, "x must be a rectangular array of numbers"),
         ({"function": lambda x: 0 * x}, ValueError, "function must vary over x"),
         ({"group": es.symmetry_group([0, 0, 1])}, ValueError, r"group must be that of a weight \(O, I\)"),
         ({"group": "D_8"}, TypeError, "group must be a SymmetryGroup, got str"),

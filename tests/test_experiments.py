@@ -14,8 +14,9 @@ from rich.console import Console
 
 import equishare as es
 from equishare.experiments import EXPERIMENTS, cells, correlation, denoising, gaussian, separation
+from equishare.experiments.patterns import dihedral
 from equishare.experiments.result import mean_and_interval
-from equishare.experiments.rings import ring_partition, sample_rings
+from equishare.experiments.rings import sample_rings
 from equishare.experiments.sampling import joint_labels, nearest_labels, random_labels
 from equishare.experiments.write import print_tables, write_experiment
 
@@ -136,7 +137,7 @@ def test_rings_are_symmetric_in_rotation_and_reflection_and_weigh_as_measured():
     assert abs(float(y.mean(dtype=np.float64))) < 1e-6
     assert (x - y).std() == pytest.approx(0.1, rel=0.01)
     weight = np.linalg.lstsq(x, y, rcond=None)[0].T
-    distance = ring_partition(8).labels
+    distance = dihedral(8)
     means = [weight[distance == d].mean() for d in range(5)]
     np.testing.assert_allclose(means, [0.357, 0.158, 0.079, 0.056, 0.046], atol=0.004)
     np.testing.assert_allclose(weight, np.array(means)[distance], atol=0.008)

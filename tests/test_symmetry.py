@@ -231,9 +231,25 @@ def test_wrong_input(labels, arguments, message):
         es.symmetry_group(labels, **arguments)
 
 
-def test_shape_must_hold_integers():
-    with pytest.raises(TypeError):
-        es.symmetry_group(np.zeros(4, int), shape=(2.0, 2.0))
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"shape": (2.0, 3)}, TypeError, r"shape must be a tuple of integers, such as \(O, I\), got \(2.0, 3\)"),
+        ({"shape": "ab"}, TypeError, "shape must be a tuple of integers, .* got 'ab'"),
+        ({"shape": 6}, TypeError, "shape must be a tuple of integers, .* got 6"),
+        ({"shape": (True, 6)}, TypeError, r"shape must be a tuple of integers, .* got \(True, 6\)"),
+        ({"shape": (-2, -3)}, ValueError, r"shape must hold sizes of at least 0, got \(-2, -3\)"),
+        ({"same_action": "no"}, TypeError, "same_action must be True or False, got 'no'"),
+        ({"same_action": 1}, TypeError, "same_action must be True or False, got 1"),
+    ],
+)
+def test_wrong_arguments(arguments, error, message):
+    with pytest.raises(error, match=message):
+        es.symmetry_group(np.zeros((2, 3), int), **arguments)
+
+
+def test_sizes_and_truth_values_of_numpy():
+    assert es.symmetry_group(np.zeros(4, int), shape=np.array([2, 2]), same_action=np.True_).name == "C_2"
 
 
 def test_explanations():

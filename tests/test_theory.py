@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from scipy.special import gammaln
+from scipy.special import gammaln, lambertw
 from scipy.stats import chi2, norm
 
 from equishare import cli, theory
@@ -46,6 +46,42 @@ def test_log_bell_of_a_billion_entries_has_its_asymptotic_size():
     log, loglog = math.log(1e9), math.log(math.log(1e9))
     expected = log - loglog - 1 + loglog / log + 1 / log
     assert log_bell(10**9) / 1e9 == pytest.approx(expected, abs=2 * (loglog / log) ** 2)
+
+
+def test_log_bell_of_as_many_entries_as_it_takes():
+    # The step from K - 1 entries to K multiplies the Bell number by about K / W(K).
+    size = 10**12
+    slope = (log_bell(size) - log_bell(size - 10**9)) / 1e9
+    assert slope == pytest.approx(math.log(size / lambertw(size).real), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    "bound_of",
+    [
+        lambda sigma: simple_bound("all", 9, 3, 30, 70, sigma),
+        lambda sigma: gap_bound("path", 9, 3, 30, 70, sigma),
+        lambda sigma: gap_bound("path", 9, 3, 30, 70, sigma, spacing=sigma),
+        lambda sigma: gap_quantile("path", 9, 3, 30, 70, sigma, spacing=sigma),
+        lambda sigma: gap_quantile(7, 9, 1, 30, 70, sigma),
+        lambda sigma: risk_bound("all", 9, 70, sigma, 0.0),
+    ],
+)
+def test_bounds_of_any_sigma(bound_of):
+    unit = bound_of(1.0)
+    assert 0 < unit < math.inf
+    for sigma in (1e-100, 1e-150, 1e150):
+        assert bound_of(sigma) == pytest.approx(sigma * unit * sigma, rel=1e-12)
+    assert bound_of(1e200) == bound_of(1.7e308) == math.inf
+
+
+def test_nothing_to_select_costs_nothing_at_any_sigma():
+    assert gap_bound(1, 9, 3, 30, 70, 1e200) == gap_quantile(1, 9, 3, 30, 70, 1e200) == 0
+    assert risk_bound(1, 9, 70, 1e200, 3.0) == 3
+
+
+def test_groups_far_apart_are_on_the_path():
+    assert path_miss_probability(9, 3, 30, 1.0, 1e200) == 0
+    assert gap_bound("path", 9, 3, 30, 70, 1.0, spacing=1e200) == gap_bound("path", 9, 3, 30, 70, 1.0, spacing=100.0)
 
 
 def test_simple_bound_is_the_formula():
@@ -167,6 +203,13 @@ def test_many_entries_give_finite_bounds(num_entries):
         (lambda: simple_bound("path", 5, 2, 3, 4, 1.0), ValueError, "got 'path', which may miss"),
         (lambda: risk_bound("all", 5, 4, 1.0, -1.0), ValueError, r"best must not be negative, got -1\.0"),
         (lambda: path_miss_probability(5, 2, 3, 1.0, 0.0), ValueError, r"spacing must be positive, got 0\.0"),
+        (lambda: log_bell(10**400), ValueError, r"num_entries must be at most 1e\+12, got 1000"),
+        (lambda: gap_bound("all", 5, 2, 10**13, 4, 1.0), ValueError, r"num_train must be at most 1e\+12, got 1000"),
+        (
+            lambda: gap_bound("all", 5, 2, 3, 4, 10**400),
+            ValueError,
+            r"sigma must be at most 1.8e308 in size",
+        ),
     ],
 )
 def test_bad_arguments_are_named(call, error, message):

@@ -77,7 +77,7 @@ class Partition:
         Raises:
             ValueError: assignment is not two-dimensional, has rows but no columns, or holds NaN.
         """
-        array = _to_numpy(assignment, "assignment")
+        array = to_numpy(assignment, "assignment")
         if array.ndim != 2:
             raise ValueError(f"assignment must be a (K, G) matrix, got shape {array.shape}")
         if array.dtype.kind not in "biuf":
@@ -187,7 +187,8 @@ def _same_shape(p: Partition, q: Partition) -> tuple[NDArray[np.int64], NDArray[
     return p.labels.reshape(-1), q.labels.reshape(-1)
 
 
-def _to_numpy(value: Any, name: str) -> NDArray[Any]:
+def to_numpy(value: Any, name: str) -> NDArray[Any]:
+    """Numbers or a tensor as an array; ``name`` is what an error calls them."""
     if hasattr(value, "detach"):
         value = value.detach().cpu()
         # NumPy has no bfloat16; float64 holds every torch float exactly.
@@ -199,7 +200,7 @@ def _to_numpy(value: Any, name: str) -> NDArray[Any]:
 
 
 def _integer_array(labels: Any) -> NDArray[Any]:
-    array = _to_numpy(labels, "labels")
+    array = to_numpy(labels, "labels")
     if array.dtype == np.uint64:
         return array
     if array.dtype.kind in "biu":

@@ -19,7 +19,7 @@ from numbers import Integral, Real
 from typing import Literal
 
 import numpy as np
-from scipy.special import gammaln, lambertw, logsumexp, ndtri_exp
+from scipy.special import gammaln, lambertw, logsumexp, ndtri_exp, poch
 from scipy.stats import chi2
 
 __all__ = ["gap_bound", "gap_quantile", "log_bell", "path_miss_probability", "risk_bound", "simple_bound"]
@@ -28,18 +28,20 @@ Candidates = int | Literal["all", "path"]
 
 # Least upper bounds of z P(g > z) and of z² P(g > z) over z > 0 for a standard normal g, rounded up.
 _PEAK, _PEAK_SQUARED = 0.169972, 0.165717
+# Counts of entries and of samples may be as large as this: the sums of log_bell stay short.
+_MOST = 10**12
 
 
 def log_bell(num_entries: int) -> float:
     """Logarithm of the Bell number, the number of partitions of K entries.
 
-    Dobinski's formula ``Bell(K) = exp(−1) Σ_j j^K / j!``, summed in logarithms around its largest term: any K is safe.
+    Dobinski's formula ``Bell(K) = exp(−1) Σ_j j^K / j!``, summed in logarithms around its largest term.
 
     Raises:
         TypeError: ``num_entries`` is not an integer.
-        ValueError: it is less than one.
+        ValueError: it is less than one or more than 10¹².
     """
-    k = _integer("num_entries", num_entries)
+    k = _count("num_entries", num_entries)
     peak = k / lambertw(k).real
     reach = 40 + 12 * math.sqrt(peak)
     j = np.arange(max(1, int(peak - reach)), int(peak + reach) + 2, dtype=np.float64)
@@ -60,7 +62,7 @@ def simple_bound(
     log_count = _log_count(candidates, k)
     if candidates == "path":
         raise ValueError("candidates must be 'all' or a number of partitions here, got 'path', which may miss a*")
-    return 8 * sigma**2 * (r / n_t + min(k, 2 * (math.log(2) + log_count) + 2) / n_v)
+    return _in_units(sigma, 8 * (r / n_t + min(k, 2 * (math.log(2) + log_count) + 2) / n_v))
 
 
 def gap_bound(
@@ -93,11 +95,12 @@ def gap_bound(
             allowed for.
 
     Returns:
-        The bound, in the units of σ².
+        The bound, in the units of σ²; infinite where it is beyond all floating-point numbers.
 
     Raises:
         TypeError: an argument of the wrong type.
-        ValueError: an argument out of range, or ``spacing`` where candidates are not a path.
+        ValueError: an argument out of range (counts of entries and samples from 1 to 10¹²), or ``spacing`` where
+            candidates are not a path.
     """
     k, r, n_t, n_v, sigma = _setting(num_entries, num_groups, num_train, num_val, sigma)
     log_count = _log_count(candidates, k)
@@ -111,7 +114,7 @@ def gap_bound(
         bound = (math.sqrt(bound) + math.sqrt(_missed_error(k, r, n_t, sigma, spacing) / n_t)) ** 2
     else:
         bound = min(bound, 4 * (fit + (k - 1) / n_v))
-    return sigma**2 * (min(bound, (k - 1) / n_t) if r == 1 else bound)
+    return _in_units(sigma, min(bound, (k - 1) / n_t) if r == 1 else bound)
 
 
 def gap_quantile(
@@ -148,7 +151,7 @@ def gap_quantile(
         may_miss = path_miss_probability(k, r, n_t, sigma, spacing) > share
     miss = math.sqrt(chi2.isf(share, k - r) / n_t) if may_miss else 0.0
     bound = (fit + selection + miss) ** 2
-    return float(sigma**2 * (min(bound, chi2.isf(delta, k - 1) / n_t) if r == 1 else bound))
+    return _in_units(sigma, min(bound, chi2.isf(delta, k - 1) / n_t) if r == 1 else bound)
 
 
 def risk_bound(candidates: Candidates, num_entries: int, num_val: int, sigma: float, best: float) -> float:
@@ -171,12 +174,13 @@ def risk_bound(candidates: Candidates, num_entries: int, num_val: int, sigma: fl
         TypeError: an argument of the wrong type.
         ValueError: an argument out of range.
     """
-    k, n_v, sigma = _integer("num_entries", num_entries), _integer("num_val", num_val), _positive("sigma", sigma)
-    if not _number("best", best) >= 0:
+    k, n_v, sigma = _count("num_entries", num_entries), _count("num_val", num_val), _positive("sigma", sigma)
+    best = _number("best", best)
+    if best < 0:
         raise ValueError(f"best must not be negative, got {best}")
     first, second = _selection_moments(_log_count(candidates, k), k - 1)
     error = sigma / math.sqrt(n_v)
-    return best + 4 * error * first * math.sqrt(best) + 4 * error**2 * second
+    return best + 4 * first * math.sqrt(best) * error + _in_units(error, 4 * second)
 
 
 def path_miss_probability(num_entries: int, num_groups: int, num_train: int, sigma: float, spacing: float) -> float:
@@ -207,7 +211,13 @@ def _missed_error(k: int, r: int, n_t: int, sigma: float, spacing: float | None)
 
 def _safe_distance(n_t: int, sigma: float, spacing: float) -> float:
     """Squared error of x̄_T, in σ²/n_t, below which the path holds a* for sure (Lemma 3)."""
-    return n_t * (spacing / sigma) ** 2 / 8
+    # Infinite where the square is beyond all numbers.
+    return n_t / 8 * (spacing / sigma) * (spacing / sigma)
+
+
+def _in_units(sigma: float, bound: float) -> float:
+    """A bound in units of σ²; infinite where it is beyond all numbers, which σ² may be before."""
+    return float(sigma) * float(bound) * float(sigma)
 
 
 def _selection_moments(log_count: float, dimension: int) -> tuple[float, float]:
@@ -227,10 +237,8 @@ def _log_less_one(log_count: float) -> float:
 
 
 def _mean_chi(freedom: int) -> float:
-    """Mean of the square root of a χ² variable."""
-    if freedom == 0:
-        return 0.0
-    return math.sqrt(2) * math.exp(gammaln((freedom + 1) / 2) - gammaln(freedom / 2))
+    """Mean of the square root of a χ² variable, ``√2 Γ((d + 1)/2) / Γ(d/2)``."""
+    return math.sqrt(2) * float(poch(freedom / 2, 0.5))
 
 
 def _log_count(candidates: Candidates, num_entries: int) -> float:
@@ -249,10 +257,10 @@ def _log_count(candidates: Candidates, num_entries: int) -> float:
 def _setting(
     num_entries: int, num_groups: int, num_train: int, num_val: int, sigma: float
 ) -> tuple[int, int, int, int, float]:
-    k, r = _integer("num_entries", num_entries), _integer("num_groups", num_groups)
+    k, r = _count("num_entries", num_entries), _count("num_groups", num_groups)
     if r > k:
         raise ValueError(f"num_groups must lie in 1..{k}, the number of entries, got {r}")
-    return k, r, _integer("num_train", num_train), _integer("num_val", num_val), _positive("sigma", sigma)
+    return k, r, _count("num_train", num_train), _count("num_val", num_val), _positive("sigma", sigma)
 
 
 def _integer(name: str, value: object) -> int:
@@ -263,12 +271,23 @@ def _integer(name: str, value: object) -> int:
     return int(value)
 
 
+def _count(name: str, value: object) -> int:
+    count = _integer(name, value)
+    if count > _MOST:
+        raise ValueError(f"{name} must be at most {_MOST:.0e}, got {value}")
+    return count
+
+
 def _number(name: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a number, got {value!r}")
-    if not math.isfinite(value):
+    try:
+        number = float(value)
+    except OverflowError:
+        raise ValueError(f"{name} must be at most 1.8e308 in size, got {value}") from None
+    if not math.isfinite(number):
         raise ValueError(f"{name} must be finite, got {value}")
-    return float(value)
+    return number
 
 
 def _positive(name: str, value: object) -> float:

@@ -48,13 +48,19 @@ def _propose_all(problems: Sequence[Problem], progress: Progress, polished: bool
     return proposals
 
 
-def _propose(problem: Problem, polished: bool) -> Proposal:
-    evidence = Evidence(problem.estimate())
+def judged_path(problem: Problem, evidence: Evidence) -> tuple[list[np.ndarray], list[tuple[bool, float]]]:
+    """Cuts of the path of merges, fewest groups first, as far as the best one needs it, and their scores."""
     for cap in caps(problem):
         candidates = merge_path(evidence.estimate, cap)
         scores = [evidence.score(labels) for labels in candidates]
         if _best(scores) < cap / 2:
             break
+    return candidates, scores
+
+
+def _propose(problem: Problem, polished: bool) -> Proposal:
+    evidence = Evidence(problem.estimate())
+    candidates, scores = judged_path(problem, evidence)
     if problem.num_inputs > 1:
         if polished:
             _search(evidence, candidates, scores)

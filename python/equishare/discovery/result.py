@@ -63,6 +63,7 @@ class Discovery(Shown):
 
         Raises:
             ValueError: same_action for means, or for O ≠ I.
+            TypeError: same_action is neither True nor False.
             ImportError: igraph or sympy are not installed.
         """
         return symmetry_group(self.partition, same_action=same_action)
@@ -78,12 +79,13 @@ class Discovery(Shown):
             num_permutations: random permutations of the test of each generator; the seed is the discovery's.
 
         Raises:
-            ValueError: means, which are no function; or see :func:`equishare.equivariance_error`.
+            ValueError: means, which are no function.
+            ValueError, TypeError: see :func:`equishare.equivariance_error`.
         """
         if len(self.partition.shape) != 2:
             raise ValueError("equivariance_error needs the discovery of a linear map; this one is of means")
         group = self.symmetry()
-        return equivariance_error(function or self._map, group, x, num_permutations, self.seed)
+        return equivariance_error(self._map if function is None else function, group, x, num_permutations, self.seed)
 
     def _map(self, x: np.ndarray) -> np.ndarray:
         return x @ self.theta.T + (0.0 if self.bias is None else self.bias)

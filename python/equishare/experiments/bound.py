@@ -19,7 +19,7 @@ import numpy as np
 from equishare import theory
 from equishare.discovery.brute_force import all_partitions, tied_means
 from equishare.discovery.segmentation import segmentation_path
-from equishare.experiments.cells import Progress
+from equishare.experiments.cells import Progress, number_of_trials
 from equishare.experiments.result import Experiment, Table, mean_and_interval
 
 TRIALS = 1000
@@ -81,14 +81,13 @@ def run(trials: int | None = None, seed: int = 0, progress: Progress | None = No
     Raises:
         ValueError: ``trials`` is less than one.
     """
-    if trials is not None and trials < 1:
-        raise ValueError(f"trials must be at least 1, got {trials}")
+    count = number_of_trials(trials, TRIALS)
     start = time.perf_counter()
     cells, swept = grid(), sweep()
     measured = []
     for index, setting in enumerate([*cells, *swept]):
         rng = np.random.default_rng([seed, index])
-        measured.append(measure(setting, min(trials or TRIALS, TRIALS), rng))
+        measured.append(measure(setting, count, rng))
         if progress is not None:
             progress(index + 1, len(cells) + len(swept))
     rows = measured[: len(cells)]

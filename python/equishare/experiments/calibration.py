@@ -20,7 +20,7 @@ from scipy import stats
 from equishare.discovery import discover
 from equishare.discovery.calibration import STATISTICS, fitted, log_odds
 from equishare.experiments.calibration_data import RATIOS, VALUES, Family, draw, families
-from equishare.experiments.cells import Progress
+from equishare.experiments.cells import Progress, number_of_trials
 from equishare.experiments.result import Experiment, Table
 
 RESAMPLES = 20
@@ -56,13 +56,11 @@ def run(trials: int | None = None, seed: int = 0, progress: Progress | None = No
     Raises:
         ValueError: ``trials`` is less than one.
     """
-    if trials is not None and trials < 1:
-        raise ValueError(f"trials must be at least 1, got {trials}")
     start = time.perf_counter()
     settings = [
         (family, values, ratio, trial)
         for family, values, ratio in product(families(), VALUES, RATIOS)
-        for trial in range(min(trials or family.trials, family.trials))
+        for trial in range(number_of_trials(trials, family.trials))
     ]
     problems = []
     for index, (family, values, ratio, _) in enumerate(settings):

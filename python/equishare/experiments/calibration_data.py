@@ -12,6 +12,7 @@ from functools import partial
 
 import numpy as np
 
+from equishare.experiments.patterns import circulant, dihedral, exchangeable, shuffled
 from equishare.experiments.sampling import random_labels
 from equishare.experiments.separation import RHO, autoregressive
 from equishare.problems import LinearProblem, MeanProblem, Problem
@@ -47,7 +48,7 @@ def families() -> list[Family]:
     maps = [
         Family("maps", "5 × 6, r = 4", lambda rng: random_labels(rng, 30, 4).reshape(5, 6), True, 2),
         *(
-            Family("maps", name, partial(_shuffled, labels), True, 2)
+            Family("maps", name, partial(shuffled, labels), True, 2)
             for name, labels in (
                 ("circulant 6", circulant(6)),
                 ("dihedral 6", dihedral(6)),
@@ -74,30 +75,9 @@ def draw(family: Family, values: str, ratio: float, rng: np.random.Generator) ->
     return LinearProblem(x[:half], y[:half], x[half:], y[half:]), labels.ravel()
 
 
-def circulant(size: int) -> np.ndarray:
-    """Labels (n, n) by the shift from output to input."""
-    return (np.arange(size) - np.arange(size)[:, None]) % size
-
-
-def dihedral(size: int) -> np.ndarray:
-    """Labels (n, n) by the distance on a ring."""
-    return np.minimum(circulant(size), circulant(size).T)
-
-
-def exchangeable(rows: int, columns: int) -> np.ndarray:
-    """Labels of a map between arrays whose rows and columns come in no order."""
-    row, column = np.divmod(np.arange(rows * columns), columns)
-    return 2 * (row != row[:, None]) + (column != column[:, None])
-
-
 def _random(size: int, groups: int, held_out: bool) -> Family:
     name = f"K = {size}, r = {groups}"
     return Family("means", name, lambda rng: random_labels(rng, size, groups), held_out, 4)
-
-
-def _shuffled(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    outputs, inputs = labels.shape
-    return labels[rng.permutation(outputs)][:, rng.permutation(inputs)]
 
 
 def _levels(values: str, count: int, rng: np.random.Generator) -> np.ndarray:

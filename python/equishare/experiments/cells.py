@@ -80,6 +80,17 @@ class Plan:
     log: tuple[str, ...] = ()
 
 
+def number_of_trials(trials: int | None, own: int) -> int:
+    """The number asked for, and no more than the cell's own, which ``None`` stands for.
+
+    Raises:
+        ValueError: ``trials`` is less than one.
+    """
+    if trials is not None and trials < 1:
+        raise ValueError(f"trials must be at least 1, got {trials}")
+    return own if trials is None else min(trials, own)
+
+
 def run_plans(
     name: str,
     plans: Sequence[Plan],
@@ -95,8 +106,6 @@ def run_plans(
     Raises:
         ValueError: ``trials`` is less than one.
     """
-    if trials is not None and trials < 1:
-        raise ValueError(f"trials must be at least 1, got {trials}")
     total = sum(len(cell.methods) for plan in plans for cell in plan.cells)
     done = 0
 
@@ -112,8 +121,7 @@ def run_plans(
         rows = []
         for cell_index, cell in enumerate(plan.cells):
             rng = np.random.default_rng([seed, table_index, cell_index])
-            count = cell.trials if trials is None else min(trials, cell.trials)
-            rows += _run_cell(cell, count, rng, seed, tick)
+            rows += _run_cell(cell, number_of_trials(trials, cell.trials), rng, seed, tick)
         tables.append(_table(plan, rows))
     return Experiment(name, seed, tuple(tables), time.perf_counter() - start)
 

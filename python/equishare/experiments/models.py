@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from equishare.discovery import ModelDiscovery, discover
-from equishare.experiments.cells import Progress
+from equishare.experiments.cells import Progress, number_of_trials
 from equishare.experiments.models_data import CASES, Drawn
 from equishare.experiments.result import Experiment, Table, mean_and_interval
 from equishare.partition import partition_distance
@@ -38,9 +38,7 @@ def run(trials: int | None = None, seed: int = 0, progress: Progress | None = No
     Raises:
         ValueError: ``trials`` is less than one.
     """
-    if trials is not None and trials < 1:
-        raise ValueError(f"trials must be at least 1, got {trials}")
-    count = TRIALS if trials is None else min(trials, TRIALS)
+    count = number_of_trials(trials, TRIALS)
     start = time.perf_counter()
     rows: list[dict[str, Any]] = []
     for index, (name, case) in enumerate(CASES.items()):

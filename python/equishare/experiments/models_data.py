@@ -33,6 +33,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from equishare.experiments.patterns import circulant, permutations
 from equishare.model_problem import ModelProblem
 from equishare.partition import Partition
 from equishare.sharing import share
@@ -184,12 +185,6 @@ def mean_squared_error(output: Tensor, target: Tensor) -> Tensor:
     return (output - target).square().mean()
 
 
-def circulant_labels(width: int) -> np.ndarray:
-    """Label of entry [o, i] of a circulant matrix: (i − o) mod width."""
-    index = np.arange(width)
-    return (index - index[:, None]) % width
-
-
 def _set(parameter: nn.Parameter, labels: np.ndarray, values: np.ndarray) -> None:
     with torch.no_grad():
         parameter.copy_(torch.from_numpy(values[labels]).reshape(parameter.shape))
@@ -202,14 +197,14 @@ def _spaced(rng: np.random.Generator, count: int, least: float, most: float) -> 
 
 def _teach_layers(teacher: Any, rng: np.random.Generator) -> list[np.ndarray]:
     width = teacher.first.in_features
-    shifts, diagonal = circulant_labels(width), 1 - np.eye(width, dtype=np.int64)
+    shifts, diagonal = circulant(width), permutations(width)
     _set(teacher.first.weight, shifts, _spaced(rng, width, -0.5, 0.5))
     _set(teacher.second.weight, diagonal, rng.choice([-1.0, 1.0]) * np.array([0.6, -0.2]))
     return [shifts, diagonal]
 
 
 def _teach_convolution(teacher: Any, rng: np.random.Generator) -> list[np.ndarray]:
-    labels = np.minimum(circulant_labels(teacher.dense.in_features), 3)
+    labels = np.minimum(circulant(teacher.dense.in_features), 3)
     _set(teacher.dense.weight, labels, np.append(_spaced(rng, 3, 0.5, 1.5) * rng.choice([-1.0, 1.0], 3), 0.0))
     return [labels]
 

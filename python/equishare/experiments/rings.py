@@ -15,6 +15,7 @@ import numpy as np
 
 from equishare.discovery import Discovery
 from equishare.experiments.cells import Cell, Draws, Plan, Progress, Scores, run_plans
+from equishare.experiments.patterns import dihedral
 from equishare.experiments.result import Experiment
 from equishare.partition import Partition, partition_distance
 from equishare.problems import LinearProblem
@@ -95,20 +96,13 @@ def sample_rings(
     return noisy.astype(np.float32), clean.astype(np.float32)
 
 
-def ring_partition(pixels: int) -> Partition:
-    """Return the partition of a (pixels, pixels) weight by distance on the ring."""
-    index = np.arange(pixels)
-    distance = np.abs(index[:, None] - index)
-    return Partition(np.minimum(distance, pixels - distance))
-
-
 def draw(rng: np.random.Generator, trials: int, *, rings: int, pixels: int, radius: float) -> Draws:
     """Draw ``trials`` problems of ``rings`` rings.
 
     Scored are the partition distance to the distances on the ring, the number of groups, and whether the pattern is
     exactly unchanged by turning and flipping the ring.
     """
-    truth = ring_partition(pixels)
+    truth = Partition(dihedral(pixels))
     train = rings // 2
     problems = []
     for _ in range(trials):

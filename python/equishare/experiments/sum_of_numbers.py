@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from equishare.discovery import discover
 from equishare.experiments.augerino import fit_augerino, predict_in_chunks
-from equishare.experiments.cells import Progress, Scores
+from equishare.experiments.cells import Progress, Scores, number_of_trials
 from equishare.experiments.result import Experiment, Table, mean_and_interval
 from equishare.experiments.sum_data import SIZES, Sets, errors, predict, scale, sum_problem, sum_sets, truth
 from equishare.partition import Partition, partition_distance
@@ -51,9 +51,7 @@ def run(
     Raises:
         ValueError: ``trials`` is less than one.
     """
-    if trials is not None and trials < 1:
-        raise ValueError(f"trials must be at least 1, got {trials}")
-    seeds = range(seed, seed + min(trials or TRIALS, TRIALS))
+    seeds = range(seed, seed + number_of_trials(trials, TRIALS))
     total = len(RANKS) * len(lengths) * (len(METHODS) + len(augerino_samples))
     done = 0
     start = time.perf_counter()

@@ -15,11 +15,23 @@ from typing import Any
 import numpy as np
 
 from equishare.discovery import Discovery
+from equishare.discovery.auto import judged_path
+from equishare.discovery.evidence import Evidence
 from equishare.experiments.cells import Cell, Draws, Plan, Progress, Scores, run_plans
+from equishare.experiments.patterns import (
+    blocks,
+    circulant,
+    dihedral,
+    exchangeable,
+    permutations,
+    shuffled,
+    side_by_side,
+    torus,
+)
 from equishare.experiments.result import Experiment, Table
 from equishare.experiments.separation import RHO, draw_linear
 from equishare.partition import Partition, partition_distance
-from equishare.problems import LinearProblem
+from equishare.problems import LinearProblem, Problem
 
 TRIALS = 20
 NAME_TRIALS = 10
@@ -30,51 +42,10 @@ NAME_SAMPLES = 400
 #: Values of δ/s of the maps without a symmetry.
 SEPARATIONS = (2.0, 3.0, 4.0, 6.0, 8.0)
 METHODS = ("gap", "merge", "closure", "auto")
+#: The cuts of the path of merges that closure judges, without the orbits that its search adds.
+NO_SEARCH = "closure, no search"
 #: Share of the draws in which the exact pattern has to be found.
 EXACT = 0.95
-
-
-def circulant(n: int) -> np.ndarray:
-    """One label for each difference of output and input, modulo n: the group C_n."""
-    index = np.arange(n)
-    return (index - index[:, None]) % n
-
-
-def dihedral(n: int) -> np.ndarray:
-    """One label for each distance on a ring of n: the group D_n."""
-    return np.minimum(circulant(n), n - circulant(n))
-
-
-def torus(rows: int, columns: int) -> np.ndarray:
-    """One label for each shift of a torus: C_rows × C_columns."""
-    row, column = np.divmod(np.arange(rows * columns), columns)
-    return (row - row[:, None]) % rows * columns + (column - column[:, None]) % columns
-
-
-def exchangeable(rows: int, columns: int) -> np.ndarray:
-    """Same entry, same row, same column or neither: S_rows × S_columns."""
-    row, column = np.divmod(np.arange(rows * columns), columns)
-    return 2 * (row != row[:, None]) + (column != column[:, None])
-
-
-def permutations(n: int) -> np.ndarray:
-    """a I + b 11ᵀ: all permutations, of outputs and inputs alike."""
-    return 1 - np.eye(n, dtype=np.int64)
-
-
-def blocks(size: int, count: int) -> np.ndarray:
-    """Same entry, same block or neither: S_size ≀ S_count."""
-    block = np.arange(size * count) // size
-    return np.where(permutations(size * count) == 0, 0, np.where(block == block[:, None], 1, 2))
-
-
-def side_by_side(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Two patterns on blocks of their own, one label for all entries between them: the product of their groups."""
-    size = len(first) + len(second)
-    labels = np.zeros((size, size), np.int64)
-    labels[: len(first), : len(first)] = 1 + first
-    labels[len(first) :, len(first) :] = 2 + first.max() + second
-    return labels
 
 
 #: Patterns of the curves.
@@ -120,8 +91,8 @@ def run(trials: int | None = None, seed: int = 0, progress: Progress | None = No
     without = [
         Cell(
             {"K": entries, "r": groups, "separation": ratio},
-            partial(draw_linear, K=entries, r=groups, separation=ratio),
-            ("merge", "closure"),
+            partial(draw_without_symmetry, K=entries, r=groups, separation=ratio),
+            ("merge", NO_SEARCH, "closure"),
             TRIALS,
         )
         for entries in (30, 90)
@@ -161,13 +132,36 @@ def draw(rng: np.random.Generator, trials: int, *, labels: np.ndarray, samples: 
     outputs, inputs = labels.shape
     half = samples // 2
     for _ in range(trials):
-        shuffled = labels[rng.permutation(outputs)][:, rng.permutation(inputs)]
+        truth = shuffled(labels, rng)
         values = GAP * rng.permutation(int(labels.max()) + 1)
         x = rng.standard_normal((samples, inputs))
-        y = x @ values[shuffled].T + rng.standard_normal((samples, outputs))
+        y = x @ values[truth].T + rng.standard_normal((samples, outputs))
         problems.append(LinearProblem(x[:half], y[:half], x[half:], y[half:]))
-        truths.append(Partition(shuffled))
+        truths.append(Partition(truth))
     return Draws(problems, truths, _scorer(truths, name))
+
+
+def draw_without_symmetry(
+    rng: np.random.Generator,
+    trials: int,
+    *,
+    K: int,  # noqa: N803 - the settings are also the columns of the tables
+    r: int,
+    separation: float,
+) -> Draws:
+    """Maps with random labels, and what the evidence selects in them where no symmetry is searched.
+
+    ``merge`` selects on validation samples. The difference between it and this row is that of the selection; the
+    difference between this row and ``closure`` is what the search adds.
+    """
+    draws = draw_linear(rng, trials, K=K, r=r, separation=separation)
+    problems: list[Problem] = list(draws.problems)
+    selected: list[Scores] = []
+    for problem, truth in zip(problems, draws.truths, strict=True):
+        candidates, scores = judged_path(problem, Evidence(problem.estimate()))
+        best = min(range(len(scores)), key=scores.__getitem__)
+        selected.append({"pd": float(partition_distance(candidates[best], truth))})
+    return replace(draws, limits={**draws.limits, NO_SEARCH: selected})
 
 
 def samples_needed(table: Table) -> Table:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import itertools
+import math
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from equishare.partition import Partition
+from equishare.symmetry.arguments import checked_same_action, checked_shape
 
 Permutation = NDArray[np.int64]
 
@@ -39,12 +41,13 @@ def automorphism_generators(labels: ArrayLike, same_action: bool = False) -> lis
 
     Raises:
         ValueError: labels are not a matrix with at least one cell, or same_action with O ≠ I.
+        TypeError: same_action is neither True nor False.
         ImportError: igraph is not installed.
     """
     array = Partition(labels).labels
     if array.ndim != 2 or not array.size:
         raise ValueError(f"labels must be a matrix with at least one cell, got shape {array.shape}")
-    return [(p_out, p_in) for p_out, p_in, _ in automorphism_group(array, same_action)[0]]
+    return [(p_out, p_in) for p_out, p_in, _ in automorphism_group(array, checked_same_action(same_action))[0]]
 
 
 def automorphism_group(
@@ -113,8 +116,15 @@ def cell_orbits(generators: Sequence[Sequence[Permutation]], shape: Sequence[int
 
     Returns:
         Labels 0, 1, … of the given shape, by first appearance; all different if there are no generators.
+
+    Raises:
+        ValueError: a generator is no tuple of permutations of the axes.
+        TypeError: shape is no tuple of integers.
     """
-    num_cells = int(np.prod(shape))
+    shape = checked_shape(shape)
+    num_cells = math.prod(shape)
+    for generator in generators:
+        _check_permutes(generator, shape)
     index = np.arange(num_cells)
     images = [index.reshape([len(p) for p in generator])[np.ix_(*generator)].reshape(-1) for generator in generators]
     targets = np.concatenate(images) if images else np.empty(0, np.int64)
@@ -122,7 +132,17 @@ def cell_orbits(generators: Sequence[Sequence[Permutation]], shape: Sequence[int
         (np.ones(len(targets), bool), (np.tile(index, len(images)), targets)), shape=(num_cells, num_cells)
     )
     component = connected_components(links, directed=False)[1]
-    return Partition(component.reshape(tuple(shape))).labels
+    return Partition(component.reshape(shape)).labels
+
+
+def _check_permutes(generator: Sequence[Permutation], shape: tuple[int, ...]) -> None:
+    if not 1 <= len(generator) <= len(shape):
+        raise ValueError(f"generators must hold 1 to {len(shape)} permutations, one an axis, got {len(generator)}")
+    last = len(generator) - 1
+    sizes = [*shape[:last], math.prod(shape[last:])]
+    for axis, (p, size) in enumerate(zip(generator, sizes, strict=True)):
+        if not np.array_equal(np.sort(p), np.arange(size)):
+            raise ValueError(f"generators must hold a permutation of 0..{size - 1} at place {axis}, got {p}")
 
 
 def _colored_graph(

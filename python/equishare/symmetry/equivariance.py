@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from equishare.partition import to_numpy
 from equishare.symmetry.group import SymmetryGroup
 
 __all__ = ["EquivarianceError", "equivariance_error"]
@@ -59,7 +60,8 @@ def equivariance_error(
         seed: of the random permutations.
 
     Raises:
-        TypeError: function cannot be called, group is no SymmetryGroup, or num_permutations is no integer.
+        TypeError: function cannot be called or gives no real numbers, group is no SymmetryGroup, x holds no real
+            numbers, or num_permutations is no integer.
         ValueError: shapes that do not fit, a group of something else than a weight, values that are not finite, an f(x)
             that does not vary, num_permutations below one, or a seed that is no natural number.
     """
@@ -104,7 +106,7 @@ def equivariance_error(
 
 
 def _inputs(x: Any, num_inputs: int) -> np.ndarray:
-    array = x.detach().cpu().numpy() if hasattr(x, "detach") else np.asarray(x)
+    array = to_numpy(x, "x")
     if array.dtype.kind not in "fiub":
         raise TypeError(f"x must hold real numbers, got dtype {array.dtype}")
     if array.ndim != 2 or array.shape[1] != num_inputs or not len(array):
@@ -128,14 +130,19 @@ def _as_arrays(function: Function, num_outputs: int) -> Function:
 
 
 def _call(function: Function, x: np.ndarray) -> np.ndarray:
-    if not hasattr(function, "parameters"):
-        return np.asarray(function(x), dtype=np.float64)
-    import torch
+    values: Any
+    if hasattr(function, "parameters"):
+        import torch
 
-    parameter = next(iter(function.parameters()), torch.empty(0, dtype=torch.float64))
-    with torch.no_grad():
-        y = function(torch.as_tensor(x, dtype=parameter.dtype, device=parameter.device))  # type: ignore[arg-type]
-    return y.detach().double().cpu().numpy()  # type: ignore[attr-defined]
+        parameter = next(iter(function.parameters()), torch.empty(0, dtype=torch.float64))
+        with torch.no_grad():
+            values = function(torch.as_tensor(x, dtype=parameter.dtype, device=parameter.device))  # type: ignore[arg-type]
+    else:
+        values = function(x)
+    y = to_numpy(values, "what function gives")
+    if y.dtype.kind not in "fiub":
+        raise TypeError(f"function must give real numbers, got dtype {y.dtype}")
+    return y.astype(np.float64)
 
 
 def _conjugate(p: np.ndarray, sigma: np.ndarray) -> np.ndarray:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import operator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equishare.partition import Partition, partition_distance
+from equishare.symmetry.arguments import checked_same_action, checked_shape
 from equishare.symmetry.automorphisms import Permutation, automorphism_group, cell_orbits
 from equishare.symmetry.boundary import extension
 from equishare.symmetry.explanation import explain
@@ -113,11 +113,13 @@ def symmetry_group(partition: Any, shape: tuple[int, ...] | None = None, same_ac
         same_action: demand the same permutation of outputs and inputs; O = I.
 
     Raises:
-        ValueError: there are no entries, the shape has another number of them, or same_action with O ≠ I or for a
-            vector; labels that :class:`Partition` refuses.
-        TypeError: shape holds something else than integers; labels that :class:`Partition` refuses.
+        ValueError: there are no entries, the shape has another number of them or a negative size, or same_action with
+            O ≠ I or for a vector; labels that :class:`Partition` refuses.
+        TypeError: shape is no tuple of integers, same_action is neither True nor False; labels that
+            :class:`Partition` refuses.
         ImportError: igraph or sympy are not installed (``pip install "equishare[symmetry]"``).
     """
+    same_action = checked_same_action(same_action)
     pattern = _shaped(partition if isinstance(partition, Partition) else Partition(partition), shape)
     if len(pattern.shape) == 1:
         if same_action:
@@ -133,7 +135,7 @@ def symmetry_group(partition: Any, shape: tuple[int, ...] | None = None, same_ac
 
 
 def _shaped(partition: Partition, shape: tuple[int, ...] | None) -> Partition:
-    shape = partition.shape if shape is None else tuple(operator.index(size) for size in shape)
+    shape = partition.shape if shape is None else checked_shape(shape)
     if not shape or not len(partition) or math.prod(shape) != len(partition):
         raise ValueError(
             f"shape must be that of a vector, a weight or a kernel with the {len(partition)} entries of the partition "

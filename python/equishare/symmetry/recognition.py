@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,10 +12,16 @@ from numpy.typing import NDArray
 
 from equishare.symmetry.blocks import block_kernel, block_systems, matching_blocks, with_blocks
 from equishare.symmetry.cartesian import coordinate_sets
+from equishare.symmetry.decomposition import indecomposable_factors
 from equishare.symmetry.permutation_group import PermutationGroup, groups_of
-from equishare.symmetry.small_groups import abelian, dihedral
+from equishare.symmetry.small_groups import abelian, dihedral, invariant_factors
 from equishare.symmetry.structure import Structure, sorted_product, symmetric
+from equishare.symmetry.structure import cyclic as cyclic_group
+from equishare.symmetry.structure import dihedral as dihedral_group
 from equishare.symmetry.symmetric import symmetric_or_alternating
+
+# Groups up to this order are decomposed by a multiplication table.
+_MOST_ELEMENTS = 2048
 
 
 def recognise(group: PermutationGroup) -> Structure:
@@ -62,6 +69,10 @@ def _wreath_products(group: PermutationGroup) -> Iterator[Structure]:
     for number, orbit in enumerate(orbits):
         others, found = orbits[:number] + orbits[number + 1 :], False
         for labels in block_systems(group.restricted(orbit)):
+            count = int(labels.max()) + 1
+            if (len(orbit) // count) ** count * count > group.order:
+                # The base is transitive on a block, the top on the blocks: T ≀ P would be too large.
+                continue
             blocks = matching_blocks(group, [orbit[block] for block in groups_of(labels)], others)
             if blocks is None:
                 continue
@@ -98,8 +109,36 @@ def _product_actions(group: PermutationGroup) -> Iterator[Structure]:
 def _direct_products(group: PermutationGroup) -> Iterator[Structure]:
     """A × B for normal subgroups that meet in the identity and whose orders multiply to that of the group.
 
-    The normal subgroups tried are the kernels of the actions on orbits and on systems of blocks.
+    A small group is decomposed by its multiplication table. For a large one the normal subgroups tried are the kernels
+    of the actions on orbits and on systems of blocks.
     """
+    if group.order > _MOST_ELEMENTS:
+        yield from _products_of_kernels(group)
+        return
+    factors = indecomposable_factors(group)
+    if len(factors) > 1:
+        yield from _products_of_factors(factors)
+
+
+def _products_of_factors(factors: list[PermutationGroup]) -> Iterator[Structure]:
+    """Names of a product of indecomposable groups: C_2 × D_n may stand as D_2n for odd n."""
+    cyclic = [factor for factor in factors if factor.is_abelian()]
+    others = [recognise_factor(factor) for factor in factors if not factor.is_abelian()]
+    orders = sorted(factor.order for factor in cyclic)
+    odd = [i for i, part in enumerate(others) if part == symmetric(3) or (part.kind == "dihedral" and part.index % 2)]
+    for count in range(min(len(odd), orders.count(2)) + 1):
+        rest = sorted_product(cyclic_group(n) for n in invariant_factors(orders[count:]))
+        if not count and cyclic:
+            # In their order, the points may show a torus.
+            generators = [p for factor in cyclic for p in factor.generators]
+            rest = recognise_factor(PermutationGroup(cyclic[0].degree, generators, math.prod(orders)))
+        for doubled in itertools.combinations(odd, count):
+            parts = [dihedral_group(part.order) if i in doubled else part for i, part in enumerate(others)]
+            yield sorted_product([rest, *parts])
+
+
+def _products_of_kernels(group: PermutationGroup) -> Iterator[Structure]:
+    """A × B for kernels of the actions on orbits and on systems of blocks."""
     orbits = [orbit for orbit in group.orbits() if len(orbit) > 1]
     actions: list[list[NDArray[np.int64]]] = []
     for orbit in orbits:

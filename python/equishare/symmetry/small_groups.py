@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -32,7 +33,7 @@ def abelian(group: PermutationGroup) -> Structure | None:
     factors = _torus(group)
     # A torus of 2 × n, n odd, is a ring of 2n as well, and so called.
     if factors is None or (is_cyclic and min(factors) < 3):
-        factors = [group.order] if is_cyclic else _invariant_factors(group)
+        factors = [group.order] if is_cyclic else invariant_factors(_prime_powers(group))
     return sorted_product(cyclic(n) for n in factors)
 
 
@@ -77,10 +78,19 @@ def _torus(group: PermutationGroup) -> list[int] | None:
     return sizes
 
 
-def _invariant_factors(group: PermutationGroup) -> list[int]:
-    combinatorics, primefactors = load_extra("sympy.combinatorics"), load_extra("sympy").primefactors
+def _prime_powers(group: PermutationGroup) -> list[int]:
+    combinatorics = load_extra("sympy.combinatorics")
     sympy_group = combinatorics.PermutationGroup([combinatorics.Permutation(p.tolist()) for p in group.generators])
-    prime_powers = sympy_group.abelian_invariants()
+    orders: list[int] = sympy_group.abelian_invariants()
+    return orders
+
+
+def invariant_factors(prime_powers: Sequence[int]) -> list[int]:
+    """Orders of cyclic groups, each a divisor of the one before, with a product like that of cyclic p-groups.
+
+    Two of them are made as equal as they can be.
+    """
+    primefactors = load_extra("sympy").primefactors
     primes = {prime for power in prime_powers for prime in primefactors(power)}
     columns = [sorted((power for power in prime_powers if power % prime == 0), reverse=True) for prime in primes]
     factors: list[int] = [math.prod(row) for row in itertools.zip_longest(*columns, fillvalue=1)]

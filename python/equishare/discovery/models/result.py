@@ -90,6 +90,7 @@ class ModelDiscovery(Shown):
 
         Raises:
             ValueError: same_action for slices or vectors, or for O ≠ I.
+            TypeError: same_action is neither True nor False.
             ImportError: igraph or sympy are not installed.
         """
         return {name: symmetry_group(p, same_action=same_action) for name, p in self.partitions.items()}
