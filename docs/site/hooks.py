@@ -29,6 +29,8 @@ _REWRITTEN = (
     (r"\\mathbf *1", "𝟏"),
     (r"\\mathcal ([A-Z])", r"\\mathcal{\1}"),
     (r"\\[lr]Vert", r"\\|"),
+    (r"\\lbrace\b ?", r"\\{"),
+    (r"\\rbrace\b", r"\\}"),
     (r"\\tag\{(.*?)\}", r"\\qquad(\1)"),
 )
 
@@ -60,4 +62,6 @@ def _mathml(match: re.Match[str]) -> str:
     formula = html.unescape(formula).strip()
     for pattern, replacement in _REWRITTEN:
         formula = re.sub(pattern, replacement, formula)
-    return convert(formula, display="block" if tag == "div" else "inline")
+    scrolls = ' tabindex="0"' if tag == "div" else ""
+    display = "block" if tag == "div" else "inline"
+    return f'<{tag} class="formula"{scrolls}>{convert(formula, display=display)}</{tag}>'
