@@ -29,8 +29,7 @@ _REWRITTEN = (
     (r"\\mathbf *1", "𝟏"),
     (r"\\mathcal ([A-Z])", r"\\mathcal{\1}"),
     (r"\\[lr]Vert", r"\\|"),
-    (r"\\lbrace\b ?", r"\\{"),
-    (r"\\rbrace\b", r"\\}"),
+    (r"\\\n", r"\\ "),
     (r"\\tag\{(.*?)\}", r"\\qquad(\1)"),
 )
 
@@ -64,4 +63,6 @@ def _mathml(match: re.Match[str]) -> str:
         formula = re.sub(pattern, replacement, formula)
     scrolls = ' tabindex="0"' if tag == "div" else ""
     display = "block" if tag == "div" else "inline"
-    return f'<{tag} class="formula"{scrolls}>{convert(formula, display=display)}</{tag}>'
+    # The converter leaves the name of a brace of a given size as it is.
+    drawn = convert(formula, display=display).replace(">\\lbrace<", ">{<").replace(">\\rbrace<", ">}<")
+    return f'<{tag} class="formula"{scrolls}>{drawn}</{tag}>'
