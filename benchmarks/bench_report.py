@@ -1,4 +1,4 @@
-"""How long the report of a 64 × 64 weight takes to write and to open in Chromium, and how large it is.
+"""How long the report of a weight takes to write (its symmetry included) and to open in Chromium, and how large it is.
 
     python benchmarks/bench_report.py [--repeats 7]
 
@@ -24,8 +24,9 @@ from report_cases import found, ring_labels  # noqa: E402
 
 STEPS = {"step": np.arange(5000), "validation_loss": np.geomspace(9, 1, 5000)}
 CASES = {
-    "ring, 33 groups": found(ring_labels(64)),
-    "nothing shared, 4096 groups": found(np.arange(4096).reshape(64, 64), history=STEPS),
+    "64 × 64, ring, 33 groups": found(ring_labels(64)),
+    "64 × 64, 4096 groups": found(np.arange(4096).reshape(64, 64), history=STEPS),
+    "1000 × 1000, 100 groups": found(np.random.default_rng(0).integers(0, 100, (1000, 1000)), history=STEPS),
 }
 LOADED = """
 const shown = document.querySelector("canvas").getContext("2d").getImageData(100, 100, 1, 1).data[3];
@@ -48,7 +49,7 @@ def main() -> None:
     repeats = parser.parse_args().repeats
     if not is_there():
         parser.error(MISSING)
-    print(f"{'64 × 64 weights':28} {'write':>8} {'size':>9} {'first':>8} {'open':>8} {'worst':>8}")
+    print(f"{'weight':28} {'write':>8} {'size':>9} {'first':>8} {'open':>8} {'worst':>8}")
     with tempfile.TemporaryDirectory() as folder:
         for name, discovery in CASES.items():
             path = Path(folder) / "report.html"

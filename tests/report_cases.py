@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import numpy as np
 
 import equishare as es
-from equishare.discovery import Discovery, ModelDiscovery
+from equishare.discovery import Confidence, Discovery, ModelDiscovery
 from equishare.discovery.origin import Origin
 
 HOSTILE = """"><script>throw 1</script><img src='http://x.invalid/a' onerror="throw 2">&amp;\u2028</script>.npz"""
@@ -19,7 +19,7 @@ def ring_labels(size: int) -> np.ndarray:
     return np.minimum((i[:, None] - i) % size, (i - i[:, None]) % size)
 
 
-def found(labels, history=None, origin=None, seed=0) -> Discovery:
+def found(labels, history=None, origin=None, seed=0, confidence=None) -> Discovery:
     partition = es.Partition(labels)
     loss = 0.1 + np.exp(-np.linspace(0, 5, 12))
     return Discovery(
@@ -32,7 +32,17 @@ def found(labels, history=None, origin=None, seed=0) -> Discovery:
         seed=3,
         history={"num_groups": np.arange(1, 13), "validation_loss": loss} if history is None else history,
         origin=origin,
+        confidence=confidence,
     )
+
+
+def confidence(labels, seed=0) -> Confidence:
+    """Resamples of which each moves some entries to groups of their own."""
+    rng = np.random.default_rng(seed)
+    partition = es.Partition(labels)
+    flat = partition.labels.ravel()
+    moved = rng.random((20, flat.size)) < 0.1
+    return Confidence(partition, np.where(moved, flat.size + np.arange(flat.size), flat))
 
 
 def origin(call="equishare discover a.npz", data="a.npz") -> Origin:

@@ -112,6 +112,12 @@ def test_without_igraph(monkeypatch):
         automorphism_generators(np.zeros((2, 3), int))
 
 
+def test_a_large_pattern_without_symmetry_needs_no_graph(monkeypatch):
+    monkeypatch.setitem(sys.modules, "igraph", None)
+    labels = np.random.default_rng(0).integers(0, 2, (300, 200))
+    assert automorphism_group(labels) == ([], 1)
+
+
 def test_without_sympy(monkeypatch):
     monkeypatch.setitem(sys.modules, "sympy.combinatorics", None)
     x, y = np.divmod(np.arange(8), 4)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import doctest
+import html
 import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,41 @@ from equishare import cli
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 SESSIONS = [str(page.relative_to(ROOT)) for page in PAGES if ">>> " in page.read_text(encoding="utf-8")]
+
+
+def anchors(page: Path) -> set[str]:
+    """Anchors of the headings: of GitHub, and of the site, which folds signs and spaces together."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    plain = [
+        re.sub(r"[^\w\s-]", "", heading.lower()).strip() for heading in re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    ]
+    return {re.sub(pattern, "-", words) for words in plain for pattern in (r"\s", r"[-\s]+")}
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"], ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    links = re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8"))
+    for link in links:
+        if re.match(r"https?:", link):
+            continue
+        name, _, anchor = link.partition("#")
+        target = page.parent / name if name else page
+        assert target.is_file(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+def test_formulas_of_the_site_hold_no_tex():
+    convert = pytest.importorskip("latex2mathml.converter", reason="the extra docs is not installed").convert
+    assert "\\" in convert(r"\nosuch")  # what it does not know it writes as it is
+    hooks = runpy.run_path(str(ROOT / "docs" / "site" / "hooks.py"))
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        shown = [("div", "[]", f) for f in re.findall(r"^```math\n(.*?)^```", text, re.MULTILINE | re.DOTALL)]
+        text = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+        shown += [("span", "()", f) for f in re.findall(r"(?<![$\\])\$([^$\n`]+)\$", text)]
+        for tag, (left, right), formula in shown:
+            content = f'<{tag} class="arithmatex">\\{left}{html.escape(formula)}\\{right}</{tag}>'
+            assert "\\" not in hooks["on_page_content"](content), (page.name, formula)
 
 
 def test_there_are_sessions():

@@ -11,7 +11,7 @@ import subprocess
 import numpy as np
 import pytest
 from browser import MISSING, is_there, started
-from report_cases import HOSTILE, found, of_model, origin, ring_labels
+from report_cases import HOSTILE, confidence, found, of_model, origin, ring_labels
 
 pytest.importorskip("selenium", reason="selenium is not installed")
 from selenium.webdriver import ActionChains, Keys  # noqa: E402
@@ -118,6 +118,24 @@ def test_hovering_tells_the_cell_under_the_pointer(opened):
     assert len(seen) > 10
 
 
+def test_confidence_under_the_pointer_and_by_keyboard(opened):
+    labels = ring_labels(8) + 10 * np.eye(8, dtype=int)[0]
+    labels[0, 0] = 99  # alone: without ties
+    d = found(labels, confidence=confidence(labels))
+    driver = opened(d)
+    canvas = driver.find_element(By.TAG_NAME, "canvas")
+    driver.execute_script("arguments[0].focus()", canvas)
+    assert readout(driver) == described(d, 0, 0)
+    for column in range(1, 8):
+        press(driver, Keys.ARROW_RIGHT)
+        told = f", probability of its ties {d.confidence.entries[0, column]:.3g}"
+        assert readout(driver) == described(d, 0, column) + told
+    ActionChains(driver, duration=0).move_to_element_with_offset(canvas, 5, 5).perform()
+    row, column = map(int, re.match(r"output (\d+), input (\d+):", readout(driver)).groups())
+    assert row > 0
+    assert f"probability of its ties {d.confidence.entries[row, column]:.3g}" in readout(driver)
+
+
 def test_zoom_and_pan(opened):
     d = found(ring_labels(64))
     driver = opened(d)
@@ -218,6 +236,23 @@ def test_printing(opened, tmp_path):
         done = subprocess.run(["pdftotext", tmp_path / "a.pdf", "-"], capture_output=True, text=True, check=True)
         for part in ("What is shared in a.npz", "D_8", "Generator 2", "equishare discover a.npz"):
             assert part in done.stdout
+
+
+@pytest.mark.skipif(shutil.which("pdftotext") is None, reason="no pdftotext in PATH (Debian: poppler-utils)")
+@pytest.mark.parametrize("size", [4, 8, 64])
+def test_nothing_that_leads_on_is_last_on_a_printed_page(opened, tmp_path, size):
+    kernel = np.arange(36).reshape(2, 2, 3, 3) // 9
+    driver = opened(of_model({"a": ring_labels(size), "b": [0, 1, 1], "c": kernel, "d": ring_labels(5)}))
+    (tmp_path / "a.pdf").write_bytes(base64.b64decode(driver.print_page()))
+    done = subprocess.run(["pdftotext", "-layout", tmp_path / "a.pdf", "-"], capture_output=True, text=True, check=True)
+    pages = [page.strip().splitlines() for page in done.stdout.split("\f") if page.strip()]
+    assert len(pages) > 4
+    leading = [h.get_attribute("textContent") for h in driver.find_elements(By.CSS_SELECTOR, "h2, caption, thead tr")]
+    lines = [" ".join(page[-1].split()) for page in pages]
+    assert "Written by equishare" in lines[-1]
+    for line in lines[:-1]:
+        assert line not in leading
+        assert not line.endswith(("hollow points stay.", "is moved;", "where it is", "same value."))
 
 
 @pytest.mark.parametrize("width", [390, 800, 1100])

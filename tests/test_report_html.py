@@ -5,20 +5,18 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from model_cases import columns, columns_data, mse, split
-from report_cases import HOSTILE, Page, found, of_model, origin, page_of, ring_labels
+from report_cases import HOSTILE, Page, confidence, found, of_model, origin, page_of, ring_labels
 
 import equishare as es
 from equishare import cli
 from equishare.discovery import Discovery
 from equishare.report import page as page_module
 from equishare.report.cycles import arrows
-from equishare.report.sections import confidence_section
 
 EMPTY = {"num_groups": np.array([], dtype=int), "validation_loss": np.array([])}
 STEPS = {"step": np.arange(5000), "validation_loss": np.linspace(9, 1, 5000), "entropy": np.ones(5000)}
@@ -162,13 +160,30 @@ class TestContent:
         monkeypatch.setattr(Discovery, "symmetry", missing)
         assert "needs igraph and sympy" in page_of(found([0, 1]), tmp_path / "a.html").text
 
-    def test_confidence_is_shown_where_there_is_one(self):
-        d = found([0, 1, 0])
-        assert confidence_section(d) is None
-        object.__setattr__(d, "confidence", SimpleNamespace(groups=np.array([0.875, np.nan])))
-        body = confidence_section(d).body
-        assert "0.875" in body
-        assert "alone" in body
+    def test_confidence_is_shown_where_there_is_one(self, tmp_path):
+        labels = [0, 1, 0, 0]
+        page = page_of(found(labels), tmp_path / "a.html")
+        assert "Confidence" not in page.text
+        assert page.parameters[0]["sure"] is None
+        sure = confidence(labels)
+        page = page_of(found(labels, confidence=sure), tmp_path / "a.html")
+        assert f"{sure.groups[0]:.6g}" in page.text
+        assert "alone" in page.text
+        shown = page.parameters[0]["sure"]
+        assert shown[1] is None
+        assert shown[2:] == sure.entries[2:].round(3).tolist()
+
+    def test_confidence_of_each_parameter_of_a_model(self, tmp_path):
+        patterns = {"k": np.arange(36).reshape(2, 2, 3, 3) // 9, "s": [0, 1, 0]}
+        d = of_model(patterns)
+        # What a model says of itself is a dict by name; a parameter may be missing.
+        object.__setattr__(d, "confidence", {"k": confidence(patterns["k"])})
+        page = page_of(d, tmp_path / "a.html")
+        kernel, slices = page.parameters
+        assert kernel["sure"] == d.confidence["k"].entries.reshape(-1).round(3).tolist()
+        assert slices["sure"] is None
+        assert "Confidence of each group of k" in page.text
+        assert "Confidence of each group of s" not in page.text
 
 
 class TestSafe:

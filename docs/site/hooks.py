@@ -29,6 +29,7 @@ _REWRITTEN = (
     (r"\\mathbf *1", "𝟏"),
     (r"\\mathcal ([A-Z])", r"\\mathcal{\1}"),
     (r"\\[lr]Vert", r"\\|"),
+    (r"\\\n", r"\\ "),
     (r"\\tag\{(.*?)\}", r"\\qquad(\1)"),
 )
 
@@ -60,4 +61,8 @@ def _mathml(match: re.Match[str]) -> str:
     formula = html.unescape(formula).strip()
     for pattern, replacement in _REWRITTEN:
         formula = re.sub(pattern, replacement, formula)
-    return convert(formula, display="block" if tag == "div" else "inline")
+    scrolls = ' tabindex="0"' if tag == "div" else ""
+    display = "block" if tag == "div" else "inline"
+    # The converter leaves the name of a brace of a given size as it is.
+    drawn = convert(formula, display=display).replace(">\\lbrace<", ">{<").replace(">\\rbrace<", ">}<")
+    return f'<{tag} class="formula"{scrolls}>{drawn}</{tag}>'

@@ -16,6 +16,8 @@ from equishare.problems import LinearProblem, MeanProblem
 
 __all__ = ["Data", "read_data", "split_problem"]
 
+# What spreadsheets and other programs write in files that end in .csv as well.
+_OTHER_SEPARATORS = {";": "semicolons", "\t": "tabs"}
 _INPUT_OR_OUTPUT = re.compile(r"([xy])[ _.\-]?\d*", re.IGNORECASE)
 
 
@@ -130,6 +132,12 @@ def _read_csv(path: Path, file: BinaryIO) -> dict[str, np.ndarray]:
     if not filled:
         raise _BadFile(f"{path}: the file is empty")
     first = next(csv.reader([lines[filled[0]]]))
+    for sign, name in _OTHER_SEPARATORS.items():
+        if sign in lines[filled[0]] and len(first) == 1:
+            raise _BadFile(
+                f"{path}: line {filled[0] + 1} separates columns by {name}; separate them by commas, and write numbers "
+                "with a decimal point"
+            )
     has_names = not any(_is_number(cell) for cell in first)
     rows = lines[filled[0] + 1 :] if has_names else lines
     if has_names and len(filled) == 1:
@@ -148,6 +156,8 @@ def _first_bad_cell(lines: list[str], numbers: list[int], width: int) -> str | N
     for i in numbers:
         cells = next(csv.reader([lines[i]]))
         for column, cell in enumerate(cells):
+            if not cell.strip():
+                return f"line {i + 1}, column {column + 1} is empty; leave rows with missing values out, or fill them"
             if not _is_number(cell):
                 return f"line {i + 1}, column {column + 1}: {cell.strip()!r} is not a number"
         if len(cells) != width:

@@ -57,7 +57,7 @@ def _page(discovery: Discovery | ModelDiscovery, groups: dict[str | None, Symmet
     sections = [
         _answer_section(discovery, parameters),
         *(part for i, p in enumerate(parameters) for part in parameter_sections(p, i)),
-        confidence_section(discovery),
+        confidence_section(parameters),
         loss_section(discovery),
         tried_section(discovery),
         data_section(discovery, parameters),

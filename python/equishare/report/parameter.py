@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
-from equishare.discovery import Discovery, ModelDiscovery
+from equishare.discovery import Confidence, Discovery, ModelDiscovery
 from equishare.partition import Partition
 from equishare.report.grid import NO_GROUP, wrapped
 from equishare.report.palette import ranked_colours, text_colour
@@ -27,6 +28,7 @@ class Parameter:
         values: (G,) value of each group; None for slices, which hold several numbers each, and without a model.
         noun: what one entry is.
         group: its symmetry; None where it could not be computed for want of igraph or sympy.
+        confidence: how sure the partition is; None where that was not asked for.
     """
 
     name: str | None
@@ -34,6 +36,7 @@ class Parameter:
     values: np.ndarray | None
     noun: str
     group: SymmetryGroup | None
+    confidence: Confidence | None = None
 
     @property
     def axes(self) -> list[str]:
@@ -50,6 +53,16 @@ class Parameter:
         """The pattern as rows and columns, NO_GROUP where there is no entry, at most MAX_SIDE each."""
         return self._whole_grid[:MAX_SIDE, :MAX_SIDE]
 
+    @cached_property
+    def _sure(self) -> list[float | None] | None:
+        """Probability of the cells of the grid as the page tells it, None where a cell has no tie."""
+        if self.confidence is None:
+            return None
+        every = np.append(self.confidence.entries.ravel(), np.nan)
+        index = np.arange(len(self.partition)).reshape(self.partition.shape)
+        shown = every[self._laid_out(index)[:MAX_SIDE, :MAX_SIDE]].ravel()
+        return [None if np.isnan(p) else round(p, 3) for p in shown.tolist()]
+
     @property
     def is_cut(self) -> bool:
         """Whether the grid leaves entries out."""
@@ -57,10 +70,13 @@ class Parameter:
 
     @cached_property
     def _whole_grid(self) -> np.ndarray:
-        labels = self.partition.labels
-        if labels.ndim == 1:
-            return wrapped(labels, min(MAX_SIDE, max(20, 10 * int(np.ceil(np.sqrt(4 * labels.size) / 10)))))
-        return labels.reshape(len(labels), -1)
+        return self._laid_out(self.partition.labels)
+
+    def _laid_out(self, entries: np.ndarray) -> np.ndarray:
+        """What belongs to each entry, in the place of its cell; NO_GROUP in the others."""
+        if entries.ndim == 1:
+            return wrapped(entries, min(MAX_SIDE, max(20, 10 * int(np.ceil(np.sqrt(4 * entries.size) / 10)))))
+        return entries.reshape(len(entries), -1)
 
     @cached_property
     def colours(self) -> list[str]:
@@ -84,6 +100,8 @@ class Parameter:
             "groups": shown.tolist(),
             "values": None if self.values is None else self.values[shown].tolist(),
             "sizes": sizes[shown].tolist(),
+            # Of each cell, as its ties need not be alike.
+            "sure": self._sure,
             "colours": [self.colours[g] for g in shown],
             "inks": [text_colour(self.colours[g]) for g in shown],
         }
@@ -98,9 +116,10 @@ def parameters_of(discovery: Discovery | ModelDiscovery, groups: dict[str | None
     """
     if isinstance(discovery, Discovery):
         noun = "weight" if len(discovery.partition.shape) == 2 else "mean"
-        return [Parameter(None, discovery.partition, discovery.values, noun, groups.get(None))]
+        confidence = confidences(discovery).get(None)
+        return [Parameter(None, discovery.partition, discovery.values, noun, groups.get(None), confidence)]
     theta = {} if discovery.model is None else discovery.theta
-    found = []
+    found, sure = [], confidences(discovery)
     for name, partition in discovery.partitions.items():
         tensor = theta.get(name)
         values = None
@@ -108,5 +127,13 @@ def parameters_of(discovery: Discovery | ModelDiscovery, groups: dict[str | None
             _, first = np.unique(partition.labels, return_index=True)
             values = tensor.double().cpu().numpy().ravel()[first]
         noun = "entry" if tensor is None or values is not None else "slice"
-        found.append(Parameter(name, partition, values, noun, groups.get(name)))
+        found.append(Parameter(name, partition, values, noun, groups.get(name), sure.get(name)))
     return found
+
+
+def confidences(discovery: Discovery | ModelDiscovery) -> dict[str | None, Confidence]:
+    """How sure each partition is, by the parameter's name, None for that of a map or of means; empty if not known."""
+    known: Any = getattr(discovery, "confidence", None)
+    if known is None:
+        return {}
+    return known if isinstance(known, dict) else {None: known}

@@ -87,18 +87,24 @@ def _cell(value: np.generic) -> str:
     return str(value) if isinstance(value, int | np.integer) else number(float(value))
 
 
-def confidence_section(discovery: Discovery | ModelDiscovery) -> Section | None:
+def confidence_section(parameters: list[Parameter]) -> Section | None:
     """How sure each group is; None where that was not asked for."""
-    confidence = getattr(discovery, "confidence", None)
-    if confidence is None:
+    known = [p for p in parameters if p.confidence is not None]
+    if not known:
         return None
-    stability = np.asarray(confidence.groups, dtype=float)
-    rows = [(g, number(p) if np.isfinite(p) else "alone") for g, p in enumerate(stability[:_MAX_ROWS])]
     words = "The probability that two entries of a group truly hold one value, on average over its pairs."
+    return Section("confidence", "Confidence", paragraph(words) + "".join(map(_stability, known)))
+
+
+def _stability(parameter: Parameter) -> str:
+    assert parameter.confidence is not None
+    stability = parameter.confidence.groups
+    rows = [(g, number(p) if np.isfinite(p) else "alone") for g, p in enumerate(stability[:_MAX_ROWS])]
+    words = ""
     if len(stability) > _MAX_ROWS:
-        words += f" The first {_MAX_ROWS} of {len(stability):,} groups; d.confidence.groups holds all."
-    body = paragraph(words) + table("Confidence of each group", ("group", "probability"), rows, True)
-    return Section("confidence", "Confidence", body)
+        words = paragraph(f"The first {_MAX_ROWS} of {len(stability):,} groups; d.confidence holds all.")
+    caption = "Confidence of each group" + ("" if parameter.name is None else f" of {parameter.name}")
+    return words + table(caption, ("group", "probability"), rows, True)
 
 
 def data_section(discovery: Discovery | ModelDiscovery, parameters: list[Parameter]) -> Section:

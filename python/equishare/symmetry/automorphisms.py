@@ -76,6 +76,8 @@ def automorphism_group(
     if same_action and num_out != num_in:
         raise ValueError(f"same_action needs as many outputs as inputs, got {num_out} outputs and {num_in} inputs")
     cells = array.reshape(num_out, num_in, -1)
+    if _is_rigid(cells):
+        return [], 1
     starts = np.cumsum([0, *cells.shape])
     edges, colors = _colored_graph(cells, starts)
     if same_action:
@@ -143,6 +145,31 @@ def _check_permutes(generator: Sequence[Permutation], shape: tuple[int, ...]) ->
     for axis, (p, size) in enumerate(zip(generator, sizes, strict=True)):
         if not np.array_equal(np.sort(p), np.arange(size)):
             raise ValueError(f"generators must hold a permutation of 0..{size - 1} at place {axis}, got {p}")
+
+
+def _is_rigid(cells: NDArray[np.int64]) -> bool:
+    """Whether colours alone tell all outputs, inputs and taps apart, so that no permutation but the identity is left.
+
+    Colour refinement: two rows stay alike if they hold as many cells of each label and colours of the other axes. That
+    spares the graph of a large pattern without symmetry. False says nothing.
+    """
+    colours = [np.zeros(size, dtype=np.int64) for size in cells.shape]
+    while True:
+        before = sum(int(colour.max()) for colour in colours)
+        for axis in range(cells.ndim):
+            key = cells
+            for other in set(range(cells.ndim)) - {axis}:
+                at = np.expand_dims(colours[other], [a for a in range(cells.ndim) if a != other])
+                key = key * (colours[other].max() + 1) + at
+            rows = np.sort(np.moveaxis(key, axis, 0).reshape(cells.shape[axis], -1), axis=1)
+            names: dict[tuple[int, bytes], int] = {}
+            pairs = zip(colours[axis].tolist(), rows, strict=True)
+            colours[axis] = np.array([names.setdefault((c, row.tobytes()), len(names)) for c, row in pairs])
+        after = sum(int(colour.max()) for colour in colours)
+        if after == sum(cells.shape) - cells.ndim:
+            return True
+        if after == before:
+            return False
 
 
 def _colored_graph(

@@ -62,15 +62,13 @@ def extension(cells: Partition, orbits: Partition) -> Extension | None:
         for grid_out, grid_in, stride in _grids(*labels.shape):
             if not _shifts_keep(labels.reshape(grid_out + grid_in), stride):
                 continue
-            offsets = _offsets(grid_out, grid_in, stride)
-            shifts = Partition(np.ravel_multi_index(tuple(offsets), tuple(offsets.max(axis=(1, 2)) + 1)))
             # Few ties along the shifts agree by chance in any pattern of few labels.
-            if labels.size - shifts.num_groups < max(3, labels.size // 4):
+            if labels.size - _num_offsets(grid_out, grid_in, stride) < max(3, labels.size // 4):
                 continue
-            if shifts.refines(Partition(orbits.labels[inner])):
+            if _shifts_keep(orbits.labels[inner].reshape(grid_out + grid_in), stride):
                 continue
             smallest = [max(i, stride * (o - 1) + 1) for o, i in zip(grid_out, grid_in, strict=True)]
-            return _closed(labels, offsets, smallest, dropped)
+            return _closed(labels, _offsets(grid_out, grid_in, stride), smallest, dropped)
     return None
 
 
@@ -78,10 +76,12 @@ def _grids(num_out: int, num_in: int) -> Iterator[tuple[tuple[int, ...], tuple[i
     """Grids that the outputs and inputs may stand for, with the stride: lines first, then planes in C order."""
     for stride in range(1, max(2, num_in // num_out + 2)):
         yield (num_out,), (num_in,), stride
-    for rows_out in range(2, num_out // 2 + 1):
-        for rows_in in range(2, num_in // 2 + 1):
-            if num_out % rows_out == 0 and num_in % rows_in == 0:
-                yield (rows_out, num_out // rows_out), (rows_in, num_in // rows_in), 1
+    for rows_out, rows_in in product(_proper_divisors(num_out), _proper_divisors(num_in)):
+        yield (rows_out, num_out // rows_out), (rows_in, num_in // rows_in), 1
+
+
+def _proper_divisors(number: int) -> list[int]:
+    return [d for d in range(2, number // 2 + 1) if number % d == 0]
 
 
 def _shifts_keep(labels: NDArray[np.int64], stride: int) -> bool:
@@ -91,9 +91,16 @@ def _shifts_keep(labels: NDArray[np.int64], stride: int) -> bool:
         to, start = [slice(None)] * labels.ndim, [slice(None)] * labels.ndim
         to[axis], start[axis] = slice(1, None), slice(-1)
         to[num_axes + axis], start[num_axes + axis] = slice(stride, None), slice(-stride)
-        if not np.array_equal(labels[tuple(to)], labels[tuple(start)]):
+        # Row by row: almost every grid is told apart by the first, and there are thousands.
+        pairs = zip(labels[tuple(to)], labels[tuple(start)], strict=True)
+        if not all(np.array_equal(a, b) for a, b in pairs):
             return False
     return True
+
+
+def _num_offsets(grid_out: tuple[int, ...], grid_in: tuple[int, ...], stride: int) -> int:
+    """How many offsets there are: cells of one offset are those that steps of :func:`_shifts_keep` lead to."""
+    return math.prod(min(o * i, i + stride * (o - 1)) for o, i in zip(grid_out, grid_in, strict=True))
 
 
 def _offsets(grid_out: tuple[int, ...], grid_in: tuple[int, ...], stride: int) -> NDArray[np.int64]:

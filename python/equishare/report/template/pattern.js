@@ -124,7 +124,7 @@ class Pattern {
   }
 
   describe({ row, column }) {
-    const { axes, inner, cells, columns, groups, values, sizes } = this.data;
+    const { axes, inner, cells, columns, groups, values, sizes, sure } = this.data;
     const group = cells[row * columns + column];
     if (group < 0) return "No entry here.";
     let where = `${axes[0]} ${this.firstOf(row) + (axes.length > 1 ? 0 : column)}`;
@@ -137,7 +137,9 @@ class Pattern {
     });
     where = [where, ...places].join(", ");
     const value = values ? `, value ${Number(values[group].toPrecision(6))}` : "";
-    return `${where}: group ${groups[group]}${value}, ${sizes[group]} ${sizes[group] === 1 ? "entry" : "entries"}`;
+    const chance = sure?.[row * columns + column] ?? null;
+    const told = chance === null ? "" : `, probability of its ties ${chance}`;
+    return `${where}: group ${groups[group]}${value}, ${sizes[group]} ${sizes[group] === 1 ? "entry" : "entries"}${told}`;
   }
 
   choose(cell) {
