@@ -8,7 +8,6 @@ import json
 
 import numpy as np
 import pytest
-import torch
 from rich.console import Console
 
 import equishare as es

@@ -129,7 +129,7 @@ def discover(
     if resamples < 0:
         raise ValueError(f"resamples must not be negative, got {resamples}")
     asked = {**options, "resamples": resamples} if resamples else dict(options)
-    found: list[Any]
+    found: list[Any] = []
     with _progress(progress, method) as report:
         if _is_for_models(problem):
             propose: Callable[..., Any] = _method(MODEL_METHODS, method)
@@ -139,7 +139,7 @@ def discover(
             _check_options(method, propose, options, shared)
             training = training_of(**{name: options.pop(name) for name in shared if name in options})
             problems_of_models = as_model_problems(problem)  # type: ignore[arg-type]
-            found = discover_models_with_confidence(
+            found += discover_models_with_confidence(
                 problems_of_models,
                 lambda some, part, own: propose(some, int(seed), part, training, **own),
                 options,
@@ -156,7 +156,7 @@ def discover(
                     f"resamples must be 0 for method 'oracle', which is told the partition, got {resamples}"
                 )
             run = partial(_solve, propose, method, int(seed), options)
-            found = discover_with_confidence(problems, run, int(resamples), int(seed), report)
+            found += discover_with_confidence(problems, run, int(resamples), int(seed), report)
     given = problem if isinstance(problem, Sequence) else [problem]
     found = [replace(d, origin=Origin.of(p, method, int(seed), asked)) for p, d in zip(given, found, strict=True)]
     return found if isinstance(problem, Sequence) else found[0]
