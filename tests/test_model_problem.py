@@ -160,7 +160,7 @@ OPTIONS = [
         "auto",
         {"step": 3},
         TypeError,
-        "method 'auto' has no option step; it takes restarts, steps, refit_steps, checkpoint, lr",
+        "method 'auto' has no option step; it takes restarts, steps, standard_errors, refit_steps, checkpoint, lr",
     ),
     ("auto", {"checkpoint": 3}, TypeError, "checkpoint must be a path or None, got 3"),
     ("bilevel", {"restarts": 0}, ValueError, "restarts must be a positive integer, got 0"),

@@ -51,11 +51,13 @@ def discover_with_confidence(
     Raises:
         ValueError: the samples come from a DataLoader.
     """
+    if not resamples:
+        return run(problems, progress, options)
     total = len(problems) * (1 + resamples)
     # A seed decides the order of a loader, not which samples are in an epoch.
     batches = [problem.resampled(np.random.default_rng([seed, i]), resamples) for i, problem in enumerate(problems)]
     found = run(problems, part_of(progress, 0, len(problems), total), options)
-    if not resamples or not all(one.complete for one in found):
+    if not all(one.complete for one in found):
         return found
     for i, batch in enumerate(batches):
         part = part_of(progress, len(problems) + i * resamples, resamples, total)
