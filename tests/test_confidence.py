@@ -192,7 +192,7 @@ class TestConfidence:
     def test_more_often_is_more_probable(self):
         counts = np.arange(21)
         for tied in (True, False):
-            chances = calibration.STATISTICS.probability(counts, 20, tied)
+            chances = calibration.probability(counts, 20, tied)
             assert (np.diff(chances) > 0).all()
             assert 0 < chances[0] < chances[-1] < 1
 
@@ -255,7 +255,7 @@ class TestCalibration:
         assert abs(judged["reported"] - judged["true"]) < 0.1
 
     def test_a_curve_that_promises_too_much_is_caught(self, simulated):
-        offset, slope = calibration.STATISTICS.tied[0] + 3.0, calibration.STATISTICS.tied[1]
+        offset, slope = calibration.TIED[0] + 3.0, calibration.TIED[1]
         promised = [
             experiment.Pairs(p.family, p.ratio, p.tied, p.holds, 1 / (1 + np.exp(-offset - slope * p.x)), p.x)
             for p in simulated

@@ -88,12 +88,12 @@ class ModelProblem:
         """Problems whose training and validation samples are drawn from these, each set by itself, with replacement.
 
         Raises:
-            ValueError: the samples come from a DataLoader, and ``count`` is positive.
+            ValueError: the samples come from a DataLoader.
         """
+        if not isinstance(self.train, TensorSamples) or not isinstance(self.val, TensorSamples):
+            raise ValueError("resamples needs train and val as tensors or arrays, got DataLoaders")
         problems = []
         for _ in range(count):
-            if not isinstance(self.train, TensorSamples) or not isinstance(self.val, TensorSamples):
-                raise ValueError("resamples needs train and val as tensors or arrays, got DataLoaders")
             other = copy.copy(self)
             other.train, other.val = self.train.resampled(rng), self.val.resampled(rng)
             problems.append(other)

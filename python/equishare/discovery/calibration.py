@@ -2,44 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit
 
-
-@dataclass(frozen=True)
-class Curves:
-    """Offset and slope of the log odds of a tie in :func:`log_odds`.
-
-    Attributes:
-        tied: for pairs that the partition ties.
-        apart: for pairs that it takes apart.
-    """
-
-    tied: tuple[float, float]
-    apart: tuple[float, float]
-
-    def probability(self, counts: np.ndarray, num_resamples: int, tied: bool) -> np.ndarray:
-        """Probability that pairs of entries truly hold one value, rising with how often they are tied.
-
-        Args:
-            counts: how many resamples tie the pair.
-            num_resamples: B.
-            tied: whether the partition found ties the pair.
-        """
-        offset, slope = self.tied if tied else self.apart
-        return np.asarray(expit(offset + slope * log_odds(counts, num_resamples)))
-
-
-#: Fitted on the simulated means of ``equishare reproduce calibration``.
-STATISTICS = Curves(tied=(-0.0967, 0.949), apart=(-1.22, 1.49))
+#: Offset and slope of the log odds of a tie in :func:`log_odds`, for pairs that the partition ties and for pairs that
+#: it takes apart, as fitted on the simulated means of ``equishare reproduce calibration``.
+TIED = (-0.0967, 0.949)
+APART = (-1.22, 1.49)
 
 
 def log_odds(counts: np.ndarray, num_resamples: int) -> np.ndarray:
     """``log (n + ½)/(B − n + ½)`` for pairs that n of B resamples tie; finite also where all or none do."""
     return np.asarray(np.log((counts + 0.5) / (num_resamples - counts + 0.5)))
+
+
+def probability(counts: np.ndarray, num_resamples: int, tied: bool) -> np.ndarray:
+    """Probability that pairs of entries truly hold one value, rising with how often they are tied.
+
+    Args:
+        counts: how many resamples tie the pair.
+        num_resamples: B.
+        tied: whether the partition found ties the pair.
+    """
+    offset, slope = TIED if tied else APART
+    return np.asarray(expit(offset + slope * log_odds(counts, num_resamples)))
 
 
 def fitted(x: np.ndarray, holds: np.ndarray, weight: np.ndarray) -> tuple[float, float]:

@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from equishare.discovery.calibration import STATISTICS
+from equishare.discovery.calibration import probability
 from equishare.partition import Partition
 
 # `frequencies` and `ties` hold the square of the number of entries.
@@ -129,7 +129,7 @@ class Confidence:
 
     def _chances(self, tied: bool) -> np.ndarray:
         """(B + 1,) probability of a tie that 0, 1, …, B resamples find."""
-        return STATISTICS.probability(np.arange(self.num_resamples + 1), self.num_resamples, tied)
+        return probability(np.arange(self.num_resamples + 1), self.num_resamples, tied)
 
     def _tied(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return np.asarray((self.labels[:, a, None] == self.labels[:, None, b]).sum(0))

@@ -18,7 +18,7 @@ import numpy as np
 from scipy import stats
 
 from equishare.discovery import discover
-from equishare.discovery.calibration import STATISTICS, fitted, log_odds
+from equishare.discovery.calibration import APART, TIED, fitted, log_odds
 from equishare.experiments.calibration_data import RATIOS, VALUES, Family, draw, families
 from equishare.experiments.cells import Progress, number_of_trials
 from equishare.experiments.result import Experiment, Table
@@ -186,7 +186,7 @@ def _curves(problems: Sequence[Pairs]) -> Table:
     names = ("offset", "slope")
     own = [p for p in problems if not p.family.held_out]
     rows = []
-    for pairs, shipped in (("tied", STATISTICS.tied), ("apart", STATISTICS.apart)):
+    for pairs, shipped in (("tied", TIED), ("apart", APART)):
         masks = [p.tied if pairs == "tied" else ~p.tied for p in own]
         kept = [(p, mask) for p, mask in zip(own, masks, strict=True) if mask.any()]
         fit = fitted(

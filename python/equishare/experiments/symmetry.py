@@ -141,20 +141,13 @@ def draw(rng: np.random.Generator, trials: int, *, labels: np.ndarray, samples: 
     return Draws(problems, truths, _scorer(truths, name))
 
 
-def draw_without_symmetry(
-    rng: np.random.Generator,
-    trials: int,
-    *,
-    K: int,  # noqa: N803 - the settings are also the columns of the tables
-    r: int,
-    separation: float,
-) -> Draws:
-    """Maps with random labels, and what the evidence selects in them where no symmetry is searched.
+def draw_without_symmetry(rng: np.random.Generator, trials: int, **settings: Any) -> Draws:
+    """Maps of :func:`draw_linear`, and what the evidence selects in them where no symmetry is searched.
 
     ``merge`` selects on validation samples. The difference between it and this row is that of the selection; the
     difference between this row and ``closure`` is what the search adds.
     """
-    draws = draw_linear(rng, trials, K=K, r=r, separation=separation)
+    draws = draw_linear(rng, trials, **settings)
     problems: list[Problem] = list(draws.problems)
     selected: list[Scores] = []
     for problem, truth in zip(problems, draws.truths, strict=True):
