@@ -3,8 +3,8 @@
 // one instruction set is never linked into another.
 //
 //   exp2_polynomial  2^f for |f| <= 1/2: within 2 ulp (float) or 1.5 ulp (double); 1 at 0
-//   exp2_clamped     2^t: the same, for all t; 0 below the smallest normal number, at least 2^127
-//                    (2^1023) above it; exp2(-inf) = 0; NaN stays NaN
+//   exp2_in_range    2^t: the same, for least <= t <= greatest; subnormal or 0 below the smallest
+//                    normal number, 0 at least; NaN stays NaN
 //   log_from_one     x >= 1: within 2 ulp; NaN stays NaN
 //
 // The polynomials are minimax in ulp, with the constant fixed at 1. log: x = 2^e m, sqrt(1/2) <= m
@@ -22,7 +22,7 @@ template <>
 struct MathConstants<float> {
   static constexpr int mantissa = 23, terms = 5;
   static constexpr int32_t bias = 127, sqrt_half = 0x3f3504f3;
-  static constexpr float least = -126.0f, greatest = 127.0f, round = 12582912.0f;  // 1.5 * 2^23
+  static constexpr float least = -127.0f, greatest = 127.0f, round = 12582912.0f;  // 1.5 * 2^23
   static constexpr float log2_high = 0.693359375f, log2_low = -2.12194440e-4f;
 #ifdef __FMA__
   static constexpr int degree = 5;
@@ -40,7 +40,7 @@ template <>
 struct MathConstants<double> {
   static constexpr int mantissa = 52, degree = 11, terms = 11;
   static constexpr int64_t bias = 1023, sqrt_half = 0x3fe6a09e667f3bcd;
-  static constexpr double least = -1022.0, greatest = 1023.0;
+  static constexpr double least = -1023.0, greatest = 1023.0;
   static constexpr double round = 6755399441055744.0;  // 1.5 * 2^52
   static constexpr double log2_high = 0.693147180369123816490,
                           log2_low = 1.90821492927058770002e-10;
@@ -68,18 +68,15 @@ EQUISHARE_INLINE V exp2_polynomial(V f) {
   return p;
 }
 
+// The sum rounds t to an integer n and leaves n + bias, the exponent of 2^n, in its lowest bits:
+// 0 at least.
 template <class T, class V, class Bits>
-EQUISHARE_INLINE V exp2_clamped(V t) {
+EQUISHARE_INLINE V exp2_in_range(V t) {
   using M = MathConstants<T>;
-  const V least = V() + M::least, greatest = V() + M::greatest, zero = V();
-  const V low = t < least ? least : t;
-  const V clamped = low > greatest ? greatest : low;
-  const V shifted = clamped + M::round;
-  const V f = clamped - (shifted - M::round);
-  const Bits exponent =
-      __builtin_bit_cast(Bits, shifted) - __builtin_bit_cast(Bits, V() + M::round);
-  const V scale = __builtin_bit_cast(V, (exponent + M::bias) << M::mantissa);
-  return t < least ? zero : exp2_polynomial<T>(f) * scale;
+  constexpr T round = M::round + M::bias;
+  const V shifted = t + round;
+  const V scale = __builtin_bit_cast(V, __builtin_bit_cast(Bits, shifted) << M::mantissa);
+  return exp2_polynomial<T>(t - (shifted - round)) * scale;
 }
 
 template <class T, class V, class Bits>

@@ -2,11 +2,12 @@
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 
 #include "args.h"
 #include "vec_math.h"
 
-#if defined(__AVX512F__) || defined(__AVX2__)
+#if defined(__SSE2__)
 #include <immintrin.h>
 #endif
 #ifdef __AVX512F__
@@ -58,7 +59,61 @@ constexpr T log2_e = T(1.4426950408889634);
 template <class T>
 constexpr T ln_2 = T(0.6931471805599453);
 
-// 2^t; above the range of the generic form it may be infinite, and below it subnormal.
+// The larger and the smaller of two; b where one is NaN. (The processor's own, which GCC does not
+// make of a choice between vectors.)
+#ifdef __AVX512F__
+EQUISHARE_INLINE Vec<float> larger(Vec<float> a, Vec<float> b) {
+  return (Vec<float>)_mm512_max_ps((__m512)a, (__m512)b);
+}
+EQUISHARE_INLINE Vec<double> larger(Vec<double> a, Vec<double> b) {
+  return (Vec<double>)_mm512_max_pd((__m512d)a, (__m512d)b);
+}
+#else
+#if defined(__AVX2__)
+EQUISHARE_INLINE Vec<float> larger(Vec<float> a, Vec<float> b) {
+  return (Vec<float>)_mm256_max_ps((__m256)a, (__m256)b);
+}
+EQUISHARE_INLINE Vec<double> larger(Vec<double> a, Vec<double> b) {
+  return (Vec<double>)_mm256_max_pd((__m256d)a, (__m256d)b);
+}
+EQUISHARE_INLINE Vec<float> smaller(Vec<float> a, Vec<float> b) {
+  return (Vec<float>)_mm256_min_ps((__m256)a, (__m256)b);
+}
+EQUISHARE_INLINE Vec<double> smaller(Vec<double> a, Vec<double> b) {
+  return (Vec<double>)_mm256_min_pd((__m256d)a, (__m256d)b);
+}
+#elif defined(__SSE2__)
+EQUISHARE_INLINE Vec<float> larger(Vec<float> a, Vec<float> b) {
+  return (Vec<float>)_mm_max_ps((__m128)a, (__m128)b);
+}
+EQUISHARE_INLINE Vec<double> larger(Vec<double> a, Vec<double> b) {
+  return (Vec<double>)_mm_max_pd((__m128d)a, (__m128d)b);
+}
+EQUISHARE_INLINE Vec<float> smaller(Vec<float> a, Vec<float> b) {
+  return (Vec<float>)_mm_min_ps((__m128)a, (__m128)b);
+}
+EQUISHARE_INLINE Vec<double> smaller(Vec<double> a, Vec<double> b) {
+  return (Vec<double>)_mm_min_pd((__m128d)a, (__m128d)b);
+}
+#else
+template <class V>
+EQUISHARE_INLINE V larger(V a, V b) {
+  return a > b ? a : b;
+}
+template <class V>
+EQUISHARE_INLINE V smaller(V a, V b) {
+  return a < b ? a : b;
+}
+#endif
+#endif
+
+template <class T>
+EQUISHARE_INLINE Vec<T> at_least(Vec<T> x, T floor) {
+  return larger(Vec<T>() + floor, x);
+}
+
+// 2^t for all t; infinite, or at least 2^127 (2^1023), beyond the largest number; subnormal or 0
+// below the smallest normal one; NaN stays NaN.
 #ifdef __AVX512DQ__
 // The processor splits off the nearest integer (of an infinity, all of it) and scales by it.
 EQUISHARE_INLINE Vec<float> exp2_vec(Vec<float> t) {
@@ -70,11 +125,11 @@ EQUISHARE_INLINE Vec<double> exp2_vec(Vec<double> t) {
   return (Vec<double>)_mm512_scalef_pd((__m512d)exp2_polynomial<double>(f), (__m512d)(t - f));
 }
 #else
-EQUISHARE_INLINE Vec<float> exp2_vec(Vec<float> t) {
-  return exp2_clamped<float, Vec<float>, Simd<float>::Bits>(t);
-}
-EQUISHARE_INLINE Vec<double> exp2_vec(Vec<double> t) {
-  return exp2_clamped<double, Vec<double>, Simd<double>::Bits>(t);
+template <class V, class T = std::decay_t<decltype(V()[0])> >
+EQUISHARE_INLINE V exp2_vec(V t) {
+  const V greatest = V() + MathConstants<T>::greatest;
+  const V clamped = smaller(greatest, at_least(t, MathConstants<T>::least));
+  return exp2_in_range<T, V, typename Simd<T>::Bits>(clamped);
 }
 #endif
 
@@ -116,18 +171,6 @@ EQUISHARE_INLINE Vec<T> log_vec(Vec<T> x) {
 template <class T>
 EQUISHARE_INLINE T log_scalar(T x) {
   return log_from_one<T, T, typename Simd<T>::ScalarBits>(x);
-}
-
-// In both, a NaN in `a` is dropped; it comes back through exp(NaN - largest).
-template <class V>
-EQUISHARE_INLINE V larger(V a, V b) {
-  return a > b ? a : b;
-}
-
-template <class T>
-EQUISHARE_INLINE Vec<T> at_least(Vec<T> x, T floor) {
-  const Vec<T> low = Vec<T>() + floor;
-  return x < low ? low : x;
 }
 
 // How much of a vector lies inside the row: all of it, or the first `count` lanes.

@@ -75,6 +75,11 @@ EQUISHARE_INLINE T exponentials_of(const S* logits, int64_t groups, T pivot, T* 
   return sum<T>(total);
 }
 
+// Groups ahead of those at work that are asked for, logits and gradient: the store of a line begins
+// with reading it. Rows that go together are too short to gain.
+template <class S>
+constexpr int64_t ahead = 2048 / sizeof(S);
+
 // Gradient of the logits of `count` rows that lie `stride` apart, over `width` groups; their share
 // of the gradient of the values is added.
 template <class S, bool with_values, int count>
@@ -90,6 +95,10 @@ EQUISHARE_INLINE void slopes(const S* logits, const Arithmetic<S>* values, int64
     Vec<T> along = with_values ? load(grad_values + g, len, T(0)) : Vec<T>();
     for (int r = 0; r < count; ++r) {
       const Vec<T> logit = load(logits + r * stride + g, len, -infinity<T>);
+      if (count == 1) {
+        __builtin_prefetch(logits + g + ahead<S>);
+        __builtin_prefetch(grad_logits + g + ahead<S>, 1);
+      }
       const Vec<T> a = exp2_vec(depth_from<T>(logit, origin[r])) * weight[r];
       if (with_values) along += a;
       store(grad_logits + r * stride + g, a * (value - theta[r]), len);

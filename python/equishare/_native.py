@@ -90,7 +90,7 @@ def label_range(labels: Tensor) -> tuple[int, int]:
 
 
 def _addresses(arguments: tuple[Any, ...]) -> list[Any]:
-    return [0 if x is None else x if type(x) is int or type(x) is float else x.data_ptr() for x in arguments]
+    return [x.data_ptr() if isinstance(x, Tensor) else 0 if x is None else x for x in arguments]
 
 
 def _queue(module: Any, kernel: str, like: Tensor, sizes: tuple[int, ...], addresses: list[Any]) -> Any:

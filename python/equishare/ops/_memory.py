@@ -41,6 +41,9 @@ def output(like: Tensor, shape: Sequence[int]) -> Tensor:
 
 def output_like(tensor: Tensor) -> Tensor:
     """The same, of the tensor's own shape."""
+    kind = type(tensor)
+    if (kind is Tensor or kind is Parameter) and tensor.nbytes < _WORTH_A_BLOCK and tensor.is_contiguous():
+        return torch.empty_like(tensor)  # takes half the time of new_empty(shape)
     return output(tensor, tensor.shape)
 
 

@@ -142,7 +142,10 @@ class Rule:
         self._outputs: Any = 0 if outputs == 1 else slice(outputs)
         if save is not None and backward is not None:
             chosen = None if outputs is None else self._outputs
+            # Function.apply first asks in Python what is_eager has answered, a microsecond a call.
             self._eager = _eager_function(kernel, save, backward, chosen)
+            direct: Any = super(Function, self._eager)
+            self._apply_eager = direct.apply
             self._traced = _traced_function(overload, save, backward, outputs)
 
     def raw(self, *inputs: Any) -> Any:
@@ -164,7 +167,7 @@ class Rule:
     def direct(self, *inputs: Any) -> Any:
         """The same for ordinary tensors that nothing traces, batches or compiles."""
         if _records_gradient(inputs):
-            return self._eager.apply(*inputs)
+            return self._apply_eager(*inputs)
         return self._for_caller(self.kernel(*inputs))
 
     def _for_caller(self, results: Any) -> Any:
@@ -182,7 +185,7 @@ def _records_gradient(inputs: tuple[Any, ...]) -> bool:
 
 def _eager_function(
     kernel: Callable[..., Any], save: Callable[..., None], derive: Callable[..., Any], chosen: Any
-) -> Any:
+) -> type[Function]:
     class Eager(Function):
         @staticmethod
         def forward(ctx: Any, *inputs: Any) -> Any:

@@ -36,7 +36,7 @@ def _gather(logits: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _gather_fake(logits: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-    rows = logits.shape[:-1]
+    *rows, _ = logits.shape
     has_columns = values.dim() == logits.dim()
     theta = output(logits, (*rows, values.shape[-1])) if has_columns else logits.new_empty(*rows)
     return theta, _new_stats(logits, *rows, 2)

@@ -60,12 +60,12 @@ def _are_few(logits: Any, values: Any) -> bool:
     # The least that must be known before the plain composition, on the way of every small call. What torch's own
     # functions check, or do as well under a mode or a transform, is left to them.
     return (
-        (type(logits) is Tensor or type(logits) is Parameter)
+        not torch.compiler.is_compiling()
+        and (type(logits) is Tensor or type(logits) is Parameter)
+        and 0 < logits.numel() <= _PLAIN
         and (type(values) is Tensor or type(values) is Parameter)
-        and not torch.compiler.is_compiling()
         and logits.dim() == 2
         and values.dim() == 1
-        and 0 < logits.numel() <= _PLAIN
         and logits.is_cpu
         and logits.dtype in KERNEL_DTYPES
         and _functorch.peek_interpreter_stack() is None  # else this may be one of a batch
