@@ -61,7 +61,7 @@ def test_sessions(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     text = (ROOT / name).read_text(encoding="utf-8")
     names: dict[str, object] = {}
-    sessions = re.split(r"^equishare discover (circle\.npz.*)$", text, flags=re.MULTILINE)
+    sessions = re.split(r"^equishare discover (\w+\.\w+ .*)$", text, flags=re.MULTILINE)
     for i, part in enumerate(sessions):
         if i % 2:
             with pytest.raises(SystemExit) as exit:

@@ -32,9 +32,10 @@ def generators(group: SymmetryGroup) -> Markup:
     if not count:
         return paragraph("There is nothing to draw: no permutation but the identity leaves the pattern unchanged.")
     told = group.generators[:_MAX_TOLD]
+    made = "a power of one generator" if count == 1 else f"a product of {count:,} generators"
     parts = [
         paragraph(
-            f"Every element of the group is a product of {counted(count, 'generator')}. An arrow leads from a point to "
+            f"Every element of the group is {made}. An arrow leads from a point to "
             "where it is moved; a line with two heads is an exchange; hollow points stay."
         ),
         '<div class="generators">\n',

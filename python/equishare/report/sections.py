@@ -99,11 +99,11 @@ def confidence_section(parameters: list[Parameter]) -> Section | None:
 def _stability(parameter: Parameter) -> str:
     assert parameter.confidence is not None
     stability = parameter.confidence.groups
-    rows = [(g, number(p) if np.isfinite(p) else "alone") for g, p in enumerate(stability[:_MAX_ROWS])]
+    rows = [(g, f"{p:.3g}" if np.isfinite(p) else "alone") for g, p in enumerate(stability[:_MAX_ROWS])]
     words = ""
     if len(stability) > _MAX_ROWS:
         words = paragraph(f"The first {_MAX_ROWS} of {len(stability):,} groups; d.confidence holds all.")
-    caption = "Confidence of each group" + ("" if parameter.name is None else f" of {parameter.name}")
+    caption = "Confidence" + ("" if parameter.name is None else f" of {parameter.name}")
     return words + table(caption, ("group", "probability"), rows, True)
 
 
@@ -144,7 +144,9 @@ def repeat_section(discovery: Discovery | ModelDiscovery) -> Section:
         if origin.data is not None
         else "The same problem, call and versions give the same answer; problem holds the data."
     )
-    command = f'<pre tabindex="0" aria-label="Command to repeat it"><code>{text(origin.call)}</code></pre>\n'
+    command = (
+        f'<pre tabindex="0" role="group" aria-label="Command to repeat it"><code>{text(origin.call)}</code></pre>\n'
+    )
     pairs = [("method", method), *origin.versions.items()]
     return Section("repeat", "Repeat it", lead + command + facts(pairs))
 
