@@ -168,7 +168,7 @@ class TestContent:
         assert page.parameters[0]["sure"] is None
         sure = confidence(labels)
         page = page_of(found(labels, confidence=sure), tmp_path / "a.html")
-        assert f"{sure.groups[0]:.3g}" in page.text
+        assert f"{sure.groups[0]:.3f}" in page.text
         assert "alone" in page.text
         shown = page.parameters[0]["sure"]
         assert shown[1] is None

@@ -99,7 +99,7 @@ def confidence_section(parameters: list[Parameter]) -> Section | None:
 def _stability(parameter: Parameter) -> str:
     assert parameter.confidence is not None
     stability = parameter.confidence.groups
-    rows = [(g, f"{p:.3g}" if np.isfinite(p) else "alone") for g, p in enumerate(stability[:_MAX_ROWS])]
+    rows = [(g, f"{p:.3f}" if np.isfinite(p) else "alone") for g, p in enumerate(stability[:_MAX_ROWS])]
     words = ""
     if len(stability) > _MAX_ROWS:
         words = paragraph(f"The first {_MAX_ROWS} of {len(stability):,} groups; d.confidence holds all.")
