@@ -152,7 +152,13 @@ class TestContent:
         d = es.discover(es.ModelProblem(columns(), *data, mse), "oracle", partition=[0, 1, 0, 1], steps=3)
         page = page_of(d, tmp_path / "a.html")
         assert all(shown["values"] is None for shown in page.parameters)
-        assert "4 slices" in page.text
+        assert all(shown["countedIn"] == ["slice", "slices"] for shown in page.parameters)
+        for part in (
+            "The 4 slices of weight share 2 different slices.",
+            "Point at a cell to see its group.",
+            "parameter bias4 slices",
+        ):
+            assert part in page.text
 
     def test_without_the_packages_that_name_groups(self, tmp_path, monkeypatch):
         def missing(self):

@@ -70,7 +70,7 @@ def pattern_figure(discovery: Discovery | ModelDiscovery, name: str | None = Non
     if labels.ndim >= 2:
         axes.set(xlabel=", ".join(parameter.axes[1:]), ylabel=parameter.axes[0])
     elif lines == 1:
-        axes.set(xlabel="entry", yticks=[])
+        axes.set(xlabel=parameter.counted_in[0], yticks=[])
     else:
         axes.set_yticks(_ticks(lines), labels=[str(i * columns) for i in _ticks(lines)])
         axes.set(xlabel="entry, counted from the first of its row", ylabel="first entry of the row")
@@ -179,7 +179,7 @@ def _legend(axes: Axes, parameter: Parameter, colours: np.ndarray) -> None:
     ]
     axes.legend(
         handles=handles,
-        title="group (× entries)" if values is None else "group: value (× entries)",
+        title=f"group{'' if values is None else ': value'} (× {parameter.counted_in[1]})",
         loc="upper left",
         bbox_to_anchor=(1.0, 1.0),
         borderaxespad=0.5,

@@ -115,7 +115,9 @@ def data_section(discovery: Discovery | ModelDiscovery, parameters: list[Paramet
         pairs.append(("file", Markup(f"<code>{text(origin.data)}</code>")))
     if isinstance(discovery, ModelDiscovery):
         pairs.append(("question", "which entries or slices of a model's parameters are shared"))
-        pairs += [(f"parameter {p.name}", " × ".join(map(str, p.partition.shape))) for p in parameters]
+        for p in parameters:
+            shape = " × ".join(map(str, p.partition.shape))
+            pairs.append((f"parameter {p.name}", f"{shape} slices" if p.noun == "slice" else shape))
     elif len(discovery.partition.shape) == 2:
         outputs, inputs = discovery.partition.shape
         bias = "" if discovery.bias is None else " + b"
