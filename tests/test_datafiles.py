@@ -42,6 +42,7 @@ def write_table(columns):
         ("SAMPLES.NPY", lambda p: p.write_bytes(_npy_bytes(X)), False),
         ("fortran.npy", lambda p: np.save(p, np.asfortranarray(X)), False),
         ("pair.csv", lambda p: p.write_text(csv_text(PAIR)), True),
+        ("savetxt.csv", lambda p: np.savetxt(p, np.hstack([X, Y]), delimiter=",", header="x0,x1,y0"), True),
         ("excel.csv", lambda p: p.write_text("\ufeff" + csv_text(PAIR), encoding="utf-8"), True),
         ("crlf.csv", lambda p: p.write_bytes(csv_text(PAIR).replace("\n", "\r\n").encode()), True),
         ("mixed.csv", lambda p: p.write_text(csv_text(dict(reversed(PAIR.items())))), "reversed"),

@@ -52,6 +52,20 @@ def test_formulas_of_the_site_hold_no_tex():
             assert "\\" not in hooks["on_page_content"](content), (page.name, formula)
 
 
+def test_what_belongs_together_stays_on_a_line():
+    pytest.importorskip("latex2mathml", reason="the extra docs is not installed")
+    hooks = runpy.run_path(str(ROOT / "docs" / "site" / "hooks.py"))
+    content = '<p>a (<span class="arithmatex">\\(x\\)</span>), <code>discover --train-fraction</code>, 1 ± 2 -- 3</p>'
+    shown = hooks["on_page_content"](content)
+    for part in (
+        '<span class="whole">(<span class="formula">',
+        "</math></span>),</span>",
+        '<code>discover <span class="whole">--train-fraction</span></code>',
+        "1 ±&nbsp;2 -- 3",
+    ):
+        assert part in shown
+
+
 def test_there_are_sessions():
     assert {"README.md", "docs/quickstart.md", "docs/tutorial.md", "docs/models.md"} <= set(SESSIONS)
 
@@ -61,7 +75,7 @@ def test_sessions(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     text = (ROOT / name).read_text(encoding="utf-8")
     names: dict[str, object] = {}
-    sessions = re.split(r"^equishare discover (circle\.npz.*)$", text, flags=re.MULTILINE)
+    sessions = re.split(r"^equishare discover (\w+\.\w+ .*)$", text, flags=re.MULTILINE)
     for i, part in enumerate(sessions):
         if i % 2:
             with pytest.raises(SystemExit) as exit:

@@ -333,6 +333,13 @@ def test_a_failing_figure_leaves_no_half_written_file(experiments, tmp_path, mon
     assert names == {"denoising.json", "denoising_denoising.csv"}
 
 
+def test_no_number_is_cut_in_a_narrow_terminal(experiments):
+    for experiment in experiments[0].values():
+        output = io.StringIO()
+        print_tables(experiment, Console(file=output, width=80))
+        assert "…" not in output.getvalue()
+
+
 def test_printed_table_shows_settings_methods_and_intervals(experiments):
     output = io.StringIO()
     print_tables(experiments[0]["correlation"], Console(file=output, width=160))

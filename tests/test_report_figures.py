@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from model_cases import Columns, columns_data, made, mse, split
 from report_cases import found, of_model, ring_labels
 
 import equishare as es
@@ -71,6 +74,26 @@ class TestOfDiscoveries:
         assert curve.get_xydata().tolist() == [[0, 3], [1, 2], [3, 1], [4, 0.5]]
         assert star.get_xydata().tolist() == [[4, 0.5]]
         assert d.plot_group("s").get_suptitle().startswith("C_2")
+
+    @pytest.mark.parametrize(("tied", "star"), [(True, 2), (False, 4)])
+    def test_groups_of_tied_parameters_count_once(self, tied, star):
+        model = made(Columns)
+        for names in [("weight", "bias")] if tied else ["weight", "bias"]:
+            es.share(model, names, dim=0)
+        data = split(columns_data(count=20), 10)
+        partition = [0, 1, 0, 1] if tied else {"weight": [0, 1, 0, 1], "bias": [0, 1, 0, 1]}
+        d = es.discover(es.ModelProblem(model, *data, mse), "oracle", partition=partition, steps=3)
+        history = {"num_groups": np.arange(1, 9), "validation_loss": np.arange(9.0, 1, -1)}
+        (axes,) = replace(d, history=history).plot_history().axes
+        assert axes.lines[-1].get_xdata().tolist() == [star]
+        assert axes.lines[-1].get_label() == f"found: {star} groups"
+
+    def test_numbers_in_cells_are_readable(self):
+        (axes,) = found(np.arange(8).reshape(2, 4)).plot_pattern().axes
+        pixels = axes.get_images()[0].get_array()
+        for text in axes.texts:
+            column, row = map(int, text.get_position())
+            assert contrast(to_hex(text.get_color()), to_hex(pixels[row, column])) >= 4.5
 
     @pytest.mark.parametrize("plot", ["plot_pattern", "plot_group"])
     @pytest.mark.parametrize("name", [None, "x"])

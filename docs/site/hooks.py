@@ -32,6 +32,21 @@ _REWRITTEN = (
     (r"\\\n", r"\\ "),
     (r"\\tag\{(.*?)\}", r"\\qquad(\1)"),
 )
+# Browsers break lines after each hyphen of an option, and between a formula and a bracket or a full stop.
+_OPTION = re.compile(r"(?<=[> ])--[a-z-]+(?=[^<>]*</code>)")
+_WITH_SIGNS = re.compile(r'[(\["]*<span class="formula">.*?</math></span>[,.;:)\]"]*', re.DOTALL)
+# On a narrow screen a figure is read by itself.
+_FIGURE = re.compile(r'<img [^>]*src="(figures/[^"]+)"[^>]*>')
+_THIN = '<mspace width="0.167em" />'
+# What the converter writes in another way than TeX sets it: the name of a brace of a given size is left as it is, a
+# relation is a letter, and functions touch what stands beside them.
+_REDRAWN = (
+    (r">\\lbrace<", ">{<"),
+    (r">\\rbrace<", ">}<"),
+    ("<mi>&#x0007E;</mi>", "<mo>∼</mo>"),
+    ("(</m(?:i|n|sub|sup)>)<mi>log</mi>", rf"\1{_THIN}<mi>log</mi>"),
+    ("<mi>log</mi>(?!<mo)", f"<mi>log</mi>{_THIN}"),
+)
 
 
 def on_files(files: Files, config: Any) -> Files:
@@ -52,8 +67,12 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 
 def on_page_content(content: str, **_: Any) -> str:
-    """Formulas in TeX become MathML, and the roles of docstrings plain code."""
-    return _FORMULA.sub(_mathml, _ROLE.sub("", content))
+    """Formulas become MathML, roles of docstrings code, figures links; what belongs together stays on a line."""
+    content = _FORMULA.sub(_mathml, _ROLE.sub("", content))
+    for pattern in (_OPTION, _WITH_SIGNS):
+        content = pattern.sub(r'<span class="whole">\g<0></span>', content)
+    content = _FIGURE.sub(r'<a href="\1">\g<0></a>', content)
+    return content.replace(" ± ", " ±&nbsp;")
 
 
 def _mathml(match: re.Match[str]) -> str:
@@ -63,6 +82,7 @@ def _mathml(match: re.Match[str]) -> str:
         formula = re.sub(pattern, replacement, formula)
     scrolls = ' tabindex="0"' if tag == "div" else ""
     display = "block" if tag == "div" else "inline"
-    # The converter leaves the name of a brace of a given size as it is.
-    drawn = convert(formula, display=display).replace(">\\lbrace<", ">{<").replace(">\\rbrace<", ">}<")
+    drawn = convert(formula, display=display)
+    for pattern, replacement in _REDRAWN:
+        drawn = re.sub(pattern, replacement, drawn)
     return f'<{tag} class="formula"{scrolls}>{drawn}</{tag}>'

@@ -149,7 +149,8 @@ def _read_csv(path: Path, file: BinaryIO) -> dict[str, np.ndarray]:
     except ValueError as error:
         reason = _first_bad_cell(lines, filled[int(has_names) :], len(first)) or error
         raise _BadFile(f"{path}: {reason}") from None
-    return _by_name(path, [name.strip() for name in first] if has_names else [], list(table.T))
+    # NumPy's savetxt writes "# " before the names.
+    return _by_name(path, [name.strip(" #") for name in first] if has_names else [], list(table.T))
 
 
 def _first_bad_cell(lines: list[str], numbers: list[int], width: int) -> str | None:

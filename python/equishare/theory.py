@@ -1,8 +1,8 @@
 """How much selecting a partition on validation samples can cost: bounds for Gaussian means.
 
 x ~ N(θ, σ² I_K), n_t training and n_v validation samples with means x̄_T and x̄_V. A partition a fits θ̂_a, the group
-means of x̄_T, and â is the candidate with the least ‖x̄_V − θ̂_a‖². a* is the true partition, of r groups. All bounds hold
-for every θ that is constant on the groups of a*; the proofs are in docs/theory.md.
+means of x̄_T, and â is the candidate with the least ‖x̄_V − θ̂_a‖². ``a*`` is the true partition, of r groups. All bounds
+hold for every θ that is constant on the groups of ``a*``; the proofs are in docs/theory.md.
 
 The candidates are all Bell(K) partitions (``"all"``), a family of M that is fixed before the data (an integer M), or
 the K partitions along the path of :func:`equishare.discovery.merge.merge` (``"path"``), which depend on the training
@@ -51,12 +51,12 @@ def log_bell(num_entries: int) -> float:
 def simple_bound(
     candidates: Candidates, num_entries: int, num_groups: int, num_train: int, num_val: int, sigma: float
 ) -> float:
-    """The plain form ``8 σ² [r / n_t + min(K, 2 log(2M) + 2) / n_v]``, for a* among M candidates.
+    """The plain form ``8 σ² [r / n_t + min(K, 2 log(2M) + 2) / n_v]``, for ``a*`` among M candidates.
 
     :func:`gap_bound` of the same candidates is never larger; this one shows the rates.
 
-    Args and errors as for :func:`gap_bound`, but candidates must not be ``"path"``: a path may miss a*, and then the
-    gap can be larger. With M = K it bounds the expectation over the event that a* lies on the path.
+    Args and errors as for :func:`gap_bound`, but candidates must not be ``"path"``: a path may miss ``a*``, and then
+    the gap can be larger. With M = K it bounds the expectation over the event that ``a*`` lies on the path.
     """
     k, r, n_t, n_v, sigma = _setting(num_entries, num_groups, num_train, num_val, sigma)
     log_count = _log_count(candidates, k)
@@ -81,13 +81,13 @@ def gap_bound(
         4 σ² min{ (r−1)/n_t + 2 e₁ E[χ_{r−1}] / √(n_t n_v) + e₂/n_v,   (r−1)/n_t + (K−1)/n_v }
 
     and for r = 1 also (K−1) σ²/n_t. Since t ≤ √(2 log(N/2)), a family of M costs log M, the full search at most K − 1.
-    A path need not hold a*: there the square root grows by σ √(min(K − r, (K−1) P(χ²_{K+1} > n_t Δ²/8σ²)) / n_t).
+    A path need not hold ``a*``: there the square root grows by σ √(min(K − r, (K−1) P(χ²_{K+1} > n_t Δ²/8σ²)) / n_t).
 
     Args:
-        candidates: ``"all"``, ``"path"``, or the number M of partitions, a* among them. They are fixed before the data;
-            if they depend on the training samples, the expectation is over the event that a* is among them.
+        candidates: ``"all"``, ``"path"``, or the number M of partitions, ``a*`` among them. They are fixed before the
+            data; if they depend on the training samples, the expectation is over the event that ``a*`` is among them.
         num_entries: K.
-        num_groups: r, the groups of a*.
+        num_groups: r, the groups of ``a*``.
         num_train: n_t.
         num_val: n_v.
         sigma: σ, the standard deviation of one sample, in the units of θ.

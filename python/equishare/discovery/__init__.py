@@ -115,8 +115,8 @@ def discover(
             ``equishare.discovery.models.methods`` with the fields of ``equishare.discovery.models.fit.Training``.
 
     Returns:
-        A :class:`Discovery`, for a model a :class:`ModelDiscovery`, or a list of them for a list. After Ctrl-C a
-        search on models returns the best it has found.
+        ``Discovery``, for a model ``ModelDiscovery``, or a list of them for a list. After Ctrl-C a search on models
+        returns the best it has found.
 
     Raises:
         TypeError: an option the method does not have, or of the wrong type.

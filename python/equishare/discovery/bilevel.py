@@ -128,9 +128,9 @@ def bilevel(
 ) -> list[Proposal]:
     """Gradient descent on assignment logits Λ through the lower level, then row argmax.
 
-    minimises over Λ   U(A ψ*(A)) + e·entropy(A) + c·Σ_g ‖A[:, g]‖₂ + n·‖A‖_*,   A = softmax(Λ)
+        min over Λ   U(A ψ*(A)) + e·entropy(A) + c·Σ_g ‖A[:, g]‖₂ + n·‖A‖_*,   A = softmax(Λ)
 
-    with U the validation loss and ψ*(A) the lower level on the training samples; its derivative is taken through
+    with U the validation loss and ``ψ*(A)`` the lower level on the training samples; its derivative is taken through
     the closed form. All problems and restarts are one batch. The restart whose hard partition has the least
     ``U + (c + n) Σ_g √m_g`` is kept.
 

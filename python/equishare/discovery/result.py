@@ -33,7 +33,8 @@ class Discovery(Shown):
         validation_loss: mean squared error per sample and output on the validation samples, of the fit
             on the training samples with this partition.
         no_sharing_loss: the same without sharing.
-        method, seed: what it was found with.
+        method: what it was found with.
+        seed: likewise.
         history: columns of equal length; ``validation_loss`` against ``step`` or ``num_groups``.
         confidence: how sure the partition is, where ``discover`` was called with ``resamples``; else None.
         origin: what it takes to repeat it; None where that is not known.

@@ -19,16 +19,20 @@ if TYPE_CHECKING:
 
 def print_tables(experiment: Experiment, console: Console) -> None:
     """Print every table; metrics as mean ± 95 % confidence interval."""
+    from rich import box
     from rich import table as rich_table
     from rich.text import Text
 
     for table in experiment.tables:
-        shown = rich_table.Table(title=Text(table.title), title_justify="left")
+        # Narrow, so that most tables fit a terminal of 80 columns; where one does not, numbers wrap and stay whole.
+        shown = rich_table.Table(
+            title=Text(table.title), title_justify="left", box=box.HORIZONTALS, padding=(0, 1, 0, 0)
+        )
         references = [column for column in table.references if not column.endswith("_ci")]
         for column in (*table.settings, "method"):
-            shown.add_column(column)
+            shown.add_column(column, overflow="fold")
         for column in (*table.metrics, *references, "trials", "seconds"):
-            shown.add_column(column.replace("_", " "), justify="right")
+            shown.add_column(column.replace("_", " "), justify="right", overflow="fold")
         previous = None
         for row in table.rows:
             cell = [row[column] for column in table.settings]

@@ -73,7 +73,7 @@ def hypergradient(
         compare_exact: also the relative difference from ``exact`` with the undamped Hessian, under the same limit.
 
     Returns:
-        The gradients and the diagnostics, see :class:`Hypergradient`.
+        The gradients and the diagnostics.
 
     Raises:
         TypeError: a leaf is not a floating tensor, or a loss does not return one.

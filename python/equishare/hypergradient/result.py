@@ -18,7 +18,8 @@ class Hypergradient:
     Attributes:
         gradients: dU/dΛ, in the structure of upper_params.
         direct: the term ∂U/∂Λ alone, in the same structure.
-        upper_loss, lower_loss: U and L.
+        upper_loss: U.
+        lower_loss: L.
         lower_gradient_norm: ‖∂L/∂ψ‖. The formula holds where it is 0: anything else is an unsolved lower level.
         residual: ‖Hx − v‖ / ‖v‖, computed afresh at the end; 0 for v = 0. Of ``unrolled``: ‖dU/dψ_0‖ / ‖v‖, what
             of v the steps have not passed on, which is the same number where L is quadratic.

@@ -15,7 +15,9 @@ _MAX_TOLD = 40
 _MAX_CYCLES = 400  # characters
 
 _DOT = 3.5
-_SPACE_PER_LABEL = 15.0  # along the ring
+_SPACE_PER_POINT = 15.0  # along the ring, where there is room
+_DIGIT = 7.0
+_OUTSIDE = 14.0  # labels, of the ring
 _MARGIN = 26.0
 _FIXED = ' class="fixed"'
 
@@ -32,9 +34,10 @@ def generators(group: SymmetryGroup) -> Markup:
     if not count:
         return paragraph("There is nothing to draw: no permutation but the identity leaves the pattern unchanged.")
     told = group.generators[:_MAX_TOLD]
+    made = "a power of one generator" if count == 1 else f"a product of {count:,} generators"
     parts = [
         paragraph(
-            f"Every element of the group is a product of {counted(count, 'generator')}. An arrow leads from a point to "
+            f"Every element of the group is {made}. An arrow leads from a point to "
             "where it is moved; a line with two heads is an exchange; hollow points stay."
         ),
         '<div class="generators">\n',
@@ -66,17 +69,18 @@ def _generator(index: int, generator: tuple[np.ndarray, ...], group: SymmetryGro
 
 
 def _ring(p: np.ndarray, title: str, name: str) -> str:
-    radius = float(np.clip(_SPACE_PER_LABEL * len(p) / (2 * np.pi), 54, 140))
+    radius = float(np.clip(_SPACE_PER_POINT * len(p) / (2 * np.pi), 54, 140))
     size = 2 * (radius + _MARGIN)
     # SVG counts y downwards.
     points = (ring(len(p)) * (1, -1) if len(p) > 1 else np.zeros((1, 2))) * radius
-    every = int(np.ceil(_SPACE_PER_LABEL * len(p) / (2 * np.pi * radius) - 1e-9))
+    width = _DIGIT * len(str(len(p) - 1)) + 2
+    every = int(np.ceil(width * len(p) / (2 * np.pi * (radius + _OUTSIDE)) - 1e-9))
     lines = "".join(_arrow(points[i], points[j], both) for i, j, both in arrows(p))
     dots = "".join(
         f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{_DOT}"{_FIXED if p[i] == i else ""}/>'
         for i, (x, y) in enumerate(points)
     )
-    outside = points * (1 + 14 / radius) if len(p) > 1 else points + (0, 14)
+    outside = points * (1 + _OUTSIDE / radius) if len(p) > 1 else points + (0, _OUTSIDE)
     labels = "".join(f'<text x="{x:.1f}" y="{y:.1f}">{i}</text>' for i, (x, y) in list(enumerate(outside))[::every])
     return (
         f'<div class="ring"><svg role="img" aria-label="{text(title)}" width="{size:.0f}" height="{size:.0f}" '

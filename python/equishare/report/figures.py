@@ -6,14 +6,15 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize, to_rgb
+from matplotlib.colors import Normalize, to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from equishare.discovery import Discovery, ModelDiscovery
 from equishare.report.grid import NO_GROUP, wrapped
-from equishare.report.history import loss_history
+from equishare.report.history import group_count, loss_history
+from equishare.report.palette import text_colour
 from equishare.report.parameter import Parameter, parameters_of
 from equishare.report.pieces import counted
 
@@ -69,7 +70,7 @@ def pattern_figure(discovery: Discovery | ModelDiscovery, name: str | None = Non
     if labels.ndim >= 2:
         axes.set(xlabel=", ".join(parameter.axes[1:]), ylabel=parameter.axes[0])
     elif lines == 1:
-        axes.set(xlabel="entry", yticks=[])
+        axes.set(xlabel=parameter.counted_in[0], yticks=[])
     else:
         axes.set_yticks(_ticks(lines), labels=[str(i * columns) for i in _ticks(lines)])
         axes.set(xlabel="entry, counted from the first of its row", ylabel="first entry of the row")
@@ -96,14 +97,13 @@ def loss_figure(discovery: Discovery | ModelDiscovery) -> Figure:
         )
     if np.isfinite(discovery.no_sharing_loss):
         axes.axhline(discovery.no_sharing_loss, color="black", linestyle="--", linewidth=1, label="no sharing")
-    count = sum(p.partition.num_groups for p in parameters_of(discovery, {}))
     axes.plot(
         history.found,
         discovery.validation_loss,
         "*",
         markersize=13,
         color=COLOURS[5],
-        label=f"found: {counted(count, 'group')}",
+        label=f"found: {counted(group_count(discovery), 'group')}",
     )
     axes.set_xlabel(history.name)
     axes.set_ylabel("mean squared error" if isinstance(discovery, Discovery) else "loss")
@@ -165,11 +165,10 @@ def _colours(values: np.ndarray) -> np.ndarray:
 
 
 def _number_cells(axes: Axes, grid: np.ndarray, colours: np.ndarray) -> None:
-    dark = colours @ (0.299, 0.587, 0.114) < 0.5
+    inks = [text_colour(to_hex(colour)) for colour in colours]
     for (row, column), group in np.ndenumerate(grid):
         if group != NO_GROUP:
-            colour = "white" if dark[group] else "black"
-            axes.text(column, row, str(group), ha="center", va="center", fontsize=8, color=colour)
+            axes.text(column, row, str(group), ha="center", va="center", fontsize=8, color=inks[group])
 
 
 def _legend(axes: Axes, parameter: Parameter, colours: np.ndarray) -> None:
@@ -180,7 +179,7 @@ def _legend(axes: Axes, parameter: Parameter, colours: np.ndarray) -> None:
     ]
     axes.legend(
         handles=handles,
-        title="group (× entries)" if values is None else "group: value (× entries)",
+        title=f"group{'' if values is None else ': value'} (× {parameter.counted_in[1]})",
         loc="upper left",
         bbox_to_anchor=(1.0, 1.0),
         borderaxespad=0.5,

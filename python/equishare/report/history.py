@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from equishare.discovery import Discovery, ModelDiscovery
+from equishare.sharing.search import assignments
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +36,7 @@ def loss_history(discovery: Discovery | ModelDiscovery) -> LossHistory:
         np.asarray(discovery.history.get(name, ()), dtype=float)
         for name in ("step" if by_step else "num_groups", "validation_loss")
     )
-    found = _found(discovery, x, by_step)
+    found = float(group_count(discovery)) if not by_step else float(x[-1]) if len(x) else 0.0
     x, y = x[np.isfinite(y)], y[np.isfinite(y)]
     if by_step:
         return LossHistory("step", x, y, x, y, found)
@@ -45,13 +46,12 @@ def loss_history(discovery: Discovery | ModelDiscovery) -> LossHistory:
     return LossHistory("number of groups", x, y, line_x, line_y, found)
 
 
-def _found(discovery: Discovery | ModelDiscovery, x: np.ndarray, by_step: bool) -> float:
-    if by_step:
-        return float(x[-1]) if len(x) else 0.0
+def group_count(discovery: Discovery | ModelDiscovery) -> int:
+    """The groups of the answer; as in a history, those of parameters that one assignment ties count once."""
     if isinstance(discovery, Discovery):
-        return float(discovery.partition.num_groups)
-    # A history counts the groups of parameters that are tied by one assignment, and so have equal labels, once.
-    every = list(discovery.partitions.values())
-    distinct = {p.labels.tobytes(): p for p in every}.values()
-    sums = [sum(p.num_groups for p in partitions) for partitions in (every, distinct)]
-    return float(next((s for s in sums if s in x), sums[0]))
+        return discovery.partition.num_groups
+    partitions = discovery.partitions
+    if discovery.model is not None:
+        return sum(partitions[names[0]].num_groups for names in assignments(discovery.model).values())
+    # Without the model only equal labels can tell that parameters were tied.
+    return sum(p.num_groups for p in {p.labels.tobytes(): p for p in partitions.values()}.values())

@@ -48,6 +48,11 @@ class Parameter:
             return ["output", "input"]
         return ["output channel", "input channel", *(["tap"] if taps == 1 else [f"tap axis {i}" for i in range(taps)])]
 
+    @property
+    def counted_in(self) -> tuple[str, str]:
+        """What the sizes of groups count, one and several."""
+        return ("slice", "slices") if self.noun == "slice" else ("entry", "entries")
+
     @cached_property
     def grid(self) -> np.ndarray:
         """The pattern as rows and columns, NO_GROUP where there is no entry, at most MAX_SIDE each."""
@@ -93,6 +98,7 @@ class Parameter:
             "rows": self.grid.shape[0],
             "columns": self.grid.shape[1],
             "axes": self.axes,
+            "countedIn": self.counted_in,
             # Sizes of the axes that lie along a row of the grid.
             "inner": list(self.partition.shape[1:]),
             # NO_GROUP is -1, the last place, which holds -1.

@@ -28,13 +28,16 @@ def answer(parameter: Parameter) -> str:
     else:
         noun = "value" if parameter.noun != "slice" else "slice"
         sentence = f"The {size}{whose} share {counted(partition.num_groups, f'different {noun}')}."
-    return f"{sentence} {UNNAMED if parameter.group is None else parameter.group.explanation}"
+    if parameter.group is None:
+        return f"{sentence} {UNNAMED}"
+    of = "of " if parameter.group.name.startswith("order") else ""
+    return f"{sentence} The symmetry group of the pattern is {of}{parameter.group.explanation}"
 
 
 def parameter_sections(parameter: Parameter, index: int) -> list[Section]:
     """Pattern and symmetry; `index` keeps ids apart."""
     suffix = "" if parameter.name is None else f" of {parameter.name}"
-    pattern = _viewer(parameter, index) + _groups(parameter, suffix)
+    pattern = _viewer(parameter, index, suffix) + _groups(parameter, suffix)
     group = parameter.group
     if group is None:
         drawn: str = paragraph(UNNAMED)
@@ -46,7 +49,7 @@ def parameter_sections(parameter: Parameter, index: int) -> list[Section]:
     ]
 
 
-def _viewer(parameter: Parameter, index: int) -> Markup:
+def _viewer(parameter: Parameter, index: int, suffix: str) -> Markup:
     rows, columns = parameter.grid.shape
     same = "Cells with the same number and colour hold the same value."
     words = same if parameter.noun != "slice" else "Slices with the same number and colour are equal."
@@ -58,24 +61,25 @@ def _viewer(parameter: Parameter, index: int) -> Markup:
             f" The pattern ({shape}) is larger than this page shows: here are its first {rows} rows and {columns} "
             f"columns, of at most {MAX_SIDE} each. labels.npy and d.partition.labels hold all of it."
         )
-    label = f"Pattern, {rows} rows and {columns} columns"
+    label = f"Pattern{suffix}, {counted(rows, 'row')} and {counted(columns, 'column')}"
+    told = "group" if parameter.values is None else "group and value"
     return Markup(
         paragraph(words) + f'<div class="viewer" data-parameter="{index}">\n'
-        '<div class="tools" role="group" aria-label="View of the pattern">'
+        f'<div class="tools" role="group" aria-label="View of the pattern{text(suffix)}">'
         '<button type="button" data-act="in">Zoom in</button> '
         '<button type="button" data-act="out">Zoom out</button> '
         '<button type="button" data-act="whole">Whole pattern</button></div>\n'
         f'<canvas tabindex="0" role="application" aria-label="{text(label)}" aria-describedby="keys-{index}">'
         f"{text(label)}; the table below tells the same.</canvas>\n"
-        '<p class="readout" role="status" aria-live="polite">Point at a cell to see its group and value.</p>\n'
+        f'<p class="readout" role="status" aria-live="polite">Point at a cell to see its {told}.</p>\n'
         f'<p class="hint" id="keys-{index}">Arrow keys move from cell to cell, + and − zoom, 0 shows the whole '
         "pattern. Drag to pan; Ctrl and the wheel zoom.</p>\n</div>\n"
         "<noscript><p>The coloured pattern needs JavaScript; the table tells the same.</p></noscript>\n"
-        + _as_table(parameter)
+        + _as_table(parameter, suffix)
     )
 
 
-def _as_table(parameter: Parameter) -> str:
+def _as_table(parameter: Parameter, suffix: str) -> str:
     grid = parameter.grid
     if grid.size > _MAX_TABLE_CELLS:
         return paragraph(f"A table of {grid.size:,} cells would be too long here; labels.json holds them.")
@@ -87,7 +91,7 @@ def _as_table(parameter: Parameter) -> str:
         [start, *("" if label == NO_GROUP else label for label in row)]
         for start, row in zip(starts.tolist(), grid.tolist(), strict=True)
     ]
-    body = table("Group of each entry", header, rows, row_headers=True)
+    body = table(f"Group of each entry{suffix}", header, rows, row_headers=True)
     return f"<details><summary>The pattern as a table</summary>\n{body}</details>\n"
 
 
@@ -100,7 +104,7 @@ def _groups(parameter: Parameter, suffix: str) -> Markup:
     sizes = parameter.partition.group_sizes
     shown = range(min(len(sizes), _MAX_GROUPS))
     values = parameter.values
-    header = ["group", *(["value"] if values is not None else []), "entries"]
+    header = ["group", *(["value"] if values is not None else []), parameter.counted_in[1]]
     rows = [
         [
             Markup(f'<span class="swatch" style="background:{parameter.colours[g]}"></span>{g}'),

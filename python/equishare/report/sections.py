@@ -99,11 +99,11 @@ def confidence_section(parameters: list[Parameter]) -> Section | None:
 def _stability(parameter: Parameter) -> str:
     assert parameter.confidence is not None
     stability = parameter.confidence.groups
-    rows = [(g, number(p) if np.isfinite(p) else "alone") for g, p in enumerate(stability[:_MAX_ROWS])]
+    rows = [(g, f"{p:.3f}" if np.isfinite(p) else "alone") for g, p in enumerate(stability[:_MAX_ROWS])]
     words = ""
     if len(stability) > _MAX_ROWS:
         words = paragraph(f"The first {_MAX_ROWS} of {len(stability):,} groups; d.confidence holds all.")
-    caption = "Confidence of each group" + ("" if parameter.name is None else f" of {parameter.name}")
+    caption = "Confidence" + ("" if parameter.name is None else f" of {parameter.name}")
     return words + table(caption, ("group", "probability"), rows, True)
 
 
@@ -115,7 +115,9 @@ def data_section(discovery: Discovery | ModelDiscovery, parameters: list[Paramet
         pairs.append(("file", Markup(f"<code>{text(origin.data)}</code>")))
     if isinstance(discovery, ModelDiscovery):
         pairs.append(("question", "which entries or slices of a model's parameters are shared"))
-        pairs += [(f"parameter {p.name}", " × ".join(map(str, p.partition.shape))) for p in parameters]
+        for p in parameters:
+            shape = " × ".join(map(str, p.partition.shape))
+            pairs.append((f"parameter {p.name}", f"{shape} slices" if p.noun == "slice" else shape))
     elif len(discovery.partition.shape) == 2:
         outputs, inputs = discovery.partition.shape
         bias = "" if discovery.bias is None else " + b"
@@ -144,7 +146,9 @@ def repeat_section(discovery: Discovery | ModelDiscovery) -> Section:
         if origin.data is not None
         else "The same problem, call and versions give the same answer; problem holds the data."
     )
-    command = f'<pre tabindex="0" aria-label="Command to repeat it"><code>{text(origin.call)}</code></pre>\n'
+    command = (
+        f'<pre tabindex="0" role="group" aria-label="Command to repeat it"><code>{text(origin.call)}</code></pre>\n'
+    )
     pairs = [("method", method), *origin.versions.items()]
     return Section("repeat", "Repeat it", lead + command + facts(pairs))
 

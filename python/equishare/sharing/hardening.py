@@ -37,7 +37,7 @@ def harden(model: nn.Module) -> dict[str, Partition]:
     afterwards.
 
     Returns:
-        The partition of each shared parameter by its qualified name (``"encoder.0.weight"``): of the parameter's
+        The partition of each shared parameter by its qualified name (``"encoder.0.weight"``), of the parameter's
         shape for single entries, (K,) for slices.
 
     Raises:

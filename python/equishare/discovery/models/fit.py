@@ -24,7 +24,8 @@ class Training:
     """How models are trained.
 
     Attributes:
-        lr, weight_decay: of AdamW.
+        lr: the learning rate of AdamW.
+        weight_decay: likewise.
         clip: largest norm of the gradient of one replica; None: as it is.
         schedule: ``cosine``, the rate falls to 0, or ``constant``.
         batch_size: samples a step, of data held as tensors; None: all.

@@ -106,9 +106,11 @@ def bilevel(
         training: of the inner steps and of all fits; its fields are options too. Its patience counts looks of 100 in
             the search, of 50 in a fit.
         restarts: starts of each problem; all are one vmapped batch, with the problems of a list.
-        steps, outer_lr: of Adam on the logits.
+        steps: of Adam on the logits.
+        outer_lr: its learning rate.
         inner_steps: AdamW steps before each.
-        entropy, column_norm: weights of the penalties, in units of the loss.
+        entropy: weight of that penalty, in units of the loss.
+        column_norm: likewise.
         penalty_schedule: ``anneal``: the weight of the entropy rises from 0; or ``constant``.
         hypergradient: ``direct``, ∂U/∂Λ alone, or a method of :func:`equishare.hypergradient`, which adds how w
             would follow.

@@ -36,7 +36,8 @@ class ModelDiscovery(Shown):
             without a model.
         validation_loss: loss on the validation samples of the fit on the training samples with these partitions.
         no_sharing_loss: the same without sharing; NaN after Ctrl-C.
-        method, seed: what it was found with.
+        method: what it was found with.
+        seed: likewise.
         history: columns of equal length; ``validation_loss`` against ``num_groups`` or ``step``.
         complete: whether the search ran to its end; False after Ctrl-C, with the best pattern until then and a
             model that saw the training samples alone.

@@ -124,7 +124,7 @@ class Pattern {
   }
 
   describe({ row, column }) {
-    const { axes, inner, cells, columns, groups, values, sizes, sure } = this.data;
+    const { axes, countedIn, inner, cells, columns, groups, values, sizes, sure } = this.data;
     const group = cells[row * columns + column];
     if (group < 0) return "No entry here.";
     let where = `${axes[0]} ${this.firstOf(row) + (axes.length > 1 ? 0 : column)}`;
@@ -139,7 +139,8 @@ class Pattern {
     const value = values ? `, value ${Number(values[group].toPrecision(6))}` : "";
     const chance = sure?.[row * columns + column] ?? null;
     const told = chance === null ? "" : `, probability of its ties ${chance}`;
-    return `${where}: group ${groups[group]}${value}, ${sizes[group]} ${sizes[group] === 1 ? "entry" : "entries"}${told}`;
+    const size = `${sizes[group]} ${countedIn[sizes[group] === 1 ? 0 : 1]}`;
+    return `${where}: group ${groups[group]}${value}, ${size}${told}`;
   }
 
   choose(cell) {
