@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components, shortest_path
 
-from equishare.symmetry.chain import inverse
-from equishare.symmetry.permutation_group import PermutationGroup, groups_of, orbit_labels
+from equishare.symmetry.automorphisms import orbit_labels
+from equishare.symmetry.permutation_group import PermutationGroup, groups_of
+from equishare.symmetry.transversal import stabilizer_elements, transversal
 
 # Edges of the graphs that are factored; the work is quadratic in it.
 _MOST_EDGES = 2000
@@ -31,8 +32,9 @@ def coordinate_sets(group: PermutationGroup) -> Iterator[list[NDArray[np.int64]]
     Yields:
         The sets of one graph, of all its coordinates; graphs with few edges come first.
     """
-    labels = orbit_labels(group.degree, group.stabilizer([0]).generators)
-    movers = [inverse(back) for _, back in sorted(group.chain([0]).inverse[0].items())]
+    level = transversal(group.degree, group.generators, 0)
+    movers = level[1]
+    labels = orbit_labels(group.degree, stabilizer_elements(group.degree, group.generators, 0, level))
     suborbits = [suborbit for suborbit in groups_of(labels) if suborbit[0] != 0]
     for suborbit in sorted(suborbits, key=len):
         if len(suborbit) * group.degree > 2 * _MOST_EDGES:

@@ -12,6 +12,7 @@ from equishare.symmetry.automorphisms import load_extra
 from equishare.symmetry.chain import inverse
 from equishare.symmetry.permutation_group import PermutationGroup, order_of
 from equishare.symmetry.structure import Structure, cyclic, sorted_product
+from equishare.symmetry.transversal import transversal
 
 # A random element of D_n is a rotation of order n with probability φ(n) / 2n, at least 0.1 for n below this: the chance
 # to miss one in so many trials is below 1e-13.
@@ -61,12 +62,12 @@ def dihedral(group: PermutationGroup) -> Structure | None:
 
 def _torus(group: PermutationGroup) -> list[int] | None:
     """Sizes of the torus on which a transitive abelian group acts by shifts, its points in C order."""
-    movers = group.chain([0]).inverse[0]
-    if len(movers) != group.degree:
+    points, movers = transversal(group.degree, group.generators, 0)
+    if len(points) != group.degree:
         return None
     sizes, step = [], 1
     while step < group.degree:
-        shift = inverse(movers[step])
+        shift = movers[step]
         size = order_of(shift)
         if group.degree % (step * size):
             return None

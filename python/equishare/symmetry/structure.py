@@ -59,6 +59,11 @@ def decimal_digits(number: int) -> str:
     return str(limbs[-1]) + "".join(f"{low:04000d}" for low in reversed(limbs[:-1]))
 
 
+def proper_divisors(number: int) -> list[int]:
+    """The divisors but 1 and the number itself, increasing."""
+    return [d for d in range(2, number // 2 + 1) if number % d == 0]
+
+
 def cyclic(n: int) -> Structure:
     """C_n."""
     return Structure("cyclic", n, n)
