@@ -78,7 +78,10 @@ class SymmetryGroup:
 
     @property
     def name(self) -> str:
-        """C_n, D_n (order 2n), S_n, A_n, products ×, wreath products ≀, "trivial" or "order N, k generators"."""
+        """C_n, D_n (order 2n), Q_8, Dic_n, S_n, A_n, C_p ⋊ C_k, products ×, wreath products ≀, "trivial".
+
+        Or "order N, k generators" where none of these was proved.
+        """
         return str(self.structure)
 
     @property

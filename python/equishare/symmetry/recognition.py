@@ -17,7 +17,7 @@ from equishare.symmetry.decomposition import indecomposable_factors
 from equishare.symmetry.factors import direct_factors
 from equishare.symmetry.followers import without_followers
 from equishare.symmetry.permutation_group import PermutationGroup, groups_of
-from equishare.symmetry.small_groups import abelian, dihedral, invariant_factors
+from equishare.symmetry.small_groups import abelian, dihedral_or_dicyclic, frobenius, invariant_factors
 from equishare.symmetry.structure import Structure, proper_divisors, sorted_product, symmetric
 from equishare.symmetry.structure import cyclic as cyclic_group
 from equishare.symmetry.structure import dihedral as dihedral_group
@@ -38,7 +38,7 @@ def recognise_factor(group: PermutationGroup) -> Structure:
     if group.order == 6 and not group.is_abelian():
         # The only such group; it is D_3 too, and one name serves.
         return symmetric(3)
-    named = abelian(group) or dihedral(group) or symmetric_or_alternating(group)
+    named = abelian(group) or dihedral_or_dicyclic(group) or symmetric_or_alternating(group) or frobenius(group)
     if named:
         return named
     candidates = list(_wreath_products(group)) or list(_direct_products(group))
