@@ -113,8 +113,12 @@ def _product_actions(group: PermutationGroup) -> Iterator[Structure]:
         extended = group.with_sets(sets)
         if extended is None:
             continue
-        acting = extended.restricted(np.arange(group.degree, extended.degree))
-        if acting.order == group.order and len(acting.orbits()) == 1:
+        member = np.array([np.isin(np.arange(group.degree), points) for points in sets])
+        if len(np.unique(member, axis=1).T) < group.degree:
+            continue
+        # Points are told apart by the sets they are in: the action on the sets is faithful.
+        acting = extended.acting_on(np.arange(group.degree, extended.degree), group.order)
+        if len(acting.orbits()) == 1:
             yield from (replace(structure, places="coordinates") for structure in _wreath_products(acting))
 
 
@@ -154,7 +158,8 @@ def _products_of_kernels(group: PermutationGroup) -> Iterator[Structure]:
     orbits = [orbit for orbit in group.orbits() if len(orbit) > 1]
     actions: list[list[NDArray[np.int64]]] = []
     for orbit in orbits:
-        actions.append([orbit[[point]] for point in range(len(orbit))])
+        if len(orbits) > 1:
+            actions.append([orbit[[point]] for point in range(len(orbit))])
         acting = group.acting_on(orbit, 0)
         systems = block_systems(acting.degree, acting.generators)
         actions.extend([orbit[block] for block in groups_of(labels)] for labels in systems)
