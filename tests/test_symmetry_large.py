@@ -104,10 +104,7 @@ def test_bounds_hold_and_closed_chains_are_complete(degree, count, seed, powers)
 @pytest.mark.parametrize("count", [2, 5, 12])
 def test_bounds_of_groups_with_long_chains(count):
     """All permutations, the even ones, and wreath products of them are bounded by their own order."""
-    shift, exchange = np.roll(np.arange(30), 1), np.r_[1, 0, 2:30]
-    turn = np.r_[1, 2, 0, 3:30]
-    assert order_bound(30, [shift, exchange]) == f(30)
-    assert order_bound(30, [turn, shift[shift]]) >= f(30) // 2 if count == 2 else True
+    assert order_bound(30, [np.roll(np.arange(30), 1), np.r_[1, 0, 2:30]]) == f(30)
     labels = repeated(np.eye(30, dtype=int), count)
     pairs, order = automorphism_group(labels, same_action=True)
     assert order == f(30) ** count * f(count)
@@ -168,13 +165,11 @@ def test_cell_orbits_in_batches():
 
 
 def test_few_labels_do_not_make_the_group_too_large():
-    """Labels that are left out at first break the symmetry of those that are not."""
-    labels = ring(64)
-    labels[0, 5] = 64
-    labels = shuffled(np.where(labels == 5, 5, labels))
-    assert automorphism_group(labels) == ([], 1)
-    marked = np.where(example.grid(ring(2), ring(64)) == 3, 1000, example.grid(ring(2), ring(64)))
-    marked[0, 0] = 2000
-    generators, order = automorphism_group(marked)
-    assert order == 1
-    assert not generators
+    """The few labels that the first graph tells apart have a larger group than the pattern: one cell differs."""
+    labels = example.grid(ring(2), ring(64))
+    labels[0, np.flatnonzero(labels[0] == np.bincount(labels.ravel()).argmax())] = labels.max() + 1
+    assert automorphism_group(shuffled(labels)) == ([], 1)
+    doubled = np.kron(ring(64), np.array([[0, 1], [1, 0]])) + 64 * np.kron(ring(64), np.ones((2, 2), int))
+    generators, order = automorphism_group(shuffled(doubled))
+    assert order == 128
+    assert all(unchanged(shuffled(doubled), generator[:2]) for generator in generators)

@@ -30,7 +30,7 @@ _TRIALS = 20
 
 @dataclass(frozen=True)
 class PermutationGroup:
-    """A group of permutations of ``degree`` points, of known order."""
+    """A group of permutations of ``degree`` points, of known order; 0 where only generators and orbits are needed."""
 
     degree: int
     generators: list[Permutation]
