@@ -47,7 +47,7 @@ EXPECTED = {
     "words of 3 letters out of 4": ("S_4 ≀ S_3", f(4) ** 3 * f(3), 0),
     "regular, even permutations of 4": ("A_4", 12, 0),
     "regular, permutations of 4": ("S_4", 24, 0),
-    "regular, quaternions": ("order 8, 2 generators", 8, 0),
+    "regular, quaternions": ("Q_8", 8, 0),
     "pairs of five points": ("S_5", 120, 0),
     "valid convolution, 3 taps, 62 × 64": ("trivial", 1, 62 * 64 - 4),
     "convolution kernel, turned by quarters": ("C_4", 4, 0),

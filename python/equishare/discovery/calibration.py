@@ -6,10 +6,14 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit
 
-#: Offset and slope of the log odds of a tie in :func:`log_odds`, for pairs that the partition ties and for pairs that
-#: it takes apart, as fitted on the simulated means of ``equishare reproduce calibration``.
-TIED = (-0.0967, 0.949)
-APART = (-1.22, 1.49)
+#: Offset and slopes of the log odds of a tie in :func:`evidence`, for pairs that the partition ties, as fitted on the
+#: simulated means of ``equishare reproduce calibration``; the offset is lower by 0.25, so that ties reported at 95 %
+#: hold as often where groups are hard to tell apart.
+TIED = (-1.011, 0.977, -1.488, 0.921)
+#: Offset and slope in :func:`log_odds`, for pairs that the partition takes apart.
+APART = (-1.369, 1.552)
+# The log odds of all of the 20 resamples that the curves were fitted with: more of them prove no more.
+_MOST_ODDS = float(np.log(20.5 / 0.5))
 
 
 def log_odds(counts: np.ndarray, num_resamples: int) -> np.ndarray:
@@ -17,33 +21,55 @@ def log_odds(counts: np.ndarray, num_resamples: int) -> np.ndarray:
     return np.asarray(np.log((counts + 0.5) / (num_resamples - counts + 0.5)))
 
 
-def probability(counts: np.ndarray, num_resamples: int, tied: bool) -> np.ndarray:
-    """Probability that pairs of entries truly hold one value, rising with how often they are tied.
+def evidence(
+    counts: np.ndarray,
+    mean_counts: np.ndarray,
+    num_resamples: int,
+    sizes: np.ndarray,
+    num_entries: int,
+    num_groups: int,
+) -> np.ndarray:
+    """What speaks for a tie of the partition, one row a pair.
+
+        min(x, x_group, log 41),    log (m G / K),    log G
+
+    x are :func:`log_odds`: a tie is no surer than the group it is in, and no surer than 20 of 20 resamples make it. A
+    group larger than the others is more often two groups with nearly one value, and a single group tells nothing of how
+    far values lie apart.
 
     Args:
-        counts: how many resamples tie the pair.
+        counts: how many resamples tie the pair, n.
+        mean_counts: the same, averaged over all pairs of the group.
         num_resamples: B.
-        tied: whether the partition found ties the pair.
+        sizes: entries of the group, m.
+        num_entries: K.
+        num_groups: G.
     """
-    offset, slope = TIED if tied else APART
-    return np.asarray(expit(offset + slope * log_odds(counts, num_resamples)))
+    x = np.minimum(log_odds(np.minimum(counts, mean_counts), num_resamples), _MOST_ODDS)
+    relative = np.log(sizes * num_groups / num_entries)
+    return np.stack(np.broadcast_arrays(x, relative, np.log(num_groups)), axis=-1)
 
 
-def fitted(x: np.ndarray, holds: np.ndarray, weight: np.ndarray) -> tuple[float, float]:
-    """Offset and slope of the logistic curve of greatest likelihood.
+def probability(features: np.ndarray, curve: tuple[float, ...]) -> np.ndarray:
+    """Probability that pairs of entries truly hold one value: 1 / (1 + exp(−offset − features · slopes))."""
+    offset, *slopes = curve
+    return np.asarray(expit(offset + features @ np.array(slopes)))
+
+
+def fitted(features: np.ndarray, holds: np.ndarray, weight: np.ndarray) -> tuple[float, ...]:
+    """Offset and slopes of the logistic curve of greatest likelihood.
 
     Args:
-        x: (n,) :func:`log_odds`.
+        features: (n, d) of each pair.
         holds: (n,) whether the pair truly is tied.
         weight: (n,) of each pair.
     """
     signs = np.where(holds, 1.0, -1.0)
-    design = np.stack([np.ones_like(x), x], axis=1)
+    design = np.column_stack([np.ones(len(features)), features])
 
     def loss(beta: np.ndarray) -> tuple[float, np.ndarray]:
         margin = signs * (design @ beta)
         slope = -weight * signs * expit(-margin)
         return float((weight * np.logaddexp(0, -margin)).sum()), slope @ design
 
-    offset, slope = minimize(loss, np.zeros(2), jac=True, method="BFGS").x
-    return float(offset), float(slope)
+    return tuple(minimize(loss, np.zeros(design.shape[1]), jac=True, method="BFGS").x.tolist())

@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from equishare.discovery.calibration import probability
+from equishare.discovery.calibration import APART, TIED, evidence, log_odds, probability
 from equishare.partition import Partition
 
 # `frequencies` and `ties` hold the square of the number of entries.
@@ -23,7 +23,8 @@ class Confidence:
 
     The method that found the partition is run on B resamples (:func:`equishare.discovery.resample.resampled`). With
     n of them tying two entries, the *frequency* is n/B. The *probability* that the two truly hold one value rises with
-    n along a curve that was fitted for ``auto`` on simulated problems (:mod:`equishare.discovery.calibration`).
+    n along a curve that was fitted for ``auto`` on simulated problems (:mod:`equishare.discovery.calibration`); for a
+    tie of the partition it depends on the size and the frequencies of its group too.
     Resamples of a model are those of :mod:`equishare.discovery.models.resample`; the curve is the same, and was not
     fitted for models: there, go by the frequencies.
 
@@ -66,7 +67,8 @@ class Confidence:
             ValueError: more than 4096 entries.
         """
         found, counts = self.partition.labels.ravel(), self._counts()
-        result = np.where(found[:, None] == found, self._chances(True)[counts], self._chances(False)[counts])
+        inside = self._chances[found[:, None], counts]
+        result = np.where(found[:, None] == found, inside, self._chances_apart[counts])
         np.fill_diagonal(result, 1.0)
         return result
 
@@ -82,7 +84,7 @@ class Confidence:
             return 1.0
         found = self.partition.labels.ravel()
         count = np.count_nonzero(self.labels[:, a] == self.labels[:, b])
-        return float(self._chances(bool(found[a] == found[b]))[count])
+        return float(self._chances[found[a], count] if found[a] == found[b] else self._chances_apart[count])
 
     @cached_property
     def entries(self) -> np.ndarray:
@@ -117,19 +119,41 @@ class Confidence:
     def _blocks(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """Members (m,) of a group, some positions among them, and the probabilities (n, m) of their ties."""
         order = np.argsort(self.partition.labels, axis=None, kind="stable")
-        for members in np.split(order, np.cumsum(self.partition.group_sizes)[:-1]):
+        for group, members in enumerate(np.split(order, np.cumsum(self.partition.group_sizes)[:-1])):
             if len(members) < 2:
                 continue
             step = max(1, _PAIRS // (len(members) * self.num_resamples))
             for start in range(0, len(members), step):
                 rows = np.arange(start, min(start + step, len(members)))
-                chances = self._chances(True)[self._tied(members[rows], members)]
+                chances = self._chances[group, self._tied(members[rows], members)]
                 chances[np.arange(len(rows)), rows] = 1.0
                 yield members, rows, chances
 
-    def _chances(self, tied: bool) -> np.ndarray:
-        """(B + 1,) probability of a tie that 0, 1, …, B resamples find."""
-        return probability(np.arange(self.num_resamples + 1), self.num_resamples, tied)
+    @cached_property
+    def mean_counts(self) -> np.ndarray:
+        """(G,) how many resamples tie two entries of each group, averaged over its pairs; B for a group of one."""
+        flat, sizes = self.partition.labels.ravel(), self.partition.group_sizes
+        total = np.zeros(len(sizes))
+        for labels in self.labels:
+            count = int(labels.max()) + 1
+            both, number = np.unique(flat * count + labels, return_counts=True)
+            np.add.at(total, both // count, number * (number - 1) / 2)
+        pairs = sizes * (sizes - 1) / 2
+        return np.divide(total, pairs, out=np.full(len(pairs), float(self.num_resamples)), where=pairs > 0)
+
+    @cached_property
+    def _chances(self) -> np.ndarray:
+        """(G, B + 1) probability of a tie in each group that 0, 1, …, B resamples find."""
+        counts, sizes = np.arange(self.num_resamples + 1), self.partition.group_sizes[:, None]
+        shape = len(self.partition), self.partition.num_groups
+        features = evidence(counts, self.mean_counts[:, None], self.num_resamples, sizes, *shape)
+        return probability(features, TIED)
+
+    @cached_property
+    def _chances_apart(self) -> np.ndarray:
+        """(B + 1,) the same between groups."""
+        odds = log_odds(np.arange(self.num_resamples + 1), self.num_resamples)
+        return probability(odds[:, None], APART)
 
     def _tied(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return np.asarray((self.labels[:, a, None] == self.labels[:, None, b]).sum(0))

@@ -18,7 +18,7 @@ import numpy as np
 from scipy import stats
 
 from equishare.discovery import discover
-from equishare.discovery.calibration import APART, TIED, fitted, log_odds
+from equishare.discovery.calibration import APART, TIED, evidence, fitted, log_odds
 from equishare.experiments.calibration_data import RATIOS, VALUES, Family, draw, families
 from equishare.experiments.cells import Progress, number_of_trials
 from equishare.experiments.result import Experiment, Table
@@ -39,7 +39,8 @@ class Pairs:
         tied: whether the partition found ties the pair.
         holds: whether the true one does.
         probability: what was reported.
-        x: log odds of the frequency, what the curves are functions of.
+        evidence: (pairs, 3) what the curve of tied pairs is a function of.
+        odds: (pairs, 1) what that of pairs apart is a function of.
     """
 
     family: Family
@@ -47,7 +48,8 @@ class Pairs:
     tied: np.ndarray
     holds: np.ndarray
     probability: np.ndarray
-    x: np.ndarray
+    evidence: np.ndarray
+    odds: np.ndarray
 
 
 def run(trials: int | None = None, seed: int = 0, progress: Progress | None = None) -> Experiment:
@@ -76,12 +78,13 @@ def measure(family: Family, values: str, ratio: float, rng: np.random.Generator)
     problem, truth = draw(family, values, ratio, rng)
     found = discover(problem, seed=int(rng.integers(2**31)), resamples=RESAMPLES)
     assert found.confidence is not None
-    labels = found.partition.labels.ravel()
+    labels, sure = found.partition.labels.ravel(), found.confidence
     a, b = np.triu_indices(truth.size, 1)
-    counts = np.rint(found.confidence.frequencies[a, b] * RESAMPLES)
-    tied = labels[a] == labels[b]
-    x = log_odds(counts, RESAMPLES)
-    return Pairs(family, ratio, tied, truth[a] == truth[b], found.confidence.ties[a, b], x)
+    counts = np.rint(sure.frequencies[a, b] * RESAMPLES)
+    shape = len(labels), found.partition.num_groups
+    features = evidence(counts, sure.mean_counts[labels[a]], RESAMPLES, found.partition.group_sizes[labels[a]], *shape)
+    odds = log_odds(counts, RESAMPLES)[:, None]
+    return Pairs(family, ratio, labels[a] == labels[b], truth[a] == truth[b], sure.ties[a, b], features, odds)
 
 
 Choice = Callable[[Pairs], np.ndarray]
@@ -183,18 +186,20 @@ def _reliability(problems: Sequence[Pairs]) -> Table:
 
 def _curves(problems: Sequence[Pairs]) -> Table:
     """The curves that these problems give beside the shipped ones; every problem weighs the same."""
-    names = ("offset", "slope")
+    names = ("offset", "odds", "size", "groups")
     own = [p for p in problems if not p.family.held_out]
     rows = []
     for pairs, shipped in (("tied", TIED), ("apart", APART)):
         masks = [p.tied if pairs == "tied" else ~p.tied for p in own]
-        kept = [(p, mask) for p, mask in zip(own, masks, strict=True) if mask.any()]
+        kept = [
+            (p.evidence if pairs == "tied" else p.odds, p.holds, m) for p, m in zip(own, masks, strict=True) if m.any()
+        ]
         fit = fitted(
-            np.concatenate([p.x[mask] for p, mask in kept]),
-            np.concatenate([p.holds[mask] for p, mask in kept]),
-            np.concatenate([np.full(mask.sum(), 1 / mask.sum()) for _, mask in kept]),
+            np.concatenate([features[mask] for features, _, mask in kept]),
+            np.concatenate([holds[mask] for _, holds, mask in kept]),
+            np.concatenate([np.full(mask.sum(), 1 / mask.sum()) for *_, mask in kept]),
         )
         for method, beta in (("fitted here", fit), ("shipped", shipped)):
-            row = {"pairs": pairs, "method": method, **dict(zip(names, beta, strict=True))}
+            row = {"pairs": pairs, "method": method, **dict.fromkeys(names), **dict(zip(names, beta, strict=False))}
             rows.append({**row, "trials": len(kept), "seconds": None})
-    return Table("curves", "Log odds of a tie against those of its frequency", ("pairs",), names, (), rows)
+    return Table("curves", "Log odds of a tie against what speaks for it", ("pairs",), names, (), rows)

@@ -43,12 +43,14 @@ class Family:
 
 def families() -> list[Family]:
     """Those that the curve is fitted on, then those held out."""
-    fitted = [_random(size, groups, False) for size, groups in ((10, 1), (10, 3), (30, 3), (30, 10), (90, 3), (90, 10))]
-    means = [_random(size, groups, True) for size, groups in ((20, 1), (20, 4), (60, 2), (60, 8))]
+    sizes = ((10, 1), (10, 2), (10, 3), (10, 5), (30, 3), (30, 10), (90, 3), (90, 10))
+    fitted = [_random(size, groups, False) for size, groups in sizes]
+    others = ((16, 2), (16, 6), (20, 1), (20, 4), (60, 2), (60, 8))
+    means = [_random(size, groups, True) for size, groups in others]
     maps = [
-        Family("maps", "5 × 6, r = 4", lambda rng: random_labels(rng, 30, 4).reshape(5, 6), True, 2),
+        Family("maps", "5 × 6, r = 4", lambda rng: random_labels(rng, 30, 4).reshape(5, 6), True, 3),
         *(
-            Family("maps", name, partial(shuffled, labels), True, 2)
+            Family("maps", name, partial(shuffled, labels), True, 3)
             for name, labels in (
                 ("circulant 6", circulant(6)),
                 ("dihedral 6", dihedral(6)),
@@ -77,7 +79,7 @@ def draw(family: Family, values: str, ratio: float, rng: np.random.Generator) ->
 
 def _random(size: int, groups: int, held_out: bool) -> Family:
     name = f"K = {size}, r = {groups}"
-    return Family("means", name, lambda rng: random_labels(rng, size, groups), held_out, 4)
+    return Family("means", name, lambda rng: random_labels(rng, size, groups), held_out, 12)
 
 
 def _levels(values: str, count: int, rng: np.random.Generator) -> np.ndarray:

@@ -1,7 +1,6 @@
 """Permutations of the axes of a label array that leave every label where it was, and their orbits on cells.
 
-The group is that of a coloured graph (docs/symmetry.md): one vertex for each output, input and tap, each axis in a
-colour of its own, and one vertex for each cell, coloured by its label and joined to its output, its input and its tap.
+The group is that of a coloured graph (:mod:`equishare.symmetry.graph`).
 """
 
 from __future__ import annotations
@@ -21,8 +20,13 @@ from scipy.sparse.csgraph import connected_components
 
 from equishare.partition import Partition
 from equishare.symmetry.arguments import checked_same_action, checked_shape
+from equishare.symmetry.graph import coloured_graph
 
 Permutation = NDArray[np.int64]
+
+# The first graph tried has at most so many edges for each output, input and tap, each later one as many times more.
+_FIRST_EDGES = 8
+_MORE_EDGES = 8
 
 __all__ = ["Permutation", "automorphism_generators", "automorphism_group", "cell_orbits"]
 
@@ -78,21 +82,66 @@ def automorphism_group(
     cells = array.reshape(num_out, num_in, -1)
     if _is_rigid(cells):
         return [], 1
-    starts = np.cumsum([0, *cells.shape])
-    edges, colors = _colored_graph(cells, starts)
-    if same_action:
-        edges.append(np.column_stack([np.arange(num_out), starts[1] + np.arange(num_in)]))
-    edges.append(starts[2] + _grid_edges(array.shape[2:]))
-    graph = load_extra("igraph").Graph(n=len(colors), edges=np.concatenate(edges))
-    found = []
-    for vertices in np.array(graph.automorphism_group(color=colors.tolist()), dtype=np.int64):
-        p_out, p_in, p_tap = (vertices[a:b] - a for a, b in itertools.pairwise(starts))
-        if not np.array_equal(cells[np.ix_(p_out, p_in, p_tap)], cells):
-            raise RuntimeError("igraph returned a permutation that is no automorphism of the pattern")
-        if any((p != np.arange(len(p))).any() for p in (p_out, p_in, p_tap)):
-            found.append((p_out, p_in, p_tap))
+    for codes in _coarser(cells):
+        edges, colours = coloured_graph(codes, array.shape[2:], same_action)
+        graph = load_extra("igraph").Graph(n=len(colours), edges=np.concatenate(edges))
+        found = _generators(graph, colours, cells)
+        if found is not None:
+            break
+    else:
+        raise RuntimeError("igraph returned a permutation that is no automorphism of the pattern")
     with _numbers_of_any_length():
-        return found, graph.count_automorphisms(color=colors.tolist())
+        return found, graph.count_automorphisms(color=colours.tolist())
+
+
+def _coarser(cells: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    """Codes of the labels, from patterns that tell few of them apart to the pattern itself.
+
+    A coarser pattern has all automorphisms of the pattern. If generators of its group keep all labels, it has no
+    others: a few labels of a circulant pattern show its group, with a graph of few edges.
+    """
+    sizes = np.bincount(cells.reshape(-1))
+    # Any labels of one size may do; at random, they are not all shifts along one axis of a torus.
+    order = np.random.default_rng(0).permutation(len(sizes))
+    order = order[np.argsort(sizes[order], kind="stable")]
+    most = _FIRST_EDGES * sum(cells.shape)
+    while True:
+        # The most frequent label is what is left, and needs no edges.
+        told = order[:-1][np.cumsum(sizes[order[:-1]]) <= most]
+        codes = np.zeros(len(sizes), dtype=np.int64)
+        # Labels of many cells get codes of few ones.
+        words = sorted(range(1, len(told) + 1), key=lambda word: (-word.bit_count(), word))
+        codes[told] = words
+        if len(told) or len(sizes) == 1:
+            yield codes[cells]
+        if len(told) == len(sizes) - 1:
+            return
+        most *= _MORE_EDGES
+
+
+def _generators(
+    graph: Any, colours: NDArray[np.int64], cells: NDArray[np.int64]
+) -> list[tuple[Permutation, Permutation, Permutation]] | None:
+    """Generators of the group of the graph but the identity, on the axes; None if one does not keep the labels."""
+    found, starts = [], np.cumsum([0, *cells.shape])
+    for vertices in graph.automorphism_group(color=colours.tolist()):
+        points = np.array(vertices[: starts[-1]], dtype=np.int64)
+        p_out, p_in, p_tap = (points[a:b] - a for a, b in itertools.pairwise(starts))
+        if not _keeps(cells, p_out, p_in, p_tap):
+            return None
+        if (points != np.arange(starts[-1])).any():
+            found.append((p_out, p_in, p_tap))
+    return found
+
+
+def _keeps(cells: NDArray[np.int64], p_out: Permutation, p_in: Permutation, p_tap: Permutation) -> bool:
+    """Whether all labels stay; outputs and inputs that do not move are not compared with themselves."""
+    if (p_tap != np.arange(len(p_tap))).any():
+        return np.array_equal(cells[np.ix_(p_out, p_in, p_tap)], cells)
+    out, in_ = (np.flatnonzero(p != np.arange(len(p))) for p in (p_out, p_in))
+    return np.array_equal(cells[p_out[out]][:, p_in], cells[out]) and np.array_equal(
+        cells[:, p_in[in_]][p_out], cells[:, in_]
+    )
 
 
 @contextmanager
@@ -127,14 +176,36 @@ def cell_orbits(generators: Sequence[Sequence[Permutation]], shape: Sequence[int
     num_cells = math.prod(shape)
     for generator in generators:
         _check_permutes(generator, shape)
-    index = np.arange(num_cells)
-    images = [index.reshape([len(p) for p in generator])[np.ix_(*generator)].reshape(-1) for generator in generators]
-    targets = np.concatenate(images) if images else np.empty(0, np.int64)
-    links = coo_array(
-        (np.ones(len(targets), bool), (np.tile(index, len(images)), targets)), shape=(num_cells, num_cells)
-    )
-    component = connected_components(links, directed=False)[1]
-    return Partition(component.reshape(shape)).labels
+    labels = np.arange(num_cells)
+    links, waiting = [np.empty((0, 2), np.int64)], 0
+    for generator in generators:
+        cells = labels.reshape([len(p) for p in generator])
+        for axis, p in enumerate(generator):
+            # Cells of which no coordinate moves link to themselves.
+            moved = np.flatnonzero(p != np.arange(len(p)))
+            images = cells[np.ix_(*generator[:axis], p[moved], *generator[axis + 1 :])]
+            links.append(np.column_stack([cells.take(moved, axis=axis).reshape(-1), images.reshape(-1)]))
+        waiting += sum(map(len, links[-len(generator) :]))
+        if waiting > num_cells:
+            labels, links, waiting = _joined(labels, links), links[:1], 0
+    return Partition(_joined(labels, links).reshape(shape)).labels
+
+
+def _joined(labels: NDArray[np.int64], links: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+    """Labels under which linked labels are one."""
+    rows, cols = np.concatenate(links).T
+    if not len(rows):
+        return labels
+    count = int(labels.max()) + 1
+    graph = coo_array((np.ones(len(rows), bool), (rows, cols)), shape=(count, count))
+    return connected_components(graph, directed=False)[1].astype(np.int64)[labels]
+
+
+def orbit_labels(degree: int, generators: Sequence[Permutation]) -> NDArray[np.int64]:
+    """(degree,) number of the orbit of each point, by first appearance."""
+    points = np.tile(np.arange(degree), len(generators))
+    images = np.concatenate([points[:0], *generators])
+    return _joined(np.arange(degree), [np.column_stack([points, images])])
 
 
 def _check_permutes(generator: Sequence[Permutation], shape: tuple[int, ...]) -> None:
@@ -170,30 +241,6 @@ def _is_rigid(cells: NDArray[np.int64]) -> bool:
             return True
         if after == before:
             return False
-
-
-def _colored_graph(
-    cells: NDArray[np.int64], starts: NDArray[np.int64]
-) -> tuple[list[NDArray[np.int64]], NDArray[np.int64]]:
-    """Edges from cells to their axes, and the colour of each vertex."""
-    axis_colors = np.repeat(np.arange(cells.ndim), cells.shape)
-    labels = cells.reshape(-1)
-    # The cells of one label need no vertices: they are those that no vertex stands for.
-    shown = np.flatnonzero(labels != np.bincount(labels).argmax())
-    vertices = starts[-1] + np.arange(len(shown))
-    ends = np.unravel_index(shown, cells.shape)
-    edges = [np.column_stack([vertices, starts[axis] + end]) for axis, end in enumerate(ends)]
-    return edges, np.concatenate([axis_colors, cells.ndim + labels[shown]])
-
-
-def _grid_edges(shape: Sequence[int]) -> NDArray[np.int64]:
-    """Pairs of neighbours of a grid; the automorphisms of this graph are the isometries of the grid."""
-    index = np.arange(int(np.prod(shape, dtype=np.int64))).reshape(tuple(shape))
-    pairs = [np.empty((0, 2), np.int64)]
-    for axis in range(index.ndim):
-        rows = np.moveaxis(index, axis, 0)
-        pairs.append(np.column_stack([rows[:-1].reshape(-1), rows[1:].reshape(-1)]))
-    return np.concatenate(pairs)
 
 
 def load_extra(name: str) -> Any:

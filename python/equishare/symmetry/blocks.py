@@ -10,14 +10,15 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from equishare.partition import Partition
-from equishare.symmetry.chain import inverse
-from equishare.symmetry.permutation_group import PermutationGroup, groups_of, orbit_labels
+from equishare.symmetry.automorphisms import Permutation, orbit_labels
+from equishare.symmetry.permutation_group import PermutationGroup, groups_of
+from equishare.symmetry.transversal import stabilizer_elements, transversal
 
 # Joins of block systems are taken up to this many; groups of permutations met in weights have a handful.
 _MOST_SYSTEMS = 60
 
 
-def block_systems(group: PermutationGroup) -> list[NDArray[np.int64]]:
+def block_systems(degree: int, generators: Sequence[Permutation]) -> list[NDArray[np.int64]]:
     """Block systems of a transitive group, coarsest first, without the two trivial ones.
 
     The finest system that ties a point to another is found for one point of each orbit of the stabiliser of point 0;
@@ -26,11 +27,14 @@ def block_systems(group: PermutationGroup) -> list[NDArray[np.int64]]:
     Returns:
         (degree,) labels of each system; equal labels share a block.
     """
-    degree = group.degree
-    suborbits = orbit_labels(degree, group.stabilizer([0]).generators)
-    second_points = np.unique(suborbits, return_index=True)[1]
+    movers = transversal(degree, generators, 0)
+    elements = stabilizer_elements(degree, generators, 0, movers)
+    second_points = np.unique(orbit_labels(degree, elements), return_index=True)[1]
+    # The block of point 0 is its orbit under the stabiliser and an element that moves it to the other point.
     # Dictionaries keep the order of insertion; that of sets would change with each run.
-    systems = dict.fromkeys(Partition(_finest_system(group, int(point))) for point in second_points if point)
+    parts = [orbit_labels(degree, [*elements, movers[1][x]]) for x in second_points if x]
+    blocks = dict.fromkeys(tuple(np.flatnonzero(labels == labels[0]).tolist()) for labels in parts)
+    systems = dict.fromkeys(Partition(_finest_system(degree, generators, block)) for block in blocks)
     queue = list(systems)
     while queue and len(systems) < _MOST_SYSTEMS:
         system = queue.pop()
@@ -43,7 +47,7 @@ def block_systems(group: PermutationGroup) -> list[NDArray[np.int64]]:
 
 def matching_blocks(
     group: PermutationGroup, blocks: list[NDArray[np.int64]], orbits: list[NDArray[np.int64]]
-) -> list[NDArray[np.int64]] | None:
+) -> NDArray[np.int64] | None:
     """Extend the blocks of one orbit to blocks of several orbits that the group permutes in the same way.
 
     On another orbit, the part of block 0 must be an orbit of the stabiliser of block 0.
@@ -54,28 +58,49 @@ def matching_blocks(
         orbits: the other orbits.
 
     Returns:
-        One set of points for each block; None if some orbit has no such blocks.
+        (blocks, points of each) the points; each row is the image of row 0, in its order, under an element of the
+        group. None if some orbit has no such blocks.
     """
-    if not orbits:
-        return blocks
     extended = with_blocks(group, blocks)
-    parts = [[block] for block in blocks]
-    chain = extended.chain([group.degree])
-    mover = chain.inverse[0]
-    movers = [inverse(mover[group.degree + number]) for number in range(len(blocks))]
-    labels = orbit_labels(extended.degree, chain.strong_generators(1))
+    level = transversal(extended.degree, extended.generators, group.degree)
+    movers = level[1]
+    parts = [movers[:, blocks[0]]]
+    if orbits:
+        elements = stabilizer_elements(extended.degree, extended.generators, group.degree, level)
+        labels = orbit_labels(extended.degree, elements)
     for orbit in orbits:
         for part in groups_of(labels[orbit]):
-            images = [p[orbit[part]] for p in movers]
-            if len(part) * len(blocks) == len(orbit) and len(np.unique(np.concatenate(images))) == len(orbit):
-                if group.with_sets(images) is None:
-                    continue
-                for own, image in zip(parts, images, strict=True):
-                    own.append(image)
+            images = movers[:, orbit[part]]
+            if images.size == len(orbit) == len(np.unique(images)) and group.with_sets(list(images)) is not None:
+                parts.append(images)
                 break
         else:
             return None
-    return [np.sort(np.concatenate(own)) for own in parts]
+    return np.concatenate(parts, axis=1)
+
+
+def block_actions(
+    generators: Sequence[Permutation], blocks: NDArray[np.int64]
+) -> tuple[list[Permutation], list[Permutation]]:
+    """Generators of the action of the stabiliser of block 0 on that block, and of the action on the blocks.
+
+    Schreier generators of the stabiliser: the element that moves block 0 to block j, a generator, and the way back from
+    the block that it leads to.
+
+    Args:
+        generators: of a group that permutes the blocks.
+        blocks: (m, b) as :func:`matching_blocks` orders them.
+    """
+    place = np.empty(blocks.max() + 1, dtype=np.int64)
+    number = np.empty_like(place)
+    place[blocks], number[blocks] = np.arange(blocks.shape[1]), np.arange(len(blocks))[:, None]
+    within = np.concatenate([np.unique(place[p[blocks]], axis=0) for p in generators])
+    between = np.array([number[p[blocks[:, 0]]] for p in generators])
+    return _without_identity(within), _without_identity(between)
+
+
+def _without_identity(permutations: NDArray[np.int64]) -> list[Permutation]:
+    return [p for p in np.unique(permutations, axis=0) if (p != np.arange(len(p))).any()]
 
 
 def with_blocks(group: PermutationGroup, blocks: Sequence[NDArray[np.int64]]) -> PermutationGroup:
@@ -93,18 +118,18 @@ def block_kernel(group: PermutationGroup, blocks: Sequence[NDArray[np.int64]]) -
     return PermutationGroup(group.degree, [p[: group.degree] for p in kernel.generators], kernel.order)
 
 
-def _finest_system(group: PermutationGroup, point: int) -> NDArray[np.int64]:
-    """Labels of the finest block system in which point 0 and another share a block."""
-    labels = np.arange(group.degree)
-    labels[point] = 0
-    count = group.degree - 1
+def _finest_system(degree: int, generators: Sequence[Permutation], block: Sequence[int]) -> NDArray[np.int64]:
+    """Labels of the finest block system in which some points share a block."""
+    labels = np.arange(degree)
+    labels[list(block)] = block[0]
+    count = degree - len(block) + 1
     while True:
         # Points that share a block must still share one after every generator.
         _, firsts, number = np.unique(labels, return_index=True, return_inverse=True)
         first = firsts[number]
-        rows = np.concatenate([first, *(p[first] for p in group.generators)])
-        cols = np.concatenate([np.arange(group.degree), *group.generators])
-        graph = coo_array((np.ones(len(rows), bool), (rows, cols)), shape=(group.degree, group.degree))
+        rows = np.concatenate([first, *(p[first] for p in generators)])
+        cols = np.concatenate([np.arange(degree), *generators])
+        graph = coo_array((np.ones(len(rows), bool), (rows, cols)), shape=(degree, degree))
         before = count
         count, labels = connected_components(graph, directed=False)
         if count == before:

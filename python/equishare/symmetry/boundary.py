@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equishare.partition import Partition
+from equishare.symmetry.structure import proper_divisors
 
 
 @dataclass(frozen=True)
@@ -76,12 +77,8 @@ def _grids(num_out: int, num_in: int) -> Iterator[tuple[tuple[int, ...], tuple[i
     """Grids that the outputs and inputs may stand for, with the stride: lines first, then planes in C order."""
     for stride in range(1, max(2, num_in // num_out + 2)):
         yield (num_out,), (num_in,), stride
-    for rows_out, rows_in in product(_proper_divisors(num_out), _proper_divisors(num_in)):
+    for rows_out, rows_in in product(proper_divisors(num_out), proper_divisors(num_in)):
         yield (rows_out, num_out // rows_out), (rows_in, num_in // rows_in), 1
-
-
-def _proper_divisors(number: int) -> list[int]:
-    return [d for d in range(2, number // 2 + 1) if number % d == 0]
 
 
 def _shifts_keep(labels: NDArray[np.int64], stride: int) -> bool:

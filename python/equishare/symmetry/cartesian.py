@@ -6,14 +6,16 @@ from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
+from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components, shortest_path
 
-from equishare.symmetry.chain import inverse
-from equishare.symmetry.permutation_group import PermutationGroup, groups_of, orbit_labels
+from equishare.symmetry.automorphisms import orbit_labels
+from equishare.symmetry.permutation_group import PermutationGroup, groups_of
+from equishare.symmetry.transversal import stabilizer_elements, transversal
 
-# Edges of the graphs that are factored; the work is quadratic in it.
-_MOST_EDGES = 2000
+# Edges of the graphs that are factored, and those up to which all edges are compared with all.
+_MOST_EDGES = 50_000
+_ALL_COMPARED = 2000
 
 
 def coordinate_sets(group: PermutationGroup) -> Iterator[list[NDArray[np.int64]]]:
@@ -26,13 +28,15 @@ def coordinate_sets(group: PermutationGroup) -> Iterator[list[NDArray[np.int64]]
     component for each value of its coordinate.
 
     Args:
-        group: transitive; graphs of more than 2000 edges are passed over.
+        group: transitive; graphs of more than 50,000 edges are passed over. In one of more than 2000, only the edges at
+            point 0 are compared with all others: the classes may, in theory, come out finer.
 
     Yields:
         The sets of one graph, of all its coordinates; graphs with few edges come first.
     """
-    labels = orbit_labels(group.degree, group.stabilizer([0]).generators)
-    movers = [inverse(back) for _, back in sorted(group.chain([0]).inverse[0].items())]
+    level = transversal(group.degree, group.generators, 0)
+    movers = level[1]
+    labels = orbit_labels(group.degree, stabilizer_elements(group.degree, group.generators, 0, level))
     suborbits = [suborbit for suborbit in groups_of(labels) if suborbit[0] != 0]
     for suborbit in sorted(suborbits, key=len):
         if len(suborbit) * group.degree > 2 * _MOST_EDGES:
@@ -51,12 +55,17 @@ def coordinate_sets(group: PermutationGroup) -> Iterator[list[NDArray[np.int64]]
 
 def _sets(adjacent: NDArray[np.int64], distance: NDArray[np.float64]) -> list[NDArray[np.int64]]:
     a, b = np.nonzero(np.triu(adjacent))
-    related = distance[np.ix_(a, a)] + distance[np.ix_(b, b)] != distance[np.ix_(a, b)] + distance[np.ix_(b, a)]
-    single = adjacent @ adjacent == 1
-    for x, y in [(a, b), (b, a)]:
+    some = np.flatnonzero((a == 0) | (len(a) <= _ALL_COMPARED))
+    c, e = a[some], b[some]
+    distance = distance.astype(np.int16)
+    related = distance[np.ix_(c, a)] + distance[np.ix_(e, b)] != distance[np.ix_(c, b)] + distance[np.ix_(e, a)]
+    single = adjacent.astype(np.float32) @ adjacent.astype(np.float32) == 1
+    for x, y in [(c, e), (e, c)]:
         for u, v in [(a, b), (b, a)]:
             related |= (x[:, None] == u) & single[np.ix_(y, v)]
-    count, classes = connected_components(csr_array(related), directed=False)
+    rows, cols = np.nonzero(related)
+    related = coo_array((np.ones(len(rows), bool), (some[rows], cols)), shape=(len(a), len(a)))
+    count, classes = connected_components(related, directed=False)
     sets = []
     for number in range(count if count > 1 else 0):
         kept = classes != number

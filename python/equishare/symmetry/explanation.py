@@ -44,13 +44,22 @@ def _phrase(part: Structure) -> str:
         return "an exchange" if part.index == 2 else "cyclic shifts"
     if part.kind == "dihedral":
         return "rotations and reflections of the ring"
+    if part.kind == "dicyclic":
+        if part.index == 2:
+            return "multiplications by the quaternions ±1, ±i, ±j, ±k"
+        return (
+            f"rotations of order {2 * part.index}, and elements that reverse them and whose squares are the half turn"
+        )
+    if part.kind == "semidirect":
+        p, k = (factor.index for factor in part.parts)
+        return f"shifts of a ring of {p}, and multiplications of its positions by {k} numbers modulo {p}"
     if part.kind == "symmetric":
         return "all permutations"
     if part.kind == "alternating":
         return "even permutations"
     if part.kind == "wreath":
         base, top = part.parts
-        within = str(base) if base.kind in ("product", "wreath") else _phrase(base)
+        within = str(base) if base.kind in ("product", "semidirect", "wreath") else _phrase(base)
         return f"{_phrase(top)} of {part.points} {part.places}, and {within} within each"
     if part.kind == "unnamed":
         return "a group without a short name"

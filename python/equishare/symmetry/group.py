@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 
 from equishare.partition import Partition, partition_distance
 from equishare.symmetry.arguments import checked_same_action, checked_shape
-from equishare.symmetry.automorphisms import Permutation, automorphism_group, cell_orbits
+from equishare.symmetry.automorphisms import Permutation, automorphism_group, cell_orbits, orbit_labels
 from equishare.symmetry.boundary import extension
 from equishare.symmetry.explanation import explain
-from equishare.symmetry.permutation_group import PermutationGroup, cycle_and_exchange, groups_of, orbit_labels
+from equishare.symmetry.factors import direct_factors
+from equishare.symmetry.followers import Reduction, without_followers
+from equishare.symmetry.permutation_group import PermutationGroup, cycle_and_exchange, groups_of
 from equishare.symmetry.recognition import recognise_factor
 from equishare.symmetry.structure import Structure, decimal_digits, dihedral, product, sorted_product, symmetric
 
@@ -58,8 +60,8 @@ class SymmetryGroup:
         structure: the isomorphism type, as a tree.
         closure_gap: fewest cells to move from one group to another to turn the orbits on cells into the pattern; 0 if
             the pattern is exactly a symmetry.
-        extension: the group of the pattern closed to a ring or torus, if it has shift structure up to its boundary.
         explanation: a sentence for a person.
+        extension: the group of the pattern closed to a ring or torus, if it has shift structure up to its boundary.
     """
 
     partition: Partition
@@ -69,13 +71,17 @@ class SymmetryGroup:
     orbits: Orbits
     structure: Structure
     closure_gap: int
+    explanation: str
+    _reduction: Reduction
+    _factors: list[PermutationGroup]
     extension: SymmetryGroup | None = None
-    explanation: str = ""
-    _factors: tuple[PermutationGroup, ...] = ()
 
     @property
     def name(self) -> str:
-        """C_n, D_n (order 2n), S_n, A_n, products ×, wreath products ≀, "trivial" or "order N, k generators"."""
+        """C_n, D_n (order 2n), Q_8, Dic_n, S_n, A_n, C_p ⋊ C_k, products ×, wreath products ≀, "trivial".
+
+        Or "order N, k generators" where none of these was proved.
+        """
         return str(self.structure)
 
     @property
@@ -85,10 +91,10 @@ class SymmetryGroup:
 
     def random_element(self, rng: np.random.Generator) -> tuple[Permutation, ...]:
         """A uniformly distributed element, as a tuple of permutations like the generators."""
-        points = np.arange(int(_starts(self.partition.shape)[-1]))
+        points = np.arange(self._reduction.group.degree)
         for factor in self._factors:
             points = factor.random_element(rng)[points]
-        return _split(points, self.partition.shape)
+        return _split(self._reduction.lift(points), self.partition.shape)
 
     def __str__(self) -> str:
         return self.explanation
@@ -126,7 +132,7 @@ def symmetry_group(partition: Any, shape: tuple[int, ...] | None = None, same_ac
             raise ValueError("same_action needs a weight (O, I) or a kernel (O, I, *taps), got a vector")
         return _vector_group(pattern)
     found = _weight_group(pattern, same_action)
-    if len(pattern.shape) == 2:
+    if len(pattern.shape) == 2 and found.closure_gap:
         wider = extension(pattern, found.orbits.cells)
         if wider is not None:
             closed = _weight_group(Partition(wider.labels), same_action=False)
@@ -152,16 +158,18 @@ def _vector_group(pattern: Partition) -> SymmetryGroup:
     ]
     parts = [(symmetric(len(points)), (len(points),)) for points in groups]
     structure = sorted_product(part for part, _ in parts)
+    points, every = [p for factor in factors for p in factor.generators], np.arange(len(pattern))
     return SymmetryGroup(
         partition=pattern,
         same_action=False,
         order=structure.order,
-        generators=[(p,) for factor in factors for p in factor.generators],
+        generators=[(p,) for p in points],
         orbits=Orbits(pattern, None, None, pattern),
         structure=structure,
         closure_gap=0,
         explanation=explain(str(structure), parts, pattern, 0),
-        _factors=tuple(factors),
+        _reduction=Reduction(PermutationGroup(len(pattern), points, structure.order), len(pattern), every, []),
+        _factors=factors,
     )
 
 
@@ -169,9 +177,9 @@ def _weight_group(pattern: Partition, same_action: bool) -> SymmetryGroup:
     triples, order = automorphism_group(pattern.labels, same_action)
     starts = _starts(pattern.shape)
     points = [np.concatenate([p + start for p, start in zip(t, starts[:-1], strict=False)]) for t in triples]
-    group = PermutationGroup(int(starts[-1]), points, order)
-    factors = group.direct_factors()
-    moved = [_moved(factor, starts) for factor in factors]
+    reduction = without_followers(PermutationGroup(int(starts[-1]), points, order))
+    factors = direct_factors(reduction.group)
+    moved = [_moved([reduction.lift(p) for p in factor.generators], starts) for factor in factors]
     # Factors that move outputs alone come first, those that move inputs alone last.
     parts = [(recognise_factor(factor), counts) for factor, counts in zip(factors, moved, strict=True)]
     sides = [[part for part, (out, in_, *_) in parts if (in_ > 0) - (out > 0) == side] for side in (-1, 0, 1)]
@@ -184,10 +192,10 @@ def _weight_group(pattern: Partition, same_action: bool) -> SymmetryGroup:
     for factor, (part, _) in zip(factors, parts, strict=True):
         # The number of generators is part of the name of an unnamed group.
         chosen = factor.random_generators() if part.kind == "unnamed" else factor.few_generators()
-        generators += [_split(p, pattern.shape) for p in chosen]
+        generators += [_split(reduction.lift(p), pattern.shape) for p in chosen]
     cells = Partition(cell_orbits(generators, pattern.shape))
     gap = partition_distance(cells, pattern)
-    orbits = orbit_labels(group.degree, points)
+    orbits = orbit_labels(reduction.degree, points)
     axes = [Partition(orbits[a:b]) for a, b in itertools.pairwise(starts)]
     taps = Partition(axes[2].labels.reshape(pattern.shape[2:])) if len(pattern.shape) > 2 else None
     return SymmetryGroup(
@@ -199,7 +207,8 @@ def _weight_group(pattern: Partition, same_action: bool) -> SymmetryGroup:
         structure=structure,
         closure_gap=gap,
         explanation=explain(str(structure), parts, pattern, gap),
-        _factors=tuple(factors),
+        _reduction=reduction,
+        _factors=factors,
     )
 
 
@@ -213,9 +222,9 @@ def _split(points: Permutation, shape: tuple[int, ...]) -> tuple[Permutation, ..
     return tuple(points[a:b] - a for a, b in itertools.pairwise(_starts(shape)))
 
 
-def _moved(group: PermutationGroup, starts: NDArray[np.int64]) -> tuple[int, ...]:
+def _moved(generators: list[Permutation], starts: NDArray[np.int64]) -> tuple[int, ...]:
     """How many points of each axis a group moves."""
-    moved = np.zeros(group.degree, dtype=bool)
-    for p in group.generators:
-        moved |= p != np.arange(group.degree)
+    moved = np.zeros(starts[-1], dtype=bool)
+    for p in generators:
+        moved |= p != np.arange(len(p))
     return tuple(int(moved[a:b].sum()) for a, b in itertools.pairwise(starts))

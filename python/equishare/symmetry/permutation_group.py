@@ -1,4 +1,4 @@
-"""Permutation groups of known order: stabilisers, restrictions, direct factors, generators.
+"""Permutation groups of known order: stabilisers, restrictions, generators.
 
 Every group here comes with its exact order. That makes the randomised chain of stabilisers exact: it can only be too
 short, its order is then at most half of the true one, and it goes on until the two agree.
@@ -7,7 +7,7 @@ short, its order is then at most half of the true one, and it goes on until the 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,11 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equishare.partition import Partition
-from equishare.symmetry.automorphisms import Permutation, cell_orbits
-from equishare.symmetry.chain import StabilizerChain, inverse
+from equishare.symmetry.automorphisms import Permutation, orbit_labels
+from equishare.symmetry.chain import StabilizerChain
 
 # Groups up to this order are searched for generators that read well.
 _FEW_ELEMENTS = 512
+# The stabiliser chain of a larger group is long, and its generators are taken as they are.
+_MOST_SIFTED = 2**256
 # Random products in a row that a chain must hold before it is taken for complete.
 _MISSES = 10
 # Random tuples of elements tried for generators; two elements generate most groups with probability above a third.
@@ -28,7 +30,7 @@ _TRIALS = 20
 
 @dataclass(frozen=True)
 class PermutationGroup:
-    """A group of permutations of ``degree`` points, of known order."""
+    """A group of permutations of ``degree`` points, of known order; 0 where only generators and orbits are needed."""
 
     degree: int
     generators: list[Permutation]
@@ -52,10 +54,12 @@ class PermutationGroup:
         A small group offers its elements: first one of the largest order (the shift by one of a ring), then the others
         in lexicographic order, so that those which fix many of the first points come early (the reflection of a ring
         that fixes point 0). All permutations of many points get a cycle and an exchange. Another large group
-        offers the generators it has.
+        offers the generators it has; those of a very large one are not sifted.
         """
         if self.order > _FEW_ELEMENTS and self.is_symmetric:
             return cycle_and_exchange(self.degree, self.moved_points())
+        if self.order > _MOST_SIFTED:
+            return self.generators
         candidates = self.generators
         if self.order <= _FEW_ELEMENTS:
             candidates = sorted(self.elements(), key=lambda p: p.tolist())
@@ -120,45 +124,6 @@ class PermutationGroup:
             generators.append(np.concatenate([p, np.array(images, dtype=np.int64)]))
         return PermutationGroup(self.degree + len(sets), generators, self.order)
 
-    def direct_factors(self) -> list[PermutationGroup]:
-        """The finest direct decomposition into groups that move different points.
-
-        A strong generator is reduced by the levels below its own. An element of a factor that does not own the base
-        point of the level is itself in the stabiliser below, so the reduction takes it away, and each reduced
-        generator lives in a single factor.
-        """
-        factors, others, order = [], [], self.order
-        for group in self._factors_seen():
-            if group.is_symmetric:
-                factors.append(group)
-                order //= group.order
-            else:
-                others += group.generators
-        chain = PermutationGroup(self.degree, others, order).chain()
-        reduced = []
-        for level, base in enumerate(chain.base):
-            for p in chain.generators[level]:
-                if p[base] != base:
-                    reduced.append(_reduced(p, chain.inverse[level + 1 :], chain.base[level + 1 :]))
-        for support in groups_of(_linked(self.degree, reduced)):
-            own = [p for p in reduced if (p[support] != support).any()]
-            order = math.prod(len(chain.inverse[level]) for level, base in enumerate(chain.base) if base in support)
-            if own:
-                factors.append(PermutationGroup(self.degree, own, order))
-        return factors
-
-    def _factors_seen(self) -> Iterator[PermutationGroup]:
-        """Groups of generators that move different points; the order is right where exchanges link all the points."""
-        labels = _linked(self.degree, self.generators)
-        for support in groups_of(labels):
-            own = [p for p in self.generators if (p[support] != support).any()]
-            exchanges = [p for p in own if np.count_nonzero(p != np.arange(self.degree)) == 2]
-            linked = orbit_labels(self.degree, exchanges)[support]
-            # Exchanges along the edges of a connected graph generate all permutations of its points.
-            order = math.factorial(len(support)) if (linked == linked[0]).all() else 0
-            if own:
-                yield PermutationGroup(self.degree, own, order)
-
     def moved_points(self) -> NDArray[np.int64]:
         """The points that some element moves."""
         return np.flatnonzero(
@@ -190,29 +155,9 @@ class PermutationGroup:
     def elements(self) -> NDArray[np.int64]:
         """(order, degree) all elements; for groups small enough to hold them."""
         found = np.arange(self.degree)[None]
-        for level in reversed(self.chain().inverse):
-            found = np.concatenate([inverse(back)[found] for back in level.values()])
+        for level in reversed(self.chain().levels):
+            found = np.concatenate([p[found] for p in level.elements()])
         return found
-
-
-def _reduced(p: Permutation, inverse: list[dict[int, Permutation]], base: list[int]) -> Permutation:
-    """Multiply p by elements of a stabiliser until it fixes every base point that it can be made to fix."""
-    for level, point in zip(inverse, base, strict=True):
-        back = level.get(int(p[point]))
-        if back is not None:
-            p = back[p]
-    return p
-
-
-def _linked(degree: int, generators: Sequence[Permutation]) -> NDArray[np.int64]:
-    """(degree,) labels under which all points that one generator moves share a label."""
-    cycles = []
-    for p in generators:
-        moved = np.flatnonzero(p != np.arange(degree))
-        cycle = np.arange(degree)
-        cycle[moved] = np.roll(moved, 1)
-        cycles.append(cycle)
-    return orbit_labels(degree, cycles)
 
 
 def cycle_and_exchange(degree: int, points: NDArray[np.int64]) -> list[Permutation]:
@@ -229,11 +174,6 @@ def order_of(p: Permutation) -> int:
     """Order of a permutation: the least common multiple of the lengths of its cycles."""
     labels = orbit_labels(len(p), [p])
     return math.lcm(*np.bincount(labels).tolist())
-
-
-def orbit_labels(degree: int, generators: Sequence[Permutation]) -> NDArray[np.int64]:
-    """(degree,) number of the orbit of each point."""
-    return cell_orbits([(p,) for p in generators], (degree,))
 
 
 def groups_of(labels: NDArray[np.int64]) -> list[NDArray[np.int64]]:

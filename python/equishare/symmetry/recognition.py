@@ -10,12 +10,15 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from equishare.symmetry.blocks import block_kernel, block_systems, matching_blocks, with_blocks
+from equishare.symmetry.blocks import block_actions, block_kernel, block_systems, matching_blocks
+from equishare.symmetry.bounds import order_bound
 from equishare.symmetry.cartesian import coordinate_sets
 from equishare.symmetry.decomposition import indecomposable_factors
+from equishare.symmetry.factors import direct_factors
+from equishare.symmetry.followers import without_followers
 from equishare.symmetry.permutation_group import PermutationGroup, groups_of
-from equishare.symmetry.small_groups import abelian, dihedral, invariant_factors
-from equishare.symmetry.structure import Structure, sorted_product, symmetric
+from equishare.symmetry.small_groups import abelian, dihedral_or_dicyclic, frobenius, invariant_factors
+from equishare.symmetry.structure import Structure, proper_divisors, sorted_product, symmetric
 from equishare.symmetry.structure import cyclic as cyclic_group
 from equishare.symmetry.structure import dihedral as dihedral_group
 from equishare.symmetry.symmetric import symmetric_or_alternating
@@ -26,7 +29,7 @@ _MOST_ELEMENTS = 2048
 
 def recognise(group: PermutationGroup) -> Structure:
     """The structure of a group: the product of its factors that move different points, each one named."""
-    return sorted_product(recognise_factor(factor) for factor in group.direct_factors())
+    return sorted_product(recognise_factor(factor) for factor in direct_factors(without_followers(group).group))
 
 
 def recognise_factor(group: PermutationGroup) -> Structure:
@@ -35,10 +38,12 @@ def recognise_factor(group: PermutationGroup) -> Structure:
     if group.order == 6 and not group.is_abelian():
         # The only such group; it is D_3 too, and one name serves.
         return symmetric(3)
-    named = abelian(group) or dihedral(group) or symmetric_or_alternating(group)
+    named = abelian(group) or dihedral_or_dicyclic(group) or symmetric_or_alternating(group) or frobenius(group)
     if named:
         return named
-    candidates = list(_wreath_products(group)) or [*_direct_products(group), *_product_actions(group)]
+    candidates = list(_wreath_products(group)) or list(_direct_products(group))
+    if not any(candidate.is_named for candidate in candidates):
+        candidates += _product_actions(group)
     if candidates:
         return min(candidates, key=_preference)
     return Structure("unnamed", group.order, len(group.random_generators()))
@@ -54,6 +59,8 @@ def _on_few_points(group: PermutationGroup) -> PermutationGroup:
     """The action on the shortest orbit that is faithful, or on all points that move."""
     orbits = [orbit for orbit in group.orbits() if len(orbit) > 1]
     for orbit in sorted(orbits, key=len):
+        if any((p[orbit] == orbit).all() for p in group.generators):
+            continue
         acting = group.restricted(orbit)
         if acting.order == group.order:
             return acting
@@ -63,34 +70,39 @@ def _on_few_points(group: PermutationGroup) -> PermutationGroup:
 def _wreath_products(group: PermutationGroup) -> Iterator[Structure]:
     """T ≀ P, T the action of the stabiliser of a block on the block and P the action on the m blocks.
 
-    The group embeds in T ≀ P (Krasner and Kaloujnine); it is T ≀ P when its order is |T|^m |P|.
+    The group embeds in T ≀ P (Krasner and Kaloujnine); it is T ≀ P when its order is |T|^m |P|, or proved bounds of
+    these two.
     """
     orbits = [orbit for orbit in group.orbits() if len(orbit) > 1]
     for number, orbit in enumerate(orbits):
         others, found = orbits[:number] + orbits[number + 1 :], False
-        for labels in block_systems(group.restricted(orbit)):
+        if not any(_may_be_wreath(group, len(orbit), count) for count in proper_divisors(len(orbit))):
+            continue
+        acting = group.acting_on(orbit, 0)
+        for labels in block_systems(acting.degree, acting.generators):
             count = int(labels.max()) + 1
-            if (len(orbit) // count) ** count * count > group.order:
-                # The base is transitive on a block, the top on the blocks: T ≀ P would be too large.
+            if not _may_be_wreath(group, len(orbit), count):
                 continue
             blocks = matching_blocks(group, [orbit[block] for block in groups_of(labels)], others)
             if blocks is None:
                 continue
-            extended = with_blocks(group, blocks)
-            block_points = np.arange(group.degree, extended.degree)
-            chain = extended.chain(block_points.tolist())
-            top = extended.acting_on(block_points, math.prod(chain.basic_orbit_lengths[: len(blocks)]))
-            keeps_first = PermutationGroup(
-                extended.degree, chain.strong_generators(1), group.order // chain.basic_orbit_lengths[0]
+            sizes = blocks.shape[1], count
+            base, top = (
+                PermutationGroup(degree, generators, order_bound(degree, generators))
+                for degree, generators in zip(sizes, block_actions(group.generators, blocks), strict=True)
             )
-            base = keeps_first.restricted(blocks[0])
-            if base.order > 1 and base.order ** len(blocks) * top.order == group.order:
+            if base.order > 1 and base.order**count * top.order == group.order:
                 found = True
                 parts = (recognise(base), recognise(top))
-                yield Structure("wreath", group.order, parts=parts, points=len(blocks))
+                yield Structure("wreath", group.order, parts=parts, points=count)
         if found:
             # Another orbit shows the same blocks.
             return
+
+
+def _may_be_wreath(group: PermutationGroup, points: int, count: int) -> bool:
+    """Whether T ≀ P is not too large: the base is transitive on a block, the top on the blocks."""
+    return (points // count) ** count * count <= group.order
 
 
 def _product_actions(group: PermutationGroup) -> Iterator[Structure]:
@@ -101,8 +113,12 @@ def _product_actions(group: PermutationGroup) -> Iterator[Structure]:
         extended = group.with_sets(sets)
         if extended is None:
             continue
-        acting = extended.restricted(np.arange(group.degree, extended.degree))
-        if acting.order == group.order and len(acting.orbits()) == 1:
+        member = np.array([np.isin(np.arange(group.degree), points) for points in sets])
+        if len(np.unique(member, axis=1).T) < group.degree:
+            continue
+        # Points are told apart by the sets they are in: the action on the sets is faithful.
+        acting = extended.acting_on(np.arange(group.degree, extended.degree), group.order)
+        if len(acting.orbits()) == 1:
             yield from (replace(structure, places="coordinates") for structure in _wreath_products(acting))
 
 
@@ -142,10 +158,11 @@ def _products_of_kernels(group: PermutationGroup) -> Iterator[Structure]:
     orbits = [orbit for orbit in group.orbits() if len(orbit) > 1]
     actions: list[list[NDArray[np.int64]]] = []
     for orbit in orbits:
-        actions.append([orbit[[point]] for point in range(len(orbit))])
-        actions.extend(
-            [orbit[block] for block in groups_of(labels)] for labels in block_systems(group.restricted(orbit))
-        )
+        if len(orbits) > 1:
+            actions.append([orbit[[point]] for point in range(len(orbit))])
+        acting = group.acting_on(orbit, 0)
+        systems = block_systems(acting.degree, acting.generators)
+        actions.extend([orbit[block] for block in groups_of(labels)] for labels in systems)
     kernels = [(sets, block_kernel(group, sets)) for sets in actions]
     kernels = [(sets, kernel) for sets, kernel in kernels if 1 < kernel.order < group.order]
     for number, (sets, kernel) in enumerate(kernels):

@@ -1,4 +1,4 @@
-"""Abelian and dihedral groups, by the orders of elements."""
+"""Abelian, dihedral, dicyclic and Frobenius groups, by relations between elements."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from equishare.symmetry.automorphisms import load_extra
+from equishare.symmetry.automorphisms import Permutation, load_extra
 from equishare.symmetry.chain import inverse
 from equishare.symmetry.permutation_group import PermutationGroup, order_of
-from equishare.symmetry.structure import Structure, cyclic, sorted_product
+from equishare.symmetry.structure import Structure, cyclic, dicyclic, dihedral, semidirect, sorted_product
+from equishare.symmetry.transversal import transversal
 
-# A random element of D_n is a rotation of order n with probability φ(n) / 2n, at least 0.1 for n below this: the chance
-# to miss one in so many trials is below 1e-13.
+# A random element is a rotation of order n = |G| / 2 with probability φ(n) / 2n, at least 0.1 for n below this: the
+# chance to miss one in so many trials is below 1e-13. It has order k in a group C_p ⋊ C_k as often.
 _LARGEST_RING = 30_030
 _TRIALS = 300
 
@@ -37,8 +38,12 @@ def abelian(group: PermutationGroup) -> Structure | None:
     return sorted_product(cyclic(n) for n in factors)
 
 
-def dihedral(group: PermutationGroup) -> Structure | None:
-    """D_n, n ≥ 3: a rotation r of order n = |G| / 2, and an element s of order two with s r s = r⁻¹."""
+def dihedral_or_dicyclic(group: PermutationGroup) -> Structure | None:
+    """D_n and Dic_n: a rotation r of order |G| / 2, and an element s with s r s⁻¹ = r⁻¹ whose square is 1 or r^|G|/4.
+
+    D_n, of order 2n, n ≥ 3, has r of order n and s² = 1; Dic_n, of order 4n, n ≥ 2, has r of order 2n and s² = rⁿ. As
+    r² ≠ 1, an s is no power of r, and the two generate all elements: the group is known by these relations.
+    """
     n = group.order // 2
     if group.order % 2 or not 3 <= n < _LARGEST_RING:
         return None
@@ -46,27 +51,64 @@ def dihedral(group: PermutationGroup) -> Structure | None:
     sample = [chain.random_element(rng) for _ in range(_TRIALS)]
     squares = [p[p] for p in sample[:10]]
     if not all(np.array_equal(p[q], q[p]) for p, q in itertools.combinations(squares, 2)):
-        # Squares in D_n are rotations.
+        # Squares are rotations, or rⁿ.
         return None
     rotation = next((p for p in sample if order_of(p) == n), None)
     if rotation is None:
         return None
-    # In D_n every element that does not commute with r is such an s. As r² ≠ 1, an s is no power of r, and the two
-    # generate all 2n elements.
+    # In these groups every element that does not commute with r is such an s.
     s = next((p for p in [*sample, *group.generators] if not np.array_equal(p[rotation], rotation[p])), None)
-    if s is None or order_of(s) != 2 or not np.array_equal(s[rotation[s]], inverse(rotation)):
+    if s is None or not np.array_equal(s[rotation[inverse(s)]], inverse(rotation)):
         return None
-    return Structure("dihedral", group.order, n)
+    if order_of(s) == 2:
+        return dihedral(n)
+    return dicyclic(n // 2) if n % 2 == 0 and np.array_equal(s[s], _power(rotation, n // 2)) else None
+
+
+def frobenius(group: PermutationGroup) -> Structure | None:
+    """C_p ⋊ C_k, p prime, the maps x → u x + b of the integers modulo p with uᵏ = 1, k ≥ 3 a divisor of p − 1.
+
+    Elements a of order p and b of order k with b a b⁻¹ = aᵘ, u of order k modulo p: no power of b but the identity
+    commutes with a, so that the two generate p k = |G| elements; all u of order k give one group.
+    """
+    if group.order >= group.degree**2:
+        # It acts faithfully on p points at least, and has fewer than p² elements.
+        return None
+    p = max(load_extra("sympy").primefactors(group.order))
+    k = group.order // p
+    if k < 3 or (p - 1) % k:
+        return None
+    chain, rng = group.chain(), np.random.default_rng(0)
+    sample = [chain.random_element(rng) for _ in range(_TRIALS)]
+    # Commutators are shifts; two random elements commute with probability below one half.
+    commutators = (inverse(g)[inverse(h)][g[h]] for g, h in itertools.pairwise(sample))
+    a = next((c for c in commutators if order_of(c) == p), None)
+    b = next((g for g in sample if order_of(g) == k), None)
+    if a is None or b is None:
+        return None
+    conjugate, power, u = b[a[inverse(b)]], a, 1
+    while u < p and not np.array_equal(power, conjugate):
+        power, u = a[power], u + 1
+    if u == p or any(pow(u, k // q, p) == 1 for q in load_extra("sympy").primefactors(k)):
+        return None
+    return semidirect(cyclic(p), cyclic(k))
+
+
+def _power(p: Permutation, exponent: int) -> Permutation:
+    power = np.arange(len(p))
+    for _ in range(exponent):
+        power = p[power]
+    return power
 
 
 def _torus(group: PermutationGroup) -> list[int] | None:
     """Sizes of the torus on which a transitive abelian group acts by shifts, its points in C order."""
-    movers = group.chain([0]).inverse[0]
-    if len(movers) != group.degree:
+    points, movers = transversal(group.degree, group.generators, 0)
+    if len(points) != group.degree:
         return None
     sizes, step = [], 1
     while step < group.degree:
-        shift = inverse(movers[step])
+        shift = movers[step]
         size = order_of(shift)
         if group.degree % (step * size):
             return None

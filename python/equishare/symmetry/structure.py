@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Literal
 
-Kind = Literal["cyclic", "dihedral", "alternating", "symmetric", "wreath", "unnamed", "product"]
+Kind = Literal[
+    "cyclic", "dihedral", "dicyclic", "alternating", "symmetric", "semidirect", "wreath", "unnamed", "product"
+]
 
 _LETTERS = {"cyclic": "C", "dihedral": "D", "alternating": "A", "symmetric": "S"}
 _ORDER = list(Kind.__args__)  # type: ignore[attr-defined]
@@ -21,8 +23,9 @@ class Structure:
     Attributes:
         kind: ``product`` without parts is the trivial group.
         order: number of elements.
-        index: n of C_n, D_n (order 2n), A_n and S_n; number of generators of an unnamed group.
-        parts: factors of a product; base and top of a wreath product.
+        index: n of C_n, D_n (order 2n), Dic_n (order 4n), A_n and S_n; number of generators of an unnamed group.
+        parts: factors of a product; base and top of a wreath product; C_p and C_k of their semidirect product, in which
+            C_k acts faithfully on C_p.
         points: how many copies of the base of a wreath product its top permutes.
         places: what those copies act on, blocks of points or coordinates of points.
     """
@@ -43,10 +46,14 @@ class Structure:
         if self.kind == "unnamed":
             plural = "" if self.index == 1 else "s"
             return f"order {decimal_digits(self.order)}, {self.index} generator{plural}"
-        if self.kind == "wreath":
-            return " ≀ ".join(_in_brackets(part) for part in self.parts)
+        if self.kind in ("wreath", "semidirect"):
+            sign = " ≀ " if self.kind == "wreath" else " ⋊ "
+            return sign.join(_in_brackets(part) for part in self.parts)
         if self.kind == "product":
             return " × ".join(_powers(_alike(self.parts))) or "trivial"
+        if self.kind == "dicyclic":
+            # A power of two makes it a generalised quaternion group, called by its order.
+            return f"Dic_{self.index}" if self.index & (self.index - 1) else f"Q_{self.order}"
         return f"{_LETTERS[self.kind]}_{self.index}"
 
 
@@ -59,6 +66,11 @@ def decimal_digits(number: int) -> str:
     return str(limbs[-1]) + "".join(f"{low:04000d}" for low in reversed(limbs[:-1]))
 
 
+def proper_divisors(number: int) -> list[int]:
+    """The divisors but 1 and the number itself, increasing."""
+    return [d for d in range(2, number // 2 + 1) if number % d == 0]
+
+
 def cyclic(n: int) -> Structure:
     """C_n."""
     return Structure("cyclic", n, n)
@@ -67,6 +79,16 @@ def cyclic(n: int) -> Structure:
 def dihedral(n: int) -> Structure:
     """D_n, of order 2n."""
     return Structure("dihedral", 2 * n, n)
+
+
+def dicyclic(n: int) -> Structure:
+    """Dic_n, of order 4n: ⟨r, s | r²ⁿ = 1, s² = rⁿ, s r s⁻¹ = r⁻¹⟩; the quaternion group for n = 2."""
+    return Structure("dicyclic", 4 * n, n)
+
+
+def semidirect(base: Structure, top: Structure) -> Structure:
+    """The semidirect product of cyclic groups in which the top acts faithfully on the base, of prime order."""
+    return Structure("semidirect", base.order * top.order, parts=(base, top))
 
 
 def symmetric(n: int) -> Structure:
@@ -94,7 +116,7 @@ def sorted_product(parts: Iterable[Structure]) -> Structure:
 
 
 def _in_brackets(part: Structure) -> str:
-    return f"({part})" if part.kind in ("product", "wreath", "unnamed") else str(part)
+    return f"({part})" if part.kind in ("product", "semidirect", "wreath", "unnamed") else str(part)
 
 
 def _alike(parts: tuple[Structure, ...]) -> tuple[Structure, ...]:

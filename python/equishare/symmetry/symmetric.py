@@ -38,7 +38,8 @@ def _acts_naturally(group: PermutationGroup, n: int) -> bool:
     if len(group.orbits()) != 1:
         return False
     return group.degree == n or any(
-        labels.max() + 1 == n and block_kernel(group, groups_of(labels)).order == 1 for labels in block_systems(group)
+        labels.max() + 1 == n and block_kernel(group, groups_of(labels)).order == 1
+        for labels in block_systems(group.degree, group.generators)
     )
 
 

@@ -1,0 +1,67 @@
+"""Proved upper bounds on the order of a group that is known by its generators.
+
+They name products: if a group is contained in one and its order is the bound of that product, the two are the same, and
+every bound that went in was the exact order.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from equishare.symmetry.automorphisms import Permutation, orbit_labels
+from equishare.symmetry.blocks import block_actions, block_systems, matching_blocks
+from equishare.symmetry.chain import StabilizerChain, random_subproduct
+from equishare.symmetry.permutation_group import PermutationGroup, groups_of
+
+# A chain is completed with proof if its levels, times the points of its basic orbits, are at most so many.
+_MOST_WORK = 5000
+# Random products in a row that a chain must hold before it is tried for completeness.
+_MISSES = 10
+
+
+def order_bound(degree: int, generators: Sequence[Permutation]) -> int:
+    """An upper bound on the order: exact for a group with a short stabiliser chain.
+
+    Otherwise the product over the orbits, and for each orbit of n points the least of n!, n!/2 for even permutations,
+    and bound(T)ᵐ bound(P) over systems of m blocks, where T is the action of the stabiliser of a block on the block and
+    P that on the blocks: the group embeds in T ≀ P (Krasner and Kaloujnine).
+    """
+    whole = PermutationGroup(degree, list(generators), 0)
+    orbits = [whole.acting_on(orbit, 0) for orbit in whole.orbits() if len(orbit) > 1]
+    simple = math.prod(_all_permutations(orbit) for orbit in orbits)
+    exact = _short_order(degree, generators, simple)
+    return exact if exact is not None else math.prod(_transitive_bound(orbit) for orbit in orbits)
+
+
+def _transitive_bound(group: PermutationGroup) -> int:
+    degree, generators = group.degree, group.generators
+    least = _all_permutations(group)
+    for labels in block_systems(degree, generators):
+        blocks = matching_blocks(group, groups_of(labels), [])
+        if blocks is None:
+            continue
+        base, top = block_actions(generators, blocks)
+        least = min(least, order_bound(blocks.shape[1], base) ** len(blocks) * order_bound(len(blocks), top))
+    return least
+
+
+def _all_permutations(group: PermutationGroup) -> int:
+    """n!, or n!/2 if all generators are even."""
+    cycles = [int(orbit_labels(group.degree, [p]).max()) + 1 for p in group.generators]
+    return math.factorial(group.degree) // (2 if all((group.degree - c) % 2 == 0 for c in cycles) else 1)
+
+
+def _short_order(degree: int, generators: Sequence[Permutation], bound: int) -> int | None:
+    """The order, proved; None where the chain would be long."""
+    chain, rng, misses = StabilizerChain(degree), np.random.default_rng(0), 0
+    queue = list(generators)
+    while chain.order < bound and (queue or misses < _MISSES):
+        misses = 0 if chain.add(queue.pop() if queue else random_subproduct(generators, rng)) else misses + 1
+        if len(chain.base) * sum(chain.basic_orbit_lengths) > _MOST_WORK:
+            return None
+    if chain.order < bound:
+        chain.close()
+    return chain.order

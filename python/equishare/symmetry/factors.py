@@ -1,0 +1,126 @@
+"""The finest direct decomposition of a permutation group into groups that move different points."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from equishare.symmetry.automorphisms import Permutation, orbit_labels
+from equishare.symmetry.blocks import block_systems, matching_blocks
+from equishare.symmetry.bounds import order_bound
+from equishare.symmetry.chain import Transversal
+from equishare.symmetry.permutation_group import PermutationGroup, groups_of
+
+
+def direct_factors(group: PermutationGroup) -> list[PermutationGroup]:
+    """The finest direct decomposition into groups that move different points.
+
+    Generators that move different points show a decomposition. Those with exchanges along the edges of a connected
+    graph generate all permutations of its points. The other parts are as large as proved bounds allow if the bounds
+    multiply to the order that is left. A stabiliser chain decides what that does not settle.
+    """
+    parts = [PermutationGroup(group.degree, own, 0) for own in _components(group.degree, group.generators)]
+    bounds = [(part, _all_permutations(part)) for part in parts]
+    factors = [replace(part, order=order) for part, order in bounds if order]
+    others = [part for part, order in bounds if not order]
+    left = group.order // math.prod(factor.order for factor in factors)
+    if len(others) > 1:
+        others = [replace(part, order=_bound(part)) for part in others]
+    elif others:
+        others = [replace(others[0], order=left)]
+    if math.prod(part.order for part in others) != left:
+        others = [PermutationGroup(group.degree, [p for part in others for p in part.generators], left)]
+    return factors + [factor for part in others for factor in ([part] if _is_linked(part) else _by_chain(part))]
+
+
+def _all_permutations(group: PermutationGroup) -> int:
+    """n! if exchanges link all n points that the generators move, else 0."""
+    exchanges = [p for p in group.generators if np.count_nonzero(p != np.arange(group.degree)) == 2]
+    points = group.moved_points()
+    linked = orbit_labels(group.degree, exchanges)[points]
+    return math.factorial(len(points)) if (linked == linked[0]).all() else 0
+
+
+def _bound(group: PermutationGroup) -> int:
+    points = group.moved_points()
+    acting = group.acting_on(points, 0)
+    return order_bound(acting.degree, acting.generators)
+
+
+def _components(degree: int, generators: Sequence[Permutation]) -> list[list[Permutation]]:
+    """The generators, those together that are linked by points that they move."""
+    labels = _linked(degree, generators)
+    parts: dict[int, list[Permutation]] = {}
+    for p in generators:
+        parts.setdefault(int(labels[np.flatnonzero(p != np.arange(degree))[0]]), []).append(p)
+    return list(parts.values())
+
+
+def _is_linked(group: PermutationGroup) -> bool:
+    """Whether the orbits are seen to be linked: on some blocks of one and of the other, the group acts in one way.
+
+    A factor that moves the blocks of one orbit fixes those of an orbit in another factor.
+    """
+    orbits = [orbit for orbit in group.orbits() if len(orbit) > 1]
+    if len(orbits) == 1:
+        return True
+    links = [(a, b) for a, b in itertools.combinations(range(len(orbits)), 2) if _in_step(group, orbits[a], orbits[b])]
+    rows, cols = np.array(links, dtype=np.int64).reshape(-1, 2).T
+    graph = coo_array((np.ones(len(links), bool), (rows, cols)), shape=(len(orbits), len(orbits)))
+    return bool(connected_components(graph, directed=False)[0] == 1)
+
+
+def _in_step(group: PermutationGroup, orbit: NDArray[np.int64], other: NDArray[np.int64]) -> bool:
+    acting = group.acting_on(orbit, 0)
+    systems = [*block_systems(acting.degree, acting.generators), np.arange(len(orbit))]
+    return any(
+        matching_blocks(group, [orbit[block] for block in groups_of(labels)], [other]) is not None for labels in systems
+    )
+
+
+def _by_chain(group: PermutationGroup) -> list[PermutationGroup]:
+    """The factors by reduced strong generators.
+
+    A strong generator is reduced by the levels below its own. An element of a factor that does not own the base
+    point of the level is itself in the stabiliser below, so the reduction takes it away, and each reduced
+    generator lives in a single factor.
+    """
+    chain = group.chain()
+    reduced = []
+    for level, base in enumerate(chain.base):
+        for p in chain.generators[level]:
+            if p[base] != base:
+                reduced.append(_reduced(p, chain.levels[level + 1 :], chain.base[level + 1 :]))
+    factors = []
+    for own in _components(group.degree, reduced):
+        support = PermutationGroup(group.degree, own, 0).moved_points()
+        order = math.prod(len(level) for level, base in zip(chain.levels, chain.base, strict=True) if base in support)
+        factors.append(PermutationGroup(group.degree, own, order))
+    return factors
+
+
+def _reduced(p: Permutation, levels: Sequence[Transversal], base: Sequence[int]) -> Permutation:
+    """Multiply p by elements of a stabiliser until it fixes every base point that it can be made to fix."""
+    for level, point in zip(levels, base, strict=True):
+        back = level.back(p[point])
+        if back is not None:
+            p = back[p]
+    return p
+
+
+def _linked(degree: int, generators: Sequence[Permutation]) -> NDArray[np.int64]:
+    """(degree,) labels under which all points that one generator moves share a label."""
+    cycles = []
+    for p in generators:
+        moved = np.flatnonzero(p != np.arange(degree))
+        cycle = np.arange(degree)
+        cycle[moved] = np.roll(moved, 1)
+        cycles.append(cycle)
+    return orbit_labels(degree, cycles)
