@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from equishare.discovery.models.candidates import levels
@@ -41,10 +40,10 @@ def auto(search: Search, restarts: int) -> None:
     _, upper = hard_state(stack, tied, lower, mean=True)
     released = free_state(stack, joined([f.lower for f in fits]), upper)
     starts, owner = [(released, joined([f.buffers for f in fits]))], list(problems)
-    generator = torch.Generator().manual_seed(search.seed)
+    generators = search.generators()
     for i in range(restarts):
-        own = stack.start if i == 0 else reordered(stack.start, generator)
-        starts.append((stacked(_with_equal_slices(stack, own), len(problems)), buffers))
+        own = [stack.start if i == 0 else reordered(stack.start, generator) for generator in generators]
+        starts.append((joined([stacked(_with_equal_slices(stack, one), 1) for one in own]), buffers))
         owner += problems
     free = search.fit_free(owner, joined([s[0] for s in starts]), joined([s[1] for s in starts]), "free 0")
     rows = [r for p in problems for r in _best_rows(free.loss, owner, p)]

@@ -35,7 +35,7 @@ def discover_with_confidence(
     Training and validation samples are drawn with replacement, each from their own (pairs bootstrap; Efron 1979),
     so the samples that one resample has twice never stand on both sides. As with the statistics
     (:func:`equishare.discovery.resample.resampled`) the noise is there twice and claimed once. Each search of a
-    resample has its own starts, so a tie that hangs on the start is found less often too.
+    resample has restarts of its own, so a tie that hangs on the start is found less often too.
 
     The resamples end at a search that is cut off by Ctrl-C, or that diverges on one of them: what was found on
     the data themselves is returned, without confidence where that had not come.

@@ -60,6 +60,11 @@ class Search:
     def __post_init__(self) -> None:
         self.found = [{} for _ in self.stack.problems]
 
+    def generators(self) -> list[torch.Generator]:
+        """For each problem one that its starts are drawn with."""
+        seeds = [problem.restart_seed for problem in self.stack.problems]
+        return [torch.Generator().manual_seed(self.seed if seed is None else seed) for seed in seeds]
+
     def fit_free(self, owner: Sequence[int], lower: State, buffers: State, stage: str) -> Fit:
         """Fits without sharing, from states with free entries: where these go, even if it does not help."""
         _, upper = hard_state(self.stack, [all_free(self.stack)] * len(owner), lower, mean=True)
