@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from equishare.discovery import METHODS, Confidence, calibration
 from equishare.discovery import confidence as confidence_module
 from equishare.discovery.resample import resampled
 from equishare.experiments import calibration as experiment
+from equishare.experiments import calibration_tables as tables
 from equishare.experiments.calibration_data import families
 from equishare.report import print_discovery, write_discovery
 
@@ -190,11 +192,24 @@ class TestConfidence:
                 assert fresh.sure_ties(level) == (int(np.sum(np.array([*triple, pair]) >= level)), 4)
 
     def test_more_often_is_more_probable(self):
-        counts = np.arange(21)
-        for tied in (True, False):
-            chances = calibration.probability(counts, 20, tied)
+        x = calibration.log_odds(np.arange(21), 20)
+        for curve in (*calibration.LINEAR[:2], *calibration.MODELS[:2]):
+            chances = calibration.probability(x, curve)
             assert (np.diff(chances) > 0).all()
             assert 0 < chances[0] < chances[-1] < 1
+
+    def test_over_chance(self, one):
+        models = Confidence(one.partition, one.labels, calibration.MODELS)
+        a, b = np.triu_indices(6, 1)
+        mean = one.frequencies[a, b].mean() * 4
+        shift = np.log((mean + 0.5) / (4 - mean + 0.5))
+        np.testing.assert_allclose(models.log_odds, one.log_odds - shift)
+        expected = calibration.probability(one.log_odds[3] - shift, calibration.MODELS.tied)
+        assert models.tie((1, 0), (1, 1)) == pytest.approx(expected)
+        # Where every resample ties everything, no tie says more than another.
+        all_tied = Confidence(es.Partition(np.zeros(6)), np.zeros((4, 6), int), calibration.MODELS)
+        assert all_tied.log_odds[4] == 0
+        assert Confidence(es.Partition([0]), np.zeros((4, 1), int), calibration.MODELS).ties == 1
 
     def test_index_from_the_end(self, one):
         assert one.tie((-1, -2), (1, 0)) == one.tie((1, 1), (1, 0))
@@ -249,25 +264,23 @@ def simulated():
 
 class TestCalibration:
     def test_sure_ties_hold(self, simulated):
-        judged = experiment.judged(simulated)
+        judged = tables.judged(simulated)
         assert judged["true_at_95"] >= 0.93
         assert judged["at_95"] > 0.1
         assert abs(judged["reported"] - judged["true"]) < 0.1
 
     def test_a_curve_that_promises_too_much_is_caught(self, simulated):
-        offset, slope = calibration.TIED[0] + 3.0, calibration.TIED[1]
-        promised = [
-            experiment.Pairs(p.family, p.ratio, p.tied, p.holds, 1 / (1 + np.exp(-offset - slope * p.x)), p.x)
-            for p in simulated
-        ]
-        judged = experiment.judged(promised)
+        offset, slope = calibration.LINEAR.tied[0] + 3.0, calibration.LINEAR.tied[1]
+        promised = [replace(p, probability=1 / (1 + np.exp(-offset - slope * p.x))) for p in simulated]
+        judged = tables.judged(promised)
         assert judged["true_at_95"] < 0.93
         assert judged["reported"] - judged["true"] > 0.1
 
     def test_share_of_a_known_truth(self):
         flags = np.random.default_rng(0).random((400, 50)) < 0.3
-        pairs = [experiment.Pairs(None, 0.0, np.ones(50, bool), row, row * 0.0, row) for row in flags]
-        value, interval = experiment.share(pairs, lambda p: p.holds, lambda p: p.tied)
+        columns = {"tied": np.ones(50, bool), "probability": np.zeros(50), "x": np.zeros(50)}
+        pairs = [tables.Pairs("means", "any", True, 0.0, holds=row, **columns) for row in flags]
+        value, interval = tables.share(pairs, lambda p: p.holds, lambda p: p.tied)
         assert value == pytest.approx(flags.mean())
         assert interval == pytest.approx(1.96 * np.sqrt(0.21 / flags.size), rel=0.15)
 

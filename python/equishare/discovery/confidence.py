@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from equishare.discovery.calibration import probability
+from equishare.discovery.calibration import LINEAR, Curves, log_odds, probability
 from equishare.partition import Partition
 
 # `frequencies` and `ties` hold the square of the number of entries.
@@ -21,15 +21,15 @@ _PAIRS = 1 << 24
 class Confidence:
     """How often two entries are tied on resamples of the data, and how probable that makes the tie.
 
-    The method that found the partition is run on B resamples (:func:`equishare.discovery.resample.resampled`). With
-    n of them tying two entries, the *frequency* is n/B. The *probability* that the two truly hold one value rises with
-    n along a curve that was fitted for ``auto`` on simulated problems (:mod:`equishare.discovery.calibration`).
-    Resamples of a model are those of :mod:`equishare.discovery.models.resample`; the curve is the same, and was not
-    fitted for models: there, go by the frequencies.
+    The method that found the partition is run on B resamples (:func:`equishare.discovery.resample.resampled`, for
+    models :mod:`equishare.discovery.models.resample`). With n of them tying two entries, the *frequency* is n/B. The
+    *probability* that the two truly hold one value rises with n along a curve that was fitted for ``auto`` on simulated
+    problems (:mod:`equishare.discovery.calibration`); for models with how much more often than others the two are tied.
 
     Attributes:
         partition: what was found on the data themselves.
         labels: (B, K) groups found on each resample, entries in C order.
+        curves: from frequencies to probabilities.
 
     Raises:
         ValueError: labels of another shape.
@@ -37,6 +37,7 @@ class Confidence:
 
     partition: Partition
     labels: np.ndarray
+    curves: Curves = LINEAR
 
     def __post_init__(self) -> None:
         if self.labels.ndim != 2 or not len(self.labels) or self.labels.shape[1] != len(self.partition):
@@ -85,6 +86,20 @@ class Confidence:
         return float(self._chances(bool(found[a] == found[b]))[count])
 
     @cached_property
+    def log_odds(self) -> np.ndarray:
+        """(B + 1,) what the curves are functions of, for a tie that 0, 1, …, B resamples find.
+
+        log (n + ½)/(B − n + ½), for models less the same of the mean of n over all pairs.
+        """
+        result = log_odds(np.arange(self.num_resamples + 1), self.num_resamples)
+        pairs = len(self.partition) * (len(self.partition) - 1)
+        if not self.curves.over_chance or not pairs:
+            return result
+        sizes = [np.unique(row, return_counts=True)[1] for row in self.labels]
+        found = sum(int((size * (size - 1)).sum()) for size in sizes)
+        return result - log_odds(np.array(found / pairs), self.num_resamples)
+
+    @cached_property
     def entries(self) -> np.ndarray:
         """How sure each entry belongs to its group: the mean probability of its ties, NaN where it has none.
 
@@ -129,7 +144,7 @@ class Confidence:
 
     def _chances(self, tied: bool) -> np.ndarray:
         """(B + 1,) probability of a tie that 0, 1, …, B resamples find."""
-        return probability(np.arange(self.num_resamples + 1), self.num_resamples, tied)
+        return probability(self.log_odds, self.curves.tied if tied else self.curves.apart)
 
     def _tied(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return np.asarray((self.labels[:, a, None] == self.labels[:, None, b]).sum(0))

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from equishare.discovery.calibration import MODELS
 from equishare.discovery.confidence import Confidence
 from equishare.discovery.models.result import ModelDiscovery
 from equishare.discovery.proposal import Progress, part_of
@@ -84,6 +85,6 @@ def _of_resamples(options: dict[str, Any], problem: int) -> dict[str, Any]:
 
 def _confidence(found: ModelDiscovery, answers: Sequence[ModelDiscovery]) -> dict[str, Confidence]:
     return {
-        name: Confidence(partition, np.stack([one.partitions[name].labels.ravel() for one in answers]))
+        name: Confidence(partition, np.stack([one.partitions[name].labels.ravel() for one in answers]), MODELS)
         for name, partition in found.partitions.items()
     }
