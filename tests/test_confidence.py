@@ -17,6 +17,7 @@ from equishare.discovery import METHODS, Confidence, calibration
 from equishare.discovery import confidence as confidence_module
 from equishare.discovery.resample import resampled
 from equishare.experiments import calibration as experiment
+from equishare.experiments import calibration_tables as tables
 from equishare.experiments.calibration_data import families
 from equishare.report import print_discovery, write_discovery
 
@@ -192,27 +193,42 @@ class TestConfidence:
 
     def test_more_often_is_more_probable(self):
         counts = np.arange(21)
-        apart = calibration.probability(calibration.log_odds(counts, 20)[:, None], calibration.APART)
-        tied = calibration.probability(calibration.evidence(counts, 20, 20, 5, 10, 2), calibration.TIED)
-        for chances in (apart, tied):
+        odds = calibration.log_odds(counts, 20)[:, None]
+        linear, models = calibration.LINEAR, calibration.MODELS
+        tied = calibration.probability(calibration.evidence(counts, 20, 20, 5, 10, 2), linear.tied)
+        others = [calibration.probability(odds, curve) for curve in (linear.apart, models.tied, models.apart)]
+        for chances in (tied, *others):
             assert (np.diff(chances) > 0).all()
             assert 0 < chances[0] < chances[-1] < 1
 
     def test_a_tie_is_no_surer_than_its_group_and_less_sure_in_a_large_one(self):
         def chance(count, mean_count, size, num_groups=2):
             features = calibration.evidence(np.array([count]), mean_count, 20, size, 10, num_groups)
-            return calibration.probability(features, calibration.TIED).item()
+            return calibration.probability(features, calibration.LINEAR.tied).item()
 
         assert chance(20, 15, 5) == chance(15, 20, 5) == chance(15, 15, 5) < chance(20, 20, 5)
         assert chance(20, 20, 8) < chance(20, 20, 5) < chance(20, 20, 2)
         assert chance(20, 20, 10, 1) < 0.95
         many = calibration.evidence(np.array([98, 200]), 200, 200, 10, 10, 1)
-        assert calibration.probability(many[1], calibration.TIED) == chance(20, 20, 10, 1)
+        assert calibration.probability(many[1], calibration.LINEAR.tied) == chance(20, 20, 10, 1)
 
     def test_mean_counts(self, one):
         pairs = [(0, 1), (0, 2), (1, 2)]
         counts = 4 * one.frequencies
         np.testing.assert_allclose(one.mean_counts, [np.mean([counts[pair] for pair in pairs]), counts[3, 4], 4])
+
+    def test_over_chance(self, one):
+        models = Confidence(one.partition, one.labels, calibration.MODELS)
+        a, b = np.triu_indices(6, 1)
+        mean = one.frequencies[a, b].mean() * 4
+        shift = np.log((mean + 0.5) / (4 - mean + 0.5))
+        np.testing.assert_allclose(models.evidence_apart, one.evidence_apart - shift)
+        expected = calibration.probability(one.evidence_apart[3] - shift, calibration.MODELS.tied)
+        assert models.tie((1, 0), (1, 1)) == pytest.approx(expected)
+        # Where every resample ties everything, no tie says more than another.
+        all_tied = Confidence(es.Partition(np.zeros(6)), np.zeros((4, 6), int), calibration.MODELS)
+        assert all_tied.evidence_apart[4] == 0
+        assert Confidence(es.Partition([0]), np.zeros((4, 1), int), calibration.MODELS).ties == 1
 
     def test_index_from_the_end(self, one):
         assert one.tie((-1, -2), (1, 0)) == one.tie((1, 1), (1, 0))
@@ -267,22 +283,24 @@ def simulated():
 
 class TestCalibration:
     def test_sure_ties_hold(self, simulated):
-        judged = experiment.judged(simulated)
+        judged = tables.judged(simulated)
         assert judged["true_at_95"] >= 0.93
         assert judged["at_95"] > 0.08
         assert abs(judged["reported"] - judged["true"]) < 0.1
 
     def test_a_curve_that_promises_too_much_is_caught(self, simulated):
-        curve = calibration.TIED[0] + 3.0, *calibration.TIED[1:]
+        curve = calibration.LINEAR.tied[0] + 3.0, *calibration.LINEAR.tied[1:]
         promised = [replace(p, probability=calibration.probability(p.evidence, curve)) for p in simulated]
-        judged = experiment.judged(promised)
+        judged = tables.judged(promised)
         assert judged["true_at_95"] < 0.93
         assert judged["reported"] - judged["true"] > 0.1
 
     def test_share_of_a_known_truth(self):
         flags = np.random.default_rng(0).random((400, 50)) < 0.3
-        pairs = [experiment.Pairs(None, 0.0, np.ones(50, bool), row, row * 0.0, row, row) for row in flags]
-        value, interval = experiment.share(pairs, lambda p: p.holds, lambda p: p.tied)
+        columns = {"tied": np.ones(50, bool), "probability": np.zeros(50)}
+        unused = {"evidence": np.zeros((50, 1)), "evidence_apart": np.zeros((50, 1))}
+        pairs = [tables.Pairs("means", "any", True, 0.0, holds=row, **columns, **unused) for row in flags]
+        value, interval = tables.share(pairs, lambda p: p.holds, lambda p: p.tied)
         assert value == pytest.approx(flags.mean())
         assert interval == pytest.approx(1.96 * np.sqrt(0.21 / flags.size), rel=0.15)
 

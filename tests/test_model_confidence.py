@@ -8,6 +8,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import equishare as es
 from equishare.discovery.models import resample as module
+from equishare.discovery.models import stack
 
 
 def problem(count=40):
@@ -45,6 +46,20 @@ def test_samples_are_drawn_with_replacement_each_set_by_itself():
         assert 0.5 < len(set(drawn)) / len(own) < 0.75  # 1 − 1/e in the mean
         assert not torch.equal(x, getattr(second, name).x[0])
     assert len(one.train) == 100
+
+
+@pytest.mark.parametrize("method", BRIEF)
+def test_each_resample_has_restarts_of_its_own(method, monkeypatch):
+    reordered, starts = stack.reordered, []
+
+    def spy(state, generator):
+        starts.append(reordered(state, generator))
+        return starts[-1]
+
+    monkeypatch.setattr(f"equishare.discovery.models.{method}.reordered", spy)
+    es.discover(problem(), method, resamples=3, **{**BRIEF[method], "restarts": 2})
+    drawn = [start["weight"].flatten().tolist() for start in starts]
+    assert len(drawn) == len({tuple(one) for one in drawn}) == 4
 
 
 def test_a_list_and_progress():

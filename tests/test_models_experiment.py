@@ -8,7 +8,7 @@ import torch
 
 import equishare as es
 from equishare.experiments import models
-from equishare.experiments.models_data import CASES, NOISE, mean_squared_error
+from equishare.experiments.models_data import CASES, NOISE, Tokens, mean_squared_error, token_inputs
 
 
 def drawn(name, seed=0, samples=None):
@@ -121,6 +121,18 @@ def test_the_sharing_is_found(name, label):
     row = models.measure(label, [one], 0)
     assert row["pd"] == 0
     assert row["test_error"] < NOISE**2 / 4
+
+
+@pytest.mark.parametrize("seed", [3, 8])
+def test_slices_are_found_where_tying_all_leaves_nothing_to_train(seed):
+    # One embedding for all tokens makes the output a constant, which needs no hidden unit: its fit ends with dead ones.
+    case = dataclasses.replace(
+        CASES["synonyms"], network=lambda: Tokens(12, 3, 12, 2), inputs=token_inputs(12), samples=300
+    )
+    one = case.draw(np.random.default_rng(seed), noise=0.3)
+    found = es.discover(one.problem, lr=0.03, steps=100, refit_steps=300)
+    assert found.partitions == one.truth
+    assert found.validation_loss < found.no_sharing_loss
 
 
 def test_loss_is_the_mean_square():

@@ -138,7 +138,8 @@ def reproduce(
     experiment: Annotated[
         str,
         typer.Argument(
-            help="gaussian, sum, models, correlation, denoising, rings, symmetry, bound or calibration.",
+            help="gaussian, sum, models, correlation, denoising, rings, symmetry, bound, calibration or "
+            "model-calibration.",
             metavar="EXPERIMENT",
             show_default=False,
         ),

@@ -71,6 +71,8 @@ class ModelProblem:
         if type(self.train) is not type(self.val):
             raise TypeError("train and val must both be pairs of tensors or both DataLoaders")
         self.stop = None if stop is None else as_samples(stop, "stop", model)
+        #: Seed of the starts that a search takes besides the model's own; None: that of the search.
+        self.restart_seed: int | None = None
         for name in ("train", "val", "stop"):
             samples = getattr(self, name)
             if samples is not None:
@@ -87,6 +89,8 @@ class ModelProblem:
     def resampled(self, rng: np.random.Generator, count: int) -> list[ModelProblem]:
         """Problems whose training and validation samples are drawn from these, each set by itself, with replacement.
 
+        Each has restarts of its own too.
+
         Raises:
             ValueError: the samples come from a DataLoader.
         """
@@ -96,6 +100,7 @@ class ModelProblem:
         for _ in range(count):
             other = copy.copy(self)
             other.train, other.val = self.train.resampled(rng), self.val.resampled(rng)
+            other.restart_seed = int(rng.integers(2**63))
             problems.append(other)
         return problems
 

@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit
 
-#: Offset and slopes of the log odds of a tie in :func:`evidence`, for pairs that the partition ties, as fitted on the
-#: simulated means of ``equishare reproduce calibration``; the offset is lower by 0.25, so that ties reported at 95 %
-#: hold as often where groups are hard to tell apart.
-TIED = (-1.011, 0.977, -1.488, 0.921)
-#: Offset and slope in :func:`log_odds`, for pairs that the partition takes apart.
-APART = (-1.369, 1.552)
+
+class Curves(NamedTuple):
+    """Log odds that a tie is true: offset, and slopes in what speaks for the tie.
+
+    Attributes:
+        tied: for pairs that the partition ties.
+        apart: for pairs that it takes apart, in the :func:`log_odds` that they are found tied.
+        over_chance: whether the log odds that any two entries are tied are subtracted, and that alone speaks for a tie;
+            else :func:`evidence` does.
+    """
+
+    tied: tuple[float, ...]
+    apart: tuple[float, float]
+    over_chance: bool
+
+
+#: Of means and linear maps, as fitted on the simulated means of ``equishare reproduce calibration``; the offset of ties
+#: is lower by 0.25, so that ties reported at 95 % hold as often where groups are hard to tell apart.
+LINEAR = Curves(tied=(-1.011, 0.977, -1.488, 0.921), apart=(-1.369, 1.552), over_chance=False)
+#: Of models, as fitted on the simulated networks of ``equishare reproduce model-calibration``. Where the data tell
+#: little, networks predict best with few groups, true or not, and the resamples agree on that: what counts is how much
+#: more often a tie is found than any other.
+MODELS = Curves(tied=(-0.0534, 0.953), apart=(-0.985, 1.54), over_chance=True)
 # The log odds of all of the 20 resamples that the curves were fitted with: more of them prove no more.
 _MOST_ODDS = float(np.log(20.5 / 0.5))
 

@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from equishare.discovery.calibration import APART, TIED, evidence, log_odds, probability
+from equishare.discovery.calibration import LINEAR, Curves, evidence, log_odds, probability
 from equishare.partition import Partition
 
 # `frequencies` and `ties` hold the square of the number of entries.
@@ -21,16 +21,16 @@ _PAIRS = 1 << 24
 class Confidence:
     """How often two entries are tied on resamples of the data, and how probable that makes the tie.
 
-    The method that found the partition is run on B resamples (:func:`equishare.discovery.resample.resampled`). With
-    n of them tying two entries, the *frequency* is n/B. The *probability* that the two truly hold one value rises with
-    n along a curve that was fitted for ``auto`` on simulated problems (:mod:`equishare.discovery.calibration`); for a
-    tie of the partition it depends on the size and the frequencies of its group too.
-    Resamples of a model are those of :mod:`equishare.discovery.models.resample`; the curve is the same, and was not
-    fitted for models: there, go by the frequencies.
+    The method that found the partition is run on B resamples (:func:`equishare.discovery.resample.resampled`, for
+    models :mod:`equishare.discovery.models.resample`). With n of them tying two entries, the *frequency* is n/B. The
+    *probability* that the two truly hold one value rises with n along a curve that was fitted for ``auto`` on simulated
+    problems (:mod:`equishare.discovery.calibration`). For a tie of the partition it depends on the size and the
+    frequencies of its group too; for models, on how much more often than others the two are tied.
 
     Attributes:
         partition: what was found on the data themselves.
         labels: (B, K) groups found on each resample, entries in C order.
+        curves: from frequencies to probabilities.
 
     Raises:
         ValueError: labels of another shape.
@@ -38,6 +38,7 @@ class Confidence:
 
     partition: Partition
     labels: np.ndarray
+    curves: Curves = LINEAR
 
     def __post_init__(self) -> None:
         if self.labels.ndim != 2 or not len(self.labels) or self.labels.shape[1] != len(self.partition):
@@ -142,18 +143,40 @@ class Confidence:
         return np.divide(total, pairs, out=np.full(len(pairs), float(self.num_resamples)), where=pairs > 0)
 
     @cached_property
-    def _chances(self) -> np.ndarray:
-        """(G, B + 1) probability of a tie in each group that 0, 1, …, B resamples find."""
+    def evidence(self) -> np.ndarray:
+        """(G, B + 1, d) what the curve of ties is a function of, in each group, for 0, 1, …, B resamples that find one.
+
+        :func:`equishare.discovery.calibration.evidence`; for models the same as for pairs apart.
+        """
+        if self.curves.over_chance:
+            return np.broadcast_to(self.evidence_apart, (self.partition.num_groups, *self.evidence_apart.shape))
         counts, sizes = np.arange(self.num_resamples + 1), self.partition.group_sizes[:, None]
         shape = len(self.partition), self.partition.num_groups
-        features = evidence(counts, self.mean_counts[:, None], self.num_resamples, sizes, *shape)
-        return probability(features, TIED)
+        return evidence(counts, self.mean_counts[:, None], self.num_resamples, sizes, *shape)
+
+    @cached_property
+    def evidence_apart(self) -> np.ndarray:
+        """(B + 1, 1) the same for pairs that the partition takes apart.
+
+        log (n + ½)/(B − n + ½), for models less the same of the mean of n over all pairs.
+        """
+        odds = log_odds(np.arange(self.num_resamples + 1), self.num_resamples)[:, None]
+        pairs = len(self.partition) * (len(self.partition) - 1)
+        if not self.curves.over_chance or not pairs:
+            return odds
+        sizes = [np.unique(row, return_counts=True)[1] for row in self.labels]
+        found = sum(int((size * (size - 1)).sum()) for size in sizes)
+        return odds - log_odds(np.array(found / pairs), self.num_resamples)
+
+    @cached_property
+    def _chances(self) -> np.ndarray:
+        """(G, B + 1) probability of a tie in each group that 0, 1, …, B resamples find."""
+        return probability(self.evidence, self.curves.tied)
 
     @cached_property
     def _chances_apart(self) -> np.ndarray:
         """(B + 1,) the same between groups."""
-        odds = log_odds(np.arange(self.num_resamples + 1), self.num_resamples)
-        return probability(odds[:, None], APART)
+        return probability(self.evidence_apart, self.curves.apart)
 
     def _tied(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return np.asarray((self.labels[:, a, None] == self.labels[:, None, b]).sum(0))

@@ -11,6 +11,7 @@ from equishare.experiments import (
     correlation,
     denoising,
     gaussian,
+    model_calibration,
     models,
     rings,
     sum_of_numbers,
@@ -27,6 +28,7 @@ EXPERIMENTS = {
     "symmetry": symmetry.run,
     "bound": bound.run,
     "calibration": calibration.run,
+    "model-calibration": model_calibration.run,
 }
 
 __all__ = ["EXPERIMENTS"]

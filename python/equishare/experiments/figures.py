@@ -42,6 +42,8 @@ STYLES = {
     "as reported": ("#999999", None),
     "means": ("#0040c0", "o"),
     "maps": ("#d55e00", "D"),
+    "entries": ("#0040c0", "o"),
+    "slices": ("#d55e00", "D"),
 }
 NAMES = {
     "mse": "MSE",
@@ -55,6 +57,7 @@ NAMES = {
     "gap": r"gap  $E\,\|\hat\theta_{\hat a}-\hat\theta_{a^*}\|^2$",
     "exact": "share of draws found exactly",
     "noise": "noise variance",
+    "label_noise": "noise on labels of standard deviation 1",
     "train": "training samples of 100",
     "r": "number of groups r",
     "reported": "reported probability of a tie",

@@ -38,7 +38,7 @@ from equishare.model_problem import ModelProblem
 from equishare.partition import Partition
 from equishare.sharing import share
 
-__all__ = ["CASES", "Case", "Drawn", "mean_squared_error"]
+__all__ = ["CASES", "Case", "Drawn", "mean_squared_error", "normal_inputs", "token_inputs"]
 
 NOISE = 0.1
 NUM_TEST = 5000
@@ -224,11 +224,13 @@ def _teach_synonyms(teacher: Any, rng: np.random.Generator) -> list[np.ndarray]:
     return [labels]
 
 
-def _normal(*shape: int) -> Inputs:
+def normal_inputs(*shape: int) -> Inputs:
+    """Inputs (n, …) from N(0, 1)."""
     return lambda rng, count: torch.from_numpy(rng.standard_normal((count, *shape), dtype=np.float32))
 
 
-def _tokens(tokens: int) -> Inputs:
+def token_inputs(tokens: int) -> Inputs:
+    """Pairs of tokens (n, 2), uniform."""
     return lambda rng, count: torch.from_numpy(rng.integers(tokens, size=(count, 2)))
 
 
@@ -238,7 +240,7 @@ CASES = {
         names=("first.weight", "second.weight"),
         dim=None,
         teach=_teach_layers,
-        inputs=_normal(6),
+        inputs=normal_inputs(6),
         samples=1000,
     ),
     "convolution": Case(
@@ -246,7 +248,7 @@ CASES = {
         names=("dense.weight",),
         dim=None,
         teach=_teach_convolution,
-        inputs=_normal(12),
+        inputs=normal_inputs(12),
         samples=1000,
     ),
     "gates": Case(
@@ -254,7 +256,7 @@ CASES = {
         names=(("input", "recurrent", "bias"),),
         dim=0,
         teach=_teach_gates,
-        inputs=_normal(5, 4),
+        inputs=normal_inputs(5, 4),
         samples=300,
     ),
     "synonyms": Case(
@@ -262,7 +264,7 @@ CASES = {
         names=("embedding.weight",),
         dim=0,
         teach=_teach_synonyms,
-        inputs=_tokens(20),
+        inputs=token_inputs(20),
         samples=1000,
     ),
 }

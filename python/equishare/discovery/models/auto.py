@@ -1,14 +1,13 @@
-"""The default for models: from one common start, see where the entries go apart."""
+"""The default for models: from where all entries are equal, see where they go apart."""
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from equishare.discovery.models.candidates import levels
 from equishare.discovery.models.patterns import all_tied, free_state, hard_state
 from equishare.discovery.models.search import Search
-from equishare.discovery.models.stack import joined, reordered, stacked
+from equishare.discovery.models.stack import Stack, State, joined, reordered, stacked
 
 # So many of the fits without sharing go on to paths of merges.
 _BEST_FITS = 2
@@ -18,10 +17,11 @@ def auto(search: Search, restarts: int) -> None:
     """Fit with everything tied, release every entry, and cluster where they went.
 
     1. The model is fitted with one group for each assignment.
-    2. From there it is fitted without sharing. Slices that start from the same values keep the order of their
-       hidden units, so that they can be compared afterwards. Single entries, which have no such order, are
-       fitted from the model's own start and from others too, and the best fits go on: equal weights can be a
-       saddle that is slow to leave, and any one start can end in a poor minimum.
+    2. From there it is fitted without sharing, from the model's own start and from others too, and the best fits go
+       on: the fit with everything tied can be a saddle that is slow to leave or, where it has no use for what it
+       cannot tell apart and all ReLUs have died, is not left at all; and any one start can end in a poor
+       minimum. In every start the slices of an assignment are equal, so that they keep the order of their hidden
+       units and can be compared afterwards; single entries have no such order.
     3. The entries are clustered in the metric of the loss (diagonal of the Fisher information), and the cuts of
        that path of merges are fitted as models, all as one batch, and compared on the validation samples: the
        coarsest is taken that they do not tell from the best.
@@ -29,7 +29,7 @@ def auto(search: Search, restarts: int) -> None:
 
     Args:
         search: of the problems.
-        restarts: starts of single entries besides the one with everything tied.
+        restarts: starts besides the fit with everything tied: the model's own, and its numbers in another order.
     """
     stack = search.stack
     problems = list(range(len(stack.problems)))
@@ -40,17 +40,25 @@ def auto(search: Search, restarts: int) -> None:
     _, upper = hard_state(stack, tied, lower, mean=True)
     released = free_state(stack, joined([f.lower for f in fits]), upper)
     starts, owner = [(released, joined([f.buffers for f in fits]))], list(problems)
-    if not all(site.is_sliced for site in stack.sites):
-        generator = torch.Generator().manual_seed(search.seed)
-        for i in range(restarts):
-            own = lower if i == 0 else stacked(reordered(stack.start, generator), len(problems))
-            starts.append((own, buffers))
-            owner += problems
+    generators = search.generators()
+    for i in range(restarts):
+        own = [stack.start if i == 0 else reordered(stack.start, generator) for generator in generators]
+        starts.append((joined([stacked(_with_equal_slices(stack, one), 1) for one in own]), buffers))
+        owner += problems
     free = search.fit_free(owner, joined([s[0] for s in starts]), joined([s[1] for s in starts]), "free 0")
     rows = [r for p in problems for r in _best_rows(free.loss, owner, p)]
     owner = [owner[r] for r in rows]
     search.try_paths(owner, free[rows], [levels(stack)] * len(owner), "path 0")
     search.improve()
+
+
+def _with_equal_slices(stack: Stack, start: State) -> State:
+    """The start, with all slices of an assignment equal to the first."""
+    start = dict(start)
+    for site in stack.sites:
+        for name in site.names if site.is_sliced else ():
+            start[name] = start[name][:1].expand_as(start[name])
+    return start
 
 
 def _best_rows(loss: Tensor, owner: list[int], problem: int) -> list[int]:

@@ -48,11 +48,9 @@ def relaxed_search(search: Search, restarts: int, relaxation: Relaxation, tick: 
     tensor, and logits drawn anew from N(0, 0.1²).
     """
     soft = search.stack
-    count = len(soft.problems)
-    owner = [problem for problem in range(count) for _ in range(restarts)]
-    generator = torch.Generator().manual_seed(search.seed)
-    starts = [_start(soft, generator, first=i == 0) for i in range(restarts)]
-    lower, upper = (joined([s[i] for s in starts] * count) for i in range(2))
+    owner = [problem for problem in range(len(soft.problems)) for _ in range(restarts)]
+    starts = [_start(soft, generator, first=i == 0) for generator in search.generators() for i in range(restarts)]
+    lower, upper = (joined([s[i] for s in starts]) for i in range(2))
     buffers = stacked(soft.buffers, len(owner))
     descents, complete = relax(
         soft, lower, upper, buffers, owner, search.training, relaxation, search.seed, search.checkpoint, tick

@@ -88,14 +88,14 @@ class FinalFits:
             part = problems[stuck]
             lengths[part] = self.final.steps
             found = self._fit(part, self.patterns, self.final.steps, ("train", "val"), "final, on", on=True)
-            fitted = _replaced(fitted, part, found)
+            fitted = fitted.replaced(part, found)
         unshared, _, _ = self._until_done([all_free(self.stack)] * len(problems), "final, no sharing")
         refitted = fitted
         for steps in np.unique(lengths):
             for on in (False, True):
                 rows = np.flatnonzero((lengths == steps) & (stuck == on))
                 if len(rows):
-                    refitted = _replaced(refitted, rows, self._refit(rows, int(steps), fitted, on))
+                    refitted = refitted.replaced(rows, self._refit(rows, int(steps), fitted, on))
         losses = [fit.loss.double().cpu().numpy() for fit in (fitted, unshared)]
         return refitted, losses[0], losses[1], settled
 
@@ -113,7 +113,7 @@ class FinalFits:
             before = fitted.loss[waiting]
             better = (longer.loss < before).cpu().numpy()
             goes_on = _is_late(longer, steps) & gained(before, longer.loss).cpu().numpy()
-            fitted = _replaced(fitted, waiting[better], longer[np.flatnonzero(better)])
+            fitted = fitted.replaced(waiting[better], longer[np.flatnonzero(better)])
             lengths[waiting[better]] = steps
             waiting = waiting[goes_on]
         return fitted, lengths, ~np.isin(problems, waiting)
@@ -170,21 +170,6 @@ def _like(state: State, shapes: State) -> State:
 
 def _is_late(fitted: Fit, steps: int | np.ndarray) -> np.ndarray:
     return fitted.step.cpu().numpy() > _LATE * np.asarray(steps)
-
-
-def _replaced(fitted: Fit, index: np.ndarray, other: Fit) -> Fit:
-    """The fits at an index replaced by others."""
-    at = torch.from_numpy(index)
-
-    def put(tensor: Tensor, new: Tensor) -> Tensor:
-        return tensor.index_copy(0, at.to(tensor.device), new)
-
-    return Fit(
-        {name: put(t, other.lower[name]) for name, t in fitted.lower.items()},
-        {name: put(t, other.buffers[name]) for name, t in fitted.buffers.items()},
-        put(fitted.loss, other.loss),
-        put(fitted.step, other.step),
-    )
 
 
 def discovery(

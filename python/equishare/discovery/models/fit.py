@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -70,6 +71,19 @@ class Fit:
 
     def __getitem__(self, index: object) -> Fit:
         return Fit(taken(self.lower, index), taken(self.buffers, index), self.loss[index], self.step[index])  # type: ignore
+
+    def replaced(self, index: np.ndarray, other: Fit) -> Fit:
+        """With the replicas at an index replaced by others."""
+        at = torch.from_numpy(index)
+
+        def put(tensor: Tensor, new: Tensor) -> Tensor:
+            return tensor.index_copy(0, at.to(tensor.device), new)
+
+        lower, buffers = (
+            {name: put(t, theirs[name]) for name, t in own.items()}
+            for own, theirs in ((self.lower, other.lower), (self.buffers, other.buffers))
+        )
+        return Fit(lower, buffers, put(self.loss, other.loss), put(self.step, other.step))
 
 
 def gained(before: Tensor, after: Tensor) -> Tensor:

@@ -51,7 +51,7 @@ def auto(
 
     Args:
         training: of all fits; its fields are options too.
-        restarts: starts of parameters that are shared entry by entry; slices have the common start alone.
+        restarts: starts besides the fit with everything tied.
         steps: of AdamW in each fit.
         standard_errors: a coarser pattern is preferred unless its validation loss is above the least by more than so
             many standard errors of the paired difference. Fewer find more groups, some of them by chance.

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from equishare.discovery.calibration import MODELS
 from equishare.discovery.confidence import Confidence
 from equishare.discovery.models.result import ModelDiscovery
 from equishare.discovery.proposal import Progress, part_of
@@ -35,7 +36,7 @@ def discover_with_confidence(
     Training and validation samples are drawn with replacement, each from their own (pairs bootstrap; Efron 1979),
     so the samples that one resample has twice never stand on both sides. As with the statistics
     (:func:`equishare.discovery.resample.resampled`) the noise is there twice and claimed once. Each search of a
-    resample has its own starts, so a tie that hangs on the start is found less often too.
+    resample has restarts of its own, so a tie that hangs on the start is found less often too.
 
     The resamples end at a search that is cut off by Ctrl-C, or that diverges on one of them: what was found on
     the data themselves is returned, without confidence where that had not come.
@@ -84,6 +85,6 @@ def _of_resamples(options: dict[str, Any], problem: int) -> dict[str, Any]:
 
 def _confidence(found: ModelDiscovery, answers: Sequence[ModelDiscovery]) -> dict[str, Confidence]:
     return {
-        name: Confidence(partition, np.stack([one.partitions[name].labels.ravel() for one in answers]))
+        name: Confidence(partition, np.stack([one.partitions[name].labels.ravel() for one in answers]), MODELS)
         for name, partition in found.partitions.items()
     }

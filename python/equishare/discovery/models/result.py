@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from equishare.discovery.archive import HISTORY, save_archive
+from equishare.discovery.calibration import MODELS
 from equishare.discovery.confidence import Confidence
 from equishare.discovery.origin import Origin
 from equishare.discovery.shown import Shown
@@ -137,7 +138,7 @@ def from_archive(about: dict[str, Any], arrays: dict[str, np.ndarray]) -> tuple[
     partitions = {n.removeprefix(_LABELS): Partition(a) for n, a in arrays.items() if n.startswith(_LABELS)}
     history = {n.removeprefix(HISTORY): a for n, a in arrays.items() if n.startswith(HISTORY)}
     resamples = {n.removeprefix(_RESAMPLES): a for n, a in arrays.items() if n.startswith(_RESAMPLES)}
-    confidence = {name: Confidence(partitions[name], labels) for name, labels in resamples.items()} or None
+    confidence = {name: Confidence(partitions[name], labels, MODELS) for name, labels in resamples.items()} or None
     about["origin"] = Origin.from_archive(about.pop("origin", None))
     return ModelDiscovery(partitions=partitions, model=None, history=history, confidence=confidence, **about), state
 

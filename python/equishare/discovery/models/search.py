@@ -60,19 +60,29 @@ class Search:
     def __post_init__(self) -> None:
         self.found = [{} for _ in self.stack.problems]
 
+    def generators(self) -> list[torch.Generator]:
+        """For each problem one that its starts are drawn with."""
+        seeds = [problem.restart_seed for problem in self.stack.problems]
+        return [torch.Generator().manual_seed(self.seed if seed is None else seed) for seed in seeds]
+
     def fit_free(self, owner: Sequence[int], lower: State, buffers: State, stage: str) -> Fit:
         """Fits without sharing, from states with free entries: where these go, even if it does not help."""
         _, upper = hard_state(self.stack, [all_free(self.stack)] * len(owner), lower, mean=True)
         fitted = self._fit(owner, lower, upper, buffers, self.steps, stage, moved=True)
+        # Entries are compared where they end, so a fit goes on while its end is still on the way down.
+        rows = np.flatnonzero(self._is_late(fitted))
         for more in range(_EXTENSIONS):
-            # Entries are compared where they end, so the fit goes on while its end is still on the way down.
-            if not (fitted.step > _LATE * self.steps).any():
+            if not len(rows):
                 break
-            longer = self._fit(owner, fitted.lower, upper, fitted.buffers, self.steps, f"{stage}, {more + 1}")
-            before, fitted = fitted.loss, longer
-            if not gained(before, fitted.loss).any():
-                break
+            before = fitted[rows]
+            state = before.lower, taken(upper, rows), before.buffers
+            longer = self._fit([owner[int(r)] for r in rows], *state, self.steps, f"{stage}, {more + 1}")
+            fitted = fitted.replaced(rows, longer)
+            rows = rows[self._is_late(longer) & gained(before.loss, longer.loss).cpu().numpy()]
         return fitted
+
+    def _is_late(self, fitted: Fit) -> np.ndarray:
+        return fitted.step.cpu().numpy() > _LATE * self.steps
 
     def try_patterns(
         self,
