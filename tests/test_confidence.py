@@ -167,7 +167,7 @@ class TestConfidence:
     def one(self):
         """Four resamples of a 2 × 3 map with a group of three, a pair, and an entry by itself."""
         labels = np.array([[0, 0, 0, 1, 1, 2], [0, 0, 1, 1, 1, 2], [0, 1, 1, 2, 2, 2], [0, 0, 0, 0, 1, 2]])
-        return Confidence(es.Partition([[0, 0, 0], [1, 1, 2]]), labels)
+        return Confidence(es.Partition([[0, 0, 0], [1, 1, 2]]), labels, np.array([3.0, 5.0, 3.0]))
 
     def test_frequencies(self, one):
         expected = (one.labels[:, :, None] == one.labels[:, None]).mean(0)
@@ -177,7 +177,7 @@ class TestConfidence:
     def test_all_agree_with_the_table_of_ties(self, one, monkeypatch):
         for pairs in (1, 1 << 24):
             monkeypatch.setattr(confidence_module, "_PAIRS", pairs)
-            fresh = Confidence(one.partition, one.labels)
+            fresh = Confidence(one.partition, one.labels, one.gaps)
             ties = fresh.ties
             np.testing.assert_array_equal(ties, ties.T)
             flat = [(o, i) for o in range(2) for i in range(3)]
@@ -195,22 +195,51 @@ class TestConfidence:
         counts = np.arange(21)
         odds = calibration.log_odds(counts, 20)[:, None]
         linear, models = calibration.LINEAR, calibration.MODELS
-        tied = calibration.probability(calibration.evidence(counts, 20, 20, 5, 10, 2), linear.tied)
+        tied = calibration.probability(calibration.evidence(odds[:, 0], odds[-1], 5, 10, 2, 5.0), linear.tied)
         others = [calibration.probability(odds, curve) for curve in (linear.apart, models.tied, models.apart)]
         for chances in (tied, *others):
             assert (np.diff(chances) > 0).all()
             assert 0 < chances[0] < chances[-1] < 1
 
     def test_a_tie_is_no_surer_than_its_group_and_less_sure_in_a_large_one(self):
-        def chance(count, mean_count, size, num_groups=2):
-            features = calibration.evidence(np.array([count]), mean_count, 20, size, 10, num_groups)
+        def chance(x, x_group, size):
+            features = calibration.evidence(np.array([x]), x_group, size, 10, 2, 5.0)
             return calibration.probability(features, calibration.LINEAR.tied).item()
 
-        assert chance(20, 15, 5) == chance(15, 20, 5) == chance(15, 15, 5) < chance(20, 20, 5)
-        assert chance(20, 20, 8) < chance(20, 20, 5) < chance(20, 20, 2)
-        assert chance(20, 20, 10, 1) < 0.95
-        many = calibration.evidence(np.array([98, 200]), 200, 200, 10, 10, 1)
-        assert calibration.probability(many[1], calibration.LINEAR.tied) == chance(20, 20, 10, 1)
+        assert chance(3, 1, 5) == chance(1, 3, 5) == chance(1, 1, 5) < chance(3, 3, 5)
+        assert chance(3, 3, 8) < chance(3, 3, 5) < chance(3, 3, 2)
+
+    def test_a_single_group_is_never_sure(self):
+        for resamples in (20, 200):
+            alone = Confidence(es.Partition(np.zeros(6)), np.zeros((resamples, 6), int), np.zeros(1))
+            assert alone.sure_ties() == (0, 15)
+
+    @pytest.mark.parametrize("curves", [calibration.LINEAR, calibration.MODELS])
+    def test_more_resamples_that_agree_prove_no_more(self, curves):
+        def tie(resamples):
+            labels = np.tile([0, 0, 0, 1, 1, 1], (resamples, 1))
+            gaps = None if curves.over_chance else np.array([5.0, 5.0])
+            return Confidence(es.Partition(labels[0]), labels, gaps, curves).tie(0, 1)
+
+        fitted = tie(curves.num_resamples)
+        assert tie(curves.num_resamples // 2) < fitted
+        assert tie(1000) == pytest.approx(fitted, abs=0.02)
+
+    def test_a_tie_is_surer_where_values_lie_far_apart(self):
+        far = calibration.evidence(np.array(3.0), 3.0, 5, 10, 2, np.array([0.0, 5.0, 30.0, 100.0, 1e9]))
+        chances = calibration.probability(far, calibration.LINEAR.tied)
+        assert (np.diff(chances[:4]) > 0).all() and chances[3] == chances[4]
+
+    def test_gaps(self):
+        problem = means(np.random.default_rng(0), (0, 0, 2, 2, 2, 9))
+        found = es.discover(problem, resamples=2)
+        low, middle, high = found.values
+        variance = problem.estimate().variance.ravel()
+        errors = np.sqrt([variance[:2].mean(), variance[2:5].mean(), variance[5]])
+        expected = np.array([middle - low, middle - low, high - middle]) / errors
+        np.testing.assert_allclose(found.confidence.gaps, expected)
+        alone = es.discover(es.MeanProblem(*np.random.default_rng(0).normal(size=(2, 50, 4))), resamples=2)
+        assert alone.confidence.gaps.tolist() == [0.0]
 
     def test_mean_counts(self, one):
         pairs = [(0, 1), (0, 2), (1, 2)]
@@ -218,7 +247,7 @@ class TestConfidence:
         np.testing.assert_allclose(one.mean_counts, [np.mean([counts[pair] for pair in pairs]), counts[3, 4], 4])
 
     def test_over_chance(self, one):
-        models = Confidence(one.partition, one.labels, calibration.MODELS)
+        models = Confidence(one.partition, one.labels, curves=calibration.MODELS)
         a, b = np.triu_indices(6, 1)
         mean = one.frequencies[a, b].mean() * 4
         shift = np.log((mean + 0.5) / (4 - mean + 0.5))
@@ -226,9 +255,9 @@ class TestConfidence:
         expected = calibration.probability(one.evidence_apart[3] - shift, calibration.MODELS.tied)
         assert models.tie((1, 0), (1, 1)) == pytest.approx(expected)
         # Where every resample ties everything, no tie says more than another.
-        all_tied = Confidence(es.Partition(np.zeros(6)), np.zeros((4, 6), int), calibration.MODELS)
+        all_tied = Confidence(es.Partition(np.zeros(6)), np.zeros((4, 6), int), curves=calibration.MODELS)
         assert all_tied.evidence_apart[4] == 0
-        assert Confidence(es.Partition([0]), np.zeros((4, 1), int), calibration.MODELS).ties == 1
+        assert Confidence(es.Partition([0]), np.zeros((4, 1), int), curves=calibration.MODELS).ties == 1
 
     def test_index_from_the_end(self, one):
         assert one.tie((-1, -2), (1, 0)) == one.tie((1, 1), (1, 0))
@@ -257,6 +286,8 @@ class TestConfidence:
         for labels in (one.labels[:, :5], one.labels[:0], one.labels[0]):
             with pytest.raises(ValueError, match=r"labels must have shape \(resamples, 6\)"):
                 Confidence(one.partition, labels)
+        with pytest.raises(ValueError, match=r"gaps must have shape \(3,\), got \(2,\)"):
+            Confidence(one.partition, one.labels, np.zeros(2))
 
     def test_many_entries(self):
         large = Confidence(es.Partition(np.zeros(4200)), np.zeros((3, 4200), int))

@@ -15,24 +15,25 @@ class Curves(NamedTuple):
     Attributes:
         tied: for pairs that the partition ties.
         apart: for pairs that it takes apart, in the :func:`log_odds` that they are found tied.
+        num_resamples: that they were fitted with; all of more of them prove no more.
         over_chance: whether the log odds that any two entries are tied are subtracted, and that alone speaks for a tie;
             else :func:`evidence` does.
     """
 
     tied: tuple[float, ...]
     apart: tuple[float, float]
+    num_resamples: int
     over_chance: bool
 
 
-#: Of means and linear maps, as fitted on the simulated means of ``equishare reproduce calibration``; the offset of ties
-#: is lower by 0.25, so that ties reported at 95 % hold as often where groups are hard to tell apart.
-LINEAR = Curves(tied=(-1.011, 0.977, -1.488, 0.921), apart=(-1.369, 1.552), over_chance=False)
+#: Of means and linear maps, as fitted on the simulated means of ``equishare reproduce calibration``.
+LINEAR = Curves((-1.043, 0.973, -1.739, 0.517, 0.542), (-1.139, 1.603), num_resamples=20, over_chance=False)
 #: Of models, as fitted on the simulated networks of ``equishare reproduce model-calibration``. Where the data tell
 #: little, networks predict best with few groups, true or not, and the resamples agree on that: what counts is how much
 #: more often a tie is found than any other.
-MODELS = Curves(tied=(-0.0534, 0.953), apart=(-0.985, 1.54), over_chance=True)
-# The log odds of all of the 20 resamples that the curves were fitted with: more of them prove no more.
-_MOST_ODDS = float(np.log(20.5 / 0.5))
+MODELS = Curves((-0.0534, 0.953), (-0.985, 1.54), num_resamples=10, over_chance=True)
+# How far apart values were at most, in standard errors, where LINEAR was fitted.
+_MOST_GAP = 100.0
 
 
 def log_odds(counts: np.ndarray, num_resamples: int) -> np.ndarray:
@@ -41,32 +42,31 @@ def log_odds(counts: np.ndarray, num_resamples: int) -> np.ndarray:
 
 
 def evidence(
-    counts: np.ndarray,
-    mean_counts: np.ndarray,
-    num_resamples: int,
+    x: np.ndarray,
+    x_group: np.ndarray,
     sizes: np.ndarray,
     num_entries: int,
     num_groups: int,
+    gaps: np.ndarray,
 ) -> np.ndarray:
     """What speaks for a tie of the partition, one row a pair.
 
-        min(x, x_group, log 41),    log (m G / K),    log G
+        min(x, x_group),    log (m G / K),    log G,    log (1 + min(gap, 100))
 
-    x are :func:`log_odds`: a tie is no surer than the group it is in, and no surer than 20 of 20 resamples make it. A
-    group larger than the others is more often two groups with nearly one value, and a single group tells nothing of how
-    far values lie apart.
+    A tie is no surer than the group it is in. A group larger than the others is more often two groups with nearly one
+    value; where values lie far apart, it is seldom that two nearly coincide; and a single group tells nothing of that.
 
     Args:
-        counts: how many resamples tie the pair, n.
-        mean_counts: the same, averaged over all pairs of the group.
-        num_resamples: B.
+        x: :func:`log_odds` that the pair is found tied.
+        x_group: those of the mean number over all pairs of the group.
         sizes: entries of the group, m.
         num_entries: K.
         num_groups: G.
+        gaps: from the value of the group to the nearest other, in standard errors of an entry; 0 where there is none.
     """
-    x = np.minimum(log_odds(np.minimum(counts, mean_counts), num_resamples), _MOST_ODDS)
     relative = np.log(sizes * num_groups / num_entries)
-    return np.stack(np.broadcast_arrays(x, relative, np.log(num_groups)), axis=-1)
+    far = np.log1p(np.minimum(gaps, _MOST_GAP))
+    return np.stack(np.broadcast_arrays(np.minimum(x, x_group), relative, np.log(num_groups), far), axis=-1)
 
 
 def probability(features: np.ndarray, curve: tuple[float, ...]) -> np.ndarray:

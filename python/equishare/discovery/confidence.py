@@ -30,14 +30,17 @@ class Confidence:
     Attributes:
         partition: what was found on the data themselves.
         labels: (B, K) groups found on each resample, entries in C order.
+        gaps: (G,) from the value of each group to the nearest other, in standard errors of an entry of the group; 0
+            where there is none. None where they are not known; the curves of models do without.
         curves: from frequencies to probabilities.
 
     Raises:
-        ValueError: labels of another shape.
+        ValueError: labels or gaps of another shape.
     """
 
     partition: Partition
     labels: np.ndarray
+    gaps: np.ndarray | None = None
     curves: Curves = LINEAR
 
     def __post_init__(self) -> None:
@@ -45,6 +48,8 @@ class Confidence:
             raise ValueError(
                 f"labels must have shape (resamples, {len(self.partition)}) for this partition, got {self.labels.shape}"
             )
+        if self.gaps is not None and self.gaps.shape != (self.partition.num_groups,):
+            raise ValueError(f"gaps must have shape ({self.partition.num_groups},), got {self.gaps.shape}")
 
     @property
     def num_resamples(self) -> int:
@@ -142,31 +147,38 @@ class Confidence:
         pairs = sizes * (sizes - 1) / 2
         return np.divide(total, pairs, out=np.full(len(pairs), float(self.num_resamples)), where=pairs > 0)
 
-    @cached_property
+    @property
     def evidence(self) -> np.ndarray:
         """(G, B + 1, d) what the curve of ties is a function of, in each group, for 0, 1, …, B resamples that find one.
 
-        :func:`equishare.discovery.calibration.evidence`; for models the same as for pairs apart.
+        :func:`equishare.discovery.calibration.evidence`; for models the same as for pairs apart. All of more resamples
+        than the curves were fitted with speak for a tie no more than all of those.
         """
-        if self.curves.over_chance:
-            return np.broadcast_to(self.evidence_apart, (self.partition.num_groups, *self.evidence_apart.shape))
         counts, sizes = np.arange(self.num_resamples + 1), self.partition.group_sizes[:, None]
-        shape = len(self.partition), self.partition.num_groups
-        return evidence(counts, self.mean_counts[:, None], self.num_resamples, sizes, *shape)
+        most = log_odds(np.array(self.curves.num_resamples), self.curves.num_resamples)
+        x = np.minimum(log_odds(counts, self.num_resamples), most)
+        if self.curves.over_chance:
+            return np.broadcast_to((x - self._chance)[:, None], (len(sizes), len(counts), 1))
+        gaps = np.zeros((len(sizes), 1)) if self.gaps is None else self.gaps[:, None]
+        x_group = log_odds(self.mean_counts, self.num_resamples)[:, None]
+        return evidence(x, x_group, sizes, len(self.partition), len(sizes), gaps)
 
-    @cached_property
+    @property
     def evidence_apart(self) -> np.ndarray:
         """(B + 1, 1) the same for pairs that the partition takes apart.
 
         log (n + ½)/(B − n + ½), for models less the same of the mean of n over all pairs.
         """
-        odds = log_odds(np.arange(self.num_resamples + 1), self.num_resamples)[:, None]
+        odds = log_odds(np.arange(self.num_resamples + 1), self.num_resamples)
+        return odds[:, None] - (self._chance if self.curves.over_chance else 0.0)
+
+    @cached_property
+    def _chance(self) -> float:
+        """Log odds that any two entries are tied."""
         pairs = len(self.partition) * (len(self.partition) - 1)
-        if not self.curves.over_chance or not pairs:
-            return odds
         sizes = [np.unique(row, return_counts=True)[1] for row in self.labels]
         found = sum(int((size * (size - 1)).sum()) for size in sizes)
-        return odds - log_odds(np.array(found / pairs), self.num_resamples)
+        return float(log_odds(np.array(found / max(pairs, 1)), self.num_resamples))
 
     @cached_property
     def _chances(self) -> np.ndarray:

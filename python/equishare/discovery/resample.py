@@ -46,8 +46,24 @@ def discover_with_confidence(
         batch = [resampled(problem, rng) for _ in range(resamples)]
         answers = run(batch, part_of(progress, len(problems) + i * resamples, resamples, total))
         labels = np.stack([answer.partition.labels.ravel() for answer in answers])
-        found[i] = replace(found[i], confidence=Confidence(found[i].partition, labels))
+        gaps = gaps_between(found[i], problem.estimate().variance)
+        found[i] = replace(found[i], confidence=Confidence(found[i].partition, labels, gaps))
     return found
+
+
+def gaps_between(found: Discovery, variance: np.ndarray) -> np.ndarray:
+    """(G,) from the value of each group to the nearest other, in standard errors of an entry; 0 where there is none.
+
+    Args:
+        found: groups and their values.
+        variance: of each unshared estimate; in a group, the mean counts.
+    """
+    order = np.argsort(found.values)
+    steps = np.diff(found.values[order], prepend=-np.inf, append=np.inf)
+    gaps = np.empty(len(order))
+    gaps[order] = np.minimum(steps[:-1], steps[1:])
+    error = np.sqrt(np.bincount(found.partition.labels.ravel(), variance.ravel()) / found.partition.group_sizes)
+    return np.divide(gaps, error, out=np.zeros(len(gaps)), where=np.isfinite(gaps) & (error > 0))
 
 
 def resampled(problem: Problem, rng: np.random.Generator) -> Problem:

@@ -114,6 +114,8 @@ class Discovery(Shown):
             arrays["bias"] = self.bias
         if self.confidence is not None:
             arrays["resamples"] = self.confidence.labels
+            if self.confidence.gaps is not None:
+                arrays["gaps"] = self.confidence.gaps
         arrays |= {HISTORY + name: column for name, column in self.history.items()}
         save_archive(path, about, arrays)
 
@@ -159,7 +161,7 @@ class Discovery(Shown):
             values=arrays["values"],
             bias=arrays.get("bias"),
             history={n.removeprefix(HISTORY): a for n, a in arrays.items() if n.startswith(HISTORY)},
-            confidence=None if resamples is None else Confidence(partition, resamples),
+            confidence=None if resamples is None else Confidence(partition, resamples, arrays.get("gaps")),
             origin=Origin.from_archive(about.get("origin")),
             **{name: value for name, value in about.items() if name not in ("format", "origin")},
         )

@@ -18,7 +18,7 @@ from equishare.experiments.separation import RHO, autoregressive
 from equishare.problems import LinearProblem, MeanProblem, Problem
 
 NUM_SAMPLES = 100
-RATIOS = (2.0, 4.0, 6.0, 8.0, 10.0)
+RATIOS = (2.0, 4.0, 6.0, 8.0, 10.0, 30.0, 100.0)
 VALUES = ("equal", "normal")
 
 

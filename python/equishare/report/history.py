@@ -51,7 +51,8 @@ def group_count(discovery: Discovery | ModelDiscovery) -> int:
     if isinstance(discovery, Discovery):
         return discovery.partition.num_groups
     partitions = discovery.partitions
-    if discovery.model is not None:
-        return sum(partitions[names[0]].num_groups for names in assignments(discovery.model).values())
-    # Without the model only equal labels can tell that parameters were tied.
+    tied = [] if discovery.model is None else list(assignments(discovery.model).values())
+    if sum(map(len, tied)) == len(partitions):
+        return sum(partitions[names[0]].num_groups for names in tied)
+    # Without the model, or once it is plain, only equal labels can tell that parameters were tied.
     return sum(p.num_groups for p in {p.labels.tobytes(): p for p in partitions.values()}.values())

@@ -36,7 +36,12 @@ def explain(
 def _action(part: Structure, moved: tuple[int, ...], shape: tuple[int, ...]) -> str:
     if moved[:2] == (0, 0):
         return "isometries of the grid of taps"
-    return _phrase(part) + _scope(moved, shape)
+    if part.kind in ("dihedral", "symmetric", "alternating") and part.index not in moved:
+        what = "a ring" if part.kind == "dihedral" else "a set"
+        points = " and ".join(_points(moved, shape))
+        return f"{_phrase(part).removesuffix(' of the ring')} of {what} of {part.index}, acting on {points}"
+    scope = "" if len(shape) == 2 and moved == shape else f" of {' and '.join(_points(moved, shape))}"
+    return _phrase(part) + scope
 
 
 def _phrase(part: Structure) -> str:
@@ -60,7 +65,13 @@ def _phrase(part: Structure) -> str:
     if part.kind == "wreath":
         base, top = part.parts
         within = str(base) if base.kind in ("product", "semidirect", "wreath") else _phrase(base)
-        return f"{_phrase(top)} of {part.points} {part.places}, and {within} within each"
+        if top.degree != part.points:
+            above = f"{top} on"
+        elif top.kind == "product":
+            above = f"{_phrase(top)}, on"
+        else:
+            above = f"{_phrase(top)} of"
+        return f"{above} {part.points} {part.places}, and {within} within each"
     if part.kind == "unnamed":
         return "a group without a short name"
     kinds = {factor.kind for factor in part.parts}
@@ -76,18 +87,15 @@ def _phrase(part: Structure) -> str:
     return " and, independently, ".join(_phrase(factor) for factor in part.parts)
 
 
-def _scope(moved: tuple[int, ...], shape: tuple[int, ...]) -> str:
-    """Which points a factor moves; nothing where it moves all outputs and all inputs."""
+def _points(moved: tuple[int, ...], shape: tuple[int, ...]) -> list[str]:
+    """Which points a factor moves."""
     names = [["entries"], ["outputs", "inputs"], ["output channels", "input channels", "taps"]][min(len(shape), 3) - 1]
     sizes = [*shape[:2], None]
-    parts = [
+    return [
         f"the {name}" if count == size or name == "taps" else f"{count} {name}"
         for count, size, name in zip(moved, sizes, names, strict=False)
         if count
     ]
-    if len(shape) == 2 and moved == shape:
-        return ""
-    return f" of {' and '.join(parts)}"
 
 
 def _verdict(pattern: Partition, gap: int) -> str:

@@ -41,6 +41,9 @@ def recognise_factor(group: PermutationGroup) -> Structure:
     named = abelian(group) or dihedral_or_dicyclic(group) or symmetric_or_alternating(group) or frobenius(group)
     if named:
         return named
+    if group.order == 12:
+        # The others that are not abelian are D_6 and Dic_3.
+        return Structure("alternating", 12, 4)
     candidates = list(_wreath_products(group)) or list(_direct_products(group))
     if not any(candidate.is_named for candidate in candidates):
         candidates += _product_actions(group)

@@ -42,13 +42,31 @@ class Structure:
         """Whether no part is unnamed."""
         return self.kind != "unnamed" and all(part.is_named for part in self.parts)
 
+    @property
+    def degree(self) -> int:
+        """How many points it moves in the action that the name is known by; 0 where it has none."""
+        if self.kind == "unnamed":
+            return 0
+        if self.kind == "dicyclic":
+            return self.order
+        if self.kind == "semidirect":
+            return self.parts[0].index
+        if self.kind == "wreath":
+            return self.parts[0].degree * self.points
+        if self.kind == "product":
+            return math.prod(part.degree for part in self.parts)
+        return self.index
+
     def __str__(self) -> str:
         if self.kind == "unnamed":
             plural = "" if self.index == 1 else "s"
             return f"order {decimal_digits(self.order)}, {self.index} generator{plural}"
         if self.kind in ("wreath", "semidirect"):
             sign = " ≀ " if self.kind == "wreath" else " ⋊ "
-            return sign.join(_in_brackets(part) for part in self.parts)
+            name = sign.join(_in_brackets(part) for part in self.parts)
+            # The number of copies makes another group of it where the top acts otherwise than its name says.
+            known = self.kind == "semidirect" or self.points == self.parts[1].degree
+            return name if known else f"{name} ({self.points} {self.places})"
         if self.kind == "product":
             return " × ".join(_powers(_alike(self.parts))) or "trivial"
         if self.kind == "dicyclic":

@@ -16,7 +16,7 @@ from equishare.discovery.models.fit import Fit
 from equishare.files import written_whole
 from equishare.model_problem import ModelProblem
 
-_FORMAT = "equishare.Checkpoint/1"
+_FORMAT = "equishare.Checkpoint/2"
 
 
 class Checkpoint:
@@ -78,7 +78,7 @@ def fingerprint(problems: Sequence[ModelProblem], method: str, seed: int, option
     for problem in problems:
         loss = getattr(problem.loss, "__qualname__", None) or repr(problem.loss)
         # Addresses differ from process to process.
-        digest.update(re.sub(r" at 0x[0-9a-fA-F]+", "", f"{loss} {problem.model}").encode())
+        digest.update(re.sub(r" at 0x[0-9a-fA-F]+", "", f"{loss} {problem.model} {problem.restart_seed}").encode())
         trained = [name for name, p in problem.model.named_parameters() if p.requires_grad]
         digest.update(" ".join(trained).encode())
         for name, tensor in problem.model.state_dict().items():

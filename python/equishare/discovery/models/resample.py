@@ -85,6 +85,6 @@ def _of_resamples(options: dict[str, Any], problem: int) -> dict[str, Any]:
 
 def _confidence(found: ModelDiscovery, answers: Sequence[ModelDiscovery]) -> dict[str, Confidence]:
     return {
-        name: Confidence(partition, np.stack([one.partitions[name].labels.ravel() for one in answers]), MODELS)
+        name: Confidence(partition, np.stack([one.partitions[name].labels.ravel() for one in answers]), curves=MODELS)
         for name, partition in found.partitions.items()
     }

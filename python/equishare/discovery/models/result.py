@@ -138,7 +138,9 @@ def from_archive(about: dict[str, Any], arrays: dict[str, np.ndarray]) -> tuple[
     partitions = {n.removeprefix(_LABELS): Partition(a) for n, a in arrays.items() if n.startswith(_LABELS)}
     history = {n.removeprefix(HISTORY): a for n, a in arrays.items() if n.startswith(HISTORY)}
     resamples = {n.removeprefix(_RESAMPLES): a for n, a in arrays.items() if n.startswith(_RESAMPLES)}
-    confidence = {name: Confidence(partitions[name], labels, MODELS) for name, labels in resamples.items()} or None
+    confidence = {
+        name: Confidence(partitions[name], labels, curves=MODELS) for name, labels in resamples.items()
+    } or None
     about["origin"] = Origin.from_archive(about.pop("origin", None))
     return ModelDiscovery(partitions=partitions, model=None, history=history, confidence=confidence, **about), state
 
