@@ -40,12 +40,7 @@ def run(trials: int | None = None, seed: int = 0, progress: Progress | None = No
         problems.append(measure(family, values, ratio, np.random.default_rng([seed, index])))
         if progress is not None:
             progress(index + 1, len(settings))
-    shown = (
-        tables.families(problems),
-        tables.by_setting(problems, "separation", "The same by the separation of the values"),
-        tables.reliability(problems),
-        tables.curves(problems, LINEAR),
-    )
+    shown = tables.every(problems, "separation", "The same by the separation of the values", LINEAR)
     return Experiment("calibration", seed, shown, time.perf_counter() - start)
 
 

@@ -177,3 +177,8 @@ def curves(problems: Sequence[Pairs], shipped: Curves) -> Table:
             row = {"pairs": pairs, "method": method, **dict.fromkeys(names), **dict(zip(names, beta, strict=False))}
             rows.append({**row, "trials": len(kept), "seconds": None})
     return Table("curves", "Log odds of a tie against what speaks for it", ("pairs",), names, (), rows)
+
+
+def every(problems: Sequence[Pairs], setting: str, title: str, shipped: Curves) -> tuple[Table, ...]:
+    """All four tables; ``setting`` and ``title`` are those of :func:`by_setting`."""
+    return families(problems), by_setting(problems, setting, title), reliability(problems), curves(problems, shipped)

@@ -89,12 +89,7 @@ def run(trials: int | None = None, seed: int = 0, progress: Progress | None = No
         problems.append(measure(family, noise, np.random.default_rng([seed, index])))
         if progress is not None:
             progress(index + 1, len(settings))
-    shown = (
-        tables.families(problems),
-        tables.by_setting(problems, "label_noise", "The same by the noise on labels of standard deviation 1"),
-        tables.reliability(problems),
-        tables.curves(problems, MODELS),
-    )
+    shown = tables.every(problems, "label_noise", "The same by the noise on labels of standard deviation 1", MODELS)
     return Experiment("model-calibration", seed, shown, time.perf_counter() - start)
 
 
