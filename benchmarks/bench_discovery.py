@@ -23,8 +23,8 @@ import release_procedure
 import torch
 
 import equishare as es
-from equishare.discovery import RELEASE
-from equishare.experiments.result import mean_and_interval
+from equishare.discover import RELEASE
+from equishare.lab.studies.result import mean_and_interval
 from equishare.files import written_whole
 
 #: Trials on which both sides must find the same partition, and in what share of them.

@@ -24,7 +24,7 @@ import release_sum_procedure
 import torch
 
 import equishare as es
-from equishare.experiments.sum_data import predict, sum_problem, sum_sets
+from equishare.lab.studies.sum_data import predict, sum_problem, sum_sets
 from equishare.files import written_whole
 
 METHODS = ("bilevel", "auto")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from equishare.experiments.rings import NOISE, NUM_PIXELS, RADIUS, sample_rings
+from equishare.lab.studies.rings import NOISE, NUM_PIXELS, RADIUS, sample_rings
 from equishare.files import written_whole
 
 

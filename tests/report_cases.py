@@ -8,8 +8,8 @@ from html.parser import HTMLParser
 import numpy as np
 
 import equishare as es
-from equishare.discovery import Confidence, Discovery, ModelDiscovery
-from equishare.discovery.origin import Origin
+from equishare.discover import Confidence, Discovery, ModelDiscovery
+from equishare.result.origin import Origin
 
 HOSTILE = """"><script>throw 1</script><img src='http://x.invalid/a' onerror="throw 2">&amp;\u2028</script>.npz"""
 

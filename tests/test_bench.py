@@ -13,11 +13,11 @@ from matplotlib.image import imread
 from rich.console import Console
 
 from equishare import bench, cli
-from equishare.bench import compiling, write
-from equishare.bench.case import Case, Contenders, Requirement, Work, at_least, at_most
-from equishare.bench.result import Results, Row
-from equishare.bench.run import copy_of, disagreement
-from equishare.bench.timing import Effort, Sample, interleaved
+from equishare.lab.bench import compiling, write
+from equishare.lab.bench.case import Case, Contenders, Requirement, Work, at_least, at_most
+from equishare.lab.bench.result import Results, Row
+from equishare.lab.bench.run import copy_of, disagreement
+from equishare.lab.bench.timing import Effort, Sample, interleaved
 
 CASES = {case.name: case for case in bench.all_cases()}
 ONCE = Effort(block=0.0, fewest=1, most=1, budget=0.0)

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 import equishare as es
-from equishare.discovery import RELEASE, RELEASE_WITHOUT_PENALTIES
-from equishare.discovery.descent import Descent, FusedGradient
-from equishare.discovery.relaxation import Penalties, gradient_by_autograd, lower_level, make_batch
+from equishare.discover import RELEASE, RELEASE_WITHOUT_PENALTIES
+from equishare.relax.descent import Descent, FusedGradient
+from equishare.relax.objective import Penalties, gradient_by_autograd, lower_level, make_batch
 
 
 def mean_problems(labels, trials, samples=100, train=30, noise=1.0):

@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from equishare.discovery import calibration
-from equishare.experiments import calibration as experiment
-from equishare.experiments import calibration_tables as tables
-from equishare.experiments.calibration_data import families
+from equishare.discover import calibration
+from equishare.lab.studies import calibration as experiment
+from equishare.lab.studies import calibration_tables as tables
+from equishare.lab.studies.calibration_data import families
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ import torch
 import equishare
 from equishare import cli, experiments
 from equishare._native import cuda_status, instruction_set
-from equishare.experiments.result import Experiment, Table
+from equishare.lab.studies.result import Experiment, Table
 from equishare.report import files
 
 

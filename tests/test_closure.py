@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 import equishare as es
-from equishare.discovery.alignment import Alignment
-from equishare.discovery.orbits import closures
-from equishare.experiments import symmetry
-from equishare.experiments.patterns import blocks, circulant, dihedral, exchangeable, shuffled, torus
+from equishare.search.alignment import Alignment
+from equishare.search.orbits import closures
+from equishare.lab.studies import symmetry
+from equishare.lab.studies.patterns import blocks, circulant, dihedral, exchangeable, shuffled, torus
 
 
 def pooled(size, count):
@@ -72,7 +72,7 @@ def test_where_there_is_no_symmetry(separation):
 def test_the_row_without_a_search_is_closure_without_its_symmetries(monkeypatch):
     draws = symmetry.draw_without_symmetry(np.random.default_rng(5), 6, K=30, r=3, separation=2.0)
     searched = es.discover(list(draws.problems), "closure")
-    monkeypatch.setattr(sys.modules["equishare.discovery.auto"], "closures", lambda estimate: [])
+    monkeypatch.setattr(sys.modules["equishare.methods.auto"], "closures", lambda estimate: [])
     left = es.discover(list(draws.problems), "closure")
     assert [draws.score(trial, answer) for trial, answer in enumerate(left)] == draws.limits[symmetry.NO_SEARCH]
     # Or the comparison would be empty.
@@ -90,7 +90,7 @@ def test_toeplitz_with_a_boundary_stays_exact():
 
 def test_rings_of_sixteen_pixels_turn_and_flip():
     pytest.importorskip("sklearn")
-    from equishare.experiments.rings import sample_rings
+    from equishare.lab.studies.rings import sample_rings
 
     for seed in range(3):
         x, y = sample_rings(2000, 16, 4.0, 0.1, seed=seed)

@@ -12,9 +12,9 @@ from rich.console import Console
 
 import equishare as es
 from equishare import cli
-from equishare.discovery import METHODS, Confidence, calibration
-from equishare.discovery import confidence as confidence_module
-from equishare.discovery.resample import resampled
+from equishare.discover import METHODS, Confidence, calibration
+from equishare.discover import confidence as confidence_module
+from equishare.result.resample import resampled
 from equishare.report import print_discovery, write_discovery
 
 

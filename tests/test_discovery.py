@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import equishare as es
-from equishare.discovery import METHODS
-from equishare.discovery.brute_force import all_partitions
+from equishare.discover import METHODS
+from equishare.methods.brute_force import all_partitions
 
 
 def means(labels, seed=0, gap=3.0, noise=1.0, samples=100, train=30):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import equishare as es
-from equishare.discovery.evidence import Evidence
+from equishare.search.evidence import Evidence
 
 
 def problem(labels, step, seed, samples=100):

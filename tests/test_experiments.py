@@ -13,12 +13,12 @@ import pytest
 from rich.console import Console
 
 import equishare as es
-from equishare.experiments import EXPERIMENTS, cells, correlation, denoising, gaussian, separation
-from equishare.experiments.patterns import dihedral
-from equishare.experiments.result import mean_and_interval
-from equishare.experiments.rings import sample_rings
-from equishare.experiments.sampling import joint_labels, nearest_labels, random_labels
-from equishare.experiments.write import print_tables, write_experiment
+from equishare.lab.studies import EXPERIMENTS, cells, correlation, denoising, gaussian, separation
+from equishare.lab.studies.patterns import dihedral
+from equishare.lab.studies.result import mean_and_interval
+from equishare.lab.studies.rings import sample_rings
+from equishare.lab.studies.sampling import joint_labels, nearest_labels, random_labels
+from equishare.lab.studies.write import print_tables, write_experiment
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "rings.py"
 
@@ -214,7 +214,7 @@ def experiments():
             gaussian,
             correlation,
             denoising,
-            *(sys.modules[f"equishare.experiments.{name}"] for name in ("rings", "symmetry")),
+            *(sys.modules[f"equishare.lab.studies.{name}"] for name in ("rings", "symmetry")),
         ):
             context.setattr(module, "run_plans", run)
         done = {
@@ -326,7 +326,7 @@ def test_a_failing_figure_leaves_no_half_written_file(experiments, tmp_path, mon
         path.write_bytes(b"half")
         raise OSError("disk full")
 
-    monkeypatch.setattr("equishare.experiments.figures.draw_figure", fail)
+    monkeypatch.setattr("equishare.lab.studies.figures.draw_figure", fail)
     with pytest.raises(OSError, match="disk full"):
         write_experiment(experiments[0]["denoising"], tmp_path)
     names = {path.name for path in tmp_path.iterdir()}

@@ -9,8 +9,8 @@ import torch
 from model_cases import BRIEF, columns_data, columns_problem, linear_problem, loader, mse, numbers, split
 
 import equishare as es
-from equishare.discovery.models import checkpoint as module
-from equishare.discovery.models.checkpoint import Checkpoint
+from equishare.problems.network import checkpoint as checkpoint as module
+from equishare.problems.network.checkpoint import Checkpoint
 
 
 class Cut(Exception):
@@ -70,7 +70,7 @@ def test_a_search_that_was_cut_off_ends_like_one_that_was_not(method, kind, tmp_
 def test_replicas_in_parts_go_on_with_as_many_at_a_time(patience, tmp_path, monkeypatch):
     options = options_of("bilevel", "whole", restarts=3, steps=12, patience=patience, hypergradient="direct")
     options.pop("hypergradient_options")
-    monkeypatch.setattr("equishare.discovery.models.stack.replicas_at_once", lambda *about: 2)
+    monkeypatch.setattr("equishare.problems.network.replicas.replicas_at_once", lambda *about: 2)
     count = After(math.inf)
     unbroken = numbers(es.discover(linear_problem(), "bilevel", progress=count, **options))
     for call in (3, 15):
@@ -79,7 +79,7 @@ def test_replicas_in_parts_go_on_with_as_many_at_a_time(patience, tmp_path, monk
             es.discover(linear_problem(), "bilevel", progress=After(call), checkpoint=path, **options)
         # There may be another amount of free memory by now.
         with monkeypatch.context() as other:
-            other.setattr("equishare.discovery.models.stack.replicas_at_once", lambda *about: 7)
+            other.setattr("equishare.problems.network.replicas.replicas_at_once", lambda *about: 7)
             ended = es.discover(linear_problem(), "bilevel", checkpoint=path, **options)
         assert numbers(ended) == unbroken
 

@@ -7,8 +7,8 @@ from model_cases import BRIEF, columns, columns_data, mse, split
 from torch.utils.data import DataLoader, TensorDataset
 
 import equishare as es
-from equishare.discovery.models import resample as module
-from equishare.discovery.models import stack
+from equishare.result import models_resample as resample as module
+from equishare.problems.network import replicas as stack
 
 
 def problem(count=40):
@@ -56,7 +56,7 @@ def test_each_resample_has_restarts_of_its_own(method, monkeypatch):
         starts.append(reordered(state, generator))
         return starts[-1]
 
-    monkeypatch.setattr(f"equishare.discovery.models.{method}.reordered", spy)
+    monkeypatch.setattr(f"equishare.discover.models.{method}.reordered", spy)
     es.discover(problem(), method, resamples=3, **{**BRIEF[method], "restarts": 2})
     drawn = [start["weight"].flatten().tolist() for start in starts]
     assert len(drawn) == len({tuple(one) for one in drawn}) == 4

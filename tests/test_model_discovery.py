@@ -20,8 +20,8 @@ from model_cases import (
 from torch import nn
 
 import equishare as es
-from equishare.discovery.models import bilevel
-from equishare.discovery.models.stack import psi
+from equishare.methods import models_bilevel as bilevel
+from equishare.problems.network.replicas import psi
 from equishare.sharing import shared_parameters
 
 FINDS = {
@@ -237,7 +237,7 @@ GRADIENTS = [
 @pytest.mark.parametrize(("name", "options"), GRADIENTS)
 def test_every_hypergradient_runs_on_minibatches(name, options, looped, monkeypatch):
     if looped:
-        monkeypatch.setattr("equishare.discovery.models.stack.Stack._can_vmap", lambda self: False)
+        monkeypatch.setattr("equishare.problems.network.replicas.Stack._can_vmap", lambda self: False)
     found = es.discover(
         columns_problem(), "bilevel", hypergradient=name, hypergradient_options=options, batch_size=20,
         clip=1.0, outer_clip=1.0, penalty_schedule="constant", refine=False, **BRIEF["bilevel"],

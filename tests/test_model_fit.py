@@ -9,11 +9,11 @@ import torch
 from model_cases import columns_problem, linear, linear_data, linear_problem, loader, mse, split
 
 import equishare as es
-from equishare.discovery.models.feeds import Held
-from equishare.discovery.models.fit import Average, Training, clip_replicas, fit, look
-from equishare.discovery.models.patterns import Pattern, all_free, hard_state
-from equishare.discovery.models.stack import Stack, stacked
-from equishare.samples import Stream
+from equishare.problems.network.batches import Held
+from equishare.problems.network.fit import Average, Training, clip_replicas, fit, look
+from equishare.problems.network.patterns import Pattern, all_free, hard_state
+from equishare.problems.network.replicas import Stack, stacked
+from equishare.problems.network.samples import Stream
 
 TIED = Pattern([np.array([0, 1, 2, 2, 0, 1, 1, 2, 0])])
 LABELS = torch.tensor(TIED.labels[0])

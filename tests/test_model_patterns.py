@@ -9,12 +9,12 @@ from model_cases import linear, linear_data, linear_problem, mse
 from scipy.cluster.hierarchy import cut_tree, linkage
 
 import equishare as es
-from equishare.discovery.models import memory, ward
-from equishare.discovery.models.curvature import entry_weights, flat_entries
-from equishare.discovery.models.memory import replicas_at_once
-from equishare.discovery.models.patterns import Pattern, all_free, all_tied, free_state, hard_state
-from equishare.discovery.models.stack import Stack, stacked
-from equishare.discovery.models.ward import ward_path
+from equishare.problems.network import memory as memory, ward
+from equishare.problems.network.fisher import entry_weights, flat_entries
+from equishare.problems.network.memory import replicas_at_once
+from equishare.problems.network.patterns import Pattern, all_free, all_tied, free_state, hard_state
+from equishare.problems.network.replicas import Stack, stacked
+from equishare.search.ward import ward_path
 
 
 def test_patterns_are_equal_where_they_tie_the_same_entries():

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.utils import parametrizations, parametrize
 
 import equishare as es
-from equishare.model_problem import as_model_problems
+from equishare.problems.network.problem import as_model_problems
 
 TRAIN, VAL = split(columns_data(count=20), 10)
 

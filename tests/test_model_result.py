@@ -10,7 +10,7 @@ from model_cases import COLUMN_LABELS, Columns, columns, columns_data, made, mse
 from torch import nn
 
 import equishare as es
-from equishare.discovery import result as module
+from equishare.discover import result as module
 
 
 @pytest.fixture(scope="module", params=[torch.float32, torch.float64, torch.bfloat16], ids=str)
@@ -160,7 +160,7 @@ def test_files_are_written_whole_and_named_npz(saved, tmp_path, monkeypatch):
         target.write_bytes(b"half")
         raise OSError("disk full")
 
-    monkeypatch.setattr("equishare.discovery.archive.np.savez_compressed", full)
+    monkeypatch.setattr("equishare.result.archive.np.savez_compressed", full)
     with pytest.raises(OSError, match="disk full"):
         saved[0].save(path)
     assert path.read_bytes() == before

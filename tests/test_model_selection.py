@@ -9,10 +9,10 @@ from model_cases import made
 from torch import nn
 
 import equishare as es
-from equishare.discovery.models.candidates import Candidate, as_good, levels, near
-from equishare.discovery.models.checkpoint import fingerprint
-from equishare.discovery.models.fit import gained
-from equishare.discovery.models.stack import Stack
+from equishare.search.held_out import Candidate, as_good, levels, near
+from equishare.problems.network.checkpoint import fingerprint
+from equishare.problems.network.fit import gained
+from equishare.problems.network.replicas import Stack
 
 WEIGHT = np.array([[-4.0, -3.0, -2.0], [-1.0, 0.0, 1.0], [2.0, 3.0, 5.0]])
 

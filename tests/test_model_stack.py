@@ -9,11 +9,11 @@ from model_cases import Columns, columns_data, linear_data, loader, made, mse, s
 from torch import nn
 
 import equishare as es
-from equishare.discovery.models import feeds
-from equishare.discovery.models.feeds import Feed, Held
-from equishare.discovery.models.fit import Training, fit
-from equishare.discovery.models.patterns import Pattern, free_state, hard_state
-from equishare.discovery.models.stack import Stack, psi, stacked
+from equishare.problems.network import batches as feeds
+from equishare.problems.network.batches import Feed, Held
+from equishare.problems.network.fit import Training, fit
+from equishare.problems.network.patterns import Pattern, free_state, hard_state
+from equishare.problems.network.replicas import Stack, psi, stacked
 from equishare.sharing import assignments, impose, shared_parameters
 
 

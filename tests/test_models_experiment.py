@@ -7,8 +7,8 @@ import pytest
 import torch
 
 import equishare as es
-from equishare.experiments import models
-from equishare.experiments.models_data import CASES, NOISE, Tokens, mean_squared_error, token_inputs
+from equishare.lab.studies import models
+from equishare.lab.studies.models_data import CASES, NOISE, Tokens, mean_squared_error, token_inputs
 
 
 def drawn(name, seed=0, samples=None):

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 import equishare as es
-from equishare.lower import fit_values
-from equishare.moments import Moments
+from equishare.problems.lower import fit_values
+from equishare.problems.moments import Moments
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(40, 3)), RNG.normal(size=(40, 2))

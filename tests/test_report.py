@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from equishare.discovery import Discovery
+from equishare.discover import Discovery
 from equishare.partition import Partition
 from equishare.report import figures, files, print_discovery, write_discovery
 from equishare.report.grid import NO_GROUP, wrapped

@@ -14,7 +14,7 @@ from report_cases import HOSTILE, Page, confidence, found, of_model, origin, pag
 
 import equishare as es
 from equishare import cli
-from equishare.discovery import Discovery
+from equishare.discover import Discovery
 from equishare.report import page as page_module
 from equishare.report.cycles import arrows
 

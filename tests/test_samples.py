@@ -6,7 +6,7 @@ import torch
 from model_cases import columns, columns_data, loader
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
-from equishare.samples import LoaderSamples, Stream, TensorSamples, as_samples
+from equishare.problems.network.samples import LoaderSamples, Stream, TensorSamples, as_samples
 
 MODEL = columns(dtype=torch.float32)
 X, Y = columns_data(count=20, dtype=torch.float32)

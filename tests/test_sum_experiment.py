@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import equishare as es
-from equishare.experiments import augerino, sum_data, sum_of_numbers
+from equishare.lab.studies import augerino, sum_data, sum_of_numbers
 
 
 @pytest.mark.parametrize("rank", [1, 2])

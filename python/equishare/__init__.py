@@ -1,11 +1,11 @@
 """equishare discovers the symmetries hidden in data by learning which parameters are shared."""
 
 from equishare import nn, ops, reference, sharing, theory
-from equishare.discovery import Discovery, ModelDiscovery, discover
+from equishare.discover import Discovery, ModelDiscovery, discover
 from equishare.hypergradient import Hypergradient, hypergradient
-from equishare.model_problem import ModelProblem
+from equishare.problems.network.problem import ModelProblem
 from equishare.partition import Partition, partition_distance
-from equishare.problems import LinearProblem, MeanProblem
+from equishare.problems.linear import LinearProblem, MeanProblem
 from equishare.sharing import compact, harden, model_parameters, share, sharing_parameters
 from equishare.symmetry import SymmetryGroup, equivariance_error, symmetry_group
 

@@ -152,8 +152,8 @@ def reproduce(
     out: Annotated[Path | None, typer.Option(help="Write JSON, CSV and figures here.", show_default=False)] = None,
 ) -> None:
     """Run the experiments of the paper, its numbers beside ours."""
-    from equishare.experiments import EXPERIMENTS
-    from equishare.experiments.write import print_tables, write_experiment
+    from equishare.lab.studies import EXPERIMENTS
+    from equishare.lab.studies.write import print_tables, write_experiment
     from equishare.report import require_matplotlib
 
     if experiment not in EXPERIMENTS:
@@ -186,7 +186,7 @@ def bench(
 
     Ends with exit code 1 if results disagree; a bound that is missed is for the table to say.
     """
-    from equishare.bench import print_results, run, select, write_results
+    from equishare.lab.bench import print_results, run, select, write_results
     from equishare.report import require_matplotlib
 
     cases = select(rows)

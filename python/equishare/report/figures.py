@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
-from equishare.discovery import Discovery, ModelDiscovery
+from equishare.discover import Discovery, ModelDiscovery
 from equishare.report.grid import NO_GROUP, wrapped
 from equishare.report.history import group_count, loss_history
 from equishare.report.palette import text_colour

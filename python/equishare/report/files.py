@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from equishare.discovery import Confidence, Discovery
+from equishare.discover import Confidence, Discovery
 from equishare.files import made_folder, written_whole
 from equishare.report.page import write_report
 from equishare.symmetry import SymmetryGroup

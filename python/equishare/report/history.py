@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from equishare.discovery import Discovery, ModelDiscovery
+from equishare.discover import Discovery, ModelDiscovery
 from equishare.sharing.search import assignments
 
 

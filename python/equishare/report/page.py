@@ -6,7 +6,7 @@ import os
 from importlib.resources import files
 from string import Template
 
-from equishare.discovery import Discovery, ModelDiscovery
+from equishare.discover import Discovery, ModelDiscovery
 from equishare.files import written_whole
 from equishare.report.parameter import Parameter, parameters_of
 from equishare.report.parameter_section import answer, parameter_sections

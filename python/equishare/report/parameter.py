@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from equishare.discovery import Confidence, Discovery, ModelDiscovery
+from equishare.discover import Confidence, Discovery, ModelDiscovery
 from equishare.partition import Partition
 from equishare.report.grid import NO_GROUP, wrapped
 from equishare.report.palette import ranked_colours, text_colour

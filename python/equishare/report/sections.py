@@ -6,7 +6,7 @@ from importlib.metadata import version
 
 import numpy as np
 
-from equishare.discovery import Discovery, ModelDiscovery
+from equishare.discover import Discovery, ModelDiscovery
 from equishare.report.curve import curve
 from equishare.report.history import loss_history
 from equishare.report.parameter import Parameter

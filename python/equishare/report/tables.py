@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from equishare.discovery import Discovery
+from equishare.discover import Discovery
 from equishare.report.grid import NO_GROUP, wrapped
 from equishare.symmetry import SymmetryGroup
 

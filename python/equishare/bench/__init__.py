@@ -1,9 +1,0 @@
-"""``equishare bench``: agreement first, then ours, eager PyTorch, torch.compile and a copy of the same bytes."""
-
-from equishare.bench.case import Case
-from equishare.bench.result import Results, Row
-from equishare.bench.run import all_cases, measure, run, select
-from equishare.bench.show import print_results
-from equishare.bench.write import write_results
-
-__all__ = ["Case", "Results", "Row", "all_cases", "measure", "print_results", "run", "select", "write_results"]

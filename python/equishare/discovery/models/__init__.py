@@ -1,1 +1,0 @@
-"""Discovery for models: propose patterns, select on the validation samples, refit."""

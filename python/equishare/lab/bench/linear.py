@@ -1,0 +1,122 @@
+"""Rows of shared_linear: one sample, training steps, memory at rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn.functional import linear
+
+from equishare import nn, ops
+from equishare.lab.bench.case import Case, Contenders, Requirement, Sizes, Work, at_least, at_most
+from equishare.lab.bench.compiling import compiled
+from equishare.lab.bench.soft import training_step
+
+_FEATURES = 4096
+_BATCH = 64
+
+
+def linear_cases() -> list[Case]:
+    """All rows of shared_linear."""
+
+    def case(
+        what: str,
+        groups: int,
+        batch: int,
+        make: Callable[..., Contenders],
+        work: Callable[[Sizes, int], Work],
+        against: str,
+        required: Requirement,
+        gradients: bool = True,
+    ) -> Case:
+        sizes = {"features": _FEATURES, "groups": groups, "batch": batch}
+        name = f"shared_linear {what}, {groups} groups, {against}"
+        return Case(name, f"shared_linear {what}", sizes, make, work, against, (required,), gradients=gradients)
+
+    dense, indexed = "dense", "indexed"
+    cases = [
+        case("forward", groups, 1, _make_forward, _forward_work, dense, at_least("eager", bound), gradients=False)
+        for groups, bound in ((16, 2.5), (200, 0.7))
+    ]
+    for groups in (16, 200):
+        cases.append(case("step", groups, _BATCH, _make_indexed, _step_work, indexed, at_least("eager", 6.0)))
+        cases.append(case("step", groups, _BATCH, _make_dense, _step_work, dense, at_least("eager", 0.75)))
+    memory = case("at rest", 256, 1, _make_memory, _rest_work, "dense", at_most("memory", 0.26), False)
+    return [*cases, memory]
+
+
+def _draw(generator: torch.Generator, sizes: Sizes, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    features, groups = sizes["features"], sizes["groups"]
+    x, u = (torch.randn(sizes["batch"], features, generator=generator).to(dtype) for _ in range(2))
+    labels = torch.randint(groups, (features, features), generator=generator, dtype=torch.uint8)
+    return x, u, labels, torch.randn(groups, generator=generator).to(dtype) / features**0.5
+
+
+def _make_forward(generator: torch.Generator, sizes: Sizes, dtype: torch.dtype) -> Contenders:
+    x, _, labels, values = _draw(generator, sizes, dtype)
+    weight = values[labels.long()]
+    return Contenders(lambda: (ops.shared_linear(x, labels, values),), lambda: (linear(x, weight),))
+
+
+def _make_indexed(generator: torch.Generator, sizes: Sizes, dtype: torch.dtype) -> Contenders:
+    x, u, labels, values = _draw(generator, sizes, dtype)
+    index = labels.long()
+    inputs = (x.requires_grad_(), values.requires_grad_())
+
+    def indexed(x: Tensor, values: Tensor) -> Tensor:
+        return linear(x, values[index])
+
+    return Contenders(
+        training_step(lambda x, values: ops.shared_linear(x, labels, values), inputs, u),
+        training_step(indexed, inputs, u),
+        lambda: training_step(compiled(indexed), inputs, u),
+    )
+
+
+def _make_dense(generator: torch.Generator, sizes: Sizes, dtype: torch.dtype) -> Contenders:
+    x, u, labels, values = _draw(generator, sizes, dtype)
+    index = labels.long()
+    weight = values[index]
+    leaves = tuple(t.requires_grad_() for t in (x, values, weight))
+    ours = training_step(lambda x, values: ops.shared_linear(x, labels, values), leaves[:2], u)
+    eager = training_step(linear, (leaves[0], leaves[2]), u)
+
+    def checked() -> tuple[Tensor, ...]:
+        # The gradient of a value is the sum of those of its weights.
+        y, grad_x, grad_weight = eager()
+        sums = values.new_zeros(len(values)).index_add_(0, index.flatten(), grad_weight.flatten())
+        return y, grad_x, sums
+
+    return Contenders(ours, eager, check=checked)
+
+
+def _make_memory(generator: torch.Generator, sizes: Sizes, dtype: torch.dtype) -> Contenders:
+    x, _, labels, _ = _draw(generator, sizes, dtype)
+    features = sizes["features"]
+    labels.view(-1)[: sizes["groups"]] = torch.arange(sizes["groups"], dtype=torch.uint8)  # none is unused
+    ours = nn.SharedLinear(features, features, labels, dtype=dtype)
+    dense = torch.nn.Linear(features, features, dtype=dtype)
+    with torch.no_grad():
+        dense.weight.copy_(ours.weight)
+        dense.bias.copy_(ours.bias)  # type: ignore[arg-type]
+    return Contenders(lambda: (ours(x),), lambda: (dense(x),), held=(_bytes(ours), _bytes(dense)))
+
+
+def _bytes(module: torch.nn.Module) -> int:
+    return sum(t.untyped_storage().nbytes() for t in (*module.parameters(), *module.buffers()))
+
+
+def _forward_work(sizes: Sizes, itemsize: int) -> Work:
+    weights, vectors = sizes["features"] ** 2, sizes["batch"] * sizes["features"]
+    return Work(weights + itemsize * vectors, itemsize * vectors, flops=2 * weights * sizes["batch"])
+
+
+def _step_work(sizes: Sizes, itemsize: int) -> Work:
+    # Labels once forward and once backward; x and u read, y and the gradient of x written.
+    weights, vectors = sizes["features"] ** 2, sizes["batch"] * sizes["features"]
+    return Work(2 * (weights + itemsize * vectors), 2 * itemsize * vectors, flops=6 * weights * sizes["batch"])
+
+
+def _rest_work(sizes: Sizes, itemsize: int) -> Work:
+    return Work(sizes["features"] ** 2 + itemsize * (sizes["groups"] + sizes["features"]), 0)

@@ -1,0 +1,34 @@
+"""The experiments of ``equishare reproduce``: data generators, tables and figures.
+
+Every experiment is a function ``run(trials=None, seed=0, progress=None) -> Experiment``.
+"""
+
+from __future__ import annotations
+
+from equishare.lab.studies import (
+    bound,
+    calibration,
+    correlation,
+    denoising,
+    gaussian,
+    model_calibration,
+    models,
+    rings,
+    sum_of_numbers,
+    symmetry,
+)
+
+EXPERIMENTS = {
+    "gaussian": gaussian.run,
+    "sum": sum_of_numbers.run,
+    "models": models.run,
+    "correlation": correlation.run,
+    "denoising": denoising.run,
+    "rings": rings.run,
+    "symmetry": symmetry.run,
+    "bound": bound.run,
+    "calibration": calibration.run,
+    "model-calibration": model_calibration.run,
+}
+
+__all__ = ["EXPERIMENTS"]

@@ -1,0 +1,52 @@
+"""Do ties that are reported at 95 % hold 95 times in 100? ``auto`` with resamples on simulated problems.
+
+The curves that turn frequencies into probabilities (:mod:`equishare.result.calibration`) are fitted on means of some
+sizes alone. They are judged on those and, what counts, on problems held out: means of other sizes, linear maps, and
+maps with a symmetry.
+"""
+
+from __future__ import annotations
+
+import time
+from itertools import product
+
+import numpy as np
+
+from equishare.discover import discover
+from equishare.result.calibration import LINEAR
+from equishare.lab.studies import calibration_tables as tables
+from equishare.lab.studies.calibration_data import RATIOS, VALUES, Family, draw, families
+from equishare.lab.studies.calibration_tables import Pairs, compared
+from equishare.lab.studies.cells import Progress, number_of_trials
+from equishare.lab.studies.result import Experiment
+
+RESAMPLES = 20
+
+
+def run(trials: int | None = None, seed: int = 0, progress: Progress | None = None) -> Experiment:
+    """Report the confidence of ties on every family, and compare with the truth; ``trials`` lowers their number.
+
+    Raises:
+        ValueError: ``trials`` is less than one.
+    """
+    start = time.perf_counter()
+    settings = [
+        (family, values, ratio, trial)
+        for family, values, ratio in product(families(), VALUES, RATIOS)
+        for trial in range(number_of_trials(trials, family.trials))
+    ]
+    problems = []
+    for index, (family, values, ratio, _) in enumerate(settings):
+        problems.append(measure(family, values, ratio, np.random.default_rng([seed, index])))
+        if progress is not None:
+            progress(index + 1, len(settings))
+    shown = tables.every(problems, "separation", "The same by the separation of the values", LINEAR)
+    return Experiment("calibration", seed, shown, time.perf_counter() - start)
+
+
+def measure(family: Family, values: str, ratio: float, rng: np.random.Generator) -> Pairs:
+    """Solve one problem and compare each pair with the truth."""
+    problem, truth = draw(family, values, ratio, rng)
+    found = discover(problem, seed=int(rng.integers(2**31)), resamples=RESAMPLES)
+    assert found.confidence is not None
+    return Pairs(family.kind, family.name, family.held_out, ratio, **compared(found.confidence, truth))

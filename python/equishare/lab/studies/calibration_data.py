@@ -1,0 +1,89 @@
+"""Simulated problems whose ties are known: means and linear maps, with and without a symmetry.
+
+Neighbouring values lie δ/s standard errors apart: equally spaced ones exactly, normal ones on average about. Normal
+values may nearly coincide, and no number of samples that leaves them within a standard error tells them apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from equishare.lab.studies.patterns import circulant, dihedral, exchangeable, shuffled
+from equishare.lab.studies.sampling import random_labels
+from equishare.lab.studies.separation import RHO, autoregressive
+from equishare.problems.linear import LinearProblem, MeanProblem, Problem
+
+NUM_SAMPLES = 100
+RATIOS = (2.0, 4.0, 6.0, 8.0, 10.0, 30.0, 100.0)
+VALUES = ("equal", "normal")
+
+
+@dataclass(frozen=True)
+class Family:
+    """Problems of one kind.
+
+    Attributes:
+        kind: ``means`` or ``maps``.
+        name: what is tied.
+        labels: draws the true partition, (K,) or (O, I).
+        held_out: whether no curve was fitted on it.
+        trials: problems for each δ/s and kind of values.
+    """
+
+    kind: str
+    name: str
+    labels: Callable[[np.random.Generator], np.ndarray]
+    held_out: bool
+    trials: int
+
+
+def families() -> list[Family]:
+    """Those that the curve is fitted on, then those held out."""
+    sizes = ((10, 1), (10, 2), (10, 3), (10, 5), (30, 3), (30, 10), (90, 3), (90, 10))
+    fitted = [_random(size, groups, False) for size, groups in sizes]
+    others = ((16, 2), (16, 6), (20, 1), (20, 4), (60, 2), (60, 8))
+    means = [_random(size, groups, True) for size, groups in others]
+    maps = [
+        Family("maps", "5 × 6, r = 4", lambda rng: random_labels(rng, 30, 4).reshape(5, 6), True, 3),
+        *(
+            Family("maps", name, partial(shuffled, labels), True, 3)
+            for name, labels in (
+                ("circulant 6", circulant(6)),
+                ("dihedral 6", dihedral(6)),
+                ("exchangeable 2 × 3", exchangeable(2, 3)),
+            )
+        ),
+    ]
+    return [*fitted, *means, *maps]
+
+
+def draw(family: Family, values: str, ratio: float, rng: np.random.Generator) -> tuple[Problem, np.ndarray]:
+    """One problem and the true labels (K,) of its entries."""
+    labels = family.labels(rng)
+    levels = ratio * _levels(values, int(labels.max()) + 1, rng)
+    half = NUM_SAMPLES // 2
+    if family.kind == "means":
+        samples = levels[labels] / np.sqrt(NUM_SAMPLES) + rng.standard_normal((NUM_SAMPLES, labels.size))
+        return MeanProblem(samples[:half], samples[half:]), labels
+    outputs, inputs = labels.shape
+    x = autoregressive(rng, NUM_SAMPLES, inputs, RHO)
+    centred = x - x.mean(0)
+    error = np.sqrt(np.diag(np.linalg.inv(centred.T @ centred)).mean())
+    y = x @ (error * levels)[labels].T + rng.standard_normal((NUM_SAMPLES, outputs))
+    return LinearProblem(x[:half], y[:half], x[half:], y[half:]), labels.ravel()
+
+
+def _random(size: int, groups: int, held_out: bool) -> Family:
+    name = f"K = {size}, r = {groups}"
+    return Family("means", name, lambda rng: random_labels(rng, size, groups), held_out, 12)
+
+
+def _levels(values: str, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Values of the groups in units of δ."""
+    if values == "equal":
+        return rng.permutation(count).astype(np.float64)
+    return rng.standard_normal(count) * max(count - 1, 1) / 2

@@ -1,0 +1,63 @@
+"""Weights of estimated entries: the diagonal of the empirical Fisher information."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.func import grad, vmap
+
+from equishare.problems.network.replicas import Stack, State, taken
+from equishare.problems.network.samples import Batch
+
+# Samples that the curvature is estimated from, and numbers held at a time.
+_SAMPLES = 512
+_AT_A_TIME = 1 << 24
+
+
+def entry_weights(stack: Stack, lower: State, buffers: State, batch: Batch) -> list[np.ndarray]:
+    """``Σ_n (∂ loss_n / ∂θ)²`` (K, C) of each assignment at one replica, whose entries are all free.
+
+    Parameters that one assignment ties side by side stand side by side in C. Where a model cannot be
+    differentiated sample by sample, all weights are 1.
+    """
+    names = {name for site in stack.sites for name in site.names}
+    others = {name: t for name, t in lower.items() if name not in names}
+    ones = {name: t[None] for name, t in lower.items() if name in names}
+    values = taken(stack.entries(ones, stack.free_labels(1)), 0)
+
+    def one(values: State, x: tuple[Tensor, ...], y: Tensor) -> Tensor:
+        state = {**others, **values, **buffers}
+        return stack.loss(torch.func.functional_call(stack.twin, state, tuple(t[None] for t in x)), y[None])
+
+    x, y = tuple(t[:_SAMPLES] for t in batch[0]), batch[1][:_SAMPLES]
+    step = max(1, _AT_A_TIME // max(1, sum(t.numel() for t in values.values())))
+    squares = {name: torch.zeros_like(t) for name, t in values.items()}
+    stack.twin.eval()
+    try:
+        for i in range(0, len(y), step):
+            part = slice(i, i + step)
+            gradients = vmap(grad(one), (None, 0, 0))(values, tuple(t[part] for t in x), y[part])
+            for name, g in gradients.items():
+                squares[name] += g.square().sum(0)
+    except Exception:  # whatever torch raises for what it cannot batch
+        squares = {name: torch.ones_like(t) for name, t in values.items()}
+    return _flat(stack, squares)
+
+
+def flat_entries(stack: Stack, lower: State) -> list[np.ndarray]:
+    """Entries (K, C) of each assignment at one replica, all free, tied parameters side by side."""
+    names = {name for site in stack.sites for name in site.names}
+    ones = {name: t[None] for name, t in lower.items() if name in names}
+    return _flat(stack, taken(stack.entries(ones, stack.free_labels(1)), 0))
+
+
+def _flat(stack: Stack, parameters: State) -> list[np.ndarray]:
+    flat = []
+    for site in stack.sites:
+        columns = []
+        for name, dim in zip(site.names, site.dims, strict=True):
+            entries = parameters[name].detach()
+            columns.append((entries if dim is None else entries.movedim(dim, 0)).reshape(site.num_entries, -1))
+        flat.append(torch.cat(columns, 1).double().cpu().numpy())
+    return flat

@@ -1,0 +1,171 @@
+"""A model with shareable parameters, and the data that decide which of them are shared."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from equishare.problems.network.samples import LoaderSamples, Samples, TensorSamples, as_samples
+from equishare.sharing import assignments
+from equishare.sharing.search import check_complete, check_module, shared_slots
+
+__all__ = ["ModelProblem", "as_model_problems"]
+
+# Samples that model and loss are tried on.
+_CHECKED = 64
+
+
+class ModelProblem:
+    """Which entries of the parameters of a model are equal?
+
+        min over A   U(w*(A), A; val) + penalties(A)    s.t.   w*(A) = argmin over w  L(w, A; train)
+
+    with w all parameters of the model, the values ψ of the shared ones among them, and L, U the loss on either set.
+
+    Args:
+        model: a module in which :func:`equishare.share` has marked parameters. It is not changed.
+        train: samples to fit, a pair (x, y) of tensors or arrays, a pair of a tuple of inputs and y, or a DataLoader
+            of such pairs.
+        val: samples to select by, likewise.
+        loss: ``loss(model(x), y)`` -> scalar, the mean over the samples of the batch.
+        stop: samples that end the final fit early, which sees train and val together; None: that fit takes as many
+            steps as were best for the fit on train.
+
+    Raises:
+        TypeError: an argument of a wrong type, or data of another dtype than the model.
+        ValueError: nothing is shared, a set without samples, data on another device, data that the model does not
+            take, or a loss that is no scalar.
+
+    Source: Yeh et al. 2022.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        train: Any,
+        val: Any,
+        loss: Callable[[Any, Tensor], Tensor],
+        stop: Any = None,
+    ) -> None:
+        check_module(model, "model")
+        if isinstance(loss, type):
+            raise TypeError(
+                f"loss must be a function of the model's output and y, got the class {loss.__name__}: call it"
+            )
+        if not callable(loss):
+            raise TypeError(f"loss must be a function of the model's output and y, got {type(loss).__name__}")
+        if not assignments(model):
+            raise ValueError("model has no shared parameter: call equishare.share first")
+        hard = [names[0] for assignment, names in assignments(model).items() if assignment.is_hard]
+        if hard:
+            raise ValueError(f"model is hardened already ({', '.join(hard)}): nothing is left to discover")
+        check_complete(model)
+        _check_shared(model)
+        self.model, self.loss = model, loss
+        self.train, self.val = as_samples(train, "train", model), as_samples(val, "val", model)
+        if type(self.train) is not type(self.val):
+            raise TypeError("train and val must both be pairs of tensors or both DataLoaders")
+        self.stop = None if stop is None else as_samples(stop, "stop", model)
+        #: Seed of the starts that a search takes besides the model's own; None: that of the search.
+        self.restart_seed: int | None = None
+        for name in ("train", "val", "stop"):
+            samples = getattr(self, name)
+            if samples is not None:
+                self._check_loss(samples, name)
+
+    @property
+    def pooled(self) -> Samples:
+        """Training and validation samples together."""
+        if isinstance(self.train, TensorSamples) and isinstance(self.val, TensorSamples):
+            return self.train.joined(self.val)
+        assert isinstance(self.train, LoaderSamples) and isinstance(self.val, LoaderSamples)
+        return self.train.joined(self.val)
+
+    def resampled(self, rng: np.random.Generator, count: int) -> list[ModelProblem]:
+        """Problems whose training and validation samples are drawn from these, each set by itself, with replacement.
+
+        Each has restarts of its own too.
+
+        Raises:
+            ValueError: the samples come from a DataLoader.
+        """
+        if not isinstance(self.train, TensorSamples) or not isinstance(self.val, TensorSamples):
+            raise ValueError("resamples needs train and val as tensors or arrays, got DataLoaders")
+        problems = []
+        for _ in range(count):
+            other = copy.copy(self)
+            other.train, other.val = self.train.resampled(rng), self.val.resampled(rng)
+            other.restart_seed = int(rng.integers(2**63))
+            problems.append(other)
+        return problems
+
+    def _check_loss(self, samples: Samples, name: str) -> None:
+        x, y = samples.first()
+        x, y = tuple(t[:_CHECKED] for t in x), y[:_CHECKED]
+        modes = [(module, module.training) for module in self.model.modules()]
+        try:
+            self.model.eval()
+            with torch.no_grad():
+                value = self.loss(self.model(*x), y)
+        except (RuntimeError, IndexError, TypeError, ValueError) as error:
+            shapes = ", ".join(str(tuple(t.shape)) for t in x)
+            raise ValueError(
+                f"model and loss do not take the samples of {name}, x {shapes} and y {tuple(y.shape)}: {error}"
+            ) from error
+        finally:
+            for module, training in modes:
+                module.training = training
+        if not isinstance(value, Tensor) or value.dim() > 0:
+            got = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+            raise ValueError(f"loss must return a scalar tensor (the mean over the batch), got {got}")
+        if not torch.isfinite(value):
+            raise ValueError(f"loss must be finite for the model as it is, got {float(value)} on {name}")
+
+
+def as_model_problems(problem: ModelProblem | Sequence[ModelProblem]) -> list[ModelProblem]:
+    """One problem or a list of problems that can be solved as one batch.
+
+    Raises:
+        TypeError: something else.
+        ValueError: problems of one list differ in model, loss or shapes of the data, or come from DataLoaders.
+    """
+    problems = list(problem) if isinstance(problem, Sequence) else [problem]
+    if not all(isinstance(one, ModelProblem) for one in problems):
+        raise TypeError("problem must be a ModelProblem or a list of them, got a list with something else in it")
+    first = problems[0]
+    for other in problems[1:]:
+        if other.loss is not first.loss:
+            raise ValueError("problems of one list must have the same loss function")
+        for name in ("train", "val", "stop"):
+            a, b = getattr(first, name), getattr(other, name)
+            if isinstance(a, LoaderSamples) or isinstance(b, LoaderSamples):
+                raise ValueError("problems of one list must hold tensors, not DataLoaders: solve them one by one")
+            if (None if a is None else a.kinds) != (None if b is None else b.kinds):
+                raise ValueError(f"problems of one list must have {name} data of the same shapes and dtypes")
+        if not _same_model(other.model, first.model):
+            raise ValueError("problems of one list must have the same model, with the same initial parameters")
+    return problems
+
+
+def _check_shared(model: nn.Module) -> None:
+    for name, slot in shared_slots(model).items():
+        assert slot.chain is not None and slot.shared is not None
+        further = ", ".join(type(one).__name__ for one in list(slot.chain)[1:])
+        if further:
+            raise ValueError(f"{name!r} must have no parametrization besides its sharing, got {further}")
+        if not slot.original.requires_grad or not slot.shared.assignment.logits.requires_grad:
+            raise ValueError(f"{name!r} is shared and must require gradients, got requires_grad=False")
+
+
+def _same_model(one: nn.Module, other: nn.Module) -> bool:
+    a, b = one.state_dict(), other.state_dict()
+    if str(one) != str(other) or a.keys() != b.keys():
+        return False
+    return all(
+        t.dtype == b[name].dtype and t.device == b[name].device and torch.equal(t, b[name]) for name, t in a.items()
+    )

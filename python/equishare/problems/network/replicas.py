@@ -1,0 +1,293 @@
+"""Replicas of one model with parameters of their own, evaluated as one vmapped batch."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+from torch.nn.utils import parametrize
+from torch.utils._pytree import tree_map
+
+from equishare import ops
+from equishare.problems.network.batches import Held
+from equishare.problems.network.memory import replicas_at_once
+from equishare.problems.network.problem import ModelProblem
+from equishare.problems.network.samples import Batch
+from equishare.sharing import SharedParameter, assignments, shared_parameters
+
+# State of a replica or, with a leading axis R, of all replicas, by name.
+State = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Site:
+    """One assignment of a model.
+
+    Attributes:
+        names: qualified names of the parameters it ties; ψ of each stands under its name in a state.
+        shapes: shape of each parameter.
+        dims: axis of its slices, None for single entries.
+        num_entries: K.
+        max_groups: G, the most groups that may be found.
+    """
+
+    names: tuple[str, ...]
+    shapes: tuple[tuple[int, ...], ...]
+    dims: tuple[int | None, ...]
+    num_entries: int
+    max_groups: int
+
+    @property
+    def key(self) -> str:
+        """Name of the logits or labels in a state."""
+        return self.names[0]
+
+    @property
+    def is_sliced(self) -> bool:
+        """Whether the entries are slices, with an inner order that only a common start makes comparable."""
+        return any(dim is not None for dim in self.dims)
+
+
+class Stack:
+    """A model as a function of the state of its replicas.
+
+    The groups of each site are either labels (R, K) or logits (R, K, G). Entries are gathered for all replicas at
+    once, by the batched operations; what vmap sees is the model without its parametrizations.
+
+    Args:
+        problems: problems with the same model and data of one shape.
+        batch_size: samples that one step of training takes, of data held as tensors; None: all.
+
+    Attributes:
+        twin: the model without its parametrizations.
+        sites: the assignments, in the order of the model.
+        start: initial parameters of one replica, ψ with every entry in a group of its own.
+        soft_start: the same with ψ as the model has it.
+        logits: initial logits of one replica.
+        buffers: buffers of one replica, which training may change.
+        device: where they are.
+    """
+
+    def __init__(self, problems: Sequence[ModelProblem], batch_size: int | None = None) -> None:
+        self.problems, self.loss, self.batch_size = problems, problems[0].loss, batch_size
+        model = problems[0].model
+        shared = shared_parameters(model)
+        self.sites = [_site(names, shared) for names in assignments(model).values()]
+        self.twin = copy.deepcopy(model)
+        for name in shared:
+            prefix, _, leaf = name.rpartition(".")
+            parametrize.remove_parametrizations(self.twin.get_submodule(prefix), leaf)
+        trained = {name: p.detach().clone() for name, p in self.twin.named_parameters() if p.requires_grad}
+        values = {name: psi(model, name).detach().clone() for name in shared}
+        self.soft_start = {**trained, **values}
+        self.logits = {names[0]: a.logits.detach().clone() for a, names in assignments(model).items()}
+        self.buffers = {name: b.detach().clone() for name, b in self.twin.named_buffers()}
+        self.start = dict(self.soft_start)
+        for site in self.sites:
+            for name in site.names:
+                self.start[name] = _spread(values[name], site.num_entries)
+        self.device = next(iter(self.start.values())).device
+        self.vmapped = self._can_vmap()
+        self._at_once: int | None = None
+
+    def free_labels(self, replicas: int) -> State:
+        """Labels (R, K) with every entry in a group of its own."""
+        return {
+            site.key: torch.arange(site.num_entries, device=self.device).expand(replicas, -1) for site in self.sites
+        }
+
+    def losses(self, lower: State, upper: State, buffers: State, batch: Batch, own_data: bool) -> Tensor:
+        """Loss (R,) of each replica on a batch, whose tensors have a leading axis R if each has its own data."""
+        return self._map(self._loss, lower, upper, buffers, batch, own_data)
+
+    def held_losses(self, lower: State, upper: State, buffers: State, held: Held) -> Tensor:
+        """Mean loss (R,) on held-out samples."""
+        total: Tensor | float = 0.0
+        count = 0
+        for batch, own_data in held:
+            size = batch[1].shape[int(own_data)]
+            total = total + size * self.losses(lower, upper, buffers, batch, own_data)
+            count += size
+        assert isinstance(total, Tensor)
+        return total / count
+
+    def block_losses(self, lower: State, upper: State, buffers: State, held: Held) -> tuple[np.ndarray, np.ndarray]:
+        """Losses (R, B) of blocks of held-out samples, and the number of samples (B,) in each."""
+        losses, sizes = [], []
+        for batch, own_data in held:
+            count = batch[1].shape[int(own_data)]
+            size = held.block_size(count)
+            bounds = [(i, min(i + size, count)) for i in range(0, count, size)]
+
+            def blocks(full: State, buffers: State, x: Any, y: Tensor, bounds: Any = tuple(bounds)) -> Tensor:
+                output = self._call(full, buffers, x)
+                parts = (self.loss(_rows(output, i, j, len(y)), y[i:j]) for i, j in bounds)
+                return torch.stack(list(parts))
+
+            losses.append(self._map(blocks, lower, upper, buffers, batch, own_data))
+            sizes += [j - i for i, j in bounds]
+        return torch.cat(losses, 1).double().cpu().numpy(), np.array(sizes)
+
+    def at_once(self) -> int:
+        """How many replicas fit into memory."""
+        if self._at_once is None:
+            batch = _part(self.problems[0].train.first(), self.batch_size)
+
+            def run() -> Tensor:
+                lower = {name: t.requires_grad_() for name, t in stacked(self.start, 1).items()}
+                return self.losses(lower, self.free_labels(1), stacked(self.buffers, 1), batch, False)
+
+            state = sum(t.numel() * t.element_size() for t in (*self.start.values(), *self.logits.values()))
+            with seeded(self.device, 0):
+                self._at_once = replicas_at_once(run, state, self.device)
+        return self._at_once
+
+    def take_at_once(self, replicas: int) -> None:
+        """Decide it, as where a search goes on that was begun with so many."""
+        self._at_once = replicas
+
+    def entries(self, lower: State, upper: State) -> State:
+        """The parameters (R, ...) of the twin: θ in place of ψ."""
+        full = dict(lower)
+        for site in self.sites:
+            groups = upper[site.key]
+            gather = ops.soft_gather if groups.is_floating_point() else ops.hard_gather
+            for name, shape, dim in zip(site.names, site.shapes, site.dims, strict=True):
+                theta = gather(groups, lower[name])
+                if dim is None:
+                    full[name] = theta.view(-1, *shape)
+                else:
+                    full[name] = theta.view(*theta.shape[:2], *shape[:dim], *shape[dim + 1 :]).movedim(1, 1 + dim)
+        return full
+
+    def _call(self, parameters: State, buffers: State, x: tuple[Tensor, ...]) -> Any:
+        return functional_call(self.twin, {**parameters, **buffers}, x)
+
+    def _loss(self, parameters: State, buffers: State, x: tuple[Tensor, ...], y: Tensor) -> Tensor:
+        return self.loss(self._call(parameters, buffers, x), y)
+
+    def _map(
+        self,
+        function: Callable[..., Tensor],
+        lower: State,
+        upper: State,
+        buffers: State,
+        batch: Batch,
+        own_data: bool,
+    ) -> Tensor:
+        x, y = batch
+        full = self.entries(lower, upper)
+        if len(next(iter(full.values()))) == 1:
+            # A batch of one needs no vmap, which costs as much Python as the rest of a step.
+            alone = ({name: t.squeeze(0) for name, t in state.items()} for state in (full, buffers))
+            own_x, own_y = (tuple(t.squeeze(0) for t in x), y.squeeze(0)) if own_data else (x, y)
+            return function(*alone, own_x, own_y).unsqueeze(0)
+        if self.vmapped:
+            data = 0 if own_data else None
+            return vmap(function, (0, 0, data, data), randomness="different")(full, buffers, x, y)
+        parts = []
+        for r in range(len(next(iter(full.values())))):
+            own_x, own_y = (tuple(t[r] for t in x), y[r]) if own_data else (x, y)
+            parts.append(function(taken(full, r), taken(buffers, r), own_x, own_y))
+        return torch.stack(parts)
+
+    def _can_vmap(self) -> bool:
+        # Some models have no batching rule (a recurrent kernel, a branch on data): those run one by one.
+        batch = _part(self.problems[0].train.first(), 2)
+        lower = {name: t.requires_grad_() for name, t in stacked(self.start, 2).items()}
+        self.vmapped = True
+        self.twin.train()
+        try:
+            with seeded(self.device, 0):
+                losses = self.losses(lower, self.free_labels(2), stacked(self.buffers, 2), batch, False)
+                losses.sum().backward()
+        except Exception:  # whatever torch raises for what it cannot batch; a true error comes back in the loop
+            return False
+        return True
+
+
+@contextmanager
+def seeded(device: torch.device, seed: int) -> Iterator[None]:
+    """Inside, random numbers of the processor and of the device follow a seed; outside, nothing has been drawn."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.default_generator.manual_seed(seed)
+        if device.type == "cuda":
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
+        yield
+
+
+def stacked(state: State, replicas: int) -> State:
+    """A leading axis R of copies."""
+    return {name: t.expand(replicas, *t.shape).clone() for name, t in state.items()}
+
+
+def taken(state: State, index: Any) -> State:
+    """Some of the replicas."""
+    return {name: t[index] for name, t in state.items()}
+
+
+def reordered(state: State, generator: torch.Generator) -> State:
+    """Another start: the numbers of each tensor, which were drawn alike, in another order; zeros stay in place."""
+    return {name: _reordered(t, generator) for name, t in state.items()}
+
+
+def joined(states: Sequence[State]) -> State:
+    """Replicas of several states."""
+    return {name: torch.cat([state[name] for state in states]) for name in states[0]}
+
+
+def _part(batch: Batch, count: int | None) -> Batch:
+    return tuple(t[:count] for t in batch[0]), batch[1][:count]
+
+
+def _rows(output: Any, i: int, j: int, count: int) -> Any:
+    # Models may return more than tensors with a row for each sample.
+    def rows(one: Any) -> Any:
+        return one[i:j] if isinstance(one, Tensor) and one.dim() and len(one) == count else one
+
+    return tree_map(rows, output)
+
+
+def _reordered(tensor: Tensor, generator: torch.Generator) -> Tensor:
+    # Zeros are set, not drawn: a padding row, say.
+    flat = tensor.detach().flatten().clone()
+    drawn = torch.nonzero(flat)[:, 0]
+    order = torch.randperm(len(drawn), generator=generator).to(drawn.device)
+    flat[drawn] = flat[drawn[order]]
+    return flat.view(tensor.shape)
+
+
+def _site(names: Sequence[str], shared: dict[str, SharedParameter]) -> Site:
+    ones = [shared[name] for name in names]
+    return Site(
+        tuple(names),
+        tuple(one.shape for one in ones),
+        tuple(one.dim for one in ones),
+        ones[0].assignment.num_entries,
+        ones[0].assignment.num_groups,
+    )
+
+
+def _spread(values: Tensor, num_entries: int) -> Tensor:
+    # The initial entries are those of ψ, which came from the parameter; θ is their soft mean. Fewer than there are
+    # entries, they are drawn again in another order, so that no two slices start alike.
+    if len(values) == num_entries:
+        return values.clone()
+    generator = torch.Generator().manual_seed(0)
+    rounds = -(-num_entries // len(values))
+    rows = torch.cat([torch.randperm(len(values), generator=generator) for _ in range(rounds)])[:num_entries]
+    return values[rows.to(values.device)]
+
+
+def psi(model: nn.Module, name: str) -> Tensor:
+    """The values of a shared parameter."""
+    prefix, _, leaf = name.rpartition(".")
+    return model.get_submodule(prefix).parametrizations[leaf].original  # type: ignore

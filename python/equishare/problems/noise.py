@@ -1,0 +1,122 @@
+"""How uncertain the unshared estimates are, without assuming the noise level or that it is the same everywhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import digamma, polygamma
+from scipy.stats import chi2
+
+from equishare.problems.moments import CHUNK_ROWS, Moments
+
+# A variance estimate below this part of the usual one is a rounding artefact (a dead pixel, say).
+_LEAST_RELATIVE_VARIANCE = 1e-5
+# Residuals below this part of the spread of y are rounding errors, not noise.
+_LEAST_RELATIVE_NOISE = 1e-8
+# Entries keep one noise level unless the data reject that at this significance.
+_POOLING_SIGNIFICANCE = 0.01
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The unshared least-squares weight and its uncertainty.
+
+    The precision (inverse covariance) of row o of the weight is ``diag(d_o) S diag(d_o)``: the curvature
+    of the loss, rescaled so that its inverse has the robust variances on the diagonal.
+
+    Attributes:
+        weight: (O, I) estimates.
+        curvature: (I, I) S = XᵀX.
+        scale: (O, I) d.
+        variance: (O, I) variance of each estimate.
+        freedom: degrees of freedom of the noise level.
+    """
+
+    weight: np.ndarray
+    curvature: np.ndarray
+    scale: np.ndarray
+    variance: np.ndarray
+    freedom: float
+
+    def apply_precision(self, w: np.ndarray) -> np.ndarray:
+        """Precision times w, (..., O, I) -> (..., O, I)."""
+        return ((w * self.scale) @ self.curvature) * self.scale
+
+
+def estimate(x: np.ndarray, y: np.ndarray, moments: Moments, centred: bool) -> Estimate:
+    """Least squares of y (n, O) on x (n, I) with heteroscedasticity-consistent variances.
+
+    The variance of each weight is the sandwich ``Σ_n P[n, i]² e[n, o]² / (1 − h_n)``, P = X S⁻¹ (MacKinnon
+    and White 1985, HC2): right also where the noise depends on x or differs between outputs. Single
+    variances are themselves noisy; they are shrunk to a common level by as much as the data allow
+    (Smyth 2004).
+
+    The moments must be of full rank, from more samples than parameters; the caller has checked.
+    """
+    weight = moments.least_squares()
+    inverse = moments.inverse()
+    count, parameters = moments.count, moments.sxx.shape[0] + int(centred)
+    # Fourth powers of the data may not be representable: residuals in units of y's spread, P in units of its columns.
+    spread = moments.syy.mean() / count
+    column = np.sqrt(np.diag(inverse))
+    sandwich = np.zeros_like(weight)
+    squares = np.zeros_like(weight)
+    squared_residual = np.zeros(weight.shape[0])
+    for start in range(0, count, CHUNK_ROWS):
+        xc = x[start : start + CHUNK_ROWS] - moments.x_mean
+        residual = y[start : start + CHUNK_ROWS] - moments.y_mean - xc @ weight.T
+        p = xc @ inverse
+        leverage = (p * xc).sum(1) + (1 / count if centred else 0.0)
+        squared = (residual / np.sqrt(spread)) ** 2
+        squared_residual += squared.sum(0)
+        p2 = (p / column) ** 2
+        sandwich += (squared / np.maximum(1 - leverage, 1 / count)[:, None]).T @ p2
+        squares += (squared**2).T @ p2**2
+    freedom = count - parameters
+    noise = max(squared_residual.mean() / freedom, _LEAST_RELATIVE_NOISE**2)
+    sandwich = np.maximum(sandwich, _LEAST_RELATIVE_NOISE**2)
+    # Twice the squared variance over its own sampling variance: tails and leverage lower it. The median over
+    # outputs steadies it.
+    own_freedom = np.median(2 / np.maximum(squares / sandwich**2 - 1 / count, 1 / count), axis=0)
+    own_freedom = np.broadcast_to(np.minimum(own_freedom, count) * (freedom / count), weight.shape)
+    ratio = _shrunk(sandwich / noise, own_freedom)
+    variance = noise * ratio * spread
+    return Estimate(
+        weight,
+        moments.sxx,
+        np.sqrt(1 / variance),
+        variance * np.diag(inverse),
+        float(freedom * weight.shape[0]),
+    )
+
+
+def _shrunk(variance: np.ndarray, freedom: np.ndarray) -> np.ndarray:
+    """Posterior means of variances under a scaled inverse chi-squared prior fitted to them (Smyth 2004, limma)."""
+    variance = np.maximum(variance, _LEAST_RELATIVE_VARIANCE * np.median(variance))
+    pooled = np.average(variance, weights=freedom)
+    if variance.size == 1:
+        return variance
+    log_excess = np.log(variance) - digamma(freedom / 2) + np.log(freedom / 2)
+    expected = polygamma(1, freedom / 2).mean()
+    observed = log_excess.var(ddof=1)
+    statistic = observed / expected * (variance.size - 1)
+    if observed <= expected or chi2.sf(statistic, variance.size - 1) > _POOLING_SIGNIFICANCE:
+        return np.full_like(variance, pooled)
+    prior_freedom = 2 * _inverse_trigamma(observed - expected)
+    prior = np.exp(log_excess.mean() + digamma(prior_freedom / 2) - np.log(prior_freedom / 2))
+    return (prior_freedom * prior + freedom * variance) / (prior_freedom + freedom)
+
+
+def _inverse_trigamma(value: float) -> float:
+    """Solve trigamma(x) = value by Newton's method on 1/trigamma, which is convex and nearly linear."""
+    if value > 1e7:
+        return 1 / np.sqrt(value)
+    x = 0.5 + 1 / value
+    for _ in range(50):
+        trigamma = float(polygamma(1, x))
+        step = trigamma * (1 - trigamma / value) / float(polygamma(2, x))
+        x += step
+        if -step < 1e-10 * x:
+            break
+    return x

@@ -1,0 +1,261 @@
+"""The relaxed search for models: inner steps on the parameters, outer steps on the assignment logits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from equishare import ops
+from equishare.problems.network.checkpoint import Checkpoint
+from equishare.problems.network.batches import Feed, Held
+from equishare.problems.network.fit import Training, clip_replicas
+from equishare.problems.network.replicas import Stack, State, seeded, taken
+from equishare.hypergradient import hypergradient
+from equishare.problems.network.samples import Batch
+
+_RECORDS = 100
+
+
+@dataclass(frozen=True)
+class Relaxation:
+    """How the relaxed search goes.
+
+    Attributes:
+        steps: outer steps, on the logits.
+        inner_steps: steps on the other parameters before each.
+        outer_lr: rate of Adam on the logits.
+        entropy, column_norm: weights of the penalties, (mean row entropy) and (column norm / K).
+        schedule: ``anneal``, the entropy's weight rises from 0, or ``constant``.
+        hypergradient: method of :func:`equishare.hypergradient`, or ``direct``.
+        hypergradient_options: its further options.
+        outer_clip: largest norm of the hypergradient of one replica; None: as it is.
+        patience: records without a better objective before the search ends; None: never.
+    """
+
+    steps: int
+    inner_steps: int
+    outer_lr: float
+    entropy: float
+    column_norm: float
+    schedule: str
+    hypergradient: str
+    hypergradient_options: dict[str, Any]
+    outer_clip: float | None
+    patience: int | None
+
+    def weights(self, step: int) -> tuple[float, float]:
+        """Weights of entropy and column norm at an outer step."""
+        risen = (step + 1) / self.steps if self.schedule == "anneal" else 1.0
+        return self.entropy * risen, self.column_norm
+
+
+class Descent:
+    """The alternation for replicas that fit into memory together.
+
+    Args:
+        stack: the model.
+        lower, upper, buffers: initial state (R, ...).
+        owner: problem of each replica.
+        training: of the inner steps; its schedule runs over all of them.
+        relaxation: of the outer steps.
+        seed: of batches and dropout.
+    """
+
+    def __init__(
+        self,
+        stack: Stack,
+        lower: State,
+        upper: State,
+        buffers: State,
+        owner: Sequence[int],
+        training: Training,
+        relaxation: Relaxation,
+        seed: int,
+    ) -> None:
+        self.stack, self.training, self.relaxation, self.seed = stack, training, relaxation, seed
+        self.lower = {name: t.detach().clone().requires_grad_() for name, t in lower.items()}
+        self.upper = {name: t.detach().clone() for name, t in upper.items()}
+        self.buffers = {name: t.clone() for name, t in buffers.items()}
+        self.owner = owner
+        self.feed = Feed(stack.problems, "train", owner, training.batch_size, seed)
+        self.val_feed = Feed(stack.problems, "val", owner, training.batch_size, seed + 1)
+        self.held = Held(stack.problems, "val", owner, training.batch_size)
+        self.inner = torch.optim.AdamW(self.lower.values(), training.lr, weight_decay=training.weight_decay, fused=True)
+        self.outer = torch.optim.Adam(self.upper.values(), relaxation.outer_lr, fused=True)
+        self.records: list[dict[str, Tensor]] = []
+        self.best, self.idle, self.done = float("inf"), 0, 0
+
+    def run(self, tick: Callable[[int], None], keep: Callable[[dict[str, Any]], None]) -> None:
+        """All outer steps that are left; ``keep`` is called with the state from time to time."""
+        every = max(1, self.relaxation.steps // _RECORDS)
+        while not self._ended():
+            # One seed a step: the state of no generator has to be kept.
+            with seeded(self.stack.device, (self.seed * 1_000_003 + self.done) % 2**63):
+                self._step()
+            self.done += 1
+            if self.done % every == 0 or self.done == self.relaxation.steps:
+                self._record()
+                keep(self.state())
+            tick(self.relaxation.inner_steps)
+        tick((self.relaxation.steps - self.done) * self.relaxation.inner_steps)
+
+    def _ended(self) -> bool:
+        patience = self.relaxation.patience
+        return self.done == self.relaxation.steps or (patience is not None and self.idle > patience)
+
+    def _step(self) -> None:
+        total = self.relaxation.steps * self.relaxation.inner_steps
+        self.stack.twin.train()
+        for i in range(self.relaxation.inner_steps):
+            rate = self.training.rate(self.done * self.relaxation.inner_steps + i, total)
+            self.inner.param_groups[0]["lr"] = rate
+            losses = self.stack.losses(self.lower, self.upper, self.buffers, *self.feed.next())
+            self.inner.zero_grad()
+            losses.sum().backward()
+            if self.training.clip is not None:
+                clip_replicas(self.lower.values(), self.training.clip)
+            self.inner.step()
+        gradients = self._outer_gradient()
+        for name, tensor in self.upper.items():
+            tensor.grad = gradients[name]
+        if self.relaxation.outer_clip is not None:
+            clip_replicas(self.upper.values(), self.relaxation.outer_clip)
+        self.outer.step()
+
+    def _outer_gradient(self) -> State:
+        # In evaluation mode, or dropout would differ from product to product and buffers would move.
+        self.stack.twin.eval()
+        val = self.val_feed.next()
+        entropy, column_norm = self.relaxation.weights(self.done)
+
+        def upper_loss(lower: State, upper: State, buffers: State) -> Tensor:
+            value = self.stack.losses(lower, upper, buffers, *val)
+            for logits in upper.values():
+                row_entropy, norm = ops.assignment_penalties(logits)
+                value = value + entropy * row_entropy + column_norm * norm / logits.shape[-2]
+            return value
+
+        if self.relaxation.hypergradient == "direct":
+            upper = {name: t.detach().requires_grad_() for name, t in self.upper.items()}
+            lower = {name: t.detach() for name, t in self.lower.items()}
+            gradients = torch.autograd.grad(upper_loss(lower, upper, self.buffers).sum(), list(upper.values()))
+            return dict(zip(upper, gradients, strict=True))
+        train = self.feed.next()
+        # A replica that has diverged stays where it is; it must not end the others.
+        alive = torch.nonzero(self._alive(val) & self._alive(train))[:, 0]
+        if not len(alive):
+            raise FloatingPointError(f"the loss of every restart is NaN or infinite after step {self.done}")
+        buffers = taken(self.buffers, alive)
+        val, train = _of(val, alive), _of(train, alive)
+        found = hypergradient(
+            lambda lower, upper: self.stack.losses(lower, upper, buffers, *train),
+            lambda lower, upper: upper_loss(lower, upper, buffers),
+            {name: t.detach()[alive] for name, t in self.lower.items()},
+            {name: t.detach()[alive] for name, t in self.upper.items()},
+            method=self.relaxation.hypergradient,
+            batch_dims=1,
+            **self.relaxation.hypergradient_options,
+        )
+        zeros = {name: torch.zeros_like(t) for name, t in self.upper.items()}
+        return {name: t.index_copy(0, alive, found.gradients[name]) for name, t in zeros.items()}
+
+    def _alive(self, batch: tuple[Batch, bool]) -> Tensor:
+        with torch.no_grad():
+            return self.stack.losses(self.lower, self.upper, self.buffers, *batch).isfinite()
+
+    def _record(self) -> None:
+        self.stack.twin.eval()
+        with torch.no_grad():
+            loss = self.stack.held_losses(self.lower, self.upper, self.buffers, self.held)
+            pairs = [ops.assignment_penalties(logits) for logits in self.upper.values()]
+            entropy = torch.stack([e for e, _ in pairs]).mean(0)
+            sizes = [site.num_entries for site in self.stack.sites]
+            norm = torch.stack([n / size for (_, n), size in zip(pairs, sizes, strict=True)]).sum(0)
+        if not torch.isfinite(loss).any():
+            raise FloatingPointError(f"the validation loss of every restart is NaN or infinite at step {self.done}")
+        self.records.append({"step": torch.tensor(self.done), "loss": loss, "entropy": entropy, "column_norm": norm})
+        finite = torch.where(loss.isfinite(), loss, float("inf"))
+        weights = self.relaxation.entropy, self.relaxation.column_norm
+        penalties = weights[0] * entropy.nan_to_num() + weights[1] * norm.nan_to_num()
+        objective = float((finite + penalties).min())
+        self.idle = 0 if objective < self.best else self.idle + 1
+        self.best = min(self.best, objective)
+
+    def state(self) -> dict[str, Any]:
+        """All that decides how it goes on."""
+        return {
+            "lower": {name: t.detach() for name, t in self.lower.items()},
+            "upper": self.upper_state(),
+            "buffers": self.buffers,
+            "inner": self.inner.state_dict(),
+            "outer": self.outer.state_dict(),
+            "drawn": [self.feed.stream.drawn, self.val_feed.stream.drawn],
+            "records": self.records,
+            "progress": [self.best, self.idle, self.done],
+        }
+
+    def upper_state(self) -> State:
+        """The logits."""
+        return {name: t.detach() for name, t in self.upper.items()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what :meth:`state` gave."""
+        with torch.no_grad():
+            for own, kept in (
+                (self.lower, state["lower"]),
+                (self.upper, state["upper"]),
+                (self.buffers, state["buffers"]),
+            ):
+                for name, tensor in kept.items():
+                    own[name].copy_(tensor)
+        self.inner.load_state_dict(state["inner"])
+        self.outer.load_state_dict(state["outer"])
+        size, problems = self.training.batch_size, self.stack.problems
+        self.feed = Feed(problems, "train", self.owner, size, self.seed, state["drawn"][0])
+        self.val_feed = Feed(problems, "val", self.owner, size, self.seed + 1, state["drawn"][1])
+        self.records = list(state["records"])
+        self.best, self.idle, self.done = state["progress"]
+
+
+def _of(batch: tuple[Batch, bool], replicas: Tensor) -> tuple[Batch, bool]:
+    """The batch for some of the replicas."""
+    (x, y), own_data = batch
+    return ((tuple(t[replicas] for t in x), y[replicas]), True) if own_data else batch
+
+
+def relax(
+    stack: Stack,
+    lower: State,
+    upper: State,
+    buffers: State,
+    owner: Sequence[int],
+    training: Training,
+    relaxation: Relaxation,
+    seed: int,
+    checkpoint: Checkpoint,
+    tick: Callable[[int], None],
+) -> tuple[list[Descent], bool]:
+    """Run the search for all replicas, as many at a time as memory allows; whether it ran to its end.
+
+    After Ctrl-C the replicas are returned as they are.
+    """
+    at_once = stack.at_once()
+    descents = []
+    for i in range(0, len(owner), at_once):
+        part = slice(i, i + at_once)
+        states = taken(lower, part), taken(upper, part), taken(buffers, part)
+        descents.append(Descent(stack, *states, owner[part], training, relaxation, seed))
+    try:
+        for i, descent in enumerate(descents):
+            kept = checkpoint.get(f"relaxed {i}")
+            if kept is not None:
+                tick(kept["progress"][2] * relaxation.inner_steps)
+                descent.restore(kept)
+            descent.run(tick, lambda state, name=f"relaxed {i}": checkpoint.keep(name, state))  # type: ignore
+    except KeyboardInterrupt:
+        return descents, False
+    return descents, True

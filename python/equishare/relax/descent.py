@@ -1,0 +1,89 @@
+"""Steps on assignment logits: the fused kernels where they apply, autograd elsewhere."""
+
+from __future__ import annotations
+
+import torch
+
+from equishare import ops
+from equishare.relax.objective import Batch, Penalties, Value, gradient_by_autograd
+
+
+class FusedGradient:
+    """The ``normalised`` lower level with entropy and column norm, one pass forward and one backward.
+
+    Buffers are reused from step to step. Logits (N, R, K, G) are contiguous float32.
+    """
+
+    def __init__(self, logits: torch.Tensor, batch: Batch) -> None:
+        self.shape = logits.shape
+        self.batch = batch
+        self.logits = logits.flatten(0, 1)
+        self.x = batch.x.expand(logits.shape[:-1]).flatten(0, 1).contiguous()
+        self.weights = self.x.new_empty((2, len(self.x)))
+        self.relaxation: ops.Relaxation | None = None
+        self.moments: torch.Tensor | None = None
+
+    def _forward(self, penalties: Penalties) -> tuple[ops.Relaxation, torch.Tensor, Value]:
+        r = self.relaxation = ops.relax_forward(self.logits, self.x, self.relaxation)
+        loss, u = self.batch.upper_loss(r.theta.view(self.shape[:-1]))
+        self.weights[0], self.weights[1] = penalties.entropy, penalties.column_norm
+        value = Value(loss, r.entropy.reshape(loss.shape).clone(), r.column_norm.reshape(loss.shape).clone())
+        return r, u.flatten(0, 1).contiguous(), value
+
+    def gradient(self, penalties: Penalties) -> tuple[torch.Tensor, Value]:
+        """Gradient of the objective in the logits, and its terms."""
+        r, u, value = self._forward(penalties)
+        return ops.relax_backward(self.logits, self.x, r, u, *self.weights).view(self.shape), value
+
+    def adam_step(self, penalties: Penalties, step: int, lr: float) -> Value:
+        """Spend the gradient on step ``step`` = 1, 2, … of Adam without storing it; the terms before it."""
+        r, u, value = self._forward(penalties)
+        if self.moments is None:
+            self.moments = ops.relax_moments(self.logits)
+        entropy, column_norm = self.weights
+        ops.relax_adam_step(self.logits, self.x, r, u, entropy, column_norm, self.moments, step=step, rate=lr)
+        return value
+
+
+class Descent:
+    """Gradient descent of the relaxed objective on ``logits``, in place.
+
+    Args:
+        logits: (N, R, K, G).
+        batch: statistics of the problems.
+        lower: lower level, see :func:`equishare.relax.objective.lower_level`.
+        optimizer: ``adam`` or ``rmsprop``.
+        lr, weight_decay: of the optimiser.
+        nuclear: whether a nuclear norm will be asked for.
+    """
+
+    def __init__(
+        self,
+        logits: torch.Tensor,
+        batch: Batch,
+        lower: str,
+        optimizer: str,
+        lr: float,
+        weight_decay: float,
+        nuclear: bool,
+    ) -> None:
+        self.logits, self.batch, self.lower, self.lr, self.steps = logits, batch, lower, lr, 0
+        self.fused = FusedGradient(logits, batch) if lower == "normalised" and not nuclear else None
+        self.optimizer: torch.optim.Optimizer | None = None
+        if optimizer == "rmsprop":
+            self.optimizer = torch.optim.RMSprop([logits], lr, weight_decay=weight_decay)
+        elif weight_decay or self.fused is None:
+            self.optimizer = torch.optim.Adam([logits], lr, weight_decay=weight_decay, fused=True)
+
+    def step(self, penalties: Penalties) -> Value:
+        """One step; the terms of the objective before it."""
+        self.steps += 1
+        if self.fused is None:
+            self.logits.grad, value = gradient_by_autograd(self.logits, self.batch, self.lower, penalties)
+        elif self.optimizer is None:
+            return self.fused.adam_step(penalties, self.steps, self.lr)
+        else:
+            self.logits.grad, value = self.fused.gradient(penalties)
+        assert self.optimizer is not None
+        self.optimizer.step()
+        return value

@@ -1,0 +1,42 @@
+"""The best labels of each output row for given values: an integer least-squares problem, solved by a beam."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from equishare.problems.noise import Estimate
+
+# Partial rows kept.
+BEAM = 32
+
+
+def decode(estimate: Estimate, values: np.ndarray) -> np.ndarray:
+    """Labels (O, I) that minimise the misfit (ŵ − ψ[label])ᵀ Ω (ŵ − ψ[label]), row by row.
+
+    With S = RᵀR, R upper triangular, the misfit of a row is ``Σ_i (Σ_{j ≥ i} R_ij d_j (ψ[l_j] − ŵ_j))²``, whose terms
+    depend on entries i and after alone. Entries are decided from the last to the first; of the partial rows
+    the ``BEAM`` best are kept (the K-best sphere decoder; Anderson and Mohan 1984). Exact where the beam holds
+    all G^I rows, and for one input.
+    """
+    outputs, inputs = estimate.weight.shape
+    # A Cholesky factor that exists also where the samples leave a direction of the weights open.
+    eigenvalues, vectors = np.linalg.eigh(estimate.curvature)
+    root = np.sqrt(np.maximum(eigenvalues, 0))[:, None] * vectors.T
+    factor = np.linalg.qr(root).R
+    deviation = (values[None, :, None] - estimate.weight[:, None, :]) * estimate.scale[:, None, :]  # (O, G, I)
+    labels = np.zeros((outputs, 1, inputs), np.int64)
+    chosen = np.zeros((outputs, 1, inputs))
+    cost = np.zeros((outputs, 1))
+    rows = np.arange(outputs)[:, None]
+    for i in range(inputs - 1, -1, -1):
+        after = chosen[:, :, i + 1 :] @ factor[i, i + 1 :]
+        grown = cost[:, :, None] + (after[:, :, None] + factor[i, i] * deviation[:, None, :, i]) ** 2
+        grown = grown.reshape(outputs, -1)
+        keep = min(BEAM, grown.shape[1])
+        best = np.argpartition(grown, keep - 1, axis=1)[:, :keep]
+        cost = np.take_along_axis(grown, best, 1)
+        parent, group = np.divmod(best, len(values))
+        labels, chosen = labels[rows, parent], chosen[rows, parent]
+        labels[:, :, i] = group
+        chosen[:, :, i] = deviation[rows, group, i]
+    return labels[np.arange(outputs), cost.argmin(1)]

@@ -1,0 +1,129 @@
+"""The evidence for a partition: how probable all data make it, every candidate paid for.
+
+With ŵ the unshared least-squares estimates from all samples and Ω their precision (see
+:class:`equishare.problems.noise.Estimate`), a partition with assignment A says ``ŵ ~ N(A ψ, Ω⁻¹)``. Its negative log
+posterior is computed in closed form, up to a constant that all partitions share:
+
+    fit      ½ (ν + K − G) log(1 + Q/ν),  Q = min over ψ of (ŵ − A ψ)ᵀ Ω (ŵ − A ψ): the noise level, estimated
+             with ν degrees of freedom, is integrated out
+    values   ½ log det(AᵀΩA / 2π) − log p(ψ̂): ψ is integrated out (Laplace). p is an equal mixture of two priors:
+             values drawn independently from a normal of the spread of ŵ, and values whose gaps are
+             log-normal with unknown mean and variance (integrated out), for values that are spread evenly
+    labels   −log p(partition | G names thrown independently on K entries), an equal mixture of names that are
+             equally frequent, G!/G^K, and of names with unknown frequencies (uniform on the simplex),
+             G! Π_g m_g! (G − 1)!/(K + G − 1)!, for group sizes m_g that are far from equal; this is what makes
+             the rule pay for the number of partitions it may choose from
+    groups   G + 3 log G: a proper prior on the number of groups
+
+A partition into unions of the orbits of a symmetry H has names on orbits instead of entries, and pays for H:
+a group has at most O! I! / |H| conjugates, the same symmetry of rows and columns in another order.
+
+Neither the noise level nor the number of groups nor the sizes of groups are assumed.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.special import gammaln
+from scipy.stats import f as f_distribution
+
+from equishare.search.orbits import Closure
+from equishare.search.polish import misfit
+from equishare.problems.lower import fit_estimate
+from equishare.problems.noise import Estimate
+
+# p(G) proportional to exp(-G) / G ** 3: two equal values are taken apart only at about three standard errors.
+_GROUPS_RATE = 1.0
+_GROUPS_EXPONENT = 3.0
+# Prior of the log gap y between neighbouring values, in standard errors: y ~ N(log 4, v / 0.05), v ~ InvGamma(1, 0.2).
+_GAP_LOG_MEAN = np.log(4.0)
+_GAP_COUNT = 0.05
+_GAP_SHAPE = 1.0
+_GAP_RATE = 0.2
+# A partition is rejected where a misfit as large as its own has less than this probability.
+_REJECTION = 1e-5
+# The normal prior is at least this many standard errors wide.
+_LEAST_SPREAD = 10.0
+
+
+class Evidence:
+    """Scores partitions of one problem; lower is better (negative log posterior).
+
+    Args:
+        estimate: unshared estimates and their precision.
+    """
+
+    def __init__(self, estimate: Estimate) -> None:
+        self.estimate = estimate
+        self.error = float(np.sqrt(np.median(estimate.variance)))
+        self.spread = max(float(estimate.weight.std()), _LEAST_SPREAD * self.error)
+
+    def score(self, labels: np.ndarray, closure: Closure | None = None) -> tuple[bool, float]:
+        """Judge the partition ``labels`` (O, I), numbered 0 … G − 1 without holes.
+
+        Args:
+            labels: the partition.
+            closure: a symmetry whose orbits are kept together; names are then thrown on orbits, not on entries.
+
+        Returns:
+            Whether the F test of its misfit rejects it as a whole, and its negative log posterior. The posterior
+            compares partitions into equal values; where values form a continuum none of them holds, and the
+            test keeps the coarse ones from winning.
+        """
+        num_groups, num_entries = int(labels.max()) + 1, labels.size
+        values, precision = fit_estimate(self.estimate, labels, num_groups)
+        freedom = self.estimate.freedom
+        distance = misfit(self.estimate, labels, values)
+        fit = 0.5 * (freedom + num_entries - num_groups) * np.log1p(distance / freedom)
+        if labels.shape[1] == 1:
+            log_det = np.log(np.diag(precision)).sum()
+        else:
+            log_det = np.linalg.slogdet(precision)[1]
+        laplace = 0.5 * (log_det - num_groups * np.log(2 * np.pi))
+        log_prior = np.logaddexp(self._log_independent(num_groups), self._log_gaps(np.sort(values)))
+        log_prior += _log_partition(labels, closure) - _GROUPS_EXPONENT * np.log(num_groups) - _GROUPS_RATE * num_groups
+        spare = num_entries - num_groups
+        rejected = spare > 0 and f_distribution.sf(distance / spare, spare, freedom) < _REJECTION
+        return bool(rejected), float(fit + laplace - log_prior)
+
+    def _log_independent(self, num_groups: int) -> float:
+        """log of G! times the normal density at its typical height, for values in any order."""
+        return float(gammaln(num_groups + 1) - num_groups * np.log(np.sqrt(2 * np.pi) * self.spread))
+
+    def _log_gaps(self, values: np.ndarray) -> float:
+        """log density of ascending values: the first normal, the log gaps Student-t with a conjugate prior."""
+        first = -np.log(np.sqrt(2 * np.pi) * self.spread)
+        count = len(values) - 1
+        if count == 0:
+            return float(first)
+        # Below one standard error the density is taken as flat: ψ̂ is not known more finely than that.
+        log_gap = np.log(np.maximum(np.diff(values) / self.error, 1.0))
+        mean = log_gap.mean()
+        strength, shape = _GAP_COUNT + count, _GAP_SHAPE + count / 2
+        rate = _GAP_RATE + 0.5 * (
+            ((log_gap - mean) ** 2).sum() + _GAP_COUNT * count / strength * (mean - _GAP_LOG_MEAN) ** 2
+        )
+        student = (
+            gammaln(shape)
+            - gammaln(_GAP_SHAPE)
+            + _GAP_SHAPE * np.log(_GAP_RATE)
+            - shape * np.log(rate)
+            + 0.5 * np.log(_GAP_COUNT / strength)
+            - count / 2 * np.log(2 * np.pi)
+        )
+        return float(first + student - (log_gap + np.log(self.error)).sum())
+
+
+def _log_partition(labels: np.ndarray, closure: Closure | None) -> float:
+    if closure is None:
+        return _log_labels(np.bincount(labels.ravel()))
+    representatives = np.unique(closure.orbits, return_index=True)[1]
+    return _log_labels(np.bincount(labels.ravel()[representatives])) - closure.log_conjugates
+
+
+def _log_labels(sizes: np.ndarray) -> float:
+    """log probability of the labels of groups of these sizes, in the order of their values."""
+    num_groups, num_entries = len(sizes), sizes.sum()
+    equal = -num_entries * np.log(num_groups)
+    unknown = gammaln(sizes + 1).sum() + gammaln(num_groups) - gammaln(num_entries + num_groups)
+    return float(np.logaddexp(equal, unknown))

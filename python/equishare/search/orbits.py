@@ -1,0 +1,197 @@
+"""Sharing closed under a symmetry: orbits of permutations that the noisy weight does not contradict, and their merges.
+
+Comparing entries one by one cannot tell values that lie less than a few standard errors apart. A symmetry ties whole
+orbits of entries at once, and an orbit's mean has a far smaller error than an entry.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from scipy.special import gammaln
+from scipy.stats import chi2
+
+from equishare.search.alignment import Alignment, Permutations, background
+from equishare.search.path import MAX_GREEDY_GROUPS, greedy_merges
+from equishare.problems.noise import Estimate
+from equishare.symmetry.chain import StabilizerChain
+
+# The table of ratios holds the square of the number of entries; larger weights are not searched.
+MAX_ENTRIES = 4096
+# One beam for each image of an input, each as long as outputs and inputs together: long sides cost their square.
+MAX_SIDE = 128
+# Inputs whose images are searched, one after another, while that joins orbits.
+_MAX_SEARCHES = 6
+# Maps of one search that are tried in vain, one after another, before the rest is left.
+_PATIENCE = 12
+# Rounds of searches; each sees the weight averaged over the maps of the round before, those with at least this part of
+# the best score. The average is trusted as if it were of so many independent cells at most.
+_ROUNDS = 3
+_AVERAGED = 0.8
+_MOST_AVERAGED = 8
+# Maps that the order of the group is reckoned from.
+_MOST_GENERATORS = 64
+# Orbits are not joined where the differences of their means have less than this probability.
+_REJECTION = 1e-6
+
+
+@dataclass(frozen=True)
+class Closure:
+    """Orbits of a symmetry on the cells, and what can be told by merging them.
+
+    Attributes:
+        orbits: (O, I) orbit of each cell.
+        order: of the group, as far as its elements were found.
+        merges: partitions into unions of orbits, each (O, I), fewest groups first.
+    """
+
+    orbits: np.ndarray
+    order: int
+    merges: list[np.ndarray]
+
+    @property
+    def log_conjugates(self) -> float:
+        """log of O! I! / order, the most that a group of this order can have conjugates."""
+        return float(gammaln(np.array(self.orbits.shape) + 1).sum()) - math.log(self.order)
+
+
+def closures(estimate: Estimate) -> list[Closure]:
+    """Symmetries that the estimates do not contradict, with the merges of their orbits.
+
+    A symmetry is a pair of permutations, of outputs and of inputs. Of each the maps that :class:`Alignment` finds are
+    joined to a group, best first, as long as the means of the orbits they join agree. As orbits grow their means get
+    sharper, so a map that seemed right for single entries is turned down later.
+
+    Args:
+        estimate: unshared estimates (O, I) and their uncertainty.
+
+    Returns:
+        None where there is no symmetry, where there are fewer than two outputs or inputs, more than ``MAX_SIDE`` of
+        either, or more than ``MAX_ENTRIES`` entries.
+    """
+    found: list[Closure] = []
+    sides = estimate.weight.shape
+    if min(sides) < 2 or max(sides) > MAX_SIDE or estimate.weight.size > MAX_ENTRIES:
+        return found
+    weight, variance = estimate.weight, estimate.variance
+    for _ in range(_ROUNDS):
+        orbits, maps = _search(estimate, Alignment(weight, variance))
+        labels = orbits.labels
+        num_orbits = int(labels.max()) + 1
+        if num_orbits == labels.size or any((labels == one.orbits).all() for one in found):
+            break
+        if num_orbits <= MAX_GREEDY_GROUPS:
+            found.append(Closure(labels, _order(labels, maps), greedy_merges(estimate, labels)))
+        weight, variance = _averaged(estimate, maps)
+    return found
+
+
+def _search(estimate: Estimate, alignment: Alignment) -> tuple[_Orbits, list[tuple[float, Permutations]]]:
+    """The orbits of the maps that agree with the estimates, and all maps found with their scores."""
+    orbits = _Orbits(estimate)
+    every: list[tuple[float, Permutations]] = []
+    searched: list[int] = []
+    while len(searched) < _MAX_SEARCHES:
+        # Images of one input of an orbit tell those of the others.
+        fresh = np.flatnonzero(~np.isin(orbits.inputs, orbits.inputs[searched]))
+        if not fresh.size:
+            break
+        searched.append(int(fresh[0]))
+        maps = alignment.search(searched[-1])
+        every += maps
+        if not _join_all(orbits, [one for _, one in maps]):
+            break
+    return orbits, every
+
+
+def _join_all(orbits: _Orbits, maps: list[Permutations]) -> bool:
+    """Join what agrees; whether anything did."""
+    failed, any_joined = 0, False
+    for one in maps:
+        joined = orbits.join(one)
+        any_joined |= joined is True
+        failed = failed + 1 if joined is False else 0
+        if failed == _PATIENCE:
+            break
+    return any_joined
+
+
+def _order(orbits: np.ndarray, maps: list[tuple[float, Permutations]]) -> int:
+    """The order of the group that the maps generate which keep every orbit."""
+    outputs = orbits.shape[0]
+    chain = StabilizerChain(sum(orbits.shape))
+    for _, (p_out, p_in) in maps[:_MOST_GENERATORS]:
+        if (orbits[p_out[:, None], p_in] == orbits).all():
+            chain.add(np.concatenate([p_out, outputs + p_in]))
+    return chain.order
+
+
+def _averaged(estimate: Estimate, maps: list[tuple[float, Permutations]]) -> tuple[np.ndarray, np.ndarray]:
+    """Each cell's mean over its images under the best maps, and its variance."""
+    weight, variance = estimate.weight, estimate.variance
+    best = max(score for score, _ in maps)
+    total, count = weight.copy(), 1
+    for score, (outputs, inputs) in maps:
+        if score > _AVERAGED * best:
+            total += weight[outputs[:, None], inputs]
+            count += 1
+    return total / count, variance / min(count, _MOST_AVERAGED)
+
+
+class _Orbits:
+    """Orbits of the maps joined so far, on cells and on inputs."""
+
+    def __init__(self, estimate: Estimate) -> None:
+        size = estimate.weight.size
+        self.labels = np.arange(size).reshape(estimate.weight.shape)
+        self.inputs = np.arange(estimate.weight.shape[1])
+        self._weight = estimate.weight.ravel()
+        self._precision = 1 / estimate.variance.ravel()
+        self._background = background(estimate.weight, estimate.variance)
+
+    def join(self, maps: Permutations) -> bool | None:
+        """Join the orbits that the maps take to each other if their means agree (True or False); None: none."""
+        outputs, inputs = maps
+        image = self.labels[outputs[:, None], inputs]
+        joined = _components(self.labels.ravel(), image.ravel())[self.labels]
+        if joined.max() == self.labels.max():
+            return None
+        if not self._agree(joined):
+            return False
+        self.labels = joined
+        self.inputs = _components(self.inputs, self.inputs[inputs])[self.inputs]
+        return True
+
+    def _agree(self, joined: np.ndarray) -> bool:
+        """Whether the orbits' means are more probable as one value for each joined orbit than as any values.
+
+        With means m, precisions p and w orbits joined to one: log ∫ Π N(m | μ, 1/p) dμ against Σ log f(m) of w − 1 of
+        them, f the :func:`background`; and the differences must not be rejected by a chi-squared test.
+        """
+        old = self.labels.ravel()
+        precision = np.bincount(old, self._precision)
+        mean = np.bincount(old, self._precision * self._weight) / precision
+        to = np.zeros(len(mean), np.int64)
+        to[old] = joined.ravel()
+        total = np.bincount(to, precision)
+        centre = np.bincount(to, precision * mean) / total
+        count = np.bincount(to)
+        misfit = float((precision * (mean - centre[to]) ** 2).sum())
+        removed = len(mean) - len(total)
+        if chi2.sf(misfit, removed) < _REJECTION:
+            return False
+        log_density = -0.5 * misfit - 0.5 * removed * np.log(2 * np.pi)
+        log_density += 0.5 * (np.log(precision).sum() - np.log(total).sum())
+        share = ((count - 1) / count)[to]
+        return bool(log_density > (share * self._background(mean)).sum())
+
+
+def _components(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Label of each node of the graph with edges a – b, numbered from zero."""
+    size = int(max(a.max(), b.max())) + 1
+    graph = coo_array((np.ones(len(a), bool), (a, b)), shape=(size, size))
+    return connected_components(graph, directed=False)[1].astype(np.int64)

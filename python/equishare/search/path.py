@@ -1,0 +1,124 @@
+"""Paths of merges from no sharing to full sharing, in the metric of the loss."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from equishare.search.segmentation import segmentation_path
+from equishare.linalg import pseudo_inverse
+from equishare.problems.lower import fit_estimate
+from equishare.problems.noise import Estimate
+
+# The exact greedy path costs O(G³) time and O(G²) memory in the number of groups it starts from. Larger problems start
+# from the best segmentation of the single estimates into so many groups.
+MAX_GREEDY_GROUPS = 512
+# How far apart in the order of values two groups may lie to be considered for a merge.
+_NEIGHBOURS = 3
+
+
+def merge_path(estimate: Estimate, max_groups: int) -> list[np.ndarray]:
+    """Partitions into at most 1, …, ``max_groups`` groups, labels (O, I), each fitting the estimates well.
+
+    With one input the estimates do not covary: the g-th partition is the best of all into g groups, found by
+    dynamic programming. Otherwise groups are merged greedily; the price of a merge is the exact increase of
+    the quadratic loss after all values are refitted, ``(ψ_a − ψ_b)² / var(ψ_a − ψ_b)``.
+    """
+    shape = estimate.weight.shape
+    weight, precision = estimate.weight.ravel(), 1 / estimate.variance.ravel()
+    if shape[1] == 1:
+        path, _ = segmentation_path(weight, precision, max_groups)
+        return [labels.reshape(shape) for labels in path]
+    start = min(weight.size, MAX_GREEDY_GROUPS)
+    path, _ = segmentation_path(weight, precision, start)
+    merged = greedy_merges(estimate, path[-1].reshape(shape))[:max_groups]
+    if max_groups >= start < weight.size:
+        merged.append(np.arange(weight.size).reshape(shape))
+    return merged
+
+
+def conditional_path(estimate: Estimate, labels: np.ndarray, max_groups: int) -> list[np.ndarray]:
+    """Segmentations of the estimates of single entries given that all others follow ``labels`` (O, I).
+
+    Given the rest, an entry has the estimate ``θ_k − (Ω(θ − ŵ))_k / Ω_kk`` with precision Ω_kk. These are as sharp as
+    the data allow once most labels are right; the segmentations of the plain estimates are not.
+    """
+    values, _ = fit_estimate(estimate, labels, int(labels.max()) + 1)
+    precision = estimate.scale**2 * np.diag(estimate.curvature)
+    theta = values[labels]
+    conditional = theta - estimate.apply_precision(theta - estimate.weight) / precision
+    path, _ = segmentation_path(conditional.ravel(), precision.ravel(), min(max_groups, labels.size))
+    return [one.reshape(labels.shape) for one in path]
+
+
+def greedy_merges(estimate: Estimate, labels: np.ndarray) -> list[np.ndarray]:
+    """Merge the groups of ``labels`` (O, I) one pair after another; all partitions met, fewest groups first."""
+    num_groups = int(labels.max()) + 1
+    values, precision = fit_estimate(estimate, labels, num_groups)
+    covariance = pseudo_inverse(precision)
+    path = [labels]
+    while num_groups > 1:
+        a, b, gap, variance = _cheapest_merge(values, covariance)
+        direction = covariance[:, a] - covariance[:, b]
+        values -= direction * (gap / variance)
+        covariance -= np.outer(direction / variance, direction)
+        last = num_groups - 1
+        # Group b joins a; the last group takes the place of b so that the arrays stay contiguous.
+        renamed = np.arange(num_groups)
+        renamed[b], renamed[last] = a, (b if last != b else a)
+        if a == last:
+            renamed[b] = renamed[last] = b
+        else:
+            values[b] = values[last]
+            covariance[b] = covariance[last]
+            covariance[:, b] = covariance[:, last]
+        values, covariance = values[:last], covariance[:last, :last]
+        labels = renamed[labels]
+        num_groups = last
+        path.append(labels)
+    return path[::-1]
+
+
+def greedy_splits(estimate: Estimate, labels: np.ndarray, max_groups: int) -> list[np.ndarray]:
+    """Split one group of ``labels`` (O, I) after another in two, up to ``max_groups``; all partitions met.
+
+    The group and the cut are those that lower the misfit of the single estimates most.
+    """
+    weight, precision = estimate.weight.ravel(), 1 / estimate.variance.ravel()
+    labels = labels.copy()
+    flat = labels.reshape(-1)
+    path = [labels.copy()]
+
+    def best_cut(group: int) -> tuple[float, np.ndarray]:
+        members = np.flatnonzero(flat == group)
+        if len(members) < 2:
+            return 0.0, members[:0]
+        parts, cost = segmentation_path(weight[members], precision[members], 2)
+        return float(cost[0] - cost[1]), members[parts[1] == 1]
+
+    cuts = [best_cut(group) for group in range(int(labels.max()) + 1)]
+    while len(cuts) < max_groups:
+        group = max(range(len(cuts)), key=lambda g: cuts[g][0])
+        gain, leaving = cuts[group]
+        if not gain > 0:
+            break
+        flat[leaving] = len(cuts)
+        cuts.append(best_cut(len(cuts)))
+        cuts[group] = best_cut(group)
+        path.append(labels.copy())
+    return path
+
+
+def _cheapest_merge(values: np.ndarray, covariance: np.ndarray) -> tuple[int, int, float, float]:
+    order = np.argsort(values)
+    variance = np.diag(covariance)
+    best: tuple[float, int, int, float, float] | None = None
+    for distance in range(1, min(_NEIGHBOURS, len(values) - 1) + 1):
+        a, b = order[:-distance], order[distance:]
+        gap = values[a] - values[b]
+        spread = np.maximum(variance[a] + variance[b] - 2 * covariance[a, b], np.finfo(float).tiny)
+        price = gap**2 / spread
+        i = int(price.argmin())
+        if best is None or price[i] < best[0]:
+            best = float(price[i]), int(a[i]), int(b[i]), float(gap[i]), float(spread[i])
+    assert best is not None
+    return best[1:]
