@@ -24,8 +24,8 @@ import release_sum_procedure
 import torch
 
 import equishare as es
-from equishare.lab.studies.sum_data import predict, sum_problem, sum_sets
 from equishare.files import written_whole
+from equishare.lab.studies.sum_data import predict, sum_problem, sum_sets
 
 METHODS = ("bilevel", "auto")
 #: The fast side is run this often and the median counts.

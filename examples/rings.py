@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from equishare.lab.studies.rings import NOISE, NUM_PIXELS, RADIUS, sample_rings
 from equishare.files import written_whole
+from equishare.lab.studies.rings import NOISE, NUM_PIXELS, RADIUS, sample_rings
 
 
 def main() -> None:

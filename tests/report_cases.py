@@ -8,7 +8,8 @@ from html.parser import HTMLParser
 import numpy as np
 
 import equishare as es
-from equishare.discover import Confidence, Discovery, ModelDiscovery
+from equishare.result.confidence import Confidence
+from equishare.result.discovery import Discovery, ModelDiscovery
 from equishare.result.origin import Origin
 
 HOSTILE = """"><script>throw 1</script><img src='http://x.invalid/a' onerror="throw 2">&amp;\u2028</script>.npz"""

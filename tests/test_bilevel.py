@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import equishare as es
-from equishare.discover import RELEASE, RELEASE_WITHOUT_PENALTIES
+from equishare.methods.bilevel import RELEASE, RELEASE_WITHOUT_PENALTIES
 from equishare.relax.descent import Descent, FusedGradient
 from equishare.relax.objective import Penalties, gradient_by_autograd, lower_level, make_batch
 

@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from equishare.discover import calibration
 from equishare.lab.studies import calibration as experiment
 from equishare.lab.studies import calibration_tables as tables
 from equishare.lab.studies.calibration_data import families
+from equishare.result import calibration
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 import equishare as es
-from equishare.search.alignment import Alignment
-from equishare.search.orbits import closures
 from equishare.lab.studies import symmetry
 from equishare.lab.studies.patterns import blocks, circulant, dihedral, exchangeable, shuffled, torus
+from equishare.search.alignment import Alignment
+from equishare.search.orbits import closures
 
 
 def pooled(size, count):

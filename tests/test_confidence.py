@@ -8,14 +8,16 @@ import json
 
 import numpy as np
 import pytest
+from equishare.result.resample import resampled
 from rich.console import Console
 
 import equishare as es
 from equishare import cli
-from equishare.discover import METHODS, Confidence, calibration
-from equishare.discover import confidence as confidence_module
-from equishare.result.resample import resampled
+from equishare.methods import METHODS
 from equishare.report import print_discovery, write_discovery
+from equishare.result import calibration
+from equishare.result import confidence as confidence_module
+from equishare.result.confidence import Confidence
 
 
 def linear(rng, outputs=2, inputs=3, samples=200, noise=(0.5, 2.0), bias=True):

@@ -11,7 +11,7 @@ import pytest
 from pyarrow import parquet
 
 from equishare.datafiles import Data, read_data, split_problem
-from equishare.problems.linear import LinearProblem, MeanProblem
+from equishare.problems import LinearProblem, MeanProblem
 
 X = np.array([[0.5, -1.0], [2.0, 1e-3], [3.0, 4.25]])
 Y = np.array([[1.0], [2.0], [-7.5]])

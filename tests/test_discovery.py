@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import equishare as es
-from equishare.discover import METHODS
+from equishare.methods import METHODS
 from equishare.methods.brute_force import all_partitions
 
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from equishare.discover import calibration
 from equishare.lab.studies import calibration_tables as tables
 from equishare.lab.studies import model_calibration as experiment
+from equishare.result import calibration
 
 
 def family(name):

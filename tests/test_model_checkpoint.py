@@ -9,7 +9,7 @@ import torch
 from model_cases import BRIEF, columns_data, columns_problem, linear_problem, loader, mse, numbers, split
 
 import equishare as es
-from equishare.problems.network import checkpoint as checkpoint as module
+from equishare.problems.network import checkpoint as module
 from equishare.problems.network.checkpoint import Checkpoint
 
 

@@ -7,7 +7,7 @@ from model_cases import BRIEF, columns, columns_data, mse, split
 from torch.utils.data import DataLoader, TensorDataset
 
 import equishare as es
-from equishare.result import models_resample as resample as module
+from equishare import discover as module
 from equishare.problems.network import replicas as stack
 
 

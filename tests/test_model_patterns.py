@@ -9,7 +9,8 @@ from model_cases import linear, linear_data, linear_problem, mse
 from scipy.cluster.hierarchy import cut_tree, linkage
 
 import equishare as es
-from equishare.problems.network import memory as memory, ward
+from equishare.problems.network import memory as memory
+from equishare.problems.network import ward
 from equishare.problems.network.fisher import entry_weights, flat_entries
 from equishare.problems.network.memory import replicas_at_once
 from equishare.problems.network.patterns import Pattern, all_free, all_tied, free_state, hard_state

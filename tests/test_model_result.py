@@ -10,7 +10,7 @@ from model_cases import COLUMN_LABELS, Columns, columns, columns_data, made, mse
 from torch import nn
 
 import equishare as es
-from equishare.discover import result as module
+from equishare.result import result as module
 
 
 @pytest.fixture(scope="module", params=[torch.float32, torch.float64, torch.bfloat16], ids=str)

@@ -5,11 +5,11 @@ import functools
 import numpy as np
 import pytest
 import torch
+from equishare.search.held_out import Candidate, as_good, levels, near
 from model_cases import made
 from torch import nn
 
 import equishare as es
-from equishare.search.held_out import Candidate, as_good, levels, near
 from equishare.problems.network.checkpoint import fingerprint
 from equishare.problems.network.fit import gained
 from equishare.problems.network.replicas import Stack

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from equishare.problems.lower import fit_estimate
 
 import equishare as es
 from equishare.methods.brute_force import all_partitions
@@ -9,7 +10,6 @@ from equishare.search.decode import decode
 from equishare.search.path import conditional_path, greedy_merges, greedy_splits, merge_path
 from equishare.search.polish import misfit, polish
 from equishare.search.segmentation import segmentation_path
-from equishare.problems.lower import fit_estimate
 
 
 def best_misfit(estimate, labels):

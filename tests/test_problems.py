@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from equishare.problems.lower import fit_values
 
 import equishare as es
-from equishare.problems.lower import fit_values
 from equishare.problems.moments import Moments
 
 RNG = np.random.default_rng(0)

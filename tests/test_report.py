@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from equishare.discover import Discovery
 from equishare.partition import Partition
 from equishare.report import figures, files, print_discovery, write_discovery
 from equishare.report.grid import NO_GROUP, wrapped
+from equishare.result.discovery import Discovery
 
 RING = np.array([[min((i - j) % 8, (j - i) % 8) for j in range(8)] for i in range(8)])
 

@@ -14,9 +14,9 @@ from report_cases import HOSTILE, Page, confidence, found, of_model, origin, pag
 
 import equishare as es
 from equishare import cli
-from equishare.discover import Discovery
 from equishare.report import page as page_module
 from equishare.report.cycles import arrows
+from equishare.result.discovery import Discovery
 
 EMPTY = {"num_groups": np.array([], dtype=int), "validation_loss": np.array([])}
 STEPS = {"step": np.arange(5000), "validation_loss": np.linspace(9, 1, 5000), "entropy": np.ones(5000)}

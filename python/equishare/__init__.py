@@ -1,11 +1,11 @@
 """equishare discovers the symmetries hidden in data by learning which parameters are shared."""
 
 from equishare import nn, ops, reference, sharing, theory
-from equishare.discover import Discovery, ModelDiscovery, discover
+from equishare.discover import discover
 from equishare.hypergradient import Hypergradient, hypergradient
-from equishare.problems.network.problem import ModelProblem
 from equishare.partition import Partition, partition_distance
-from equishare.problems.linear import LinearProblem, MeanProblem
+from equishare.problems import LinearProblem, MeanProblem, ModelProblem
+from equishare.result.discovery import Discovery, ModelDiscovery
 from equishare.sharing import compact, harden, model_parameters, share, sharing_parameters
 from equishare.symmetry import SymmetryGroup, equivariance_error, symmetry_group
 

@@ -108,7 +108,7 @@ def discover(
     """Find which parameters are shared in DATA, and the symmetry that this is."""
     import equishare
     from equishare.datafiles import read_data, split_problem
-    from equishare.report import print_discovery, print_symmetry, require_matplotlib, write_discovery
+    from equishare.report import print_discovery, print_symmetry, require_matplotlib, write_files
 
     if out is not None:
         require_matplotlib()
@@ -123,14 +123,16 @@ def discover(
     if found.origin is not None:
         found = replace(found, origin=replace(found.origin, call=context.obj, data=str(data)))
     console = Console()
-    print_discovery(found, (problem.num_train, problem.num_val), console)
+    print_discovery(found.view(), console)
     try:
         group = found.symmetry()
     except ImportError:
         group = None
     print_symmetry(group, console)
     if out is not None:
-        _print_paths(write_discovery(found, out, group))
+        paths = write_files(found.view(), out, group)
+        found.save(out / "discovery.npz")
+        _print_paths([*paths, out / "discovery.npz"])
 
 
 @app.command()

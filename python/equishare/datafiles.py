@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from equishare.problems.linear import LinearProblem, MeanProblem
+from equishare.problems import LinearProblem, MeanProblem
 
 __all__ = ["Data", "read_data", "split_problem"]
 

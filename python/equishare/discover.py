@@ -1,63 +1,32 @@
-"""Discovery: a method proposes partitions, one is selected, its values are refitted."""
+"""Discovery: a method proposes patterns, one is selected, its values are refitted."""
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Iterator, Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields, replace
-from functools import partial
+from dataclasses import replace
 from typing import Any, overload
 
 import numpy as np
 
-from equishare.methods.auto import auto, closure
-from equishare.methods.bilevel import RELEASE, RELEASE_WITHOUT_PENALTIES, bilevel
-from equishare.methods.brute_force import brute_force
+from equishare.checks import CLOSED_FORM, TRAINED, checked_options
+from equishare.methods import METHODS, Method, methods_for, name_of
+from equishare.partition import Partition
+from equishare.problems.base import Labels, Problem, Proposal, Refit, Session
+from equishare.progress import Progress, part_of, progress_bar, silent
+from equishare.result import calibration
 from equishare.result.confidence import Confidence
-from equishare.methods.merge import merge
-from equishare.problems.network.fit import Training
-from equishare.methods.models_methods import METHODS as MODEL_METHODS
-from equishare.result.models_resample import discover_with_confidence as discover_models_with_confidence
-from equishare.result.models_result import ModelDiscovery
-from equishare.methods.options import training_of
-from equishare.result.origin import Origin
-from equishare.methods.proposal import Progress, Proposal
-from equishare.result.resample import discover_with_confidence
 from equishare.result.discovery import Discovery
-from equishare.methods.select import conclude
-from equishare.methods.simple import gap, no_sharing, oracle
-from equishare.problems.network.problem import ModelProblem, as_model_problems
-from equishare.problems.linear import Problem, as_problems
-from equishare.progress import progress_bar
+from equishare.result.origin import Origin
 
-__all__ = [
-    "METHODS",
-    "MODEL_METHODS",
-    "RELEASE",
-    "RELEASE_WITHOUT_PENALTIES",
-    "Confidence",
-    "Discovery",
-    "ModelDiscovery",
-    "discover",
-]
-
-METHODS: dict[str, Callable[..., list[Proposal]]] = {
-    "auto": auto,
-    "bilevel": bilevel,
-    "merge": merge,
-    "closure": closure,
-    "gap": gap,
-    "brute_force": brute_force,
-    "no_sharing": no_sharing,
-    "oracle": oracle,
-}
+__all__ = ["discover"]
 
 
 @overload
 def discover(
     problem: Problem,
-    method: str = ...,
+    method: str | Method = ...,
     seed: int = ...,
     progress: Progress | bool | None = ...,
     resamples: int = ...,
@@ -65,58 +34,38 @@ def discover(
 ) -> Discovery: ...
 @overload
 def discover(
-    problem: ModelProblem,
-    method: str = ...,
-    seed: int = ...,
-    progress: Progress | bool | None = ...,
-    resamples: int = ...,
-    **options: Any,
-) -> ModelDiscovery: ...
-@overload
-def discover(
     problem: Sequence[Problem],
-    method: str = ...,
+    method: str | Method = ...,
     seed: int = ...,
     progress: Progress | bool | None = ...,
     resamples: int = ...,
     **options: Any,
 ) -> list[Discovery]: ...
-@overload
 def discover(
-    problem: Sequence[ModelProblem],
-    method: str = ...,
-    seed: int = ...,
-    progress: Progress | bool | None = ...,
-    resamples: int = ...,
-    **options: Any,
-) -> list[ModelDiscovery]: ...
-def discover(
-    problem: Problem | ModelProblem | Sequence[Problem] | Sequence[ModelProblem],
-    method: str = "auto",
+    problem: Problem | Sequence[Problem],
+    method: str | Method = "auto",
     seed: int = 0,
     progress: Progress | bool | None = None,
     resamples: int = 0,
     **options: Any,
-) -> Discovery | ModelDiscovery | list[Discovery] | list[ModelDiscovery]:
-    """Find which entries of the problem's parameter are shared.
+) -> Discovery | list[Discovery]:
+    """Find which entries of the problem's parameters are shared.
 
     Args:
-        problem: a :class:`MeanProblem`, :class:`LinearProblem` or :class:`ModelProblem`, or a list of one kind and
-            shape, which is solved as one batch.
-        method: ``auto``, ``bilevel``, ``no_sharing`` or ``oracle``; for means and linear maps also ``merge``,
-            ``closure``, ``gap`` and ``brute_force``.
+        problem: a :class:`MeanProblem`, :class:`LinearProblem`, :class:`ModelProblem` or one of your own
+            (:class:`equishare.problems.Problem`), or a list of one kind and shape, which is solved as one batch.
+        method: name of a method, ``equishare.methods.METHODS`` lists them, or one of your own
+            (:class:`equishare.methods.Method`).
         seed: of everything random.
         progress: True for a bar on the terminal, or a function that is called with the work done and the work in
             total.
         resamples: how many resamples of each problem the method is run on as well, to say how sure the answer is
-            (``confidence`` of the result); 0 for none. The work grows as many times. For models, samples must be
-            tensors or arrays, and the method one that searches.
-        **options: of the method; see the functions in ``equishare.discover``, and for models those in
-            ``equishare.methods.models_methods`` with the fields of ``equishare.problems.network.fit.Training``.
+            (``confidence`` of the result); 0 for none. The work grows as many times. For networks, samples must be
+            tensors or arrays.
+        **options: of the method; the docstring of its ``Options`` tells them.
 
     Returns:
-        ``Discovery``, for a model ``ModelDiscovery``, or a list of them for a list. After Ctrl-C a search on models
-        returns the best it has found.
+        A ``Discovery``, or a list of them for a list. After Ctrl-C a search on networks returns the best it has found.
 
     Raises:
         TypeError: an option the method does not have, or of the wrong type.
@@ -128,61 +77,175 @@ def discover(
         raise TypeError(f"resamples must be an integer, got {resamples!r}")
     if resamples < 0:
         raise ValueError(f"resamples must not be negative, got {resamples}")
+    problems = _as_problems(problem)
+    is_trained = _session_class(problems).is_trained
+    chosen = _method(method, is_trained)
+    name = name_of(chosen)
+    if resamples and not getattr(chosen, "SEARCHES", True):
+        raise ValueError(f"resamples must be 0 for method {name!r}, which does not search, got {resamples}")
+    checked = checked_options(name, chosen.Options, options, TRAINED if is_trained else CLOSED_FORM)
+    total = len(problems) * (1 + int(resamples))
+    if resamples:  # Before the work: some problems cannot be drawn again.
+        problems[0].resampled(np.random.default_rng(int(seed)))
+    with _progress(progress, name) as report:
+        part = part_of(report, 0, len(problems), total)
+        found = _solve(chosen, _session(problems, int(seed), part, name, checked))
+        for i, one in enumerate(problems if resamples and all(d.complete for d in found) else ()):
+            generator = np.random.default_rng([int(seed), i])
+            batch = [one.resampled(generator) for _ in range(resamples)]
+            part = part_of(report, len(problems) + i * int(resamples), int(resamples), total)
+            own = checked.for_resamples(i) if hasattr(checked, "for_resamples") else checked
+            session = _session(batch, int(seed), part, name, own)
+            try:
+                patterns = [proposal.labels(proposal.best) for proposal in _proposals(chosen, session)]
+            except KeyboardInterrupt:
+                break
+            except FloatingPointError as error:
+                warnings.warn(f"no confidence for problem {i}: on a resample, {error}", RuntimeWarning, stacklevel=2)
+                continue
+            if session.interrupted:
+                break
+            found[i] = replace(found[i], confidences=_confidences(one, found[i], patterns))
+            report(len(problems) + (i + 1) * int(resamples), total)
     asked = {**options, "resamples": resamples} if resamples else dict(options)
-    found: list[Any] = []
-    with _progress(progress, method) as report:
-        if _is_for_models(problem):
-            propose: Callable[..., Any] = _method(MODEL_METHODS, method)
-            if resamples and method not in ("auto", "bilevel"):
-                raise ValueError(f"resamples must be 0 for method {method!r}, which does not search, got {resamples}")
-            shared = [field.name for field in fields(Training)]
-            _check_options(method, propose, options, shared)
-            training = training_of(**{name: options.pop(name) for name in shared if name in options})
-            problems_of_models = as_model_problems(problem)  # type: ignore[arg-type]
-            found += discover_models_with_confidence(
-                problems_of_models,
-                lambda some, part, own: propose(some, int(seed), part, training, **own),
-                options,
-                int(resamples),
-                int(seed),
-                report,
-            )
-        else:
-            propose = _method(METHODS, method)
-            problems = as_problems(problem)  # type: ignore[arg-type]
-            _check_options(method, propose, options)
-            if resamples and method == "oracle":
-                raise ValueError(
-                    f"resamples must be 0 for method 'oracle', which is told the partition, got {resamples}"
-                )
-            run = partial(_solve, propose, method, int(seed), options)
-            found += discover_with_confidence(problems, run, int(resamples), int(seed), report)
-    given = problem if isinstance(problem, Sequence) else [problem]
-    found = [replace(d, origin=Origin.of(p, method, int(seed), asked)) for p, d in zip(given, found, strict=True)]
+    found = [replace(one, origin=Origin.of(name, int(seed), asked)) for one in found]
     return found if isinstance(problem, Sequence) else found[0]
 
 
-def _solve(
-    propose: Callable[..., list[Proposal]],
-    method: str,
-    seed: int,
-    options: dict[str, Any],
-    problems: Sequence[Problem],
-    progress: Progress,
-) -> list[Discovery]:
-    proposals = propose(problems, seed, progress, **options)
-    return [conclude(p, proposal, method, seed) for p, proposal in zip(problems, proposals, strict=True)]
+def _solve(method: Method, session: Session) -> list[Discovery]:
+    """Propose, select, refit."""
+    proposals = _proposals(method, session)
+    patterns = [_numbered(proposal.labels(proposal.best)) for proposal in proposals]
+    refits = session.refit(patterns)
+    return [
+        _discovery(session, problem, proposal, pattern, refit)
+        for problem, proposal, pattern, refit in zip(session.problems, proposals, patterns, refits, strict=True)
+    ]
 
 
-def _is_for_models(problem: Any) -> bool:
-    several = isinstance(problem, Sequence) and len(problem) > 0
-    return isinstance(problem[0] if several else problem, ModelProblem)
+def _proposals(method: Method, session: Session) -> list[Proposal]:
+    """What a method proposes for each problem, scored where there is a choice."""
+    proposals = list(method.propose(session, session.options))
+    if len(proposals) != len(session.problems):
+        raise ValueError(
+            f"method {session.method!r} must return a Proposal for each of {len(session.problems)} problems, "
+            f"got {len(proposals)}"
+        )
+    open_ones = [p.scores is None and len(p.patterns) > 1 for p in proposals]
+    if any(open_ones):
+        patterns = [
+            [p.labels(i) for i in range(len(p.patterns))] if is_open else []
+            for p, is_open in zip(proposals, open_ones, strict=True)
+        ]
+        losses = session.evaluate(patterns)
+        proposals = [
+            replace(p, scores=own) if is_open else p
+            for p, own, is_open in zip(proposals, losses, open_ones, strict=True)
+        ]
+    return proposals
 
 
-def _method(methods: dict[str, Callable[..., Any]], name: str) -> Callable[..., Any]:
-    if name not in methods:
-        raise ValueError(f"method must be one of {', '.join(methods)}; got {name!r}")
-    return methods[name]
+def _numbered(pattern: Labels) -> Labels:
+    """The pattern with groups numbered by first appearance."""
+    return tuple(Partition(labels).labels for labels in pattern)
+
+
+def _discovery(session: Session, problem: Problem, proposal: Proposal, pattern: Labels, refit: Refit) -> Discovery:
+    partitions = {
+        name: Partition(labels.reshape(slot.shape_of(name)))
+        for slot, labels in zip(problem.slots, pattern, strict=True)
+        for name in slot.names
+    }
+    history = proposal.history
+    if history is None:
+        groups = [proposal.num_groups(i) for i in range(len(proposal.patterns))]
+        losses = [refit.validation_loss] if proposal.scores is None else proposal.scores
+        history = {"num_groups": np.array(groups), "validation_loss": np.asarray(losses)}
+    return Discovery(
+        slots=tuple(problem.slots),
+        partitions=partitions,
+        group_values=refit.values,
+        validation_loss=refit.validation_loss,
+        no_sharing_loss=refit.no_sharing_loss,
+        method=session.method,
+        seed=session.seed,
+        history=history,
+        about=problem.about(),
+        bias=refit.bias,
+        model=refit.model,
+        is_of_model=session.is_trained,
+        complete=refit.complete,
+        settled=refit.settled,
+    )
+
+
+def _confidences(problem: Problem, found: Discovery, patterns: Sequence[Labels]) -> dict[str, Confidence]:
+    """How often the ties of a discovery were found again on resamples, by parameter name."""
+    confidences = {}
+    for s, slot in enumerate(found.slots):
+        labels = np.stack([one[s].ravel() for one in patterns])
+        for name in slot.names:
+            partition, gaps = found.partitions[name], None
+            curves = calibration.TRAINED if found.is_of_model else calibration.CLOSED_FORM
+            estimate = None if found.is_of_model or len(found.slots) > 1 else problem.estimate()
+            if estimate is not None:
+                gaps = _gaps(partition, found.group_values[name], estimate.variance)
+            confidences[name] = Confidence(partition, labels, gaps, curves)
+    return confidences
+
+
+def _gaps(partition: Partition, values: np.ndarray, variance: np.ndarray) -> np.ndarray:
+    """(G,) from the value of each group to the nearest other, in standard errors of an entry; 0 where there is none."""
+    order = np.argsort(values)
+    steps = np.diff(values[order], prepend=-np.inf, append=np.inf)
+    gaps = np.empty(len(order))
+    gaps[order] = np.minimum(steps[:-1], steps[1:])
+    error = np.sqrt(np.bincount(partition.labels.ravel(), variance.ravel()) / partition.group_sizes)
+    return np.divide(gaps, error, out=np.zeros(len(gaps)), where=np.isfinite(gaps) & (error > 0))
+
+
+def _as_problems(problem: Any) -> list[Any]:
+    """One problem or a batch of them as a list.
+
+    Raises:
+        TypeError: something else, or problems of several kinds.
+        ValueError: an empty list, or problems that are no batch.
+    """
+    problems = [problem] if isinstance(problem, Problem) else problem
+    if not isinstance(problems, Sequence) or not all(isinstance(one, Problem) for one in problems):
+        raise TypeError(
+            f"problem must be a MeanProblem, a LinearProblem, a ModelProblem (for a torch.nn.Module with its data), "
+            f"one of your own (see equishare.problems.Problem) or a list of one of them, got {type(problem).__name__}"
+        )
+    if not problems:
+        raise ValueError("problem must not be an empty list")
+    kinds = {_session_class([one]) for one in problems}
+    if len(kinds) > 1:
+        names = ", ".join(sorted({type(one).__name__ for one in problems}))
+        raise TypeError(f"problem must be a list of problems of one kind, got {names}")
+    kinds.pop().check(problems)
+    return list(problems)
+
+
+def _session_class(problems: Sequence[Any]) -> type[Session]:
+    return getattr(problems[0], "Session", Session)
+
+
+def _session(problems: Sequence[Any], seed: int, progress: Progress, method: str, options: Any) -> Session:
+    return _session_class(problems)(problems, seed, progress, method, options)
+
+
+def _method(method: str | Method, is_trained: bool) -> Any:
+    if not isinstance(method, str):
+        if not hasattr(method, "propose") or not hasattr(method, "Options"):
+            raise TypeError(
+                f"method must be a name or have Options and propose (see equishare.methods.Method), got {method!r}"
+            )
+        return method
+    accepted = methods_for(is_trained)
+    if method not in accepted:
+        raise ValueError(f"method must be one of {', '.join(accepted)}; got {method!r}")
+    return METHODS[method]
 
 
 @contextmanager
@@ -193,17 +256,4 @@ def _progress(progress: Progress | bool | None, method: str) -> Iterator[Progres
         with progress_bar(f"discover ({method})") as report:
             yield report
     else:
-        yield lambda done, total: None
-
-
-def _check_options(
-    method: str, propose: Callable[..., Any], options: dict[str, Any], shared: Sequence[str] = ()
-) -> None:
-    known = {name: p for name, p in inspect.signature(propose).parameters.items() if p.kind is p.KEYWORD_ONLY}
-    unknown = sorted(set(options) - set(known) - set(shared))
-    if unknown:
-        accepted = ", ".join([*known, *shared]) or "no options"
-        raise TypeError(f"method {method!r} has no option {', '.join(unknown)}; it takes {accepted}")
-    missing = [name for name, p in known.items() if p.default is p.empty and name not in options]
-    if missing:
-        raise TypeError(f"method {method!r} needs the option {', '.join(missing)}")
+        yield silent

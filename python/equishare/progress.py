@@ -1,4 +1,4 @@
-"""A progress bar on the terminal."""
+"""Progress of long work: what it is reported to, and a bar on the terminal."""
 
 from __future__ import annotations
 
@@ -6,13 +6,26 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bar
 
-__all__ = ["progress_bar"]
+__all__ = ["Progress", "part_of", "progress_bar", "silent"]
+
+#: Called with the work done and the work in total.
+Progress = Callable[[int, int], None]
+
+
+def silent(done: int, total: int) -> None:
+    """Progress that nobody watches."""
+
+
+def part_of(progress: Progress, before: int, count: int, total: int) -> Progress:
+    """Progress of ``count`` of ``total`` pieces of work, ``before`` of which are done."""
+    return lambda done, whole: progress(before + round(count * done / whole), total)
 
 
 @contextmanager
-def progress_bar(description: str) -> Iterator[Callable[[int, int], None]]:
+def progress_bar(description: str) -> Iterator[Progress]:
     """A progress bar on stderr, silent where that is no terminal."""
     console = Console(stderr=True)
     columns = (
@@ -21,6 +34,6 @@ def progress_bar(description: str) -> Iterator[Callable[[int, int], None]]:
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+    with Bar(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task(description, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)

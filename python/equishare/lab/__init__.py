@@ -1,1 +1,1 @@
-
+"""The laboratory: the studies of ``equishare reproduce`` and the benches of ``equishare bench``."""

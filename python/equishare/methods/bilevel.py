@@ -1,34 +1,41 @@
-"""The paper's method: relax the assignment, descend on the validation loss, harden."""
+"""The paper's method: relax the assignment, descend on the validation loss, harden, refine."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 
-from equishare.relax.descent import Descent
+from equishare.checks import CLOSED_FORM, TRAINED, choice, count, not_negative, option, positive
+from equishare.hypergradient.settings import Settings
+from equishare.partition import Partition
+from equishare.problems.base import Proposal, Session
+from equishare.problems.estimates import BlockEstimate
+from equishare.problems.least_squares import LeastSquares
+from equishare.problems.network.checkpoint import Checkpoint
+from equishare.problems.network.replicas import taken
+from equishare.problems.network.session import NetworkSession
+from equishare.problems.network.training import SCHEDULES, SEARCH_FITS, SearchOptions
+from equishare.relax.alternation import Relaxation
+from equishare.relax.assignment import SOFTMAX, Assignment
+from equishare.relax.descent import Descent, Rule
+from equishare.relax.from_starts import relaxed_search
+from equishare.relax.objective import LOWER_LEVELS, UNITS, Penalties, Value, make_batch
+from equishare.search.by_training import improve
 from equishare.search.path import greedy_merges, greedy_splits
 from equishare.search.polish import polish
-from equishare.methods.proposal import Progress, Proposal
-from equishare.relax.objective import (
-    LOWER_LEVELS,
-    UNITS,
-    Penalties,
-    Value,
-    make_batch,
-)
-from equishare.methods.select import validation_loss
-from equishare.problems.noise import Estimate
-from equishare.partition import Partition
-from equishare.problems.linear import Problem
+from equishare.search.ward import check_entries
 
 OPTIMISERS = ("adam", "rmsprop")
-SCHEDULES = ("anneal", "constant")
+PENALTY_SCHEDULES = ("anneal", "constant")
+HYPERGRADIENTS = ("direct", "identity", "neumann", "cg", "exact", "unrolled")
 
+# The options of a hypergradient that a search passes on, and their defaults.
+_HYPERGRADIENT_OPTIONS: dict[str, Any] = {"iterations": 100, "tolerance": 1e-8, "alpha": None, "damping": 0.0}
 # Columns of A unless asked for more: the descent decides far fewer groups than this.
 _MOST_COLUMNS = 128
 # Logits optimised at a time (64 MiB of float32, three times that with the optimiser's state).
@@ -56,153 +63,184 @@ RELEASE_WITHOUT_PENALTIES: dict[str, Any] = {**RELEASE, "entropy": 0.0, "column_
 
 
 @dataclass(frozen=True)
-class _Settings:
-    restarts: int
-    steps: int
-    optimizer: str
-    lr: float
-    weight_decay: float
-    lower: str
-    unit: str
-    entropy: float | None
-    column_norm: float | None
-    nuclear_norm: float
-    schedule: str
-    num_groups: int | None
-    refine: bool
+class Options(SearchOptions):
+    """Gradient descent on assignment logits Λ, then the largest entry of each row.
 
-    def __post_init__(self) -> None:
-        for name, accepted in (
-            ("optimizer", OPTIMISERS),
-            ("lower", LOWER_LEVELS),
-            ("unit", UNITS),
-            ("schedule", SCHEDULES),
-        ):
-            if getattr(self, name) not in accepted:
-                raise ValueError(f"{name} must be one of {', '.join(accepted)}; got {getattr(self, name)!r}")
-        for name in ("restarts", "steps", "num_groups"):
-            value = getattr(self, name)
-            if name == "num_groups" and value is None:
-                continue
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} must be a positive integer, got {value!r}")
-        for name in ("lr", "weight_decay", "entropy", "column_norm", "nuclear_norm"):
-            value = getattr(self, name)
-            if value is not None and not (isinstance(value, (int, float)) and 0 <= value < math.inf):
-                raise ValueError(f"{name} must be a finite number of at least 0, got {value!r}")
+        min over Λ   U(w*(Λ), Λ) + e·entropy(A) + c·Σ_g ‖A[:, g]‖₂ + n·‖A‖_*,   A = softmax(Λ)
 
-    def penalties(self, step: int, num_entries: int) -> tuple[float, float, float]:
-        """Weights of entropy, column norm and nuclear norm at a step."""
-        entropy = 5.0 * num_entries if self.entropy is None else self.entropy
-        column_norm = max(5.0, 1.5 * math.sqrt(num_entries)) if self.column_norm is None else self.column_norm
-        if self.schedule == "constant":
-            return entropy, column_norm, self.nuclear_norm
-        done = step / self.steps
-        falling = _ANNEAL + (1 - _ANNEAL) * done
-        return entropy * done, column_norm * falling, self.nuclear_norm * falling
+    with U the validation loss and w* the lower level on the training samples. All problems and restarts are one batch.
 
-    def final_norm(self, num_entries: int) -> float:
-        """Weight of the norm of a hard assignment, Σ_g √m_g: column and nuclear norm are then equal."""
-        column_norm = max(5.0, 1.5 * math.sqrt(num_entries)) if self.column_norm is None else self.column_norm
-        return column_norm + self.nuclear_norm
+    *Means and linear maps*: w* = A ψ*(A) has a closed form, and its derivative is taken through it. The restart whose
+    hard partition has the least ``U + (c + n) Σ_g √m_g`` is kept.
 
+    *Networks*: w is where the inner steps on the training loss have come to; they go on from where they were. The
+    column norm is divided by K. The hardened patterns are fitted and compared on the validation samples.
 
-def bilevel(
-    problems: Sequence[Problem],
-    seed: int,
-    progress: Progress,
-    *,
-    restarts: int = 3,
-    steps: int = 500,
-    optimizer: str = "adam",
-    lr: float = 0.1,
-    weight_decay: float = 0.0,
-    lower: str = "normalised",
-    unit: str = "nats",
-    entropy: float | None = None,
-    column_norm: float | None = None,
-    nuclear_norm: float = 0.0,
-    schedule: str = "anneal",
-    num_groups: int | None = None,
-    refine: bool = True,
-) -> list[Proposal]:
-    """Gradient descent on assignment logits Λ through the lower level, then row argmax.
-
-        min over Λ   U(A ψ*(A)) + e·entropy(A) + c·Σ_g ‖A[:, g]‖₂ + n·‖A‖_*,   A = softmax(Λ)
-
-    with U the validation loss and ``ψ*(A)`` the lower level on the training samples; its derivative is taken through
-    the closed form. All problems and restarts are one batch. The restart whose hard partition has the least
-    ``U + (c + n) Σ_g √m_g`` is kept.
-
-    Args:
-        restarts: starting points Λ ~ N(0, 0.1²).
-        steps: of the descent.
+    Attributes:
+        restarts: starting points Λ ~ N(0, 0.1²); for a network the first start is its own.
+        steps: of the descent; 500, for networks 100.
+        lr: learning rate of the logits, 0.1. For networks that of their parameters, 1e-3; see ``outer_lr``.
+        weight_decay: of the logits; for networks of their parameters.
+        schedule: of the penalties: ``anneal``, e rises from 0, c and n fall from 4 times their weights; or
+            ``constant``. For networks that of the learning rate, ``cosine`` or ``constant``; see ``penalty_schedule``.
+        entropy: weight e of the mean row entropy. None: 5 K, good for ``nats``. For networks 0.05, in units of the
+            loss.
+        column_norm: weight c. None: max(5, 1.5 √K), good for ``nats``. For networks 0.05.
+        refine: also propose what lies near the hardened patterns. For means and linear maps these are the merges and
+            splits of the groups found, and each with every entry moved to the group that fits it best: descent leaves
+            equal columns apart, since moving one entry between two groups of the same value and size gains nothing,
+            and with many groups some rows undecided. For networks the entries of the hardened patterns are released,
+            and the clusters they form are tried.
         optimizer: of the logits, ``adam`` or ``rmsprop``.
-        lr: its learning rate.
-        weight_decay: of the logits.
         lower: ``normalised`` ψ = (A / colsum A)ᵀ θ̂, ``least_squares`` ψ = A⁺ θ̂, or ``exact``, which fits linear
             maps from their statistics and needs no unshared estimates θ̂.
         unit: ``nats``, U = ½ Σ r²/σ̂² (penalties then do not depend on the scale of the data, nor U on the number
             of samples it is averaged over), or ``mse``, U = mean squared error (the release).
-        entropy: weight e of the mean row entropy; None: 5 K, good for ``nats``.
-        column_norm: weight c; None: max(5, 1.5 √K), good for ``nats``.
         nuclear_norm: weight n (the paper's penalty).
-        schedule: ``anneal``: e rises from 0, c and n fall from 4 times their weights; or ``constant``.
         num_groups: columns G of A, the most groups that can be found; None: K, at most 128.
-        refine: also propose the merges and splits of the groups found, and each with every entry moved to the group
-            that fits it best. Descent leaves equal columns apart, since moving one entry between two groups of the
-            same value and size gains nothing, and with many groups some rows undecided.
+        inner_steps: AdamW steps of a network before each step of its logits.
+        outer_lr: learning rate of Adam on the logits of a network.
+        penalty_schedule: of a network: ``anneal``, the weight of the entropy rises from 0; or ``constant``.
+        hypergradient: ``direct``, ∂U/∂Λ alone, or a method of :func:`equishare.hypergradient`, which adds how w
+            would follow.
+        hypergradient_options: further arguments of it, such as ``{"iterations": 10}``.
+        outer_clip: largest norm of the hypergradient of one restart.
+        fit_steps: steps of the fits that compare hardened patterns.
     """
-    settings = _Settings(
-        restarts, steps, optimizer, lr, weight_decay, lower, unit, entropy, column_norm, nuclear_norm,
-        schedule, num_groups, refine,
-    )  # fmt: skip
+
+    restarts: int = option(3, count)
+    steps: int = option(500, count, trained=100)
+    lr: float = option(0.1, not_negative, trained=(1e-3, positive))
+    weight_decay: float = option(0.0, not_negative)
+    schedule: str = option("anneal", choice(*PENALTY_SCHEDULES), trained=("cosine", choice(*SCHEDULES)))
+    entropy: float | None = option(None, not_negative, trained=0.05)
+    column_norm: float | None = option(None, not_negative, trained=0.05)
+    refine: bool = option(True)
+    optimizer: str = option("adam", choice(*OPTIMISERS), only=CLOSED_FORM)
+    lower: str = option("normalised", choice(*LOWER_LEVELS), only=CLOSED_FORM)
+    unit: str = option("nats", choice(*UNITS), only=CLOSED_FORM)
+    nuclear_norm: float = option(0.0, not_negative, only=CLOSED_FORM)
+    num_groups: int | None = option(None, count, only=CLOSED_FORM)
+    inner_steps: int = option(5, count, only=TRAINED)
+    outer_lr: float = option(0.1, positive, only=TRAINED)
+    penalty_schedule: str = option("anneal", choice(*PENALTY_SCHEDULES), only=TRAINED)
+    hypergradient: str = option("direct", choice(*HYPERGRADIENTS), only=TRAINED)
+    hypergradient_options: dict[str, Any] | None = option(None, only=TRAINED)
+    outer_clip: float | None = option(None, positive, only=TRAINED)
+    fit_steps: int = option(200, count, only=TRAINED)
+
+    def __post_init__(self) -> None:
+        _check_hypergradient(self.hypergradient, self.hypergradient_options)
+
+    @property
+    def fit_length(self) -> int:
+        """Steps of a fit without sharing."""
+        return self.fit_steps
+
+    @property
+    def search_length(self) -> int:
+        """Training steps of a search, about."""
+        return self.steps * self.inner_steps + SEARCH_FITS * self.fit_steps
+
+    def penalties(self, step: int, num_entries: int) -> Penalties:
+        """Weights of the penalties at a step, for a closed form."""
+        entropy = 5.0 * num_entries if self.entropy is None else self.entropy
+        column_norm = self._column_norm(num_entries)
+        if self.schedule == "constant":
+            return Penalties(entropy, column_norm, self.nuclear_norm)
+        done = step / self.steps
+        falling = _ANNEAL + (1 - _ANNEAL) * done
+        return Penalties(entropy * done, column_norm * falling, self.nuclear_norm * falling)
+
+    def final_norm(self, num_entries: int) -> float:
+        """Weight of the norm of a hard assignment, Σ_g √m_g: column and nuclear norm are then equal."""
+        return self._column_norm(num_entries) + self.nuclear_norm
+
+    def _column_norm(self, num_entries: int) -> float:
+        return max(5.0, 1.5 * math.sqrt(num_entries)) if self.column_norm is None else self.column_norm
+
+
+def _check_hypergradient(method: str, options: Any) -> None:
+    if options is None:
+        return
+    if not isinstance(options, Mapping):
+        raise TypeError(f"hypergradient_options must be a mapping, got {type(options).__name__}")
+    accepted = () if method == "direct" else _HYPERGRADIENT_OPTIONS
+    unknown = [name for name in options if name not in accepted]
+    if unknown:
+        names = ", ".join(accepted) or "nothing"
+        raise ValueError(
+            f"hypergradient_options takes {names} for the method {method!r}, got {', '.join(map(str, unknown))}"
+        )
+    try:
+        given = {**_HYPERGRADIENT_OPTIONS, **options}
+        Settings(method, **given, curvature="hessian", batch_dims=1, compare_exact=False)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"hypergradient_options: {error}") from None
+
+
+def propose(session: Session, options: Options, assignment: Assignment = SOFTMAX) -> list[Proposal]:
+    """Candidates for each problem.
+
+    Args:
+        session: of the problems.
+        options: of the method.
+        assignment: what the logits mean.
+    """
+    if isinstance(session, NetworkSession):
+        return _of_networks(session, options, assignment)
+    problems = session.problems
+    other = next((p for p in problems if not isinstance(p, LeastSquares)), None)
+    if other is not None:
+        raise TypeError(
+            f"method {session.method!r} takes means, linear maps and networks, got a {type(other).__name__}: use 'auto'"
+        )
     num_entries = problems[0].num_entries
-    if num_groups is not None and num_groups > num_entries:
-        raise ValueError(f"num_groups must be at most the number of entries {num_entries}, got {num_groups}")
-    columns = num_groups or min(num_entries, _MOST_COLUMNS)
-    generator = torch.Generator().manual_seed(seed)
-    at_once = max(1, _LOGITS_AT_A_TIME // (restarts * num_entries * columns))
+    if options.num_groups is not None and options.num_groups > num_entries:
+        raise ValueError(f"num_groups must be at most the number of entries {num_entries}, got {options.num_groups}")
+    columns = options.num_groups or min(num_entries, _MOST_COLUMNS)
+    generator = torch.Generator().manual_seed(session.seed)
+    at_once = max(1, _LOGITS_AT_A_TIME // (options.restarts * num_entries * columns))
     proposals: list[Proposal] = []
-    total = steps * len(problems)
+    total = options.steps * len(problems)
     for start in range(0, len(problems), at_once):
         part = problems[start : start + at_once]
+        logits = 0.1 * torch.randn((len(part), options.restarts, num_entries, columns), generator=generator)
 
         def report(step: int, done: int = start, count: int = len(part)) -> None:
-            progress(done * steps + step * count, total)
+            session.progress(done * options.steps + step * count, total)
 
-        proposals += _solve(part, settings, columns, generator, report)
+        proposals += _descend(part, options, assignment, logits, report)
     return proposals
 
 
-def _solve(
-    problems: Sequence[Problem],
-    settings: _Settings,
-    columns: int,
-    generator: torch.Generator,
-    report: Any,
+def _descend(
+    problems: Sequence[LeastSquares],
+    options: Options,
+    assignment: Assignment,
+    logits: torch.Tensor,
+    report: Callable[[int], None],
 ) -> list[Proposal]:
     num_entries = problems[0].num_entries
-    batch = make_batch(problems, settings.unit, settings.lower != "exact")
-    shape = (len(problems), settings.restarts, num_entries, columns)
-    logits = 0.1 * torch.randn(shape, generator=generator)
-    descent = Descent(
-        logits, batch, settings.lower, settings.optimizer, settings.lr, settings.weight_decay, settings.nuclear_norm > 0
+    batch = make_batch(problems, options.unit, options.lower != "exact")
+    rule = Rule(
+        options.lower, options.optimizer, options.lr, options.weight_decay, options.nuclear_norm > 0, assignment
     )
-    every = max(1, settings.steps // _RECORDS)
+    descent = Descent(logits, batch, rule)
+    every = max(1, options.steps // _RECORDS)
     records: list[tuple[int, Value]] = []
-    for step in range(settings.steps):
-        value = descent.step(Penalties(*settings.penalties(step, num_entries)))
-        if step % every == 0 or step == settings.steps - 1:
+    for step in range(options.steps):
+        value = descent.step(options.penalties(step, num_entries))
+        if step % every == 0 or step == options.steps - 1:
             records.append((step, value))
             report(step + 1)
-    labels = logits.argmax(-1).numpy()
+    labels = assignment.harden(logits).numpy()
     upper = torch.stack([value.upper_loss for _, value in records]) * batch.loss_scale[:, None]
     entropy = torch.stack([value.entropy for _, value in records])
     norm = torch.stack([value.column_norm for _, value in records])
     proposals = []
     for i, problem in enumerate(problems):
-        proposal, best = _harden(problem, labels[i], settings, float(1 / batch.loss_scale[i]))
+        proposal, best = _harden(problem, labels[i], options, float(1 / batch.loss_scale[i]))
         history = {
             "step": np.array([step for step, _ in records]),
             "validation_loss": upper[:, i, best].double().numpy(),
@@ -213,12 +251,12 @@ def _solve(
     return proposals
 
 
-def _harden(problem: Problem, labels: np.ndarray, settings: _Settings, upper_per_mse: float) -> tuple[Proposal, int]:
+def _harden(problem: LeastSquares, labels: np.ndarray, options: Options, upper_per_mse: float) -> tuple[Proposal, int]:
     """Hard partitions of all restarts and their refinements, scored by the upper objective; the best one's restart."""
-    weight = settings.final_norm(problem.num_entries)
+    weight = options.final_norm(problem.num_entries)
 
     def judge(labels: np.ndarray) -> tuple[float, float]:
-        loss = validation_loss(problem, labels)
+        loss = problem.validation_loss(labels)
         return loss * upper_per_mse + weight * float(np.sqrt(np.bincount(labels.ravel())).sum()), loss
 
     # Of equal partitions the first restart's counts.
@@ -231,12 +269,12 @@ def _harden(problem: Problem, labels: np.ndarray, settings: _Settings, upper_per
 
     hardened: set[Partition] = set()
     for restart, row in enumerate(labels):
-        hard = Partition(row.reshape(problem.weight_shape)).labels
+        hard = Partition(row.reshape(problem.shape)).labels
         if Partition(hard) in hardened:
             continue
         hardened.add(Partition(hard))
         add([hard], restart)
-        if settings.refine:
+        if options.refine:
             estimate = problem.train_estimate(determined=False)
             near = _neighbours(estimate, hard)
             add(near, restart)
@@ -247,8 +285,52 @@ def _harden(problem: Problem, labels: np.ndarray, settings: _Settings, upper_per
     return proposal, restarts[int(np.argmin(scores))]
 
 
-def _neighbours(estimate: Estimate, labels: np.ndarray) -> list[np.ndarray]:
+def _neighbours(estimate: BlockEstimate, labels: np.ndarray) -> list[np.ndarray]:
     """Merges and splits of the groups of ``labels``."""
     start = polish(estimate, labels)
     splits = greedy_splits(estimate, start, 2 * int(start.max()) + 2)
     return [*greedy_merges(estimate, start), *splits, *greedy_merges(estimate, splits[-1])]
+
+
+def _of_networks(session: NetworkSession, options: Options, assignment: Assignment) -> list[Proposal]:
+    for slot in session.replicas.slots if options.refine else ():
+        check_entries(slot.key, slot.num_entries)
+    relaxation = Relaxation(
+        steps=options.steps,
+        inner_steps=options.inner_steps,
+        outer_lr=options.outer_lr,
+        entropy=options.entropy or 0.0,
+        column_norm=options.column_norm or 0.0,
+        schedule=options.penalty_schedule,
+        hypergradient=options.hypergradient,
+        hypergradient_options=dict(options.hypergradient_options or {}),
+        outer_clip=options.outer_clip,
+        assignment=assignment,
+    )
+    relaxed = relaxed_search(session, options.restarts, relaxation)
+    if not relaxed.complete:
+        # What follows from here on is not what a search that goes on from the checkpoint comes to.
+        session.trainer.checkpoint = Checkpoint(None, "")
+        session.settles = False
+        session.interrupted = True
+    rows = relaxed.finite()
+    owner = [r // options.restarts for r in rows]
+    for problem in range(len(session.problems)):
+        if problem not in owner:
+            raise FloatingPointError(f"every restart of problem {problem} has diverged: lower lr, or clip")
+
+    def harden() -> None:
+        patterns = [relaxed.patterns[r] for r in rows]
+        entries, buffers = taken(relaxed.entries, rows), taken(relaxed.buffers, rows)
+        session.try_patterns(owner, patterns, entries, buffers, "hardened")
+        if options.refine and relaxed.complete:
+            improve(session, wide=True)
+
+    session.until_interrupted(harden)
+    proposals = []
+    for problem in range(len(session.problems)):
+        own = [r for r in rows if r // options.restarts == problem]
+        losses = [session.found[problem][relaxed.patterns[r]].loss for r in own]
+        best = own[int(np.argmin(np.nan_to_num(losses, nan=np.inf)))]
+        proposals.append(session.proposal(problem, relaxed.history[best] or None))
+    return proposals

@@ -1,46 +1,41 @@
-"""Merging: a path of partitions from the training samples, the cut selected on validation."""
+"""Merging: a path of partitions from the training samples, the cut selected on the validation samples."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
-import numpy as np
+from equishare.problems.base import Problem, Proposal, Session
+from equishare.problems.estimates import as_blocks
+from equishare.search.path import caps, merge_path
 
-from equishare.search.path import MAX_GREEDY_GROUPS, merge_path
-from equishare.methods.proposal import Progress, Proposal
-from equishare.methods.select import validation_loss
-from equishare.problems.linear import Problem
-
-# Number of groups the path is cut at first; doubled while the best cut lies in its upper half.
-_FIRST_CAP = 64
+NEEDS_ESTIMATE = True
 
 
-def caps(problem: Problem) -> Iterator[int]:
-    """Numbers of groups to go up to: 64, 128, … up to what the path can offer."""
-    most = problem.num_entries
-    if problem.num_inputs > 1:
-        most = min(most, MAX_GREEDY_GROUPS)
-    cap = _FIRST_CAP
-    while cap < most:
-        yield cap
-        cap *= 2
-    yield most
-
-
-def merge(problems: Sequence[Problem], seed: int, progress: Progress) -> list[Proposal]:
-    """Partitions along the path of merges of the training estimates; the cut with the least validation loss.
+@dataclass(frozen=True)
+class Options:
+    """Partitions along the path of merges of the training estimates; the cut has the least validation loss.
 
     For means the path holds the exact best partition into g groups for every g; for linear maps it is greedy in
     the metric of XᵀX. Time per number of groups O(K log K) for means, memory O(K²) for linear maps.
     """
+
+
+def propose(session: Session, options: Options) -> list[Proposal]:
+    """One path for each problem."""
     proposals = []
-    for done, problem in enumerate(problems):
-        estimate = problem.train_estimate()
-        for cap in caps(problem):
-            path = merge_path(estimate, cap)
-            losses = np.array([validation_loss(problem, labels) for labels in path])
-            if losses.argmin() < cap / 2:
-                break
-        proposals.append(Proposal(path, losses=losses))
-        progress(done + 1, len(problems))
+    for done, problem in enumerate(session.problems):
+        proposals.append(_propose(problem))
+        session.progress(done + 1, len(session.problems))
     return proposals
+
+
+def _propose(problem: Problem) -> Proposal:
+    estimate = problem.estimate(on="train")
+    assert estimate is not None
+    blocks = as_blocks(estimate)
+    for cap in caps(blocks):
+        path = merge_path(blocks, cap)
+        losses = problem.evaluate([(labels,) for labels in path])
+        if losses.argmin() < cap / 2:
+            break
+    return Proposal(path, losses)

@@ -1,1 +1,21 @@
+"""Problems: data, and parameters of which some may be equal. One file a problem."""
 
+from equishare.problems.base import About, Estimate, Problem, Proposal, Refit, Session, Slot
+from equishare.problems.estimates import BlockEstimate
+from equishare.problems.linear import LinearProblem
+from equishare.problems.means import MeanProblem
+from equishare.problems.network.problem import ModelProblem
+
+__all__ = [
+    "About",
+    "BlockEstimate",
+    "Estimate",
+    "Refit",
+    "LinearProblem",
+    "MeanProblem",
+    "ModelProblem",
+    "Problem",
+    "Proposal",
+    "Session",
+    "Slot",
+]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from scipy.special import digamma, polygamma
 from scipy.stats import chi2
 
+from equishare.problems.estimates import BlockEstimate
 from equishare.problems.moments import CHUNK_ROWS, Moments
 
 # A variance estimate below this part of the usual one is a rounding artefact (a dead pixel, say).
@@ -18,33 +17,7 @@ _LEAST_RELATIVE_NOISE = 1e-8
 _POOLING_SIGNIFICANCE = 0.01
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """The unshared least-squares weight and its uncertainty.
-
-    The precision (inverse covariance) of row o of the weight is ``diag(d_o) S diag(d_o)``: the curvature
-    of the loss, rescaled so that its inverse has the robust variances on the diagonal.
-
-    Attributes:
-        weight: (O, I) estimates.
-        curvature: (I, I) S = XᵀX.
-        scale: (O, I) d.
-        variance: (O, I) variance of each estimate.
-        freedom: degrees of freedom of the noise level.
-    """
-
-    weight: np.ndarray
-    curvature: np.ndarray
-    scale: np.ndarray
-    variance: np.ndarray
-    freedom: float
-
-    def apply_precision(self, w: np.ndarray) -> np.ndarray:
-        """Precision times w, (..., O, I) -> (..., O, I)."""
-        return ((w * self.scale) @ self.curvature) * self.scale
-
-
-def estimate(x: np.ndarray, y: np.ndarray, moments: Moments, centred: bool) -> Estimate:
+def estimate(x: np.ndarray, y: np.ndarray, moments: Moments, centred: bool, shape: tuple[int, ...]) -> BlockEstimate:
     """Least squares of y (n, O) on x (n, I) with heteroscedasticity-consistent variances.
 
     The variance of each weight is the sandwich ``Σ_n P[n, i]² e[n, o]² / (1 − h_n)``, P = X S⁻¹ (MacKinnon
@@ -52,7 +25,8 @@ def estimate(x: np.ndarray, y: np.ndarray, moments: Moments, centred: bool) -> E
     variances are themselves noisy; they are shrunk to a common level by as much as the data allow
     (Smyth 2004).
 
-    The moments must be of full rank, from more samples than parameters; the caller has checked.
+    The moments must be of full rank, from more samples than parameters; the caller has checked. The estimates get
+    ``shape``, that of the shared parameter.
     """
     weight = moments.least_squares()
     inverse = moments.inverse()
@@ -82,12 +56,12 @@ def estimate(x: np.ndarray, y: np.ndarray, moments: Moments, centred: bool) -> E
     own_freedom = np.broadcast_to(np.minimum(own_freedom, count) * (freedom / count), weight.shape)
     ratio = _shrunk(sandwich / noise, own_freedom)
     variance = noise * ratio * spread
-    return Estimate(
-        weight,
-        moments.sxx,
-        np.sqrt(1 / variance),
-        variance * np.diag(inverse),
+    return BlockEstimate(
+        weight.reshape(shape),
+        (variance * np.diag(inverse)).reshape(shape),
         float(freedom * weight.shape[0]),
+        moments.sxx,
+        np.sqrt(1 / variance).reshape(shape),
     )
 
 

@@ -1,26 +1,27 @@
-"""The relaxed search for models: inner steps on the parameters, outer steps on the assignment logits."""
+"""The relaxed search for networks: inner steps on the parameters, outer steps on the assignment logits."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from equishare import ops
-from equishare.problems.network.checkpoint import Checkpoint
-from equishare.problems.network.batches import Feed, Held
-from equishare.problems.network.fit import Training, clip_replicas
-from equishare.problems.network.replicas import Stack, State, seeded, taken
 from equishare.hypergradient import hypergradient
+from equishare.problems.network.batches import Batches, HeldOut
+from equishare.problems.network.fit import Start, clip_replicas
+from equishare.problems.network.replicas import Replicas, State, seeded, taken
 from equishare.problems.network.samples import Batch
+from equishare.problems.network.trainer import Trainer
+from equishare.problems.network.training import Training
+from equishare.relax.assignment import SOFTMAX, Assignment, as_softmax_logits
 
 _RECORDS = 100
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Relaxation:
     """How the relaxed search goes.
 
@@ -33,7 +34,7 @@ class Relaxation:
         hypergradient: method of :func:`equishare.hypergradient`, or ``direct``.
         hypergradient_options: its further options.
         outer_clip: largest norm of the hypergradient of one replica; None: as it is.
-        patience: records without a better objective before the search ends; None: never.
+        assignment: what the logits mean.
     """
 
     steps: int
@@ -45,7 +46,7 @@ class Relaxation:
     hypergradient: str
     hypergradient_options: dict[str, Any]
     outer_clip: float | None
-    patience: int | None
+    assignment: Assignment = SOFTMAX
 
     def weights(self, step: int) -> tuple[float, float]:
         """Weights of entropy and column norm at an outer step."""
@@ -53,48 +54,42 @@ class Relaxation:
         return self.entropy * risen, self.column_norm
 
 
-class Descent:
+class Alternation:
     """The alternation for replicas that fit into memory together.
 
     Args:
-        stack: the model.
-        lower, upper, buffers: initial state (R, ...).
-        owner: problem of each replica.
-        training: of the inner steps; its schedule runs over all of them.
+        replicas: of the model.
+        start: of the replicas; upper are the logits.
+        training: of the inner steps; its schedule runs over all of them, and its patience counts records without a
+            better objective.
         relaxation: of the outer steps.
         seed: of batches and dropout.
     """
 
-    def __init__(
-        self,
-        stack: Stack,
-        lower: State,
-        upper: State,
-        buffers: State,
-        owner: Sequence[int],
-        training: Training,
-        relaxation: Relaxation,
-        seed: int,
-    ) -> None:
-        self.stack, self.training, self.relaxation, self.seed = stack, training, relaxation, seed
-        self.lower = {name: t.detach().clone().requires_grad_() for name, t in lower.items()}
-        self.upper = {name: t.detach().clone() for name, t in upper.items()}
-        self.buffers = {name: t.clone() for name, t in buffers.items()}
-        self.owner = owner
-        self.feed = Feed(stack.problems, "train", owner, training.batch_size, seed)
-        self.val_feed = Feed(stack.problems, "val", owner, training.batch_size, seed + 1)
-        self.held = Held(stack.problems, "val", owner, training.batch_size)
+    def __init__(self, replicas: Replicas, start: Start, training: Training, relaxation: Relaxation, seed: int) -> None:
+        self.replicas, self.training, self.relaxation, self.seed = replicas, training, relaxation, seed
+        self.lower = {name: t.detach().clone().requires_grad_() for name, t in start.lower.items()}
+        self.upper = {name: t.detach().clone() for name, t in start.upper.items()}
+        self.buffers = {name: t.clone() for name, t in start.buffers.items()}
+        self.owner = start.owner
+        self._open_batches(0, 0)
+        self.held = HeldOut(replicas.problems, "val", self.owner, training.batch_size)
         self.inner = torch.optim.AdamW(self.lower.values(), training.lr, weight_decay=training.weight_decay, fused=True)
         self.outer = torch.optim.Adam(self.upper.values(), relaxation.outer_lr, fused=True)
         self.records: list[dict[str, Tensor]] = []
         self.best, self.idle, self.done = float("inf"), 0, 0
+
+    def _open_batches(self, drawn: int, drawn_val: int) -> None:
+        problems, size = self.replicas.problems, self.training.batch_size
+        self.batches = Batches(problems, "train", self.owner, size, self.seed, drawn)
+        self.val_batches = Batches(problems, "val", self.owner, size, self.seed + 1, drawn_val)
 
     def run(self, tick: Callable[[int], None], keep: Callable[[dict[str, Any]], None]) -> None:
         """All outer steps that are left; ``keep`` is called with the state from time to time."""
         every = max(1, self.relaxation.steps // _RECORDS)
         while not self._ended():
             # One seed a step: the state of no generator has to be kept.
-            with seeded(self.stack.device, (self.seed * 1_000_003 + self.done) % 2**63):
+            with seeded(self.replicas.device, (self.seed * 1_000_003 + self.done) % 2**63):
                 self._step()
             self.done += 1
             if self.done % every == 0 or self.done == self.relaxation.steps:
@@ -104,16 +99,17 @@ class Descent:
         tick((self.relaxation.steps - self.done) * self.relaxation.inner_steps)
 
     def _ended(self) -> bool:
-        patience = self.relaxation.patience
+        patience = self.training.patience
         return self.done == self.relaxation.steps or (patience is not None and self.idle > patience)
 
     def _step(self) -> None:
         total = self.relaxation.steps * self.relaxation.inner_steps
-        self.stack.twin.train()
+        self.replicas.twin.train()
+        soft = self._soft(self.upper)
         for i in range(self.relaxation.inner_steps):
             rate = self.training.rate(self.done * self.relaxation.inner_steps + i, total)
             self.inner.param_groups[0]["lr"] = rate
-            losses = self.stack.losses(self.lower, self.upper, self.buffers, *self.feed.next())
+            losses = self.replicas.losses(self.lower, soft, self.buffers, *self.batches.next())
             self.inner.zero_grad()
             losses.sum().backward()
             if self.training.clip is not None:
@@ -128,14 +124,14 @@ class Descent:
 
     def _outer_gradient(self) -> State:
         # In evaluation mode, or dropout would differ from product to product and buffers would move.
-        self.stack.twin.eval()
-        val = self.val_feed.next()
+        self.replicas.twin.eval()
+        val = self.val_batches.next()
         entropy, column_norm = self.relaxation.weights(self.done)
 
         def upper_loss(lower: State, upper: State, buffers: State) -> Tensor:
-            value = self.stack.losses(lower, upper, buffers, *val)
+            value = self.replicas.losses(lower, self._soft(upper), buffers, *val)
             for logits in upper.values():
-                row_entropy, norm = ops.assignment_penalties(logits)
+                row_entropy, norm = self.relaxation.assignment.penalties(logits)
                 value = value + entropy * row_entropy + column_norm * norm / logits.shape[-2]
             return value
 
@@ -144,7 +140,7 @@ class Descent:
             lower = {name: t.detach() for name, t in self.lower.items()}
             gradients = torch.autograd.grad(upper_loss(lower, upper, self.buffers).sum(), list(upper.values()))
             return dict(zip(upper, gradients, strict=True))
-        train = self.feed.next()
+        train = self.batches.next()
         # A replica that has diverged stays where it is; it must not end the others.
         alive = torch.nonzero(self._alive(val) & self._alive(train))[:, 0]
         if not len(alive):
@@ -152,7 +148,7 @@ class Descent:
         buffers = taken(self.buffers, alive)
         val, train = _of(val, alive), _of(train, alive)
         found = hypergradient(
-            lambda lower, upper: self.stack.losses(lower, upper, buffers, *train),
+            lambda lower, upper: self.replicas.losses(lower, self._soft(upper), buffers, *train),
             lambda lower, upper: upper_loss(lower, upper, buffers),
             {name: t.detach()[alive] for name, t in self.lower.items()},
             {name: t.detach()[alive] for name, t in self.upper.items()},
@@ -163,17 +159,21 @@ class Descent:
         zeros = {name: torch.zeros_like(t) for name, t in self.upper.items()}
         return {name: t.index_copy(0, alive, found.gradients[name]) for name, t in zeros.items()}
 
+    def _soft(self, upper: State) -> State:
+        """Logits whose softmax is the soft assignment."""
+        return {name: as_softmax_logits(self.relaxation.assignment, logits) for name, logits in upper.items()}
+
     def _alive(self, batch: tuple[Batch, bool]) -> Tensor:
         with torch.no_grad():
-            return self.stack.losses(self.lower, self.upper, self.buffers, *batch).isfinite()
+            return self.replicas.losses(self.lower, self._soft(self.upper), self.buffers, *batch).isfinite()
 
     def _record(self) -> None:
-        self.stack.twin.eval()
+        self.replicas.twin.eval()
         with torch.no_grad():
-            loss = self.stack.held_losses(self.lower, self.upper, self.buffers, self.held)
-            pairs = [ops.assignment_penalties(logits) for logits in self.upper.values()]
+            loss = self.replicas.held_losses(self.lower, self._soft(self.upper), self.buffers, self.held)
+            pairs = [self.relaxation.assignment.penalties(logits) for logits in self.upper.values()]
             entropy = torch.stack([e for e, _ in pairs]).mean(0)
-            sizes = [site.num_entries for site in self.stack.sites]
+            sizes = [slot.num_entries for slot in self.replicas.slots]
             norm = torch.stack([n / size for (_, n), size in zip(pairs, sizes, strict=True)]).sum(0)
         if not torch.isfinite(loss).any():
             raise FloatingPointError(f"the validation loss of every restart is NaN or infinite at step {self.done}")
@@ -193,7 +193,7 @@ class Descent:
             "buffers": self.buffers,
             "inner": self.inner.state_dict(),
             "outer": self.outer.state_dict(),
-            "drawn": [self.feed.stream.drawn, self.val_feed.stream.drawn],
+            "drawn": [self.batches.stream.drawn, self.val_batches.stream.drawn],
             "records": self.records,
             "progress": [self.best, self.idle, self.done],
         }
@@ -214,9 +214,7 @@ class Descent:
                     own[name].copy_(tensor)
         self.inner.load_state_dict(state["inner"])
         self.outer.load_state_dict(state["outer"])
-        size, problems = self.training.batch_size, self.stack.problems
-        self.feed = Feed(problems, "train", self.owner, size, self.seed, state["drawn"][0])
-        self.val_feed = Feed(problems, "val", self.owner, size, self.seed + 1, state["drawn"][1])
+        self._open_batches(*state["drawn"])
         self.records = list(state["records"])
         self.best, self.idle, self.done = state["progress"]
 
@@ -227,35 +225,24 @@ def _of(batch: tuple[Batch, bool], replicas: Tensor) -> tuple[Batch, bool]:
     return ((tuple(t[replicas] for t in x), y[replicas]), True) if own_data else batch
 
 
-def relax(
-    stack: Stack,
-    lower: State,
-    upper: State,
-    buffers: State,
-    owner: Sequence[int],
-    training: Training,
-    relaxation: Relaxation,
-    seed: int,
-    checkpoint: Checkpoint,
-    tick: Callable[[int], None],
-) -> tuple[list[Descent], bool]:
+def alternate(trainer: Trainer, start: Start, relaxation: Relaxation) -> tuple[list[Alternation], bool]:
     """Run the search for all replicas, as many at a time as memory allows; whether it ran to its end.
 
     After Ctrl-C the replicas are returned as they are.
     """
-    at_once = stack.at_once()
-    descents = []
-    for i in range(0, len(owner), at_once):
-        part = slice(i, i + at_once)
-        states = taken(lower, part), taken(upper, part), taken(buffers, part)
-        descents.append(Descent(stack, *states, owner[part], training, relaxation, seed))
+    replicas, checkpoint, tick = trainer.replicas, trainer.checkpoint, trainer.tick
+    at_once = replicas.at_once()
+    parts = [
+        Alternation(replicas, start[i : i + at_once], trainer.training, relaxation, trainer.seed)
+        for i in range(0, len(start.owner), at_once)
+    ]
     try:
-        for i, descent in enumerate(descents):
+        for i, part in enumerate(parts):
             kept = checkpoint.get(f"relaxed {i}")
             if kept is not None:
                 tick(kept["progress"][2] * relaxation.inner_steps)
-                descent.restore(kept)
-            descent.run(tick, lambda state, name=f"relaxed {i}": checkpoint.keep(name, state))  # type: ignore
+                part.restore(kept)
+            part.run(tick, lambda state, name=f"relaxed {i}": checkpoint.keep(name, state))  # type: ignore
     except KeyboardInterrupt:
-        return descents, False
-    return descents, True
+        return parts, False
+    return parts, True

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 
 from equishare import ops
+from equishare.relax.assignment import SOFTMAX, Assignment, Softmax
 from equishare.relax.objective import Batch, Penalties, Value, gradient_by_autograd
 
 
@@ -45,43 +48,58 @@ class FusedGradient:
         return value
 
 
-class Descent:
-    """Gradient descent of the relaxed objective on ``logits``, in place.
+@dataclass(frozen=True)
+class Rule:
+    """How logits are descended.
 
-    Args:
-        logits: (N, R, K, G).
-        batch: statistics of the problems.
+    Attributes:
         lower: lower level, see :func:`equishare.relax.objective.lower_level`.
         optimizer: ``adam`` or ``rmsprop``.
         lr, weight_decay: of the optimiser.
         nuclear: whether a nuclear norm will be asked for.
+        assignment: what the logits mean.
     """
 
-    def __init__(
-        self,
-        logits: torch.Tensor,
-        batch: Batch,
-        lower: str,
-        optimizer: str,
-        lr: float,
-        weight_decay: float,
-        nuclear: bool,
-    ) -> None:
-        self.logits, self.batch, self.lower, self.lr, self.steps = logits, batch, lower, lr, 0
-        self.fused = FusedGradient(logits, batch) if lower == "normalised" and not nuclear else None
+    lower: str
+    optimizer: str
+    lr: float
+    weight_decay: float
+    nuclear: bool
+    assignment: Assignment = SOFTMAX
+
+    @property
+    def is_fused(self) -> bool:
+        """Whether the fused kernels serve it."""
+        return self.lower == "normalised" and not self.nuclear and isinstance(self.assignment, Softmax)
+
+
+class Descent:
+    """Gradient descent of the relaxed objective on ``logits`` (N, R, K, G), in place.
+
+    Args:
+        logits: where it starts.
+        batch: statistics of the problems.
+        rule: of the steps.
+    """
+
+    def __init__(self, logits: torch.Tensor, batch: Batch, rule: Rule) -> None:
+        self.logits, self.batch, self.rule, self.steps = logits, batch, rule, 0
+        self.fused = FusedGradient(logits, batch) if rule.is_fused else None
         self.optimizer: torch.optim.Optimizer | None = None
-        if optimizer == "rmsprop":
-            self.optimizer = torch.optim.RMSprop([logits], lr, weight_decay=weight_decay)
-        elif weight_decay or self.fused is None:
-            self.optimizer = torch.optim.Adam([logits], lr, weight_decay=weight_decay, fused=True)
+        if rule.optimizer == "rmsprop":
+            self.optimizer = torch.optim.RMSprop([logits], rule.lr, weight_decay=rule.weight_decay)
+        elif rule.weight_decay or self.fused is None:
+            self.optimizer = torch.optim.Adam([logits], rule.lr, weight_decay=rule.weight_decay, fused=True)
 
     def step(self, penalties: Penalties) -> Value:
         """One step; the terms of the objective before it."""
         self.steps += 1
         if self.fused is None:
-            self.logits.grad, value = gradient_by_autograd(self.logits, self.batch, self.lower, penalties)
+            self.logits.grad, value = gradient_by_autograd(
+                self.logits, self.batch, self.rule.lower, penalties, self.rule.assignment
+            )
         elif self.optimizer is None:
-            return self.fused.adam_step(penalties, self.steps, self.lr)
+            return self.fused.adam_step(penalties, self.steps, self.rule.lr)
         else:
             self.logits.grad, value = self.fused.gradient(penalties)
         assert self.optimizer is not None

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from equishare import ops
-from equishare.problems.linear import Problem
+from equishare.problems.least_squares import LeastSquares
+from equishare.relax.assignment import Assignment, as_softmax_logits
 
 LOWER_LEVELS = ("normalised", "least_squares", "exact")
 UNITS = ("nats", "mse")
@@ -44,12 +45,12 @@ class Batch:
         return loss, gradient.flatten(-2)
 
 
-def make_batch(problems: Sequence[Problem], unit: str, needs_estimates: bool) -> Batch:
+def make_batch(problems: Sequence[LeastSquares], unit: str, needs_estimates: bool) -> Batch:
     """Statistics of the problems; ``unit`` fixes ω: 1/σ̂² of each output (nats), or 2/(n_v O) (mse)."""
     columns: list[list[np.ndarray]] = [[] for _ in range(8)]
     for problem in problems:
         train, val = problem.train, problem.val
-        x = problem.train_estimate(determined=needs_estimates).weight
+        x = problem.train_estimate(determined=needs_estimates).values.reshape(problem.weight_shape)
         centre = float(np.mean(x))
         # With a bias fitted on the training samples the validation samples are centred on the training means.
         dx, dy = val.x_mean - train.x_mean, val.y_mean - train.y_mean
@@ -60,7 +61,11 @@ def make_batch(problems: Sequence[Problem], unit: str, needs_estimates: bool) ->
         shifted = target - ones @ curvature
         square = square - ((target + shifted) * ones).sum(1)
         to_mse = 2 / (val.count * len(x))
-        weight = np.full(len(x), to_mse) if unit == "mse" else (problem.estimate().scale ** 2).mean(1)
+        weight = (
+            np.full(len(x), to_mse)
+            if unit == "mse"
+            else (problem.estimate().scale.reshape(problem.weight_shape) ** 2).mean(1)
+        )
         unit_weight = float(np.std(x)) or 1.0
         unit_curvature = float(np.diag(curvature).mean()) or 1.0
         unit_target = unit_curvature * unit_weight
@@ -121,17 +126,17 @@ def lower_level(logits: torch.Tensor, batch: Batch, lower: str) -> torch.Tensor:
 
 
 def gradient_by_autograd(
-    logits: torch.Tensor, batch: Batch, lower: str, penalties: Penalties
+    logits: torch.Tensor, batch: Batch, lower: str, penalties: Penalties, assignment: Assignment
 ) -> tuple[torch.Tensor, Value]:
-    """Gradient of the relaxed objective in the logits, for any lower level and penalty."""
+    """Gradient of the relaxed objective in the logits, for any assignment, lower level and penalty."""
     logits = logits.detach().requires_grad_()
-    theta = lower_level(logits, batch, lower)
+    theta = lower_level(as_softmax_logits(assignment, logits), batch, lower)
     with torch.no_grad():
         loss, u = batch.upper_loss(theta)
-    entropy, column_norm = ops.assignment_penalties(logits)
+    entropy, column_norm = assignment.penalties(logits)
     penalty = penalties.entropy * entropy + penalties.column_norm * column_norm
     if penalties.nuclear_norm:
-        nuclear = torch.linalg.svdvals(torch.softmax(logits, -1)).sum(-1)
+        nuclear = torch.linalg.svdvals(assignment.matrix(logits)).sum(-1)
         penalty = penalty + penalties.nuclear_norm * nuclear
     (gradient,) = torch.autograd.grad((theta * u).sum() + penalty.sum(), logits)
     return gradient, Value(loss, entropy.detach(), column_norm.detach())

@@ -11,12 +11,12 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
-from equishare.discover import Discovery, ModelDiscovery
 from equishare.report.grid import NO_GROUP, wrapped
-from equishare.report.history import group_count, loss_history
+from equishare.report.history import loss_history
 from equishare.report.palette import text_colour
-from equishare.report.parameter import Parameter, parameters_of
+from equishare.report.parameter import Parameter, parameter_named
 from equishare.report.pieces import counted
+from equishare.result.view import View
 
 # Okabe and Ito's colours, told apart with any colour vision (https://jfly.uni-koeln.de/color).
 COLOURS = (
@@ -35,20 +35,20 @@ _LEGEND_HEIGHT = 2.1
 _SMALLEST_CELL_WITH_NUMBER = 0.24
 
 
-def pattern_figure(discovery: Discovery | ModelDiscovery, name: str | None = None) -> Figure:
+def pattern_figure(view: View, name: str | None = None) -> Figure:
     """The entries of a parameter in rows and columns, each cell in the colour of its group.
 
     Up to eight groups have distinct colours and a legend; more are coloured by the rank of their
     value.
 
     Args:
-        discovery: what was found.
+        view: what was found.
         name: of the parameter, where a model has several.
 
     Raises:
         ValueError: the model has several parameters, or none of that name.
     """
-    parameter = parameter_named(discovery, name)
+    parameter = parameter_named(view, name)
     labels, values = parameter.partition.labels, parameter.values
     # Rows of a round number of entries, some four times as many as there are rows.
     wrapping = max(20, 10 * int(np.ceil(np.sqrt(4 * labels.size) / 10)))
@@ -63,7 +63,7 @@ def pattern_figure(discovery: Discovery | ModelDiscovery, name: str | None = Non
     if min(height / lines, width / columns) >= _SMALLEST_CELL_WITH_NUMBER:
         _number_cells(axes, grid, colours)
     groups = counted(parameter.partition.num_groups, "group")
-    title = f"{groups} of {counted(labels.size, parameter.noun)} ({discovery.method})"
+    title = f"{groups} of {counted(labels.size, parameter.noun)} ({view.method})"
     axes.set_title(title, fontsize=10, loc="left")
     axes.set_xticks(_ticks(columns))
     axes.set_yticks(_ticks(lines))
@@ -81,9 +81,9 @@ def pattern_figure(discovery: Discovery | ModelDiscovery, name: str | None = Non
     return figure
 
 
-def loss_figure(discovery: Discovery | ModelDiscovery) -> Figure:
+def loss_figure(view: View) -> Figure:
     """The validation loss by step or by number of groups, beside the loss without sharing."""
-    history = loss_history(discovery)
+    history = loss_history(view)
     by_step, x = history.name == "step", history.x
     figure = Figure(figsize=(6, 4), dpi=150, layout="constrained")
     axes = figure.add_subplot()
@@ -95,42 +95,31 @@ def loss_figure(discovery: Discovery | ModelDiscovery) -> Figure:
             color=COLOURS[0],
             label="validation loss",
         )
-    if np.isfinite(discovery.no_sharing_loss):
-        axes.axhline(discovery.no_sharing_loss, color="black", linestyle="--", linewidth=1, label="no sharing")
+    if np.isfinite(view.no_sharing_loss):
+        axes.axhline(view.no_sharing_loss, color="black", linestyle="--", linewidth=1, label="no sharing")
     axes.plot(
         history.found,
-        discovery.validation_loss,
+        view.validation_loss,
         "*",
         markersize=13,
         color=COLOURS[5],
-        label=f"found: {counted(group_count(discovery), 'group')}",
+        label=f"found: {counted(view.num_groups, 'group')}",
     )
     axes.set_xlabel(history.name)
-    axes.set_ylabel("mean squared error" if isinstance(discovery, Discovery) else "loss")
-    axes.set_title(f"Validation loss ({discovery.method})", fontsize=10)
+    axes.set_ylabel(view.about.loss)
+    axes.set_title(f"Validation loss ({view.method})", fontsize=10)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     if not by_step and len(x) and x.max() > 50 * x.min():
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if x.max() < 1000 * x.min() else (1,)))
         axes.xaxis.set_major_formatter("{x:g}")
         axes.xaxis.set_minor_locator(NullLocator())
-    shown = np.array([v for v in (*history.y, discovery.no_sharing_loss) if np.isfinite(v)])
+    shown = np.array([v for v in (*history.y, view.no_sharing_loss) if np.isfinite(v)])
     if len(shown) and shown.min() > 0 and shown.max() > 10 * shown.min():
         axes.set_yscale("log")
     axes.grid(alpha=0.3)
     axes.legend()
     return figure
-
-
-def parameter_named(discovery: Discovery | ModelDiscovery, name: str | None) -> Parameter:
-    """The shared parameter of that name; None where there is one alone."""
-    found = {parameter.name: parameter for parameter in parameters_of(discovery, {})}
-    if name is None and len(found) == 1:
-        return next(iter(found.values()))
-    if name is None or name not in found:
-        names = ", ".join(one for one in found if one is not None) or "no name, for there is one alone"
-        raise ValueError(f"name must be that of a shared parameter, {names}; got {name!r}")
-    return found[name]
 
 
 def _panel_size(shape: tuple[int, int]) -> tuple[float, float]:

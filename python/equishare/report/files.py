@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from equishare.discover import Confidence, Discovery
 from equishare.files import made_folder, written_whole
 from equishare.report.page import write_report
+from equishare.result.confidence import Confidence
+from equishare.result.view import View
 from equishare.symmetry import SymmetryGroup
 from equishare.symmetry.structure import decimal_digits
 
@@ -23,17 +24,14 @@ def require_matplotlib() -> None:
         raise ImportError("writing figures needs matplotlib, which is not installed: pip install 'equishare[plot]'")
 
 
-def write_discovery(
-    discovery: Discovery, folder: str | os.PathLike[str], group: SymmetryGroup | None = None
-) -> list[Path]:
-    """Write the report, the labels, everything else, and two pictures; each file whole or not at all.
+def write_files(view: View, folder: str | os.PathLike[str], group: SymmetryGroup | None = None) -> list[Path]:
+    """Write the report, the labels and two pictures of the one parameter of a discovery; each file whole or not at all.
 
     - ``report.html``: see :meth:`equishare.Discovery.report`.
     - ``labels.npy``: group of each entry, int64, in the shape of the parameter.
     - ``labels.json``: the same with values, sizes, losses, method, seed and version; where a group is given, its name,
       order (a string), generators (pairs of permutations, of outputs and of inputs), closure gap and explanation; and
       how sure groups and entries are where that is known.
-    - ``discovery.npz``: what ``Discovery.load`` reads.
     - ``pattern.png``, ``loss.png``: see :mod:`equishare.report.figures`.
 
     The folder is made if it is missing.
@@ -50,34 +48,34 @@ def write_discovery(
 
     folder = made_folder(folder)
     with written_whole(folder / "labels.npy") as path:
-        np.save(path, discovery.partition.labels)
+        np.save(path, view.parameters[0].partition.labels)
     with written_whole(folder / "labels.json") as path:
-        path.write_text(json.dumps(_document(discovery, group)) + "\n", encoding="utf-8")
-    discovery.save(folder / "discovery.npz")
+        path.write_text(json.dumps(_document(view, group)) + "\n", encoding="utf-8")
     for name, figure in (("pattern", pattern_figure), ("loss", loss_figure)):
         with written_whole(folder / f"{name}.png") as path:
-            figure(discovery).savefig(path, bbox_inches="tight")
-    write_report(discovery, folder / "report.html", {} if group is None else {None: group})
-    names = ("report.html", "labels.npy", "labels.json", "discovery.npz", "pattern.png", "loss.png")
+            figure(view).savefig(path, bbox_inches="tight")
+    write_report(view, folder / "report.html", {} if group is None else {None: group})
+    names = ("report.html", "labels.npy", "labels.json", "pattern.png", "loss.png")
     return [folder / name for name in names]
 
 
-def _document(discovery: Discovery, group: SymmetryGroup | None) -> dict[str, object]:
+def _document(view: View, group: SymmetryGroup | None) -> dict[str, object]:
+    one = view.parameters[0]
     document: dict[str, object] = {
         "version": version("equishare"),
-        "method": discovery.method,
-        "seed": discovery.seed,
-        "num_groups": discovery.partition.num_groups,
-        "group_sizes": discovery.partition.group_sizes.tolist(),
-        "values": discovery.values.tolist(),
-        "bias": None if discovery.bias is None else discovery.bias.tolist(),
-        "validation_loss": discovery.validation_loss,
-        "no_sharing_loss": discovery.no_sharing_loss,
+        "method": view.method,
+        "seed": view.seed,
+        "num_groups": one.partition.num_groups,
+        "group_sizes": one.partition.group_sizes.tolist(),
+        "values": None if one.values is None else one.values.tolist(),
+        "bias": None if view.bias is None else view.bias.tolist(),
+        "validation_loss": view.validation_loss,
+        "no_sharing_loss": view.no_sharing_loss,
         "symmetry": None if group is None else _symmetry(group),
-        "labels": discovery.partition.labels.tolist(),
+        "labels": one.partition.labels.tolist(),
     }
-    if discovery.confidence is not None:
-        document["confidence"] = _confidence(discovery.confidence)
+    if one.confidence is not None:
+        document["confidence"] = _confidence(one.confidence)
     return document
 
 

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from equishare.discover import Discovery, ModelDiscovery
-from equishare.sharing.search import assignments
+from equishare.result.view import View
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,14 +28,14 @@ class LossHistory:
     found: float
 
 
-def loss_history(discovery: Discovery | ModelDiscovery) -> LossHistory:
+def loss_history(view: View) -> LossHistory:
     """The history of a discovery; losses that are not finite are left out."""
-    by_step = "step" in discovery.history
+    by_step = "step" in view.history
     x, y = (
-        np.asarray(discovery.history.get(name, ()), dtype=float)
+        np.asarray(view.history.get(name, ()), dtype=float)
         for name in ("step" if by_step else "num_groups", "validation_loss")
     )
-    found = float(group_count(discovery)) if not by_step else float(x[-1]) if len(x) else 0.0
+    found = float(view.num_groups) if not by_step else float(x[-1]) if len(x) else 0.0
     x, y = x[np.isfinite(y)], y[np.isfinite(y)]
     if by_step:
         return LossHistory("step", x, y, x, y, found)
@@ -44,15 +43,3 @@ def loss_history(discovery: Discovery | ModelDiscovery) -> LossHistory:
     line_y = np.full(len(line_x), np.inf)
     np.minimum.at(line_y, which, y)
     return LossHistory("number of groups", x, y, line_x, line_y, found)
-
-
-def group_count(discovery: Discovery | ModelDiscovery) -> int:
-    """The groups of the answer; as in a history, those of parameters that one assignment ties count once."""
-    if isinstance(discovery, Discovery):
-        return discovery.partition.num_groups
-    partitions = discovery.partitions
-    tied = [] if discovery.model is None else list(assignments(discovery.model).values())
-    if sum(map(len, tied)) == len(partitions):
-        return sum(partitions[names[0]].num_groups for names in tied)
-    # Without the model, or once it is plain, only equal labels can tell that parameters were tied.
-    return sum(p.num_groups for p in {p.labels.tobytes(): p for p in partitions.values()}.values())

@@ -6,7 +6,6 @@ import os
 from importlib.resources import files
 from string import Template
 
-from equishare.discover import Discovery, ModelDiscovery
 from equishare.files import written_whole
 from equishare.report.parameter import Parameter, parameters_of
 from equishare.report.parameter_section import answer, parameter_sections
@@ -21,20 +20,21 @@ from equishare.report.sections import (
     warnings,
     written_by,
 )
+from equishare.result.view import View
 from equishare.symmetry import SymmetryGroup
 
 _SCRIPTS = ("theme.js", "view.js", "pattern.js")
 
 
 def write_report(
-    discovery: Discovery | ModelDiscovery,
+    view: View,
     path: str | os.PathLike[str],
     groups: dict[str | None, SymmetryGroup],
 ) -> None:
     """Write the report, whole or not at all.
 
     Args:
-        discovery: what was found.
+        view: what was found.
         path: the file, ending in .html.
         groups: its symmetry by the parameter's name, None for that of a map or of means; without those that could not
             be computed.
@@ -45,23 +45,23 @@ def write_report(
     """
     if not str(path).endswith(".html"):
         raise ValueError(f"path must end in .html, got {os.fspath(path)!r}")
-    page = _page(discovery, groups)
+    page = _page(view, groups)
     with written_whole(path) as temporary:
         temporary.write_text(page, encoding="utf-8", newline="\n")
 
 
-def _page(discovery: Discovery | ModelDiscovery, groups: dict[str | None, SymmetryGroup]) -> str:
-    parameters = parameters_of(discovery, groups)
-    data = None if discovery.origin is None else discovery.origin.data
+def _page(view: View, groups: dict[str | None, SymmetryGroup]) -> str:
+    parameters = parameters_of(view, groups)
+    data = None if view.origin is None else view.origin.data
     title = "What is shared" if data is None else f"What is shared in {data}"
     sections = [
-        _answer_section(discovery, parameters),
+        _answer_section(view, parameters),
         *(part for i, p in enumerate(parameters) for part in parameter_sections(p, i)),
         confidence_section(parameters),
-        loss_section(discovery),
-        tried_section(discovery),
-        data_section(discovery, parameters),
-        repeat_section(discovery),
+        loss_section(view),
+        tried_section(view),
+        data_section(view),
+        repeat_section(view),
     ]
     shown = [one for one in sections if one is not None]
     template = files("equishare.report") / "template"
@@ -76,10 +76,10 @@ def _page(discovery: Discovery | ModelDiscovery, groups: dict[str | None, Symmet
     )
 
 
-def _answer_section(discovery: Discovery | ModelDiscovery, parameters: list[Parameter]) -> Section:
+def _answer_section(view: View, parameters: list[Parameter]) -> Section:
     parts = [Markup(f'<p class="answer">{text(answer(p))}</p>\n') for p in parameters]
-    parts.append(paragraph(losses(discovery)))
-    parts += [Markup(f'<p class="warning"><strong>Note.</strong> {text(w)}</p>\n') for w in warnings(discovery)]
+    parts.append(paragraph(losses(view)))
+    parts += [Markup(f'<p class="warning"><strong>Note.</strong> {text(w)}</p>\n') for w in warnings(view)]
     parts.append(
         paragraph(
             "Sharing means that entries are one number, not several that happen to be close. A symmetry is a way to "

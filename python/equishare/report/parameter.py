@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
-from equishare.discover import Confidence, Discovery, ModelDiscovery
-from equishare.partition import Partition
 from equishare.report.grid import NO_GROUP, wrapped
 from equishare.report.palette import ranked_colours, text_colour
+from equishare.result.view import ParameterView, View
 from equishare.symmetry import SymmetryGroup
 
 # Of a larger pattern the page shows the first rows and columns: 256 × 256 cells are under 1 MB.
@@ -19,24 +17,14 @@ MAX_SIDE = 256
 
 
 @dataclass(frozen=True, eq=False)
-class Parameter:
+class Parameter(ParameterView):
     """A parameter and what was found for it.
 
     Attributes:
-        name: qualified name in its model; None for the one parameter of a map or of means.
-        partition: which entries share a value.
-        values: (G,) value of each group; None for slices, which hold several numbers each, and without a model.
-        noun: what one entry is.
         group: its symmetry; None where it could not be computed for want of igraph or sympy.
-        confidence: how sure the partition is; None where that was not asked for.
     """
 
-    name: str | None
-    partition: Partition
-    values: np.ndarray | None
-    noun: str
-    group: SymmetryGroup | None
-    confidence: Confidence | None = None
+    group: SymmetryGroup | None = None
 
     @property
     def axes(self) -> list[str]:
@@ -113,33 +101,22 @@ class Parameter:
         }
 
 
-def parameters_of(discovery: Discovery | ModelDiscovery, groups: dict[str | None, SymmetryGroup]) -> list[Parameter]:
+def parameters_of(view: View, groups: dict[str | None, SymmetryGroup]) -> list[Parameter]:
     """What the report shows of a discovery.
 
     Args:
-        discovery: the answer.
+        view: the answer.
         groups: the symmetry by name of the parameter; without those that could not be computed.
     """
-    if isinstance(discovery, Discovery):
-        noun = "weight" if len(discovery.partition.shape) == 2 else "mean"
-        confidence = confidences(discovery).get(None)
-        return [Parameter(None, discovery.partition, discovery.values, noun, groups.get(None), confidence)]
-    theta = {} if discovery.model is None else discovery.theta
-    found, sure = [], confidences(discovery)
-    for name, partition in discovery.partitions.items():
-        tensor = theta.get(name)
-        values = None
-        if tensor is not None and tuple(tensor.shape) == partition.shape:
-            _, first = np.unique(partition.labels, return_index=True)
-            values = tensor.double().cpu().numpy().ravel()[first]
-        noun = "entry" if tensor is None or values is not None else "slice"
-        found.append(Parameter(name, partition, values, noun, groups.get(name), sure.get(name)))
-    return found
+    return [Parameter(**vars(one), group=groups.get(one.name)) for one in view.parameters]
 
 
-def confidences(discovery: Discovery | ModelDiscovery) -> dict[str | None, Confidence]:
-    """How sure each partition is, by the parameter's name, None for that of a map or of means; empty if not known."""
-    known: Any = getattr(discovery, "confidence", None)
-    if known is None:
-        return {}
-    return known if isinstance(known, dict) else {None: known}
+def parameter_named(view: View, name: str | None) -> Parameter:
+    """The shared parameter of that name; None where there is one alone."""
+    found = {parameter.name: parameter for parameter in parameters_of(view, {})}
+    if name is None and len(found) == 1:
+        return next(iter(found.values()))
+    if name is None or name not in found:
+        names = ", ".join(one for one in found if one is not None) or "no name, for there is one alone"
+        raise ValueError(f"name must be that of a shared parameter, {names}; got {name!r}")
+    return found[name]

@@ -6,11 +6,11 @@ from importlib.metadata import version
 
 import numpy as np
 
-from equishare.discover import Discovery, ModelDiscovery
 from equishare.report.curve import curve
 from equishare.report.history import loss_history
 from equishare.report.parameter import Parameter
 from equishare.report.pieces import Markup, Section, counted, facts, number, paragraph, table, text
+from equishare.result.view import View
 
 # Of a longer history rows at even distances are shown.
 _MAX_ROWS = 100
@@ -29,9 +29,9 @@ _MEANING = {
 }
 
 
-def losses(discovery: Discovery | ModelDiscovery) -> str:
+def losses(view: View) -> str:
     """The validation loss beside that without sharing, as a sentence."""
-    loss, unshared = discovery.validation_loss, discovery.no_sharing_loss
+    loss, unshared = view.validation_loss, view.no_sharing_loss
     sentence = f"The validation loss is {number(loss)}"
     if not np.isfinite(unshared):
         return f"{sentence}; that without sharing is not known."
@@ -42,28 +42,26 @@ def losses(discovery: Discovery | ModelDiscovery) -> str:
     return f"{sentence}: {abs(change):.2g} % {'higher' if change > 0 else 'lower'}."
 
 
-def warnings(discovery: Discovery | ModelDiscovery) -> list[str]:
+def warnings(view: View) -> list[str]:
     """What limits the answer."""
-    if isinstance(discovery, Discovery):
-        return []
     found = []
-    if not discovery.complete:
+    if not view.complete:
         found.append("The search was interrupted: this is the best pattern until then.")
-    if not discovery.settled:
+    if not view.settled:
         found.append("The loss was still falling at the end of the longest fit: more steps may change the answer.")
     return found
 
 
-def loss_section(discovery: Discovery | ModelDiscovery) -> Section:
+def loss_section(view: View) -> Section:
     """The curve of the history."""
-    history = loss_history(discovery)
-    drawn = curve(history, discovery.validation_loss, discovery.no_sharing_loss)
-    return Section("loss", "Loss", paragraph(losses(discovery)) + drawn)
+    history = loss_history(view)
+    drawn = curve(history, view.validation_loss, view.no_sharing_loss)
+    return Section("loss", "Loss", paragraph(losses(view)) + drawn)
 
 
-def tried_section(discovery: Discovery | ModelDiscovery) -> Section | None:
+def tried_section(view: View) -> Section | None:
     """The history as a table; None where there is none."""
-    history = discovery.history
+    history = view.history
     length = min((len(column) for column in history.values()), default=0)
     if not length:
         return None
@@ -107,39 +105,26 @@ def _stability(parameter: Parameter) -> str:
     return words + table(caption, ("group", "probability"), rows, True)
 
 
-def data_section(discovery: Discovery | ModelDiscovery, parameters: list[Parameter]) -> Section:
+def data_section(view: View) -> Section:
     """What the answer was found from."""
-    origin = discovery.origin
+    origin, about = view.origin, view.about
     pairs: list[tuple[str, object]] = []
     if origin is not None and origin.data is not None:
         pairs.append(("file", Markup(f"<code>{text(origin.data)}</code>")))
-    if isinstance(discovery, ModelDiscovery):
-        pairs.append(("question", "which entries or slices of a model's parameters are shared"))
-        for p in parameters:
-            shape = " × ".join(map(str, p.partition.shape))
-            pairs.append((f"parameter {p.name}", f"{shape} slices" if p.noun == "slice" else shape))
-    elif len(discovery.partition.shape) == 2:
-        outputs, inputs = discovery.partition.shape
-        bias = "" if discovery.bias is None else " + b"
-        pairs.append(("question", f"which weights of y = W x{bias} are shared"))
-        pairs.append(("map", f"{counted(inputs, 'input')} → {counted(outputs, 'output')}"))
+    pairs += [("question", about.question), *about.facts]
+    if about.num_train is not None and about.num_val is not None:
+        pairs.append(("samples", f"{about.num_train:,} to fit, {about.num_val:,} to validate"))
     else:
-        pairs.append(("question", f"which of {counted(len(discovery.partition), 'mean')} are equal"))
-    if origin is not None and origin.num_train is not None and origin.num_val is not None:
-        pairs.append(("samples", f"{origin.num_train:,} to fit, {origin.num_val:,} to validate"))
-    elif origin is not None:
-        pairs.append(("samples", "drawn by a DataLoader"))
-    else:
-        pairs.append(("samples", "not recorded"))
+        pairs.append(("samples", "not recorded" if origin is None else "drawn by a DataLoader"))
     return Section("data", "Data", facts(pairs))
 
 
-def repeat_section(discovery: Discovery | ModelDiscovery) -> Section:
+def repeat_section(view: View) -> Section:
     """Command and versions."""
-    origin = discovery.origin
-    method = f"{discovery.method}, seed {discovery.seed}"
+    origin = view.origin
+    method = f"{view.method}, seed {view.seed}"
     if origin is None:
-        body = paragraph("The call and the versions were not recorded with this discovery.")
+        body = paragraph("The call and the versions were not recorded with this view.")
         return Section("repeat", "Repeat it", body + facts([("method", method)]))
     lead = paragraph(
         "The same data, command and versions give the same answer."

@@ -7,8 +7,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from equishare.discover import Discovery
 from equishare.report.grid import NO_GROUP, wrapped
+from equishare.report.pieces import counted
+from equishare.result.view import ParameterView, View
 from equishare.symmetry import SymmetryGroup
 
 # Longer answers are for the files of --out.
@@ -17,17 +18,17 @@ _MAX_PATTERN_LINES = 40
 _UNNAMED = "not named: that needs igraph and sympy, pip install 'equishare[symmetry]'"
 
 
-def print_discovery(discovery: Discovery, sizes: tuple[int, int], console: Console) -> None:
+def print_discovery(view: View, console: Console) -> None:
     """Print what was found.
 
     Args:
-        discovery: the answer.
-        sizes: number of training and of validation samples.
+        view: the answer.
         console: where to.
     """
-    console.print(_summary(discovery, sizes))
-    console.print(_groups(discovery))
-    console.print(_pattern(discovery.partition.labels, console.width))
+    console.print(_summary(view))
+    for one in view.parameters:
+        console.print(_groups(one))
+        console.print(_pattern(one.partition.labels, console.width))
 
 
 def print_symmetry(group: SymmetryGroup | None, console: Console) -> None:
@@ -35,35 +36,42 @@ def print_symmetry(group: SymmetryGroup | None, console: Console) -> None:
     console.print(Text.assemble(("symmetry  ", "bold"), str(group) if group is not None else _UNNAMED))
 
 
-def _summary(discovery: Discovery, sizes: tuple[int, int]) -> Table:
-    partition = discovery.partition
+def _summary(view: View) -> Table:
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(style="bold")
     table.add_column()
-    shared = f"means of {len(partition)} entries"
-    if len(partition.shape) == 2:
-        outputs, inputs = partition.shape
-        shared = f"weights of {inputs} inputs → {outputs} outputs, {len(partition)} entries"
-    table.add_row("shared", shared)
-    table.add_row("samples", f"{sizes[0]} to fit, {sizes[1]} to validate")
-    table.add_row("method", f"{discovery.method}, seed {discovery.seed}")
-    table.add_row("groups", f"{partition.num_groups}")
-    table.add_row("validation loss", f"{discovery.validation_loss:.6g}")
-    table.add_row("… without sharing", f"{discovery.no_sharing_loss:.6g}")
-    if discovery.confidence is not None:
-        sure, ties = discovery.confidence.sure_ties()
-        table.add_row("ties at 95 %", f"{sure} of {ties}, {discovery.confidence.num_resamples} resamples")
+    for one in view.parameters:
+        table.add_row("shared" if one.name is None else one.name, _shared(one))
+    table.add_row("samples", f"{view.about.num_train} to fit, {view.about.num_val} to validate")
+    table.add_row("method", f"{view.method}, seed {view.seed}")
+    table.add_row("groups", f"{view.num_groups}")
+    table.add_row("validation loss", f"{view.validation_loss:.6g}")
+    table.add_row("… without sharing", f"{view.no_sharing_loss:.6g}")
+    for one in view.parameters:
+        if one.confidence is not None:
+            sure, ties = one.confidence.sure_ties()
+            table.add_row("ties at 95 %", f"{sure} of {ties}, {one.confidence.num_resamples} resamples")
     return table
 
 
-def _groups(discovery: Discovery) -> Table:
-    partition = discovery.partition
+def _shared(one: ParameterView) -> str:
+    shape = one.partition.shape
+    if one.noun == "weight" and len(shape) == 2:
+        return f"weights of {shape[1]} inputs → {shape[0]} outputs, {len(one.partition)} entries"
+    return f"means of {len(one.partition)} entries" if one.noun == "mean" else counted(len(one.partition), one.noun)
+
+
+def _groups(one: ParameterView) -> Table:
+    partition, values = one.partition, one.values
     table = Table(title="groups", title_justify="left")
-    stability = None if discovery.confidence is None else discovery.confidence.groups
-    for name in ("group", "size", "value", *(() if stability is None else ("stability",))):
+    stability = None if one.confidence is None else one.confidence.groups
+    told = [*([] if values is None else ["value"]), *([] if stability is None else ["stability"])]
+    for name in ("group", "size", *told):
         table.add_column(name, justify="right")
     for group, size in enumerate(partition.group_sizes[:_MAX_GROUPS_SHOWN]):
-        cells = [str(group), str(size), f"{discovery.values[group]:.6g}"]
+        cells = [str(group), str(size)]
+        if values is not None:
+            cells.append(f"{values[group]:.6g}")
         if stability is not None:
             cells.append("–" if np.isnan(stability[group]) else f"{stability[group]:.2f}")
         table.add_row(*cells)

@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from equishare.files import written_whole
+from equishare.partition import Partition
+from equishare.problems.base import About, Slot
+from equishare.result.calibration import CLOSED_FORM, TRAINED
+from equishare.result.confidence import Confidence
+from equishare.result.origin import Origin
 
-# Columns of the history are stored under this prefix.
-HISTORY = "history."
+_FORMAT = "equishare.Discovery/2"
+# Version 0.1 had a format for means and maps, and one for models.
+_OLD, _OLD_MODEL = "equishare.Discovery/1", "equishare.ModelDiscovery/1"
+# What every format tells as it is.
+_PLAIN = ("method", "seed", "validation_loss", "no_sharing_loss")
 
 
-def save_archive(path: str | os.PathLike[str], about: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
-    """Write arrays and what is to be said about them, whole or not at all.
+def save_discovery(path: str | os.PathLike[str], found: Any) -> None:
+    """Write a :class:`equishare.Discovery`, whole or not at all.
 
     Raises:
         ValueError: path does not end in .npz.
@@ -23,18 +34,136 @@ def save_archive(path: str | os.PathLike[str], about: dict[str, Any], arrays: di
     """
     if not str(path).endswith(".npz"):
         raise ValueError(f"path must end in .npz, got {os.fspath(path)!r}")
+    state = {} if found.model is None else found.model.state_dict()
+    about = {name: getattr(found, name) for name in (*_PLAIN, "complete", "settled")} | {
+        "format": _FORMAT,
+        "slots": [asdict(slot) for slot in found.slots],
+        "about": asdict(found.about),
+        "origin": None if found.origin is None else asdict(found.origin),
+        "is_of_model": found.is_of_model,
+        "dtypes": {name: str(t.dtype).removeprefix("torch.") for name, t in state.items()},
+    }
+    # NumPy has no bfloat16; its numbers are float32 numbers too.
+    wide = {n: t.float() if t.dtype == torch.bfloat16 else t for n, t in state.items()}
+    gaps = {name: one.gaps for name, one in found.confidences.items() if one.gaps is not None}
+    kinds: dict[str, dict[str, np.ndarray]] = {
+        "labels": {name: one.labels for name, one in found.partitions.items()},
+        # A model holds its values.
+        "values": {} if found.is_of_model else found.group_values,
+        "state": {name: t.detach().cpu().numpy() for name, t in wide.items()},
+        "resamples": {name: one.labels for name, one in found.confidences.items()},
+        "gaps": gaps,
+        "history": found.history,
+    }
+    arrays = {f"{kind}.{name}": array for kind, named in kinds.items() for name, array in named.items()}
+    if found.bias is not None:
+        arrays["bias"] = found.bias
     with written_whole(path) as temporary:
         np.savez_compressed(temporary, about=np.array(json.dumps(about)), **arrays)  # type: ignore[arg-type]
 
 
-def open_archive(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """What :func:`save_archive` wrote.
+def load_discovery(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The fields of a :class:`equishare.Discovery`, its model left out, and the state of the model.
 
     Raises:
         OSError: the file cannot be read.
-        Exception: it is no such file; a damaged archive fails in zlib, zipfile, NumPy or json, each with errors
-            of its own.
+        ValueError: it is not a saved Discovery, or it is damaged.
     """
-    with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
-        arrays = {name: file[name] for name in file.files}
-    return json.loads(str(arrays.pop("about"))), arrays
+    try:
+        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        about = json.loads(str(arrays.pop("about")))
+        return _decoded(about, arrays)
+    except Exception as error:
+        # A damaged archive fails in zlib, zipfile, NumPy or json, each with errors of its own.
+        if isinstance(error, OSError) and error.filename is not None:
+            raise
+        raise ValueError(f"{os.fspath(path)!r} is not a saved Discovery, or it is damaged ({error})") from error
+
+
+def _decoded(about: dict[str, Any], arrays: dict[str, np.ndarray]) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    if about["format"] in (_OLD, _OLD_MODEL):
+        about, arrays = _upgraded(about, arrays)
+    elif about["format"] != _FORMAT:
+        raise KeyError("format")
+    kinds: dict[str, dict[str, np.ndarray]] = {}
+    for key, array in arrays.items():
+        kind, _, name = key.partition(".")
+        kinds.setdefault(kind, {})[name] = array
+    partitions = {name: Partition(labels) for name, labels in kinds["labels"].items()}
+    slots = tuple(_slot(one) for one in about["slots"])
+    if {name for slot in slots for name in slot.names} != set(partitions):
+        raise ValueError("the labels are not those of its parameters")
+    values = kinds.get("values", {})
+    for name, own in values.items():
+        if own.shape[:1] != (partitions[name].num_groups,):
+            raise ValueError(f"{partitions[name].num_groups} groups but values of shape {own.shape}")
+    curves = TRAINED if about["is_of_model"] else CLOSED_FORM
+    gaps = kinds.get("gaps", {})
+    fields = {name: about[name] for name in (*_PLAIN, "complete", "settled", "is_of_model")} | {
+        "slots": slots,
+        "partitions": partitions,
+        "group_values": values,
+        "bias": arrays.get("bias"),
+        "history": kinds.get("history", {}),
+        "about": About(**{**about["about"], "facts": tuple(map(tuple, about["about"]["facts"]))}),
+        "origin": None if about["origin"] is None else Origin(**about["origin"]),
+        "confidences": {
+            name: Confidence(partitions[name], labels, gaps.get(name), curves)
+            for name, labels in kinds.get("resamples", {}).items()
+        },
+    }
+    state = {
+        name: torch.from_numpy(array.copy()).to(getattr(torch, about["dtypes"][name]))
+        for name, array in kinds.get("state", {}).items()
+    }
+    return fields, state
+
+
+def _slot(content: dict[str, Any]) -> Slot:
+    lists = {name: tuple(content[name]) for name in ("names", "axes")}
+    return Slot(**{**content, **lists, "shapes": tuple(map(tuple, content["shapes"]))})
+
+
+def _upgraded(about: dict[str, Any], arrays: dict[str, np.ndarray]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Content of a file of version 0.1 as the present version writes it."""
+    origin = about.get("origin")
+    counts = {} if origin is None else {name: origin.pop(name) for name in ("num_train", "num_val")}
+    samples = {"num_train": None, "num_val": None, **counts}
+    if about["format"] == _OLD_MODEL:
+        # Equal labels tell that parameters were tied.
+        alike: dict[bytes, list[str]] = {}
+        for name, labels in arrays.items():
+            if name.startswith("labels."):
+                alike.setdefault(labels.tobytes(), []).append(name.removeprefix("labels."))
+        slots = []
+        for names in alike.values():
+            shapes = [arrays[f"labels.{name}"].shape for name in names]
+            size, axes = arrays[f"labels.{names[0]}"].size, [None] * len(names)
+            slots.append(asdict(Slot(tuple(names), tuple(shapes), tuple(axes), size, size, "entry", True)))
+        question = "which entries or slices of a model's parameters are shared"
+        facts = [
+            (f"parameter {n}", " × ".join(map(str, arrays[f"labels.{n}"].shape))) for ns in alike.values() for n in ns
+        ]
+        told = asdict(About(question, **samples, loss="loss", facts=tuple(facts)))
+        return about | {"slots": slots, "about": told, "origin": origin, "is_of_model": True}, arrays
+    shape = arrays["labels"].shape
+    name = "weight" if len(shape) == 2 else "mean"
+    if len(shape) == 2:
+        bias, facts = " + b" if "bias" in arrays else "", (("map", f"{shape[1]} inputs → {shape[0]} outputs"),)
+        told = asdict(About(f"which weights of y = W x{bias} are shared", **samples, facts=facts))
+    else:
+        told = asdict(About(f"which of {shape[0]} means are equal", **samples))
+    renamed = {
+        f"{key}.{name}" if key in ("labels", "values", "resamples", "gaps") else key: a for key, a in arrays.items()
+    }
+    slots = [asdict(Slot.of(name, shape, name))]
+    upgraded = {
+        "slots": slots,
+        "about": told,
+        "origin": origin,
+        "is_of_model": False,
+        "complete": True,
+        "settled": True,
+    }
+    return about | upgraded | {"dtypes": {}}, renamed

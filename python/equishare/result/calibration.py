@@ -27,12 +27,12 @@ class Curves(NamedTuple):
 
 
 #: Of means and linear maps, as fitted on the simulated means of ``equishare reproduce calibration``.
-LINEAR = Curves((-1.043, 0.973, -1.739, 0.517, 0.542), (-1.139, 1.603), num_resamples=20, over_chance=False)
+CLOSED_FORM = Curves((-1.043, 0.973, -1.739, 0.517, 0.542), (-1.139, 1.603), num_resamples=20, over_chance=False)
 #: Of models, as fitted on the simulated networks of ``equishare reproduce model-calibration``. Where the data tell
 #: little, networks predict best with few groups, true or not, and the resamples agree on that: what counts is how much
 #: more often a tie is found than any other.
-MODELS = Curves((-0.0534, 0.953), (-0.985, 1.54), num_resamples=10, over_chance=True)
-# How far apart values were at most, in standard errors, where LINEAR was fitted.
+TRAINED = Curves((-0.0534, 0.953), (-0.985, 1.54), num_resamples=10, over_chance=True)
+# How far apart values were at most, in standard errors, where CLOSED_FORM was fitted.
 _MOST_GAP = 100.0
 
 

@@ -8,8 +8,8 @@ from functools import cached_property
 
 import numpy as np
 
-from equishare.result.calibration import LINEAR, Curves, evidence, log_odds, probability
 from equishare.partition import Partition
+from equishare.result.calibration import CLOSED_FORM, Curves, evidence, log_odds, probability
 
 # `frequencies` and `ties` hold the square of the number of entries.
 MAX_ENTRIES = 4096
@@ -21,9 +21,8 @@ _PAIRS = 1 << 24
 class Confidence:
     """How often two entries are tied on resamples of the data, and how probable that makes the tie.
 
-    The method that found the partition is run on B resamples (:func:`equishare.result.resample.resampled`, for
-    models :mod:`equishare.result.models_resample`). With n of them tying two entries, the *frequency* is n/B. The
-    *probability* that the two truly hold one value rises with n along a curve that was fitted for ``auto`` on simulated
+    The method that found the partition is run on B resamples of the problem. With n of them tying two entries, the
+    *frequency* is n/B. The *probability* that the two truly hold one value rises with n along a curve that was fitted for ``auto`` on simulated
     problems (:mod:`equishare.result.calibration`). For a tie of the partition it depends on the size and the
     frequencies of its group too; for models, on how much more often than others the two are tied.
 
@@ -41,7 +40,7 @@ class Confidence:
     partition: Partition
     labels: np.ndarray
     gaps: np.ndarray | None = None
-    curves: Curves = LINEAR
+    curves: Curves = CLOSED_FORM
 
     def __post_init__(self) -> None:
         if self.labels.ndim != 2 or not len(self.labels) or self.labels.shape[1] != len(self.partition):

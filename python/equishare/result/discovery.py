@@ -2,72 +2,142 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 import numpy as np
 from torch import nn
 
-from equishare.result.archive import HISTORY, open_archive, save_archive
-from equishare.result.confidence import Confidence
-from equishare.result.models_result import FORMAT as MODEL_FORMAT
-from equishare.result.models_result import ModelDiscovery, from_archive, with_model
-from equishare.result.origin import Origin
-from equishare.result.plotting import Shown
 from equishare.partition import Partition
-from equishare.symmetry import EquivarianceError, SymmetryGroup, equivariance_error, symmetry_group
+from equishare.problems.base import About, Slot
+from equishare.problems.network.refit import group_values
+from equishare.problems.network.replicas import slots_of
+from equishare.result.archive import load_discovery, save_discovery
+from equishare.result.confidence import Confidence
+from equishare.result.origin import Origin
+from equishare.result.plotting import Plotting
+from equishare.result.view import ParameterView, View
+from equishare.sharing import impose
+from equishare.symmetry import EquivarianceError, equivariance_error, symmetry_group
 
-_FORMAT = "equishare.Discovery/1"
+_T = TypeVar("_T")
 
 
-@dataclass(frozen=True, eq=False)
-class Discovery(Shown):
-    """A discovered sharing pattern and the model refitted with it.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Discovery(Plotting):
+    """A discovered sharing pattern, and what was fitted with it.
+
+    The answer about means, a linear map or another problem with one parameter has it bare: ``partition``, ``values``,
+    ``theta``, ``confidence`` and ``symmetry()`` are a partition, arrays and a group. Where parameters have names, as in
+    a network, they are dicts by name; ``partitions`` always is one.
 
     Attributes:
-        partition: which entries share a value; has the shape of the parameter, (K,) or (O, I).
-        values: (G,) shared values ψ, least squares on training and validation samples together.
+        slots: what was looked at: names and shapes of the parameters.
+        partitions: partition of each parameter by name; of the parameter's shape for single entries, (K,) for slices.
+            Parameters that are tied alike have equal partitions.
+        group_values: shared values ψ of each parameter, (G,), or (G, …) for slices; empty for a network that was loaded
+            without its model.
         bias: (O,) bias of a linear map, or None.
-        validation_loss: mean squared error per sample and output on the validation samples, of the fit
-            on the training samples with this partition.
-        no_sharing_loss: the same without sharing.
+        model: hardened copy of a network, refitted on training and validation samples; else None.
+        validation_loss: loss on the validation samples, of the fit on the training samples with these partitions; for
+            means and maps the mean squared error per sample and output.
+        no_sharing_loss: the same without sharing; NaN after Ctrl-C.
         method: what it was found with.
         seed: likewise.
         history: columns of equal length; ``validation_loss`` against ``step`` or ``num_groups``.
-        confidence: how sure the partition is, where ``discover`` was called with ``resamples``; else None.
+        about: what was asked, and of which data.
+        is_of_model: whether it is of a network.
+        complete: whether the search ran to its end; False after Ctrl-C, with the best pattern until then and a
+            model that saw the training samples alone.
+        settled: False where the loss of a network was still falling at the end of the longest fit: more ``steps``, or
+            another ``lr``, may change the answer.
+        confidences: how sure each partition is, where ``discover`` was called with ``resamples``; else empty.
         origin: what it takes to repeat it; None where that is not known.
     """
 
-    partition: Partition
-    values: np.ndarray
-    bias: np.ndarray | None
+    slots: tuple[Slot, ...]
+    partitions: dict[str, Partition]
+    group_values: dict[str, np.ndarray]
     validation_loss: float
     no_sharing_loss: float
     method: str
     seed: int
     history: dict[str, np.ndarray]
-    confidence: Confidence | None = None
+    about: About
+    bias: np.ndarray | None = None
+    model: nn.Module | None = None
+    is_of_model: bool = False
+    complete: bool = True
+    settled: bool = True
+    confidences: dict[str, Confidence] = field(default_factory=dict)
     origin: Origin | None = None
 
     @property
-    def theta(self) -> np.ndarray:
-        """The shared parameter ``θ = ψ[label]`` in its shape."""
-        return self.values[self.partition.labels]
+    def is_bare(self) -> bool:
+        """Whether there is one parameter, and it needs no name."""
+        return len(self.partitions) == 1 and not self.slots[0].named
 
-    def symmetry(self, same_action: bool = False) -> SymmetryGroup:
+    def _bare(self, by_name: dict[str, _T]) -> Any:
+        return by_name[self.slots[0].key] if self.is_bare else by_name
+
+    @property
+    def partition(self) -> Partition:
+        """The partition, where there is one.
+
+        Raises:
+            ValueError: parameters have partitions of their own; see ``partitions``.
+        """
+        found = list(self.partitions.values())
+        if any(not np.array_equal(p.labels.ravel(), found[0].labels.ravel()) for p in found[1:]):
+            raise ValueError(f"there are several partitions: partitions[name] for {', '.join(self.partitions)}")
+        return found[0]
+
+    @property
+    def values(self) -> Any:
+        """Shared values ψ: (G,) of the one parameter, or a dict of them by name.
+
+        Raises:
+            ValueError: the discovery of a network was loaded without its model.
+        """
+        self._require_model()
+        return self._bare(self.group_values)
+
+    @property
+    def theta(self) -> Any:
+        """The shared parameter ``θ = ψ[label]`` in its shape; of a network a dict of tensors by name.
+
+        Raises:
+            ValueError: the discovery of a network was loaded without its model.
+        """
+        self._require_model()
+        if self.model is None:
+            return self._bare({n: self.group_values[n][p.labels] for n, p in self.partitions.items()})
+        parents = {name: name.rpartition(".") for name in self.partitions}
+        return {n: getattr(self.model.get_submodule(p), leaf).detach() for n, (p, _, leaf) in parents.items()}
+
+    @property
+    def confidence(self) -> Any:
+        """How sure the partition is: a :class:`Confidence`, a dict of them by name, or None where not asked for."""
+        return self._bare(self.confidences) if self.confidences else None
+
+    def symmetry(self, same_action: bool = False) -> Any:
         """The group of permutations that leave the pattern unchanged, see :func:`equishare.symmetry_group`.
 
         Args:
             same_action: demand the same permutation of outputs and inputs.
 
+        Returns:
+            A :class:`SymmetryGroup`, or a dict of them by name.
+
         Raises:
-            ValueError: same_action for means, or for O ≠ I.
+            ValueError: same_action for means, vectors or slices, or for O ≠ I.
             TypeError: same_action is neither True nor False.
             ImportError: igraph or sympy are not installed.
         """
-        return symmetry_group(self.partition, same_action=same_action)
+        return self._bare({n: symmetry_group(p, same_action=same_action) for n, p in self.partitions.items()})
 
     def equivariance_error(
         self, x: Any, function: Callable[[np.ndarray], np.ndarray] | None = None, num_permutations: int = 199
@@ -83,49 +153,54 @@ class Discovery(Shown):
             ValueError: means, which are no function.
             ValueError, TypeError: see :func:`equishare.equivariance_error`.
         """
-        if len(self.partition.shape) != 2:
-            raise ValueError("equivariance_error needs the discovery of a linear map; this one is of means")
-        group = self.symmetry()
-        return equivariance_error(self._map if function is None else function, group, x, num_permutations, self.seed)
+        if not self.is_bare or len(self.partition.shape) != 2:
+            what = "means" if self.is_bare else "a model"
+            raise ValueError(f"equivariance_error needs the discovery of a linear map; this one is of {what}")
+        return equivariance_error(
+            self._map if function is None else function, self.symmetry(), x, num_permutations, self.seed
+        )
 
     def _map(self, x: np.ndarray) -> np.ndarray:
         return x @ self.theta.T + (0.0 if self.bias is None else self.bias)
+
+    def view(self) -> View:
+        """The discovery as plain data, which reports and figures read."""
+        parameters = []
+        for slot in self.slots:
+            for name in slot.names:
+                values = self.group_values.get(name)
+                parameters.append(
+                    ParameterView(
+                        None if self.is_bare else name,
+                        self.partitions[name],
+                        values if values is not None and values.ndim == 1 and not slot.is_sliced else None,
+                        slot.noun,
+                        self.confidences.get(name),
+                    )
+                )
+        num_groups = sum(self.partitions[slot.key].num_groups for slot in self.slots)
+        names = ("bias", "validation_loss", "no_sharing_loss", "method", "seed", "history", "complete", "settled")
+        told = {name: getattr(self, name) for name in names}
+        return View(tuple(parameters), num_groups, about=self.about, origin=self.origin, **told)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write everything to ``path``, a .npz file without pickled objects, whole or not at all.
 
         Raises:
-            ValueError: path does not end in .npz.
+            ValueError: path does not end in .npz, or the model of a network is missing.
             OSError: the file cannot be written.
         """
-        about = {
-            "format": _FORMAT,
-            "method": self.method,
-            "seed": self.seed,
-            "validation_loss": self.validation_loss,
-            "no_sharing_loss": self.no_sharing_loss,
-            "origin": Origin.to_archive(self.origin),
-        }
-        arrays = {
-            "labels": self.partition.labels,
-            "values": self.values,
-        }
-        if self.bias is not None:
-            arrays["bias"] = self.bias
-        if self.confidence is not None:
-            arrays["resamples"] = self.confidence.labels
-            if self.confidence.gaps is not None:
-                arrays["gaps"] = self.confidence.gaps
-        arrays |= {HISTORY + name: column for name, column in self.history.items()}
-        save_archive(path, about, arrays)
+        if self.is_of_model and self.model is None:
+            raise ValueError("this discovery was loaded without a model, and saving it would lose what was fitted")
+        save_discovery(path, self)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], model: nn.Module | None = None) -> Discovery | ModelDiscovery:
-        """Read what :meth:`save` wrote, here or in :class:`ModelDiscovery`.
+    def load(cls, path: str | os.PathLike[str], model: nn.Module | None = None) -> Discovery:
+        """Read what :meth:`save` wrote, in this version or in version 0.1.
 
         Args:
             path: the file.
-            model: for the discovery of a model, a module of the same architecture, with the same parameters shared
+            model: for the discovery of a network, a module of the same architecture, with the same parameters shared
                 by :func:`equishare.share` (those shared entry by entry, each on its own, may be plain); it is
                 hardened and gets the saved state.
 
@@ -134,37 +209,29 @@ class Discovery(Shown):
             TypeError: model is no module.
             ValueError: it is not a saved Discovery, or damaged, or the model does not fit, which stays as it was.
         """
+        fields, state = load_discovery(path)
+        found = cls(**fields)
+        if model is None:
+            return found
+        if not found.is_of_model:
+            raise ValueError("model belongs to the discovery of a model, and this one is of means or of a linear map")
+        if not isinstance(model, nn.Module):
+            raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
         try:
-            about, arrays = open_archive(path)
-            if about["format"] == MODEL_FORMAT:
-                of_model, state = from_archive(about, arrays)
-            else:
-                found = cls._from_archive(about, arrays)
-        except Exception as error:
-            # A damaged archive fails in zlib, zipfile, NumPy or json, each with errors of its own.
-            if isinstance(error, OSError) and error.filename is not None:
-                raise
-            raise ValueError(f"{os.fspath(path)!r} is not a saved Discovery, or it is damaged ({error})") from error
-        if about["format"] == MODEL_FORMAT:
-            return of_model if model is None else with_model(of_model, state, model)
-        if model is not None:
-            raise ValueError("model belongs to the discovery of a model, and this is one of means or of a linear map")
-        return found
+            for one in (copy.deepcopy(model), model):
+                impose(one, found.partitions)
+                one.load_state_dict(state)
+        except (RuntimeError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"model does not fit the discovery: it must have the architecture and the shared parameters of the "
+                f"model that was searched ({error})"
+            ) from error
+        return replace(found, model=model, slots=slots_of(model), group_values=group_values(model, found.partitions))
 
-    @classmethod
-    def _from_archive(cls, about: dict[str, Any], arrays: dict[str, np.ndarray]) -> Discovery:
-        if about["format"] != _FORMAT:
-            raise KeyError("format")
-        partition, resamples = Partition(arrays["labels"]), arrays.get("resamples")
-        found = cls(
-            partition=partition,
-            values=arrays["values"],
-            bias=arrays.get("bias"),
-            history={n.removeprefix(HISTORY): a for n, a in arrays.items() if n.startswith(HISTORY)},
-            confidence=None if resamples is None else Confidence(partition, resamples, arrays.get("gaps")),
-            origin=Origin.from_archive(about.get("origin")),
-            **{name: value for name, value in about.items() if name not in ("format", "origin")},
-        )
-        if found.values.shape != (found.partition.num_groups,):
-            raise ValueError(f"{found.partition.num_groups} groups but values of shape {found.values.shape}")
-        return found
+    def _require_model(self) -> None:
+        if self.is_of_model and self.model is None:
+            raise ValueError("this discovery was loaded without a model: Discovery.load(path, model=...)")
+
+
+#: The answer for a network had a class of its own in version 0.1.
+ModelDiscovery = Discovery

@@ -1,20 +1,30 @@
-"""What discoveries of every kind can be asked for by a person who wants to see them."""
+"""What a discovery can be asked for by a person who wants to see it."""
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
+from equishare.report import require_matplotlib
+from equishare.report.page import write_report
+from equishare.report.parameter import parameter_named
+from equishare.result.view import View
 from equishare.symmetry import symmetry_group
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from equishare.discover import Discovery, ModelDiscovery
 
-
-class Shown:
+class Plotting:
     """The report and the figures of a discovery."""
+
+    def view(self) -> View:
+        """The discovery as plain data."""
+        raise NotImplementedError
+
+    def symmetry(self, same_action: bool = False) -> Any:
+        """The group of each pattern."""
+        raise NotImplementedError
 
     def report(self, path: str | os.PathLike[str]) -> None:
         """Write one HTML file that tells what was found; it opens offline in any browser.
@@ -30,29 +40,26 @@ class Shown:
             ValueError: path does not end in .html.
             OSError: the file cannot be written.
         """
-        from equishare.report.page import write_report
-
-        itself = self._itself()
         try:
-            found: Any = itself.symmetry()
+            found = self.symmetry()
         except ImportError:  # igraph or sympy; the report says so
             found = {}
-        write_report(itself, path, found if isinstance(found, dict) else {None: found})
+        write_report(self.view(), path, found if isinstance(found, dict) else {None: found})
 
     def plot_pattern(self, name: str | None = None) -> Figure:
         """The pattern as a matplotlib figure: cells in the colour, and with the number, of their group.
 
         Args:
-            name: of the parameter, where a model has several.
+            name: of the parameter, where there are several.
 
         Raises:
-            ValueError: the model has several parameters, or none of that name.
+            ValueError: there are several parameters, or none of that name.
             ImportError: matplotlib is not installed (``pip install "equishare[plot]"``).
         """
-        _require_matplotlib()
+        require_matplotlib()
         from equishare.report.figures import pattern_figure
 
-        return pattern_figure(self._itself(), name)
+        return pattern_figure(self.view(), name)
 
     def plot_history(self) -> Figure:
         """The validation loss over the search as a matplotlib figure, beside the loss without sharing.
@@ -60,33 +67,23 @@ class Shown:
         Raises:
             ImportError: matplotlib is not installed (``pip install "equishare[plot]"``).
         """
-        _require_matplotlib()
+        require_matplotlib()
         from equishare.report.figures import loss_figure
 
-        return loss_figure(self._itself())
+        return loss_figure(self.view())
 
     def plot_group(self, name: str | None = None) -> Figure:
         """The generators of the symmetry as a matplotlib figure: arrows on rings of outputs and of inputs.
 
         Args:
-            name: of the parameter, where a model has several.
+            name: of the parameter, where there are several.
 
         Raises:
-            ValueError: the model has several parameters, or none of that name.
+            ValueError: there are several parameters, or none of that name.
             ImportError: matplotlib (``pip install "equishare[plot]"``), igraph or sympy
                 (``pip install "equishare[symmetry]"``) are not installed.
         """
-        _require_matplotlib()
-        from equishare.report.figures import parameter_named
+        require_matplotlib()
         from equishare.report.group_figure import group_figure
 
-        return group_figure(symmetry_group(parameter_named(self._itself(), name).partition))
-
-    def _itself(self) -> Discovery | ModelDiscovery:
-        return cast("Discovery | ModelDiscovery", self)
-
-
-def _require_matplotlib() -> None:
-    from equishare.report import require_matplotlib
-
-    require_matplotlib()
+        return group_figure(symmetry_group(parameter_named(self.view(), name).partition))

@@ -128,12 +128,12 @@ class _Beam:
         """The element next that is expected to tell most given those before it."""
         information = self.information
         left = [set(range(information.shape[0])), set(range(information.shape[1])) - set(self.mapped[1])]
-        told = [information[:, self.mapped[1]].sum(1), np.zeros(information.shape[1])]
+        known = [information[:, self.mapped[1]].sum(1), np.zeros(information.shape[1])]
         order = []
         while left[0] or left[1]:
-            side, element = max(((s, e) for s in (0, 1) for e in left[s]), key=lambda which: told[which[0]][which[1]])
+            side, element = max(((s, e) for s in (0, 1) for e in left[s]), key=lambda which: known[which[0]][which[1]])
             left[side].remove(element)
-            told[1 - side] = told[1 - side] + (information[element] if side == 0 else information[:, element])
+            known[1 - side] = known[1 - side] + (information[element] if side == 0 else information[:, element])
             order.append((side, element))
         return order
 

@@ -1,29 +1,30 @@
-"""The best labels of each output row for given values: an integer least-squares problem, solved by a beam."""
+"""The best labels for given values: an integer least-squares problem for each block, solved by a beam."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from equishare.problems.noise import Estimate
+from equishare.problems.estimates import BlockEstimate
 
-# Partial rows kept.
+# Partial blocks kept.
 BEAM = 32
 
 
-def decode(estimate: Estimate, values: np.ndarray) -> np.ndarray:
-    """Labels (O, I) that minimise the misfit (ŵ − ψ[label])ᵀ Ω (ŵ − ψ[label]), row by row.
+def decode(estimate: BlockEstimate, values: np.ndarray) -> np.ndarray:
+    """Labels that minimise the misfit (ŵ − ψ[label])ᵀ Ω (ŵ − ψ[label]), block by block: rows of a linear map.
 
-    With S = RᵀR, R upper triangular, the misfit of a row is ``Σ_i (Σ_{j ≥ i} R_ij d_j (ψ[l_j] − ŵ_j))²``, whose terms
-    depend on entries i and after alone. Entries are decided from the last to the first; of the partial rows
-    the ``BEAM`` best are kept (the K-best sphere decoder; Anderson and Mohan 1984). Exact where the beam holds
-    all G^I rows, and for one input.
+    With S = RᵀR, R upper triangular, the misfit of a block is ``Σ_i (Σ_{j ≥ i} R_ij d_j (ψ[l_j] − ŵ_j))²``, whose terms
+    depend on entries i and after alone. Entries are decided from the last to the first; of the partial
+    blocks the ``BEAM`` best are kept (the K-best sphere decoder; Anderson and Mohan 1984). Exact where the beam holds
+    all G^L blocks, and for blocks of one entry.
     """
-    outputs, inputs = estimate.weight.shape
+    weight, scale = estimate.blocks(estimate.values), estimate.blocks(estimate.scale)
+    outputs, inputs = weight.shape
     # A Cholesky factor that exists also where the samples leave a direction of the weights open.
     eigenvalues, vectors = np.linalg.eigh(estimate.curvature)
     root = np.sqrt(np.maximum(eigenvalues, 0))[:, None] * vectors.T
     factor = np.linalg.qr(root).R
-    deviation = (values[None, :, None] - estimate.weight[:, None, :]) * estimate.scale[:, None, :]  # (O, G, I)
+    deviation = (values[None, :, None] - weight[:, None, :]) * scale[:, None, :]  # (O, G, I)
     labels = np.zeros((outputs, 1, inputs), np.int64)
     chosen = np.zeros((outputs, 1, inputs))
     cost = np.zeros((outputs, 1))
@@ -39,4 +40,4 @@ def decode(estimate: Estimate, values: np.ndarray) -> np.ndarray:
         labels, chosen = labels[rows, parent], chosen[rows, parent]
         labels[:, :, i] = group
         chosen[:, :, i] = deviation[rows, group, i]
-    return labels[np.arange(outputs), cost.argmin(1)]
+    return labels[np.arange(outputs), cost.argmin(1)].reshape(estimate.values.shape)

@@ -1,7 +1,7 @@
 """The evidence for a partition: how probable all data make it, every candidate paid for.
 
 With ŵ the unshared least-squares estimates from all samples and Ω their precision (see
-:class:`equishare.problems.noise.Estimate`), a partition with assignment A says ``ŵ ~ N(A ψ, Ω⁻¹)``. Its negative log
+:class:`equishare.problems.base.Estimate`), a partition with assignment A says ``ŵ ~ N(A ψ, Ω⁻¹)``. Its negative log
 posterior is computed in closed form, up to a constant that all partitions share:
 
     fit      ½ (ν + K − G) log(1 + Q/ν),  Q = min over ψ of (ŵ − A ψ)ᵀ Ω (ŵ − A ψ): the noise level, estimated
@@ -9,14 +9,14 @@ posterior is computed in closed form, up to a constant that all partitions share
     values   ½ log det(AᵀΩA / 2π) − log p(ψ̂): ψ is integrated out (Laplace). p is an equal mixture of two priors:
              values drawn independently from a normal of the spread of ŵ, and values whose gaps are
              log-normal with unknown mean and variance (integrated out), for values that are spread evenly
-    labels   −log p(partition | G names thrown independently on K entries), an equal mixture of names that are
-             equally frequent, G!/G^K, and of names with unknown frequencies (uniform on the simplex),
-             G! Π_g m_g! (G − 1)!/(K + G − 1)!, for group sizes m_g that are far from equal; this is what makes
-             the rule pay for the number of partitions it may choose from
+    labels   −log p(partition | G), the label prior: each of K entries draws one of G labels independently. It is an
+             equal mixture of labels that are equally frequent, G!/G^K, and of labels with unknown frequencies
+             (uniform on the simplex), G! Π_g m_g! (G − 1)!/(K + G − 1)!, for group sizes m_g that are far from
+             equal. This prior charges a partition for the number of partitions it was chosen from
     groups   G + 3 log G: a proper prior on the number of groups
 
-A partition into unions of the orbits of a symmetry H has names on orbits instead of entries, and pays for H:
-a group has at most O! I! / |H| conjugates, the same symmetry of rows and columns in another order.
+A partition into unions of the orbits of a symmetry H has one label for each orbit instead of each entry, and pays for
+H: a group has at most O! I! / |H| conjugates, the same symmetry of rows and columns in another order.
 
 Neither the noise level nor the number of groups nor the sizes of groups are assumed.
 """
@@ -27,10 +27,9 @@ import numpy as np
 from scipy.special import gammaln
 from scipy.stats import f as f_distribution
 
-from equishare.search.orbits import Closure
+from equishare.problems.estimates import BlockEstimate, fit_estimate
+from equishare.search.orbits import Symmetry
 from equishare.search.polish import misfit
-from equishare.problems.lower import fit_estimate
-from equishare.problems.noise import Estimate
 
 # p(G) proportional to exp(-G) / G ** 3: two equal values are taken apart only at about three standard errors.
 _GROUPS_RATE = 1.0
@@ -53,17 +52,17 @@ class Evidence:
         estimate: unshared estimates and their precision.
     """
 
-    def __init__(self, estimate: Estimate) -> None:
+    def __init__(self, estimate: BlockEstimate) -> None:
         self.estimate = estimate
         self.error = float(np.sqrt(np.median(estimate.variance)))
-        self.spread = max(float(estimate.weight.std()), _LEAST_SPREAD * self.error)
+        self.spread = max(float(estimate.values.std()), _LEAST_SPREAD * self.error)
 
-    def score(self, labels: np.ndarray, closure: Closure | None = None) -> tuple[bool, float]:
-        """Judge the partition ``labels`` (O, I), numbered 0 … G − 1 without holes.
+    def score(self, labels: np.ndarray, symmetry: Symmetry | None = None) -> tuple[bool, float]:
+        """Judge the partition ``labels``, numbered 0 … G − 1 without holes.
 
         Args:
             labels: the partition.
-            closure: a symmetry whose orbits are kept together; names are then thrown on orbits, not on entries.
+            symmetry: its orbits are kept together, and the label prior then counts orbits, not entries.
 
         Returns:
             Whether the F test of its misfit rejects it as a whole, and its negative log posterior. The posterior
@@ -75,13 +74,15 @@ class Evidence:
         freedom = self.estimate.freedom
         distance = misfit(self.estimate, labels, values)
         fit = 0.5 * (freedom + num_entries - num_groups) * np.log1p(distance / freedom)
-        if labels.shape[1] == 1:
+        if self.estimate.is_diagonal:
             log_det = np.log(np.diag(precision)).sum()
         else:
             log_det = np.linalg.slogdet(precision)[1]
         laplace = 0.5 * (log_det - num_groups * np.log(2 * np.pi))
         log_prior = np.logaddexp(self._log_independent(num_groups), self._log_gaps(np.sort(values)))
-        log_prior += _log_partition(labels, closure) - _GROUPS_EXPONENT * np.log(num_groups) - _GROUPS_RATE * num_groups
+        log_prior += (
+            _log_partition(labels, symmetry) - _GROUPS_EXPONENT * np.log(num_groups) - _GROUPS_RATE * num_groups
+        )
         spare = num_entries - num_groups
         rejected = spare > 0 and f_distribution.sf(distance / spare, spare, freedom) < _REJECTION
         return bool(rejected), float(fit + laplace - log_prior)
@@ -114,11 +115,11 @@ class Evidence:
         return float(first + student - (log_gap + np.log(self.error)).sum())
 
 
-def _log_partition(labels: np.ndarray, closure: Closure | None) -> float:
-    if closure is None:
+def _log_partition(labels: np.ndarray, symmetry: Symmetry | None) -> float:
+    if symmetry is None:
         return _log_labels(np.bincount(labels.ravel()))
-    representatives = np.unique(closure.orbits, return_index=True)[1]
-    return _log_labels(np.bincount(labels.ravel()[representatives])) - closure.log_conjugates
+    representatives = np.unique(symmetry.orbits, return_index=True)[1]
+    return _log_labels(np.bincount(labels.ravel()[representatives])) - symmetry.log_conjugates
 
 
 def _log_labels(sizes: np.ndarray) -> float:

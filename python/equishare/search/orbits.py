@@ -1,4 +1,4 @@
-"""Sharing closed under a symmetry: orbits of permutations that the noisy weight does not contradict, and their merges.
+"""Symmetries that a noisy weight does not contradict: the orbits of their permutations, and merges of these orbits.
 
 Comparing entries one by one cannot tell values that lie less than a few standard errors apart. A symmetry ties whole
 orbits of entries at once, and an orbit's mean has a far smaller error than an entry.
@@ -15,9 +15,9 @@ from scipy.sparse.csgraph import connected_components
 from scipy.special import gammaln
 from scipy.stats import chi2
 
+from equishare.problems.estimates import BlockEstimate
 from equishare.search.alignment import Alignment, Permutations, background
 from equishare.search.path import MAX_GREEDY_GROUPS, greedy_merges
-from equishare.problems.noise import Estimate
 from equishare.symmetry.chain import StabilizerChain
 
 # The table of ratios holds the square of the number of entries; larger weights are not searched.
@@ -40,12 +40,12 @@ _REJECTION = 1e-6
 
 
 @dataclass(frozen=True)
-class Closure:
-    """Orbits of a symmetry on the cells, and what can be told by merging them.
+class Symmetry:
+    """Orbits of a group on the cells of a weight, and the partitions that merge them.
 
     Attributes:
         orbits: (O, I) orbit of each cell.
-        order: of the group, as far as its elements were found.
+        order: number of elements of the group that the maps found generate.
         merges: partitions into unions of orbits, each (O, I), fewest groups first.
     """
 
@@ -59,7 +59,7 @@ class Closure:
         return float(gammaln(np.array(self.orbits.shape) + 1).sum()) - math.log(self.order)
 
 
-def closures(estimate: Estimate) -> list[Closure]:
+def find_symmetries(estimate: BlockEstimate) -> list[Symmetry]:
     """Symmetries that the estimates do not contradict, with the merges of their orbits.
 
     A symmetry is a pair of permutations, of outputs and of inputs. Of each the maps that :class:`Alignment` finds are
@@ -70,14 +70,15 @@ def closures(estimate: Estimate) -> list[Closure]:
         estimate: unshared estimates (O, I) and their uncertainty.
 
     Returns:
-        None where there is no symmetry, where there are fewer than two outputs or inputs, more than ``MAX_SIDE`` of
-        either, or more than ``MAX_ENTRIES`` entries.
+        A symmetry for each round of the search. The list is empty where no symmetry is found. None is looked for in a
+        parameter that is no matrix, has fewer than two outputs or inputs, more than ``MAX_SIDE`` of either, or more
+        than ``MAX_ENTRIES`` entries.
     """
-    found: list[Closure] = []
-    sides = estimate.weight.shape
-    if min(sides) < 2 or max(sides) > MAX_SIDE or estimate.weight.size > MAX_ENTRIES:
+    found: list[Symmetry] = []
+    sides = estimate.values.shape
+    if len(sides) != 2 or min(sides) < 2 or max(sides) > MAX_SIDE or estimate.values.size > MAX_ENTRIES:
         return found
-    weight, variance = estimate.weight, estimate.variance
+    weight, variance = estimate.values, estimate.variance
     for _ in range(_ROUNDS):
         orbits, maps = _search(estimate, Alignment(weight, variance))
         labels = orbits.labels
@@ -85,12 +86,12 @@ def closures(estimate: Estimate) -> list[Closure]:
         if num_orbits == labels.size or any((labels == one.orbits).all() for one in found):
             break
         if num_orbits <= MAX_GREEDY_GROUPS:
-            found.append(Closure(labels, _order(labels, maps), greedy_merges(estimate, labels)))
+            found.append(Symmetry(labels, _order(labels, maps), greedy_merges(estimate, labels)))
         weight, variance = _averaged(estimate, maps)
     return found
 
 
-def _search(estimate: Estimate, alignment: Alignment) -> tuple[_Orbits, list[tuple[float, Permutations]]]:
+def _search(estimate: BlockEstimate, alignment: Alignment) -> tuple[_Orbits, list[tuple[float, Permutations]]]:
     """The orbits of the maps that agree with the estimates, and all maps found with their scores."""
     orbits = _Orbits(estimate)
     every: list[tuple[float, Permutations]] = []
@@ -130,9 +131,9 @@ def _order(orbits: np.ndarray, maps: list[tuple[float, Permutations]]) -> int:
     return chain.order
 
 
-def _averaged(estimate: Estimate, maps: list[tuple[float, Permutations]]) -> tuple[np.ndarray, np.ndarray]:
+def _averaged(estimate: BlockEstimate, maps: list[tuple[float, Permutations]]) -> tuple[np.ndarray, np.ndarray]:
     """Each cell's mean over its images under the best maps, and its variance."""
-    weight, variance = estimate.weight, estimate.variance
+    weight, variance = estimate.values, estimate.variance
     best = max(score for score, _ in maps)
     total, count = weight.copy(), 1
     for score, (outputs, inputs) in maps:
@@ -145,13 +146,13 @@ def _averaged(estimate: Estimate, maps: list[tuple[float, Permutations]]) -> tup
 class _Orbits:
     """Orbits of the maps joined so far, on cells and on inputs."""
 
-    def __init__(self, estimate: Estimate) -> None:
-        size = estimate.weight.size
-        self.labels = np.arange(size).reshape(estimate.weight.shape)
-        self.inputs = np.arange(estimate.weight.shape[1])
-        self._weight = estimate.weight.ravel()
+    def __init__(self, estimate: BlockEstimate) -> None:
+        size = estimate.values.size
+        self.labels = np.arange(size).reshape(estimate.values.shape)
+        self.inputs = np.arange(estimate.values.shape[1])
+        self._weight = estimate.values.ravel()
         self._precision = 1 / estimate.variance.ravel()
-        self._background = background(estimate.weight, estimate.variance)
+        self._background = background(estimate.values, estimate.variance)
 
     def join(self, maps: Permutations) -> bool | None:
         """Join the orbits that the maps take to each other if their means agree (True or False); None: none."""

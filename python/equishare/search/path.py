@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
-from equishare.search.segmentation import segmentation_path
 from equishare.linalg import pseudo_inverse
-from equishare.problems.lower import fit_estimate
-from equishare.problems.noise import Estimate
+from equishare.problems.estimates import BlockEstimate, fit_estimate
+from equishare.search.segmentation import segmentation_path
 
 # The exact greedy path costs O(G³) time and O(G²) memory in the number of groups it starts from. Larger problems start
 # from the best segmentation of the single estimates into so many groups.
 MAX_GREEDY_GROUPS = 512
+# Number of groups the path is cut at first; doubled while the best cut lies in its upper half.
+_FIRST_CAP = 64
 # How far apart in the order of values two groups may lie to be considered for a merge.
 _NEIGHBOURS = 3
 
 
-def merge_path(estimate: Estimate, max_groups: int) -> list[np.ndarray]:
-    """Partitions into at most 1, …, ``max_groups`` groups, labels (O, I), each fitting the estimates well.
+def merge_path(estimate: BlockEstimate, max_groups: int) -> list[np.ndarray]:
+    """Partitions into at most 1, …, ``max_groups`` groups, in the shape of the estimates, each fitting them well.
 
-    With one input the estimates do not covary: the g-th partition is the best of all into g groups, found by
-    dynamic programming. Otherwise groups are merged greedily; the price of a merge is the exact increase of
+    Where the estimates do not covary, the g-th partition is the best of all into g groups, found by dynamic
+    programming. Otherwise groups are merged greedily; the price of a merge is the exact increase of
     the quadratic loss after all values are refitted, ``(ψ_a − ψ_b)² / var(ψ_a − ψ_b)``.
     """
-    shape = estimate.weight.shape
-    weight, precision = estimate.weight.ravel(), 1 / estimate.variance.ravel()
-    if shape[1] == 1:
+    shape = estimate.values.shape
+    weight, precision = estimate.values.ravel(), 1 / estimate.variance.ravel()
+    if estimate.is_diagonal:
         path, _ = segmentation_path(weight, precision, max_groups)
         return [labels.reshape(shape) for labels in path]
     start = min(weight.size, MAX_GREEDY_GROUPS)
@@ -36,22 +39,33 @@ def merge_path(estimate: Estimate, max_groups: int) -> list[np.ndarray]:
     return merged
 
 
-def conditional_path(estimate: Estimate, labels: np.ndarray, max_groups: int) -> list[np.ndarray]:
-    """Segmentations of the estimates of single entries given that all others follow ``labels`` (O, I).
+def caps(estimate: BlockEstimate) -> Iterator[int]:
+    """Numbers of groups to go up to on a path: 64, 128, … up to what it can offer."""
+    most = estimate.values.size
+    if not estimate.is_diagonal:
+        most = min(most, MAX_GREEDY_GROUPS)
+    cap = _FIRST_CAP
+    while cap < most:
+        yield cap
+        cap *= 2
+    yield most
+
+
+def conditional_path(estimate: BlockEstimate, labels: np.ndarray, max_groups: int) -> list[np.ndarray]:
+    """Segmentations of the estimates of single entries given that all others follow ``labels``.
 
     Given the rest, an entry has the estimate ``θ_k − (Ω(θ − ŵ))_k / Ω_kk`` with precision Ω_kk. These are as sharp as
     the data allow once most labels are right; the segmentations of the plain estimates are not.
     """
     values, _ = fit_estimate(estimate, labels, int(labels.max()) + 1)
-    precision = estimate.scale**2 * np.diag(estimate.curvature)
     theta = values[labels]
-    conditional = theta - estimate.apply_precision(theta - estimate.weight) / precision
-    path, _ = segmentation_path(conditional.ravel(), precision.ravel(), min(max_groups, labels.size))
+    conditional = theta - estimate.apply(theta - estimate.values) / estimate.precision
+    path, _ = segmentation_path(conditional.ravel(), estimate.precision.ravel(), min(max_groups, labels.size))
     return [one.reshape(labels.shape) for one in path]
 
 
-def greedy_merges(estimate: Estimate, labels: np.ndarray) -> list[np.ndarray]:
-    """Merge the groups of ``labels`` (O, I) one pair after another; all partitions met, fewest groups first."""
+def greedy_merges(estimate: BlockEstimate, labels: np.ndarray) -> list[np.ndarray]:
+    """Merge the groups of ``labels`` one pair after another; all partitions met, fewest groups first."""
     num_groups = int(labels.max()) + 1
     values, precision = fit_estimate(estimate, labels, num_groups)
     covariance = pseudo_inverse(precision)
@@ -78,12 +92,12 @@ def greedy_merges(estimate: Estimate, labels: np.ndarray) -> list[np.ndarray]:
     return path[::-1]
 
 
-def greedy_splits(estimate: Estimate, labels: np.ndarray, max_groups: int) -> list[np.ndarray]:
-    """Split one group of ``labels`` (O, I) after another in two, up to ``max_groups``; all partitions met.
+def greedy_splits(estimate: BlockEstimate, labels: np.ndarray, max_groups: int) -> list[np.ndarray]:
+    """Split one group of ``labels`` after another in two, up to ``max_groups``; all partitions met.
 
     The group and the cut are those that lower the misfit of the single estimates most.
     """
-    weight, precision = estimate.weight.ravel(), 1 / estimate.variance.ravel()
+    weight, precision = estimate.values.ravel(), 1 / estimate.variance.ravel()
     labels = labels.copy()
     flat = labels.reshape(-1)
     path = [labels.copy()]

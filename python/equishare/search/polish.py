@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 
-from equishare.search.decode import decode
-from equishare.problems.lower import fit_estimate
-from equishare.problems.noise import Estimate
 from equishare.partition import Partition
+from equishare.problems.estimates import BlockEstimate, fit_estimate
+from equishare.search.decode import decode
 
 _MAX_ROUNDS = 20
 
 
-def misfit(estimate: Estimate, labels: np.ndarray, values: np.ndarray) -> float:
+def misfit(estimate: BlockEstimate, labels: np.ndarray, values: np.ndarray) -> float:
     """``(ŵ − ψ[labels])ᵀ Ω (ŵ − ψ[labels])``."""
-    difference = values[labels] - estimate.weight
-    return float((difference * estimate.apply_precision(difference)).sum())
+    difference = values[labels] - estimate.values
+    return float((difference * estimate.apply(difference)).sum())
 
 
-def polish(estimate: Estimate, labels: np.ndarray) -> np.ndarray:
-    """Lower the misfit of ``labels`` (O, I) until neither labels nor values can be improved given the other.
+def polish(estimate: BlockEstimate, labels: np.ndarray) -> np.ndarray:
+    """Lower the misfit of ``labels`` until neither labels nor values can be improved given the other.
 
     For correlated inputs an entry's own estimate is far less certain than its estimate given the rest of its
     row; a path of merges decides by the former, this by whole rows. Groups may vanish.

@@ -7,16 +7,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from equishare.problems.estimates import SliceEstimate
+
 # Pairs of slices whose distances are formed at a time (numbers held).
 _AT_A_TIME = 1 << 24
 # Costs are held for all pairs of entries: at 16,384 entries, 2 GiB.
 _MOST_ENTRIES = 16_384
-# A coordinate that no sample depends on still has this part of the usual weight.
-_LEAST_WEIGHT = 1e-6
 
 
 def ward_path(
-    entries: Sequence[np.ndarray], weights: Sequence[np.ndarray], totals: Sequence[int], limits: Sequence[int]
+    estimates: Sequence[SliceEstimate], totals: Sequence[int], limits: Sequence[int]
 ) -> dict[int, tuple[np.ndarray, ...]]:
     """Partitions on the way from no sharing to one group for each assignment.
 
@@ -24,11 +24,10 @@ def ward_path(
 
         Σ_c w_a w_b / (w_a + w_b) (μ_a − μ_b)²,   w, μ: weight and weighted mean of a group in coordinate c,
 
-    which estimates the rise of the loss where w is its curvature.
+    which estimates the rise of the loss where w, the precision of the estimates, is its curvature.
 
     Args:
-        entries: of each assignment, (K, C) estimates.
-        weights: of each assignment, (K, C).
+        estimates: of each assignment, (K, C).
         totals: numbers of groups, of all assignments together, to report.
         limits: most groups of each assignment.
 
@@ -37,24 +36,24 @@ def ward_path(
 
     Source: Ward 1963.
     """
-    sites = [_Site(e, w) for e, w in zip(entries, weights, strict=True)]
-    for site, limit in zip(sites, limits, strict=True):
-        while site.num_groups > limit:
-            site.merge()
-    heap = [(site.cheapest()[0], i) for i, site in enumerate(sites)]
+    slots = [_Groups(one) for one in estimates]
+    for slot, limit in zip(slots, limits, strict=True):
+        while slot.num_groups > limit:
+            slot.merge()
+    heap = [(slot.cheapest()[0], i) for i, slot in enumerate(slots)]
     heapq.heapify(heap)
-    total = sum(site.num_groups for site in sites)
+    total = sum(slot.num_groups for slot in slots)
     wanted = set(totals)
-    found = {total: tuple(site.labels() for site in sites)} if total in wanted else {}
-    while total > max(len(sites), min(wanted, default=total)):
+    found = {total: tuple(slot.labels() for slot in slots)} if total in wanted else {}
+    while total > max(len(slots), min(wanted, default=total)):
         cost, i = heapq.heappop(heap)
         if not np.isfinite(cost):
             break
-        sites[i].merge()
-        heapq.heappush(heap, (sites[i].cheapest()[0], i))
+        slots[i].merge()
+        heapq.heappush(heap, (slots[i].cheapest()[0], i))
         total -= 1
         if total in wanted:
-            found[total] = tuple(site.labels() for site in sites)
+            found[total] = tuple(slot.labels() for slot in slots)
     return found
 
 
@@ -67,13 +66,12 @@ def check_entries(name: str, num_entries: int) -> None:
         )
 
 
-class _Site:
+class _Groups:
     """Groups of one assignment; for each the cheapest partner of a greater number."""
 
-    def __init__(self, entries: np.ndarray, weights: np.ndarray) -> None:
-        self.mean = entries.astype(np.float64)
-        floor = _LEAST_WEIGHT * max(float(weights.mean()), np.finfo(float).tiny)
-        self.weight = np.maximum(weights.astype(np.float64), floor)
+    def __init__(self, estimate: SliceEstimate) -> None:
+        entries = self.mean = estimate.values.copy()
+        self.weight = estimate.precision.copy()
         self.parent = np.arange(len(entries))
         self.alive = np.ones(len(entries), bool)
         self.num_groups = len(entries)

@@ -6,8 +6,8 @@ import json
 import os
 from pathlib import Path
 
-from equishare.lab.bench.result import Results
 from equishare.files import made_folder, written_whole
+from equishare.lab.bench.result import Results
 from equishare.report import require_matplotlib
 
 __all__ = ["write_results"]

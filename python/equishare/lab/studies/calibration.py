@@ -13,12 +13,12 @@ from itertools import product
 import numpy as np
 
 from equishare.discover import discover
-from equishare.result.calibration import LINEAR
 from equishare.lab.studies import calibration_tables as tables
 from equishare.lab.studies.calibration_data import RATIOS, VALUES, Family, draw, families
 from equishare.lab.studies.calibration_tables import Pairs, compared
 from equishare.lab.studies.cells import Progress, number_of_trials
 from equishare.lab.studies.result import Experiment
+from equishare.result.calibration import CLOSED_FORM
 
 RESAMPLES = 20
 
@@ -40,7 +40,7 @@ def run(trials: int | None = None, seed: int = 0, progress: Progress | None = No
         problems.append(measure(family, values, ratio, np.random.default_rng([seed, index])))
         if progress is not None:
             progress(index + 1, len(settings))
-    shown = tables.every(problems, "separation", "The same by the separation of the values", LINEAR)
+    shown = tables.every(problems, "separation", "The same by the separation of the values", CLOSED_FORM)
     return Experiment("calibration", seed, shown, time.perf_counter() - start)
 
 

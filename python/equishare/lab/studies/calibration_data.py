@@ -15,7 +15,7 @@ import numpy as np
 from equishare.lab.studies.patterns import circulant, dihedral, exchangeable, shuffled
 from equishare.lab.studies.sampling import random_labels
 from equishare.lab.studies.separation import RHO, autoregressive
-from equishare.problems.linear import LinearProblem, MeanProblem, Problem
+from equishare.problems import LinearProblem, MeanProblem, Problem
 
 NUM_SAMPLES = 100
 RATIOS = (2.0, 4.0, 6.0, 8.0, 10.0, 30.0, 100.0)

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from equishare.discover import Confidence
-from equishare.result.calibration import Curves, fitted
 from equishare.lab.studies.result import Table
+from equishare.result.calibration import Curves, fitted
+from equishare.result.confidence import Confidence
 
 LEVEL = 0.95
 #: Edges of the bins of the reported probability.

@@ -13,10 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from equishare.discover import RELEASE, RELEASE_WITHOUT_PENALTIES, Discovery, discover
+from equishare.discover import discover
 from equishare.lab.studies.result import Experiment, Table, mean_and_interval
+from equishare.methods.bilevel import RELEASE, RELEASE_WITHOUT_PENALTIES
 from equishare.partition import Partition
-from equishare.problems.linear import LinearProblem, MeanProblem
+from equishare.problems import LinearProblem, MeanProblem
+from equishare.result.discovery import Discovery
 
 Progress = Callable[[int, int], None]
 Scores = dict[str, float]

@@ -15,11 +15,11 @@ from functools import partial
 
 import numpy as np
 
-from equishare.discover import Discovery
 from equishare.lab.studies.cells import Cell, Draws, Plan, Progress, Scores, run_plans
 from equishare.lab.studies.result import Experiment
 from equishare.partition import Partition, partition_distance
-from equishare.problems.linear import LinearProblem
+from equishare.problems import LinearProblem
+from equishare.result.discovery import Discovery
 
 TRIALS = 20
 NUM_VAL = 100

@@ -22,13 +22,13 @@ from functools import partial
 
 import numpy as np
 
-from equishare.discover import Discovery, discover
-from equishare.search.path import merge_path
+from equishare.discover import discover
 from equishare.lab.studies.cells import Cell, Draws, Plan, Progress, Scores, run_plans
 from equishare.lab.studies.result import Experiment
-from equishare.problems.noise import Estimate
 from equishare.partition import Partition
-from equishare.problems.linear import LinearProblem
+from equishare.problems import BlockEstimate, LinearProblem
+from equishare.result.discovery import Discovery
+from equishare.search.path import merge_path
 
 TRIALS = 60
 NUM_TRAIN = 100
@@ -100,7 +100,7 @@ def population_path(weight: np.ndarray, metric: np.ndarray) -> list[Partition]:
     The cost of a map V is tr((V − W*) M (V − W*)ᵀ) with M (I, I) the ``metric``.
     """
     variance = np.broadcast_to(np.diag(np.linalg.inv(metric)), weight.shape)
-    known = Estimate(weight, metric, np.ones_like(weight), variance, np.inf)
+    known = BlockEstimate(weight, variance, np.inf, metric, np.ones_like(weight))
     return [Partition(labels) for labels in merge_path(known, weight.size)]
 
 

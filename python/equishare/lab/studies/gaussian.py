@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from equishare.discover import Discovery
 from equishare.lab.studies import separation
 from equishare.lab.studies.cells import Cell, Draws, Plan, Progress, Scores, run_plans
 from equishare.lab.studies.result import Experiment
 from equishare.lab.studies.sampling import nearest_labels, random_labels
 from equishare.partition import Partition, partition_distance
-from equishare.problems.linear import MeanProblem
+from equishare.problems import MeanProblem
+from equishare.result.discovery import Discovery
 
 TRIALS = 200
 METHODS = (

@@ -16,7 +16,6 @@ from itertools import product
 import numpy as np
 
 from equishare.discover import discover
-from equishare.result.calibration import MODELS
 from equishare.lab.studies import calibration_tables as tables
 from equishare.lab.studies.calibration_tables import Pairs, compared
 from equishare.lab.studies.cells import Progress, number_of_trials
@@ -32,6 +31,7 @@ from equishare.lab.studies.models_data import (
     token_inputs,
 )
 from equishare.lab.studies.result import Experiment
+from equishare.result.calibration import TRAINED
 
 RESAMPLES = 10
 STEPS = 100
@@ -89,7 +89,7 @@ def run(trials: int | None = None, seed: int = 0, progress: Progress | None = No
         problems.append(measure(family, noise, np.random.default_rng([seed, index])))
         if progress is not None:
             progress(index + 1, len(settings))
-    shown = tables.every(problems, "label_noise", "The same by the noise on labels of standard deviation 1", MODELS)
+    shown = tables.every(problems, "label_noise", "The same by the noise on labels of standard deviation 1", TRAINED)
     return Experiment("model-calibration", seed, shown, time.perf_counter() - start)
 
 

@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from equishare.discover import ModelDiscovery, discover
+from equishare.discover import discover
 from equishare.lab.studies.cells import Progress, number_of_trials
 from equishare.lab.studies.models_data import CASES, Drawn
 from equishare.lab.studies.result import Experiment, Table, mean_and_interval
 from equishare.partition import partition_distance
+from equishare.result.discovery import ModelDiscovery
 
 TRIALS = 5
 #: Small networks bear, and need, a greater rate than the default.

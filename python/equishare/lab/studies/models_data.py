@@ -34,8 +34,8 @@ import torch
 from torch import Tensor, nn
 
 from equishare.lab.studies.patterns import circulant, permutations
-from equishare.problems.network.problem import ModelProblem
 from equishare.partition import Partition
+from equishare.problems.network.problem import ModelProblem
 from equishare.sharing import share
 
 __all__ = ["CASES", "Case", "Drawn", "mean_squared_error", "normal_inputs", "token_inputs"]

@@ -17,11 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from equishare.discover import Discovery
 from equishare.lab.studies.cells import Cell, Draws, Plan, Scores
 from equishare.lab.studies.sampling import joint_labels, nearest_labels, random_labels
 from equishare.partition import Partition, partition_distance
-from equishare.problems.linear import LinearProblem, MeanProblem
+from equishare.problems import LinearProblem, MeanProblem
+from equishare.result.discovery import Discovery
 
 TRIALS = 60
 RATIOS = (2, 3, 4, 5, 6, 7, 8, 9, 10)

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from equishare.problems.network.problem import ModelProblem
 from equishare.partition import Partition
+from equishare.problems.network.problem import ModelProblem
 from equishare.sharing import share
 
 SYMBOLS = 11

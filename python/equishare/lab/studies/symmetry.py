@@ -14,9 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from equishare.discover import Discovery
-from equishare.methods.auto import judged_path
-from equishare.search.evidence import Evidence
 from equishare.lab.studies.cells import Cell, Draws, Plan, Progress, Scores, run_plans
 from equishare.lab.studies.patterns import (
     blocks,
@@ -31,7 +28,10 @@ from equishare.lab.studies.patterns import (
 from equishare.lab.studies.result import Experiment, Table
 from equishare.lab.studies.separation import RHO, draw_linear
 from equishare.partition import Partition, partition_distance
-from equishare.problems.linear import LinearProblem, Problem
+from equishare.problems import LinearProblem
+from equishare.result.discovery import Discovery
+from equishare.search.by_evidence import Candidates
+from equishare.search.evidence import Evidence
 
 TRIALS = 20
 NAME_TRIALS = 10
@@ -148,12 +148,11 @@ def draw_without_symmetry(rng: np.random.Generator, trials: int, **settings: Any
     difference between this row and ``closure`` is what the search adds.
     """
     draws = draw_linear(rng, trials, **settings)
-    problems: list[Problem] = list(draws.problems)
     selected: list[Scores] = []
-    for problem, truth in zip(problems, draws.truths, strict=True):
-        candidates, scores = judged_path(problem, Evidence(problem.estimate()))
-        best = min(range(len(scores)), key=scores.__getitem__)
-        selected.append({"pd": float(partition_distance(candidates[best], truth))})
+    for problem, truth in zip(draws.problems, draws.truths, strict=True):
+        found = Candidates(Evidence(problem.estimate()))
+        found.add_path()
+        selected.append({"pd": float(partition_distance(found.labels[found.best], truth))})
     return replace(draws, limits={**draws.limits, NO_SEARCH: selected})
 
 

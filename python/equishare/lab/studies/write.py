@@ -9,8 +9,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from equishare.lab.studies.result import Experiment, Table
 from equishare.files import made_folder, written_whole
+from equishare.lab.studies.result import Experiment, Table
 from equishare.report.files import require_matplotlib
 
 if TYPE_CHECKING:

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 
-from equishare.problems.network.problem import ModelProblem
 from equishare.problems.network.samples import Batch, Stream, TensorSamples, num_batches
 
 # Samples of a forward pass without gradients.
@@ -17,7 +16,7 @@ _BLOCKS = 32
 _LEAST_BLOCK = 4
 
 
-class Held:
+class HeldOut:
     """Held-out samples for replicas: all samples, in chunks.
 
     Args:
@@ -28,7 +27,7 @@ class Held:
     """
 
     def __init__(
-        self, problems: Sequence[ModelProblem], which: str, owner: Sequence[int], batch_size: int | None = None
+        self, problems: Sequence[Any], which: str, owner: Sequence[int], batch_size: int | None = None
     ) -> None:
         self.chunk = _CHUNK if batch_size is None else min(_CHUNK, 4 * batch_size)
         self.sets = [getattr(problem, which) for problem in problems]
@@ -52,17 +51,17 @@ class Held:
         yield from self._chunks
 
 
-class Feed:
+class Batches:
     """Training batches for replicas: the same samples of each problem for all of its replicas.
 
     Args:
-        problems, which, owner: as for :class:`Held`.
+        problems, which, owner: as for :class:`HeldOut`.
         batch_size, seed, drawn: as for :class:`equishare.problems.network.samples.Stream`.
     """
 
     def __init__(
         self,
-        problems: Sequence[ModelProblem],
+        problems: Sequence[Any],
         which: str,
         owner: Sequence[int],
         batch_size: int | None,

@@ -12,11 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from equishare.problems.network.fit import Fit
 from equishare.files import written_whole
-from equishare.problems.network.problem import ModelProblem
+from equishare.problems.network.fit import Fit
 
-_FORMAT = "equishare.Checkpoint/2"
+_FORMAT = "equishare.Checkpoint/3"
 
 
 class Checkpoint:
@@ -69,12 +68,12 @@ class Checkpoint:
                 torch.save({"format": _FORMAT, "about": self.about, "stages": self._stages}, temporary)
 
 
-def fingerprint(problems: Sequence[ModelProblem], method: str, seed: int, options: dict[str, Any]) -> str:
+def fingerprint(problems: Sequence[Any], method: str, seed: int, options: Any) -> str:
     """A digest of what decides the course of a search: model, data, loss, method, seed and options.
 
     Of a DataLoader it sees the first batch, of a loss its name.
     """
-    digest = hashlib.sha256(repr((method, seed, sorted(options.items()))).encode())
+    digest = hashlib.sha256(repr((method, seed, options)).encode())
     for problem in problems:
         loss = getattr(problem.loss, "__qualname__", None) or repr(problem.loss)
         # Addresses differ from process to process.

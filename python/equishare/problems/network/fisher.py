@@ -1,4 +1,4 @@
-"""Weights of estimated entries: the diagonal of the empirical Fisher information."""
+"""A network's free fit as an estimate of its entries, with the diagonal of the empirical Fisher information."""
 
 from __future__ import annotations
 
@@ -7,33 +7,50 @@ import torch
 from torch import Tensor
 from torch.func import grad, vmap
 
-from equishare.problems.network.replicas import Stack, State, taken
+from equishare.problems.estimates import SliceEstimate
+from equishare.problems.network.replicas import Replicas, State, taken
 from equishare.problems.network.samples import Batch
 
 # Samples that the curvature is estimated from, and numbers held at a time.
 _SAMPLES = 512
 _AT_A_TIME = 1 << 24
+# A coordinate that no sample depends on still has this part of the usual weight.
+_LEAST_WEIGHT = 1e-6
 
 
-def entry_weights(stack: Stack, lower: State, buffers: State, batch: Batch) -> list[np.ndarray]:
+def fisher_estimates(replicas: Replicas, lower: State, buffers: State, batch: Batch) -> list[SliceEstimate]:
+    """The entries (K, C) of each slot at one replica, all free, with the precision that :func:`entry_weights` gives.
+
+    Parameters that one assignment ties side by side stand side by side in C.
+    """
+    values, weights = flat_entries(replicas, lower), entry_weights(replicas, lower, buffers, batch)
+    return [SliceEstimate(one, _with_floor(weight)) for one, weight in zip(values, weights, strict=True)]
+
+
+def _with_floor(weight: np.ndarray) -> np.ndarray:
+    floor = _LEAST_WEIGHT * max(float(weight.mean()), np.finfo(float).tiny)
+    return np.maximum(weight.astype(np.float64), floor)
+
+
+def entry_weights(replicas: Replicas, lower: State, buffers: State, batch: Batch) -> list[np.ndarray]:
     """``Σ_n (∂ loss_n / ∂θ)²`` (K, C) of each assignment at one replica, whose entries are all free.
 
     Parameters that one assignment ties side by side stand side by side in C. Where a model cannot be
     differentiated sample by sample, all weights are 1.
     """
-    names = {name for site in stack.sites for name in site.names}
+    names = {name for slot in replicas.slots for name in slot.names}
     others = {name: t for name, t in lower.items() if name not in names}
     ones = {name: t[None] for name, t in lower.items() if name in names}
-    values = taken(stack.entries(ones, stack.free_labels(1)), 0)
+    values = taken(replicas.entries(ones, replicas.free_labels(1)), 0)
 
     def one(values: State, x: tuple[Tensor, ...], y: Tensor) -> Tensor:
         state = {**others, **values, **buffers}
-        return stack.loss(torch.func.functional_call(stack.twin, state, tuple(t[None] for t in x)), y[None])
+        return replicas.loss(torch.func.functional_call(replicas.twin, state, tuple(t[None] for t in x)), y[None])
 
     x, y = tuple(t[:_SAMPLES] for t in batch[0]), batch[1][:_SAMPLES]
     step = max(1, _AT_A_TIME // max(1, sum(t.numel() for t in values.values())))
     squares = {name: torch.zeros_like(t) for name, t in values.items()}
-    stack.twin.eval()
+    replicas.twin.eval()
     try:
         for i in range(0, len(y), step):
             part = slice(i, i + step)
@@ -42,22 +59,22 @@ def entry_weights(stack: Stack, lower: State, buffers: State, batch: Batch) -> l
                 squares[name] += g.square().sum(0)
     except Exception:  # whatever torch raises for what it cannot batch
         squares = {name: torch.ones_like(t) for name, t in values.items()}
-    return _flat(stack, squares)
+    return _flat(replicas, squares)
 
 
-def flat_entries(stack: Stack, lower: State) -> list[np.ndarray]:
+def flat_entries(replicas: Replicas, lower: State) -> list[np.ndarray]:
     """Entries (K, C) of each assignment at one replica, all free, tied parameters side by side."""
-    names = {name for site in stack.sites for name in site.names}
+    names = {name for slot in replicas.slots for name in slot.names}
     ones = {name: t[None] for name, t in lower.items() if name in names}
-    return _flat(stack, taken(stack.entries(ones, stack.free_labels(1)), 0))
+    return _flat(replicas, taken(replicas.entries(ones, replicas.free_labels(1)), 0))
 
 
-def _flat(stack: Stack, parameters: State) -> list[np.ndarray]:
+def _flat(replicas: Replicas, parameters: State) -> list[np.ndarray]:
     flat = []
-    for site in stack.sites:
+    for slot in replicas.slots:
         columns = []
-        for name, dim in zip(site.names, site.dims, strict=True):
+        for name, dim in zip(slot.names, slot.axes, strict=True):
             entries = parameters[name].detach()
-            columns.append((entries if dim is None else entries.movedim(dim, 0)).reshape(site.num_entries, -1))
+            columns.append((entries if dim is None else entries.movedim(dim, 0)).reshape(slot.num_entries, -1))
         flat.append(torch.cat(columns, 1).double().cpu().numpy())
     return flat

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from equishare.problems.network.batches import Feed, Held
-from equishare.problems.network.replicas import Stack, State, joined, seeded, taken
+from equishare.problems.network.batches import Batches, HeldOut
+from equishare.problems.network.replicas import Replicas, State, joined, seeded, taken
+from equishare.problems.network.training import Training
 
-SCHEDULES = ("cosine", "constant")
 # Held-out samples are looked at about so often.
 _LOOKS = 50
 # A loss that falls by less than this part does not gain from more steps.
@@ -21,32 +21,42 @@ _GAIN = 0.02
 
 
 @dataclass(frozen=True)
-class Training:
-    """How models are trained.
+class Start:
+    """Where replicas start from.
 
     Attributes:
-        lr: the learning rate of AdamW.
-        weight_decay: likewise.
-        clip: largest norm of the gradient of one replica; None: as it is.
-        schedule: ``cosine``, the rate falls to 0, or ``constant``.
-        batch_size: samples a step, of data held as tensors; None: all.
-        patience: looks at the held-out samples (50 in a fit) without progress before a fit ends; None: never.
-        average: decay of the running average of the parameters, which is what is judged and kept; 0: the
-            parameters themselves. Averages cancel the noise of the last steps, and of losses that are flat around
-            their minimum, such as L1, they find the middle (Polyak and Juditsky 1992).
+        owner: problem of each replica.
+        lower, upper, buffers: initial state (R, ...); upper, the groups, stays.
     """
 
-    lr: float = 1e-3
-    weight_decay: float = 0.0
-    clip: float | None = None
-    schedule: str = "cosine"
-    batch_size: int | None = None
-    patience: int | None = None
-    average: float = 0.98
+    owner: Sequence[int]
+    lower: State
+    upper: State
+    buffers: State
 
-    def rate(self, step: int, steps: int) -> float:
-        """Learning rate at a step."""
-        return self.lr * (0.5 + 0.5 * math.cos(math.pi * step / steps)) if self.schedule == "cosine" else self.lr
+    def __getitem__(self, part: slice) -> Start:
+        return Start(self.owner[part], *(taken(state, part) for state in (self.lower, self.upper, self.buffers)))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How replicas are fitted.
+
+    Attributes:
+        training: rates, batches and averages.
+        steps: where the schedule ends.
+        seed: of batches and dropout.
+        sets: names of the set to fit and of the one to judge by; without one, ``until`` decides.
+        until: (R,) number of steps after which each replica is kept.
+        moved: whether the initial state is not among those to be kept.
+    """
+
+    training: Training
+    steps: int
+    seed: int
+    sets: tuple[str, str | None] = ("train", "val")
+    until: Tensor | None = None
+    moved: bool = False
 
 
 @dataclass(frozen=True)
@@ -91,42 +101,24 @@ def gained(before: Tensor, after: Tensor) -> Tensor:
     return before - after > _GAIN * before.abs()
 
 
-def fit(
-    stack: Stack,
-    lower: State,
-    upper: State,
-    buffers: State,
-    owner: Sequence[int],
-    sets: tuple[str, str | None],
-    training: Training,
-    steps: int,
-    seed: int,
-    tick: Callable[[int], None],
-    until: Tensor | None = None,
-    moved: bool = False,
-) -> Fit:
+def fit(replicas: Replicas, start: Start, plan: Plan, tick: Callable[[int], None]) -> Fit:
     """Train replicas on one set, judged by another, as many at a time as memory allows.
 
     Args:
-        stack: the model.
-        lower, upper, buffers: initial state (R, ...); upper stays.
-        owner: problem of each replica.
-        sets: names of the set to fit and of the one to judge by; without one, ``until`` decides.
-        training, steps, seed: see :class:`Training`; steps is where the schedule ends.
+        replicas: of the model.
+        start: of the replicas.
+        plan: of the fits.
         tick: called with the number of steps done since it was last called.
-        until: (R,) number of steps after which each replica is kept.
-        moved: whether the initial state is not among those to be kept.
 
     Raises:
         FloatingPointError: the loss of every replica is NaN or infinite at the start.
     """
-    at_once = stack.at_once()
+    at_once = replicas.at_once()
     parts = []
-    for i in range(0, len(owner), at_once):
+    for i in range(0, len(start.owner), at_once):
         part = slice(i, i + at_once)
-        state = taken(lower, part), taken(upper, part), taken(buffers, part)
-        ends = None if until is None else until[part]
-        parts.append(_fit(stack, *state, owner[part], sets, training, steps, seed, tick, ends, moved))
+        until = None if plan.until is None else plan.until[part]
+        parts.append(_fit(replicas, start[part], replace(plan, until=until), tick))
     if len(parts) == 1:
         return parts[0]
     return Fit(
@@ -137,48 +129,38 @@ def fit(
     )
 
 
-def _fit(
-    stack: Stack,
-    lower: State,
-    upper: State,
-    buffers: State,
-    owner: Sequence[int],
-    sets: tuple[str, str | None],
-    training: Training,
-    steps: int,
-    seed: int,
-    tick: Callable[[int], None],
-    until: Tensor | None,
-    moved: bool,
-) -> Fit:
-    lower = {name: t.detach().clone().requires_grad_() for name, t in lower.items()}
-    buffers = {name: t.clone() for name, t in buffers.items()}
-    feed = Feed(stack.problems, sets[0], owner, training.batch_size, seed)
-    held = None if sets[1] is None else Held(stack.problems, sets[1], owner, training.batch_size)
+def _fit(replicas: Replicas, start: Start, plan: Plan, tick: Callable[[int], None]) -> Fit:
+    training, steps, until, owner, upper = plan.training, plan.steps, plan.until, start.owner, start.upper
+    lower = {name: t.detach().clone().requires_grad_() for name, t in start.lower.items()}
+    buffers = {name: t.clone() for name, t in start.buffers.items()}
+    batches = Batches(replicas.problems, plan.sets[0], owner, training.batch_size, plan.seed)
+    held = None
+    if plan.sets[1] is not None:
+        held = HeldOut(replicas.problems, plan.sets[1], owner, training.batch_size)
     optimizer = torch.optim.AdamW(lower.values(), training.lr, weight_decay=training.weight_decay, fused=True)
     average = Average(lower, training.average)
     best = Best(average.state, buffers, len(owner))
     every = max(1, steps // _LOOKS)
     idle = 0
     last = steps if until is None else int(until.max())
-    with seeded(stack.device, seed):
+    with seeded(replicas.device, plan.seed):
         for step in range(last + 1):
             if until is not None:
                 best.keep(until == step, average.state, buffers, step)
             elif held is not None and (step % every == 0 or step == steps):
-                loss = look(stack, average.state, upper, buffers, held)
+                loss = look(replicas, average.state, upper, buffers, held)
                 if step == 0 and not torch.isfinite(loss).any():
                     raise FloatingPointError("the loss of the model is NaN or infinite before the first step")
-                better = best.offer(loss, average.state, buffers, step) if step or not moved else True
+                better = best.offer(loss, average.state, buffers, step) if step or not plan.moved else True
                 idle = 0 if better else idle + 1
                 if training.patience is not None and idle > training.patience:
                     tick(last - step)
                     break
             if step == last:
                 break
-            stack.twin.train()
+            replicas.twin.train()
             optimizer.param_groups[0]["lr"] = training.rate(step, steps)
-            losses = stack.losses(lower, upper, buffers, *feed.next())
+            losses = replicas.losses(lower, upper, buffers, *batches.next())
             optimizer.zero_grad()
             losses.sum().backward()
             if training.clip is not None:
@@ -189,11 +171,11 @@ def _fit(
     return Fit(best.lower, best.buffers, best.loss, best.step)
 
 
-def look(stack: Stack, lower: State, upper: State, buffers: State, held: Held) -> Tensor:
+def look(replicas: Replicas, lower: State, upper: State, buffers: State, held: HeldOut) -> Tensor:
     """Mean loss (R,) on held-out samples, in evaluation mode; infinite where it is not finite."""
-    stack.twin.eval()
+    replicas.twin.eval()
     with torch.no_grad():
-        loss = stack.held_losses(lower, upper, buffers, held)
+        loss = replicas.held_losses(lower, upper, buffers, held)
     return torch.where(loss.isfinite(), loss, math.inf)
 
 

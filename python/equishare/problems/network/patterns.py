@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from equishare import ops
-from equishare.problems.network.replicas import Stack, State
 from equishare.partition import Partition
+from equishare.problems.network.replicas import Replicas, State
 
 
 class Pattern:
@@ -34,21 +34,21 @@ class Pattern:
         return hash(self._key)
 
 
-def all_tied(stack: Stack) -> Pattern:
+def all_tied(replicas: Replicas) -> Pattern:
     """One group for each assignment."""
-    return Pattern([np.zeros(site.num_entries, np.int64) for site in stack.sites])
+    return Pattern([np.zeros(slot.num_entries, np.int64) for slot in replicas.slots])
 
 
-def all_free(stack: Stack) -> Pattern:
+def all_free(replicas: Replicas) -> Pattern:
     """A group for each entry: no sharing."""
-    return Pattern([np.arange(site.num_entries) for site in stack.sites])
+    return Pattern([np.arange(slot.num_entries) for slot in replicas.slots])
 
 
-def hard_state(stack: Stack, patterns: Sequence[Pattern], lower: State, mean: bool) -> tuple[State, State]:
+def hard_state(replicas: Replicas, patterns: Sequence[Pattern], lower: State, mean: bool) -> tuple[State, State]:
     """State of one replica a pattern.
 
     Args:
-        stack: the model.
+        replicas: of the model.
         patterns: R of them.
         lower: (R, ...) state with every entry in a group of its own.
         mean: whether ψ is the mean of the entries of its group; else the first of them, so that initial
@@ -58,22 +58,22 @@ def hard_state(stack: Stack, patterns: Sequence[Pattern], lower: State, mean: bo
         lower and upper (R, ...), ψ filled up with zeros to the largest number of groups.
     """
     lower, upper = dict(lower), {}
-    for s, site in enumerate(stack.sites):
+    for s, slot in enumerate(replicas.slots):
         labels = torch.from_numpy(np.stack([p.labels[s] for p in patterns]))
         groups = int(labels.max()) + 1
-        labels = labels.to(stack.device)
-        upper[site.key] = labels
-        for name in site.names:
+        labels = labels.to(replicas.device)
+        upper[slot.key] = labels
+        for name in slot.names:
             lower[name] = _grouped(labels, lower[name], groups, mean)
     return lower, upper
 
 
-def free_state(stack: Stack, lower: State, upper: State) -> State:
+def free_state(replicas: Replicas, lower: State, upper: State) -> State:
     """The same replicas with every entry in a group of its own: θ in place of ψ."""
     free = dict(lower)
-    for site in stack.sites:
-        labels = upper[site.key]
-        for name in site.names:
+    for slot in replicas.slots:
+        labels = upper[slot.key]
+        for name in slot.names:
             free[name] = ops.hard_gather(labels, lower[name].detach())
     return free
 

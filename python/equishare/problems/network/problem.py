@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Sized
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from equishare.problems.base import About, Labels, Refit, Slot
+from equishare.problems.network.replicas import slots_of
 from equishare.problems.network.samples import LoaderSamples, Samples, TensorSamples, as_samples
+from equishare.problems.network.session import NetworkSession
 from equishare.sharing import assignments
 from equishare.sharing.search import check_complete, check_module, shared_slots
 
-__all__ = ["ModelProblem", "as_model_problems"]
+__all__ = ["ModelProblem"]
 
 # Samples that model and loss are tried on.
 _CHECKED = 64
@@ -43,6 +46,8 @@ class ModelProblem:
 
     Source: Yeh et al. 2022.
     """
+
+    Session = NetworkSession
 
     def __init__(
         self,
@@ -86,23 +91,49 @@ class ModelProblem:
         assert isinstance(self.train, LoaderSamples) and isinstance(self.val, LoaderSamples)
         return self.train.joined(self.val)
 
-    def resampled(self, rng: np.random.Generator, count: int) -> list[ModelProblem]:
-        """Problems whose training and validation samples are drawn from these, each set by itself, with replacement.
+    @property
+    def slots(self) -> tuple[Slot, ...]:
+        """The shared parameters, one slot for each assignment."""
+        return slots_of(self.model)
 
-        Each has restarts of its own too.
+    def estimate(self, on: str = "all") -> None:
+        """None: only training tells."""
+
+    def evaluate(self, patterns: Sequence[Labels]) -> np.ndarray:
+        """Validation loss of each pattern, trained as one batch with the default options."""
+        return self.Session([self]).evaluate([patterns])[0]
+
+    def refit(self, pattern: Labels) -> Refit:
+        """The model trained with the pattern, with the default options."""
+        return self.Session([self]).refit([pattern])[0]
+
+    def resampled(self, generator: np.random.Generator) -> ModelProblem:
+        """The problem with training and validation samples drawn from its own, each set by itself, with replacement.
+
+        Each resample has restarts of its own too. The noise is there twice and claimed once, as for the statistics of
+        linear maps; samples that a resample has twice never stand on both sides (pairs bootstrap; Efron 1979).
 
         Raises:
             ValueError: the samples come from a DataLoader.
         """
+        # A seed decides the order of a loader, not which samples are in an epoch.
         if not isinstance(self.train, TensorSamples) or not isinstance(self.val, TensorSamples):
             raise ValueError("resamples needs train and val as tensors or arrays, got DataLoaders")
-        problems = []
-        for _ in range(count):
-            other = copy.copy(self)
-            other.train, other.val = self.train.resampled(rng), self.val.resampled(rng)
-            other.restart_seed = int(rng.integers(2**63))
-            problems.append(other)
-        return problems
+        other = copy.copy(self)
+        other.train, other.val = self.train.resampled(generator), self.val.resampled(generator)
+        other.restart_seed = int(generator.integers(2**63))
+        return other
+
+    def about(self) -> About:
+        """What a report tells of the data."""
+        train, val = (len(one) if isinstance(one, Sized) else None for one in (self.train, self.val))
+        facts = []
+        for slot in self.slots:
+            for name in slot.names:
+                shape = " × ".join(map(str, slot.shape_of(name)))
+                facts.append((f"parameter {name}", f"{shape} slices" if slot.is_sliced else shape))
+        question = "which entries or slices of a model's parameters are shared"
+        return About(question, train, val, "loss", tuple(facts))
 
     def _check_loss(self, samples: Samples, name: str) -> None:
         x, y = samples.first()
@@ -127,31 +158,6 @@ class ModelProblem:
             raise ValueError(f"loss must be finite for the model as it is, got {float(value)} on {name}")
 
 
-def as_model_problems(problem: ModelProblem | Sequence[ModelProblem]) -> list[ModelProblem]:
-    """One problem or a list of problems that can be solved as one batch.
-
-    Raises:
-        TypeError: something else.
-        ValueError: problems of one list differ in model, loss or shapes of the data, or come from DataLoaders.
-    """
-    problems = list(problem) if isinstance(problem, Sequence) else [problem]
-    if not all(isinstance(one, ModelProblem) for one in problems):
-        raise TypeError("problem must be a ModelProblem or a list of them, got a list with something else in it")
-    first = problems[0]
-    for other in problems[1:]:
-        if other.loss is not first.loss:
-            raise ValueError("problems of one list must have the same loss function")
-        for name in ("train", "val", "stop"):
-            a, b = getattr(first, name), getattr(other, name)
-            if isinstance(a, LoaderSamples) or isinstance(b, LoaderSamples):
-                raise ValueError("problems of one list must hold tensors, not DataLoaders: solve them one by one")
-            if (None if a is None else a.kinds) != (None if b is None else b.kinds):
-                raise ValueError(f"problems of one list must have {name} data of the same shapes and dtypes")
-        if not _same_model(other.model, first.model):
-            raise ValueError("problems of one list must have the same model, with the same initial parameters")
-    return problems
-
-
 def _check_shared(model: nn.Module) -> None:
     for name, slot in shared_slots(model).items():
         assert slot.chain is not None and slot.shared is not None
@@ -160,12 +166,3 @@ def _check_shared(model: nn.Module) -> None:
             raise ValueError(f"{name!r} must have no parametrization besides its sharing, got {further}")
         if not slot.original.requires_grad or not slot.shared.assignment.logits.requires_grad:
             raise ValueError(f"{name!r} is shared and must require gradients, got requires_grad=False")
-
-
-def _same_model(one: nn.Module, other: nn.Module) -> bool:
-    a, b = one.state_dict(), other.state_dict()
-    if str(one) != str(other) or a.keys() != b.keys():
-        return False
-    return all(
-        t.dtype == b[name].dtype and t.device == b[name].device and torch.equal(t, b[name]) for name, t in a.items()
-    )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,49 +15,20 @@ from torch.nn.utils import parametrize
 from torch.utils._pytree import tree_map
 
 from equishare import ops
-from equishare.problems.network.batches import Held
+from equishare.problems.base import Slot
+from equishare.problems.network.batches import HeldOut
 from equishare.problems.network.memory import replicas_at_once
-from equishare.problems.network.problem import ModelProblem
 from equishare.problems.network.samples import Batch
-from equishare.sharing import SharedParameter, assignments, shared_parameters
+from equishare.sharing import assignments, shared_parameters
 
 # State of a replica or, with a leading axis R, of all replicas, by name.
 State = dict[str, Tensor]
 
 
-@dataclass(frozen=True)
-class Site:
-    """One assignment of a model.
-
-    Attributes:
-        names: qualified names of the parameters it ties; ψ of each stands under its name in a state.
-        shapes: shape of each parameter.
-        dims: axis of its slices, None for single entries.
-        num_entries: K.
-        max_groups: G, the most groups that may be found.
-    """
-
-    names: tuple[str, ...]
-    shapes: tuple[tuple[int, ...], ...]
-    dims: tuple[int | None, ...]
-    num_entries: int
-    max_groups: int
-
-    @property
-    def key(self) -> str:
-        """Name of the logits or labels in a state."""
-        return self.names[0]
-
-    @property
-    def is_sliced(self) -> bool:
-        """Whether the entries are slices, with an inner order that only a common start makes comparable."""
-        return any(dim is not None for dim in self.dims)
-
-
-class Stack:
+class Replicas:
     """A model as a function of the state of its replicas.
 
-    The groups of each site are either labels (R, K) or logits (R, K, G). Entries are gathered for all replicas at
+    The groups of each slot are either labels (R, K) or logits (R, K, G). Entries are gathered for all replicas at
     once, by the batched operations; what vmap sees is the model without its parametrizations.
 
     Args:
@@ -67,7 +37,7 @@ class Stack:
 
     Attributes:
         twin: the model without its parametrizations.
-        sites: the assignments, in the order of the model.
+        slots: the assignments with the parameters they tie, in the order of the model.
         start: initial parameters of one replica, ψ with every entry in a group of its own.
         soft_start: the same with ψ as the model has it.
         logits: initial logits of one replica.
@@ -75,11 +45,11 @@ class Stack:
         device: where they are.
     """
 
-    def __init__(self, problems: Sequence[ModelProblem], batch_size: int | None = None) -> None:
+    def __init__(self, problems: Sequence[Any], batch_size: int | None = None) -> None:
         self.problems, self.loss, self.batch_size = problems, problems[0].loss, batch_size
         model = problems[0].model
         shared = shared_parameters(model)
-        self.sites = [_site(names, shared) for names in assignments(model).values()]
+        self.slots = slots_of(model)
         self.twin = copy.deepcopy(model)
         for name in shared:
             prefix, _, leaf = name.rpartition(".")
@@ -90,9 +60,9 @@ class Stack:
         self.logits = {names[0]: a.logits.detach().clone() for a, names in assignments(model).items()}
         self.buffers = {name: b.detach().clone() for name, b in self.twin.named_buffers()}
         self.start = dict(self.soft_start)
-        for site in self.sites:
-            for name in site.names:
-                self.start[name] = _spread(values[name], site.num_entries)
+        for slot in self.slots:
+            for name in slot.names:
+                self.start[name] = _spread(values[name], slot.num_entries)
         self.device = next(iter(self.start.values())).device
         self.vmapped = self._can_vmap()
         self._at_once: int | None = None
@@ -100,14 +70,14 @@ class Stack:
     def free_labels(self, replicas: int) -> State:
         """Labels (R, K) with every entry in a group of its own."""
         return {
-            site.key: torch.arange(site.num_entries, device=self.device).expand(replicas, -1) for site in self.sites
+            slot.key: torch.arange(slot.num_entries, device=self.device).expand(replicas, -1) for slot in self.slots
         }
 
     def losses(self, lower: State, upper: State, buffers: State, batch: Batch, own_data: bool) -> Tensor:
         """Loss (R,) of each replica on a batch, whose tensors have a leading axis R if each has its own data."""
         return self._map(self._loss, lower, upper, buffers, batch, own_data)
 
-    def held_losses(self, lower: State, upper: State, buffers: State, held: Held) -> Tensor:
+    def held_losses(self, lower: State, upper: State, buffers: State, held: HeldOut) -> Tensor:
         """Mean loss (R,) on held-out samples."""
         total: Tensor | float = 0.0
         count = 0
@@ -118,7 +88,7 @@ class Stack:
         assert isinstance(total, Tensor)
         return total / count
 
-    def block_losses(self, lower: State, upper: State, buffers: State, held: Held) -> tuple[np.ndarray, np.ndarray]:
+    def block_losses(self, lower: State, upper: State, buffers: State, held: HeldOut) -> tuple[np.ndarray, np.ndarray]:
         """Losses (R, B) of blocks of held-out samples, and the number of samples (B,) in each."""
         losses, sizes = [], []
         for batch, own_data in held:
@@ -156,10 +126,10 @@ class Stack:
     def entries(self, lower: State, upper: State) -> State:
         """The parameters (R, ...) of the twin: θ in place of ψ."""
         full = dict(lower)
-        for site in self.sites:
-            groups = upper[site.key]
+        for slot in self.slots:
+            groups = upper[slot.key]
             gather = ops.soft_gather if groups.is_floating_point() else ops.hard_gather
-            for name, shape, dim in zip(site.names, site.shapes, site.dims, strict=True):
+            for name, shape, dim in zip(slot.names, slot.shapes, slot.axes, strict=True):
                 theta = gather(groups, lower[name])
                 if dim is None:
                     full[name] = theta.view(-1, *shape)
@@ -265,15 +235,16 @@ def _reordered(tensor: Tensor, generator: torch.Generator) -> Tensor:
     return flat.view(tensor.shape)
 
 
-def _site(names: Sequence[str], shared: dict[str, SharedParameter]) -> Site:
-    ones = [shared[name] for name in names]
-    return Site(
-        tuple(names),
-        tuple(one.shape for one in ones),
-        tuple(one.dim for one in ones),
-        ones[0].assignment.num_entries,
-        ones[0].assignment.num_groups,
-    )
+def slots_of(model: nn.Module) -> tuple[Slot, ...]:
+    """The slots of a model in which :func:`equishare.share` has marked parameters, one for each assignment."""
+    shared, slots = shared_parameters(model), []
+    for names in assignments(model).values():
+        ones = [shared[name] for name in names]
+        assignment, axes = ones[0].assignment, tuple(one.dim for one in ones)
+        noun = "entry" if axes == (None,) * len(axes) else "slice"
+        shapes = tuple(one.shape for one in ones)
+        slots.append(Slot(tuple(names), shapes, axes, assignment.num_entries, assignment.num_groups, noun, True))
+    return tuple(slots)
 
 
 def _spread(values: Tensor, num_entries: int) -> Tensor:

@@ -1,18 +1,18 @@
-"""The paper's method for models: relaxed assignments, restarts as one batch, harden, refine."""
+"""The relaxed search for networks from several starts, all as one batch, and what it leaves."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from equishare import ops
+from equishare.problems.network.fit import Start
 from equishare.problems.network.patterns import Pattern
-from equishare.relax.alternation import Descent, Relaxation, relax
-from equishare.search.trained import Search
-from equishare.problems.network.replicas import Stack, State, joined, reordered, stacked
+from equishare.problems.network.replicas import Replicas, State, joined, reordered, stacked
+from equishare.problems.network.session import NetworkSession
+from equishare.relax.alternation import Alternation, Relaxation, alternate
 
 _INITIAL_STD = 0.1
 
@@ -41,45 +41,43 @@ class Relaxed:
         return torch.nonzero(rows)[:, 0].tolist()
 
 
-def relaxed_search(search: Search, restarts: int, relaxation: Relaxation, tick: Callable[[int], None]) -> Relaxed:
+def relaxed_search(session: NetworkSession, restarts: int, relaxation: Relaxation) -> Relaxed:
     """The relaxed search from several starts for each problem.
 
     The first start is that of the model; the others have its initial numbers in another order, tensor by
     tensor, and logits drawn anew from N(0, 0.1²).
     """
-    soft = search.stack
-    owner = [problem for problem in range(len(soft.problems)) for _ in range(restarts)]
-    starts = [_start(soft, generator, first=i == 0) for generator in search.generators() for i in range(restarts)]
+    replicas = session.replicas
+    owner = [problem for problem in range(len(session.problems)) for _ in range(restarts)]
+    starts = [_start(replicas, generator, first=i == 0) for generator in session.generators() for i in range(restarts)]
     lower, upper = (joined([s[i] for s in starts]) for i in range(2))
-    buffers = stacked(soft.buffers, len(owner))
-    descents, complete = relax(
-        soft, lower, upper, buffers, owner, search.training, relaxation, search.seed, search.checkpoint, tick
-    )
-    logits = joined([d.upper_state() for d in descents])
-    entries = {name: t.detach() for name, t in joined([d.lower for d in descents]).items()}
+    start = Start(owner, lower, upper, stacked(replicas.buffers, len(owner)))
+    parts, complete = alternate(session.trainer, start, relaxation)
+    logits = joined([part.upper_state() for part in parts])
+    entries = {name: t.detach() for name, t in joined([part.lower for part in parts]).items()}
     labels = []
-    for site in soft.sites:
-        labels.append(logits[site.key].argmax(-1))
-        for name in site.names:
+    for slot in replicas.slots:
+        labels.append(relaxation.assignment.harden(logits[slot.key]))
+        for name in slot.names:
             entries[name] = ops.hard_gather(labels[-1], entries[name])
     patterns = [Pattern([one[r].cpu().numpy() for one in labels]) for r in range(len(owner))]
-    history = [_history(d, r) for d in descents for r in range(len(d.owner))]
-    return Relaxed(patterns, entries, joined([d.buffers for d in descents]), history, complete)
+    history = [_history(part, r) for part in parts for r in range(len(part.owner))]
+    return Relaxed(patterns, entries, joined([part.buffers for part in parts]), history, complete)
 
 
-def _start(soft: Stack, generator: torch.Generator, first: bool) -> tuple[State, State]:
-    upper = stacked(soft.logits, 1)
+def _start(replicas: Replicas, generator: torch.Generator, first: bool) -> tuple[State, State]:
+    upper = stacked(replicas.logits, 1)
     if first:
-        return stacked(soft.soft_start, 1), upper
-    lower = stacked(reordered(soft.soft_start, generator), 1)
+        return stacked(replicas.soft_start, 1), upper
+    lower = stacked(reordered(replicas.soft_start, generator), 1)
     drawn = {n: _INITIAL_STD * torch.randn(t.shape, generator=generator).to(t) for n, t in upper.items()}
     return lower, drawn
 
 
-def _history(descent: Descent, r: int) -> dict[str, np.ndarray]:
-    if not descent.records:
+def _history(part: Alternation, r: int) -> dict[str, np.ndarray]:
+    if not part.records:
         return {}
-    columns = {name: torch.stack([record[name] for record in descent.records]) for name in descent.records[0]}
+    columns = {name: torch.stack([record[name] for record in part.records]) for name in part.records[0]}
     return {
         "step": columns["step"].numpy(),
         "validation_loss": columns["loss"][:, r].double().cpu().numpy(),

@@ -1,0 +1,114 @@
+"""Options of methods: frozen data classes whose fields carry their own checks, applied in one place."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from numbers import Integral
+from typing import Any, TypeVar
+
+__all__ = ["checked_options", "choice", "count", "names_of", "not_negative", "option", "positive"]
+
+Check = Callable[[str, Any], None]
+_T = TypeVar("_T")
+
+#: What a problem can be: its loss is a closed form of a partition, or it has to be trained with it.
+CLOSED_FORM, TRAINED = "closed form", "trained"
+_SAME: Any = object()
+
+
+def option(
+    default: Any = dataclasses.MISSING, check: Check | None = None, *, trained: Any = _SAME, only: str | None = None
+) -> Any:
+    """A field of an Options class.
+
+    Args:
+        default: where it is not given; left out, the option has to be given.
+        check: called with name and value; None accepts anything. A default of None is accepted without it.
+        trained: another default for problems that are trained, or another pair (default, check).
+        only: ``CLOSED_FORM`` or ``TRAINED``, where the option belongs to problems of one kind.
+    """
+    own = trained if isinstance(trained, tuple) else (trained, check)
+    kinds = {
+        CLOSED_FORM: (default, check),
+        TRAINED: (default, check) if trained is _SAME else own,
+    }
+    metadata = {"kinds": {kind: pair for kind, pair in kinds.items() if only in (None, kind)}}
+    stored = {} if default is dataclasses.MISSING else {"default": default}
+    return dataclasses.field(**stored, metadata=metadata, kw_only=True)
+
+
+def names_of(options: type, kind: str) -> list[str]:
+    """The options that a class has for problems of a kind, in order."""
+    return [field.name for field in dataclasses.fields(options) if kind in _kinds(field)]
+
+
+def checked_options(method: str, options: type[_T], given: Mapping[str, Any], kind: str) -> _T:
+    """An instance of an Options class for problems of a kind.
+
+    Raises:
+        TypeError: an option that the class does not have for this kind, or one without a default that is not given.
+        ValueError: a value that is not accepted.
+    """
+    fields = {field.name: _kinds(field)[kind] for field in dataclasses.fields(options) if kind in _kinds(field)}  # type: ignore[arg-type]
+    unknown = sorted(set(given) - set(fields))
+    if unknown:
+        raise TypeError(
+            f"method {method!r} has no option {', '.join(unknown)}; it takes {', '.join(fields) or 'no options'}"
+        )
+    missing = [n for n, (default, _) in fields.items() if default is dataclasses.MISSING and n not in given]
+    if missing:
+        raise TypeError(f"method {method!r} needs the option {', '.join(missing)}")
+    values = {}
+    for name, (default, check) in fields.items():
+        value = values[name] = given.get(name, default)
+        if check is not None and not (value is None and default is None):
+            check(name, value)
+    return options(**values)
+
+
+def count(name: str, value: Any) -> None:
+    """ValueError unless the value is a positive integer."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
+        raise ValueError(f"{name} must be a positive integer, got {value!r}")
+
+
+def positive(name: str, value: Any) -> None:
+    """ValueError unless the value is a finite number above 0."""
+    if not _is_number(value) or not 0 < value < math.inf:
+        raise ValueError(f"{name} must be a finite number above 0, got {value!r}")
+
+
+def not_negative(name: str, value: Any) -> None:
+    """ValueError unless the value is a finite number of at least 0."""
+    if not _is_number(value) or not 0 <= value < math.inf:
+        raise ValueError(f"{name} must be a finite number of at least 0, got {value!r}")
+
+
+def below_one(name: str, value: Any) -> None:
+    """ValueError unless the value is a number from 0 to below 1."""
+    if not _is_number(value) or not 0 <= value < 1:
+        raise ValueError(f"{name} must be a number from 0 to below 1, got {value!r}")
+
+
+def choice(*accepted: str) -> Check:
+    """A check that the value is one of the accepted words."""
+
+    def check(name: str, value: Any) -> None:
+        if value not in accepted:
+            raise ValueError(f"{name} must be one of {', '.join(accepted)}; got {value!r}")
+
+    return check
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _kinds(field: dataclasses.Field[Any]) -> dict[str, tuple[Any, Check | None]]:
+    # A plain field of somebody's own data class is an option for every problem.
+    default = field.default
+    if default is dataclasses.MISSING and field.default_factory is not dataclasses.MISSING:
+        default = field.default_factory()
+    return field.metadata.get("kinds", {CLOSED_FORM: (default, None), TRAINED: (default, None)})

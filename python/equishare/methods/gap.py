@@ -1,0 +1,42 @@
+"""The plain rule: a new group wherever neighbours among the sorted estimates differ by much."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from equishare.checks import option
+from equishare.problems.base import Estimate, Proposal, Session
+
+NEEDS_ESTIMATE = True
+
+
+def _standard_errors(name: str, value: object) -> None:
+    if not isinstance(value, int | float) or not value > 0:
+        raise ValueError(f"{name} must be a positive number of standard errors, got {value}")
+
+
+@dataclass(frozen=True)
+class Options:
+    """Sort the unshared estimates, and start a new group where two neighbours differ by much.
+
+    Attributes:
+        cut: how many standard errors (root mean square of the two neighbours') make a gap.
+    """
+
+    cut: float = option(4.0, _standard_errors)
+
+
+def propose(session: Session, options: Options) -> list[Proposal]:
+    """One partition for each problem."""
+    return [Proposal([_groups(problem.estimate(), options.cut)]) for problem in session.problems]
+
+
+def _groups(estimate: Estimate, cut: float) -> np.ndarray:
+    order = np.argsort(estimate.values, axis=None, kind="stable")
+    values, variance = estimate.values.ravel()[order], estimate.variance.ravel()[order]
+    starts = np.diff(values) > cut * np.sqrt((variance[1:] + variance[:-1]) / 2)
+    labels = np.empty(values.size, np.int64)
+    labels[order] = np.concatenate([[0], np.cumsum(starts)])
+    return labels.reshape(estimate.values.shape)

@@ -1,0 +1,68 @@
+"""A given partition: only the values are estimated."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from equishare.checks import TRAINED, count, option
+from equishare.partition import Partition
+from equishare.problems.base import Labels, Proposal, Session, Slot
+from equishare.problems.network.training import FinalSteps, Training
+
+SEARCHES = False
+
+
+@dataclass(frozen=True)
+class Options(Training):
+    """A partition that is given: only the values are estimated.
+
+    Attributes:
+        partition: a Partition or labels of the parameter's shape, or a dict of them by parameter name; for a list of
+            problems also a list of Partitions, arrays or dicts.
+        steps: of each of the final fits of a network; None: 600, doubled while the loss is still falling.
+    """
+
+    partition: Any = option()
+    steps: int | None = option(None, count, only=TRAINED)
+
+    @property
+    def final(self) -> FinalSteps:
+        """How long the final fits are."""
+        return FinalSteps.of(self.steps)
+
+
+def propose(session: Session, options: Options) -> list[Proposal]:
+    """The given pattern for each problem."""
+    problems, given = session.problems, options.partition
+    # A list of numbers, or of rows where there is one problem, is one partition.
+    several = isinstance(given, list | tuple) and len(given) > 0 and not np.isscalar(given[0])
+    several = several and (len(problems) > 1 or isinstance(given[0], Partition | dict))
+    own = given if several else [given] * len(problems)
+    if len(own) != len(problems):
+        raise ValueError(f"partition must hold one partition for each of the {len(problems)} problems, got {len(own)}")
+    return [Proposal([_pattern(problem.slots, one)], np.zeros(1)) for problem, one in zip(problems, own, strict=True)]
+
+
+def _pattern(slots: Sequence[Slot], given: Any) -> Labels:
+    if not isinstance(given, dict) and len(slots) > 1:
+        names = ", ".join(repr(slot.key) for slot in slots)
+        raise ValueError(f"partition must be a dict with the names {names}, got {type(given).__name__}")
+    by_name = given if isinstance(given, dict) else {slots[0].key: given}
+    unknown = set(by_name) - {name for slot in slots for name in slot.names}
+    if unknown:
+        raise ValueError(f"partition must name shared parameters, got {', '.join(map(repr, sorted(unknown)))}")
+    labels = []
+    for slot in slots:
+        name = next((one for one in slot.names if one in by_name), None)
+        if name is None:
+            raise ValueError(f"partition must name {slot.key!r}, got {', '.join(map(repr, by_name)) or 'nothing'}")
+        one = by_name[name] if isinstance(by_name[name], Partition) else Partition(by_name[name])
+        shape = slot.shape_of(name)
+        if one.shape not in (shape, (slot.num_entries,)):
+            raise ValueError(f"partition of {name!r} must have shape {shape}, got {one.shape}")
+        labels.append(one.labels.reshape(shape))
+    return tuple(labels)

@@ -1,0 +1,72 @@
+"""Doubly stochastic sharing: the paper's method with blocks of the assignment normalised by Sinkhorn's iteration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from equishare.checks import count, option
+from equishare.methods import bilevel
+from equishare.problems.base import Proposal, Session
+
+
+@dataclass(frozen=True)
+class Options(bilevel.Options):
+    """``bilevel`` with a stack of doubly stochastic matrices in place of softmax rows.
+
+    Every G consecutive entries, such as a row of a linear map with G inputs, are a soft permutation of the G values: a
+    block A (G, G) whose rows and columns sum to one. So no value can serve a whole row, and a hardened pattern has few
+    ties of its own inside a row; ``refine`` finds those. The further options are those of ``bilevel``; the default of
+    ``num_groups`` is the number of inputs of a matrix.
+
+    Attributes:
+        iterations: normalisations of rows and of columns.
+
+    Source: van der Linden et al. 2024, Learning symmetries via weight-sharing with doubly stochastic tensors.
+    """
+
+    iterations: int = option(10, count)
+
+
+@dataclass(frozen=True)
+class Sinkhorn:
+    """Rows of A sum to one and, in blocks of G consecutive entries, columns too; an :class:`Assignment`.
+
+    Attributes:
+        iterations: normalisations of rows and of columns.
+    """
+
+    iterations: int
+
+    def matrix(self, logits: Tensor) -> Tensor:
+        """A (…, K, G); in a last block of m < G entries the columns sum to m / G."""
+        parts = [self._normalised(block) for block in logits.split(logits.shape[-1], dim=-2)]
+        return torch.cat(parts, dim=-2).exp()
+
+    def _normalised(self, block: Tensor) -> Tensor:
+        rows, columns = block.shape[-2:]
+        column_log_sum = torch.log(torch.tensor(rows / columns, dtype=block.dtype, device=block.device))
+        for _ in range(self.iterations):
+            block = block - block.logsumexp(-2, keepdim=True) + column_log_sum
+            block = block - block.logsumexp(-1, keepdim=True)
+        return block
+
+    def penalties(self, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean row entropy and column norm of A."""
+        matrix = self.matrix(logits)
+        entropy = torch.special.entr(matrix.clamp_min(torch.finfo(matrix.dtype).tiny)).sum(-1).mean(-1)
+        return entropy, matrix.square().sum(-2).clamp_min(torch.finfo(matrix.dtype).tiny).sqrt().sum(-1)
+
+    def harden(self, logits: Tensor) -> Tensor:
+        """The largest entry of each row."""
+        return self.matrix(logits).argmax(-1)
+
+
+def propose(session: Session, options: Options) -> list[Proposal]:
+    """Candidates for each problem."""
+    shape = session.problems[0].slots[0].shapes[0]
+    if not session.is_trained and options.num_groups is None and len(shape) > 1:
+        options = replace(options, num_groups=shape[-1])
+    return bilevel.propose(session, options, Sinkhorn(options.iterations))

@@ -1,0 +1,239 @@
+"""What a problem is to the methods, and the batch of problems that a method works on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+import numpy as np
+from torch import nn
+
+from equishare.progress import Progress, silent
+
+__all__ = ["About", "Estimate", "Refit", "Labels", "Problem", "Proposal", "Session", "Slot"]
+
+#: A pattern as methods propose it: for each slot the group 0 … G − 1 of each entry, without holes.
+Labels = tuple[np.ndarray, ...]
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Entries among which ties are looked for: one parameter, or several that are tied alike.
+
+    Attributes:
+        names: of the parameters.
+        shapes: shape of each parameter.
+        axes: axis of its slices, where whole slices are tied; None where single entries are.
+        num_entries: K, entries or slices.
+        max_groups: G, the most groups that may be found.
+        noun: what an entry is called.
+        named: whether the names tell a person something; where one parameter has none, the answer is given bare.
+    """
+
+    names: tuple[str, ...]
+    shapes: tuple[tuple[int, ...], ...]
+    axes: tuple[int | None, ...]
+    num_entries: int
+    max_groups: int
+    noun: str = "entry"
+    named: bool = False
+
+    @classmethod
+    def of(cls, name: str, shape: tuple[int, ...], noun: str = "entry") -> Slot:
+        """One parameter whose single entries may be tied."""
+        size = int(np.prod(shape))
+        return cls((name,), (shape,), (None,), size, size, noun)
+
+    @property
+    def key(self) -> str:
+        """The first name, under which the slot's groups are kept."""
+        return self.names[0]
+
+    @property
+    def is_sliced(self) -> bool:
+        """Whether slices are tied: only a common start makes the order inside them comparable."""
+        return any(axis is not None for axis in self.axes)
+
+    def shape_of(self, name: str) -> tuple[int, ...]:
+        """Shape of the partition of a parameter: its own for single entries, (K,) for slices."""
+        i = self.names.index(name)
+        return self.shapes[i] if self.axes[i] is None else (self.num_entries,)
+
+
+class Estimate(Protocol):
+    """What the data say of the unshared entries: ``ŵ ~ N(w, Ω⁻¹)``, the noise level known from ν degrees of freedom.
+
+    Attributes:
+        values: ŵ, in the shape of the parameter; of slices (K, C).
+        variance: of each value.
+        freedom: ν; infinite where the noise level is known.
+    """
+
+    @property
+    def values(self) -> np.ndarray: ...  # noqa: D102
+    @property
+    def variance(self) -> np.ndarray: ...  # noqa: D102
+    @property
+    def freedom(self) -> float: ...  # noqa: D102
+
+    def apply(self, w: np.ndarray) -> np.ndarray:
+        """``Ω w`` in the shape of ``values``."""
+
+    def gather(self, labels: np.ndarray, num_groups: int) -> tuple[np.ndarray, np.ndarray]:
+        """``AᵀΩŵ`` (G,) and ``AᵀΩA`` (G, G) for the assignment A of a pattern."""
+
+
+@dataclass(frozen=True)
+class About:
+    """What a report tells of the data.
+
+    Attributes:
+        question: what was asked, as a sentence without its first word: "which … are equal".
+        num_train, num_val: number of samples; None where a DataLoader tells no length.
+        loss: what the losses are.
+        facts: further rows of the table of the data, name and text.
+    """
+
+    question: str
+    num_train: int | None
+    num_val: int | None
+    loss: str = "mean squared error"
+    facts: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Refit:
+    """A pattern fitted: the answer's numbers.
+
+    Attributes:
+        values: of each group by parameter name, (G,), or (G, …) for slices.
+        validation_loss: on the validation samples, of the fit on the training samples alone.
+        no_sharing_loss: the same without sharing; NaN where that was not fitted.
+        bias: of a map, or None.
+        model: a module refitted with the pattern, or None.
+        complete: False where the search was cut off.
+        settled: False where the loss was still falling at the end of the fit.
+    """
+
+    values: dict[str, np.ndarray]
+    validation_loss: float
+    no_sharing_loss: float
+    bias: np.ndarray | None = None
+    model: nn.Module | None = None
+    complete: bool = True
+    settled: bool = True
+
+
+@runtime_checkable
+class Problem(Protocol):
+    """Data, and parameters of which some may be equal.
+
+    A class that has these members is a problem; it need not inherit from this one. It may also have a class ``Session``
+    for batches of its kind, in place of :class:`Session`.
+    """
+
+    @property
+    def slots(self) -> Sequence[Slot]:
+        """The parameters whose entries may be tied."""
+
+    def estimate(self, on: str = "all") -> Estimate | None:
+        """The unshared entries; None where only training tells.
+
+        Args:
+            on: ``all`` samples, or ``train``, the training samples alone, for noise of variance 1.
+        """
+
+    def evaluate(self, patterns: Sequence[Labels]) -> np.ndarray:
+        """Loss of each pattern on the validation samples, fitted on the training samples alone."""
+
+    def refit(self, pattern: Labels) -> Refit:
+        """The pattern fitted on all samples."""
+
+    def resampled(self, generator: np.random.Generator) -> Problem:
+        """The same problem with other samples of the same kind."""
+
+    def about(self) -> About:
+        """What a report tells of the data."""
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """Candidate patterns of one problem.
+
+    Attributes:
+        patterns: the candidates; one with a single slot may be an array.
+        scores: what to select by, lower is better; None: the loss on the validation samples.
+        as_good: which candidates are not told from the best; of these the one with the fewest groups is selected. None:
+            those of the least score.
+        history: columns of equal length that tell how the candidates came about; None: one row a candidate, its number
+            of groups and score.
+    """
+
+    patterns: Sequence[Labels | np.ndarray]
+    scores: np.ndarray | None = None
+    as_good: np.ndarray | None = None
+    history: dict[str, np.ndarray] | None = None
+
+    def labels(self, i: int) -> Labels:
+        """The i-th candidate, a tuple."""
+        one = self.patterns[i]
+        return (one,) if isinstance(one, np.ndarray) else tuple(one)
+
+    @property
+    def best(self) -> int:
+        """Position of the candidate that is selected: of those as good as the best, the one with the fewest groups.
+
+        Of candidates with equally many groups the one with the least score, then the first. A single candidate needs
+        no score.
+        """
+        if len(self.patterns) == 1:
+            return 0
+        assert self.scores is not None
+        scores = np.asarray(self.scores)
+        as_good = scores == scores.min() if self.as_good is None else self.as_good
+        return min(np.flatnonzero(as_good).tolist(), key=lambda i: (self.num_groups(i), scores[i]))
+
+    def num_groups(self, i: int) -> int:
+        """Number of groups of the i-th candidate, of all slots together."""
+        return sum(int(labels.max()) + 1 for labels in self.labels(i))
+
+
+@dataclass
+class Session:
+    """A batch of problems of one kind while a method works on them; each is evaluated by itself.
+
+    Attributes:
+        problems: the batch.
+        seed: of everything random.
+        progress: called with the work done and the work in total.
+        is_trained: whether a pattern has to be trained to be evaluated.
+        interrupted: whether the search was cut off; its best so far is the answer then.
+    """
+
+    problems: Sequence[Any]
+    seed: int = 0
+    progress: Progress = silent
+    method: str = ""
+    options: Any = None
+    interrupted: bool = field(default=False, init=False)
+    is_trained: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        """Where sessions of other kinds get ready."""
+
+    @staticmethod
+    def check(problems: Sequence[Any]) -> None:
+        """ValueError where the problems are no batch."""
+        shapes = {tuple(slot.shapes for slot in problem.slots) for problem in problems}
+        if len(shapes) > 1:
+            sizes = sorted({str(slot.shape_of(slot.key)) for problem in problems for slot in problem.slots})
+            raise ValueError(f"problems of one list must have the same shape, got {', '.join(sizes)}")
+
+    def evaluate(self, patterns: Sequence[Sequence[Labels]]) -> list[np.ndarray]:
+        """Validation losses of patterns, a list of them for each problem."""
+        return [problem.evaluate(own) for problem, own in zip(self.problems, patterns, strict=True)]
+
+    def refit(self, patterns: Sequence[Labels]) -> list[Refit]:
+        """The pattern selected for each problem, fitted on all of its samples."""
+        return [problem.refit(one) for problem, one in zip(self.problems, patterns, strict=True)]

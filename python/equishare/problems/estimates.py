@@ -1,0 +1,159 @@
+"""Estimates of unshared entries and their precision; the shared values of a pattern that fit them best."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from equishare.linalg import solve
+from equishare.problems.base import Estimate
+
+# Pairs of entries handled at a time when normal equations are gathered.
+_PAIRS = 1 << 22
+# An estimate of another kind is taken as a dense one, which holds the square of the number of entries.
+_MOST_DENSE = 4096
+
+
+@dataclass(frozen=True)
+class BlockEstimate:
+    """An :class:`Estimate` whose precision Ω is block-diagonal, with blocks ``diag(d_b) S diag(d_b)`` of one size L.
+
+    Blocks are consecutive entries: the rows of a linear map, one entry each for means (L = 1), all entries for a dense
+    precision (L = K).
+
+    Attributes:
+        values: ŵ in the shape of the parameter.
+        variance: of each value.
+        freedom: degrees of freedom of the noise level.
+        curvature: S (L, L).
+        scale: d in the shape of the parameter.
+    """
+
+    values: np.ndarray
+    variance: np.ndarray
+    freedom: float
+    curvature: np.ndarray
+    scale: np.ndarray
+
+    @classmethod
+    def dense(cls, values: np.ndarray, covariance: np.ndarray, freedom: float = np.inf) -> BlockEstimate:
+        """Estimates of any shape with K entries, and their covariance (K, K), positive definite."""
+        values, covariance = np.asarray(values, float), np.asarray(covariance, float)
+        if covariance.shape != (values.size, values.size):
+            raise ValueError(f"covariance must have shape {(values.size,) * 2}, got {covariance.shape}")
+        variance = np.diag(covariance).reshape(values.shape)
+        return cls(values, variance, float(freedom), np.linalg.inv(covariance), np.ones(values.shape))
+
+    @classmethod
+    def diagonal(cls, values: np.ndarray, variance: np.ndarray, freedom: float = np.inf) -> BlockEstimate:
+        """Independent estimates of any shape, and the variance of each."""
+        values, variance = np.asarray(values, float), np.asarray(variance, float)
+        return cls(values, variance, float(freedom), np.ones((1, 1)), 1 / np.sqrt(variance))
+
+    @property
+    def is_diagonal(self) -> bool:
+        """Whether the estimates do not covary."""
+        return len(self.curvature) == 1
+
+    @property
+    def precision(self) -> np.ndarray:
+        """Diagonal of Ω, in the shape of ``values``: that of an entry given all others."""
+        return (self.blocks(self.scale) ** 2 * np.diag(self.curvature)).reshape(self.values.shape)
+
+    def blocks(self, entries: np.ndarray) -> np.ndarray:
+        """Entries (…, K) or (…, *shape) as (…, B, L)."""
+        lead = entries.shape[: entries.ndim - self.values.ndim]
+        return entries.reshape(*lead, -1, len(self.curvature))
+
+    def apply(self, w: np.ndarray) -> np.ndarray:
+        """``Ω w`` for w of the shape of ``values``, or with leading axes."""
+        scale = self.blocks(self.scale)
+        return (((self.blocks(w) * scale) @ self.curvature) * scale).reshape(w.shape)
+
+    def gather(self, labels: np.ndarray, num_groups: int) -> tuple[np.ndarray, np.ndarray]:
+        """``AᵀΩŵ`` (G,) and ``AᵀΩA`` (G, G) for the assignment A of labels in the shape of ``values``."""
+        precision = gather_curvature(self.blocks(labels), num_groups, self.curvature, self.blocks(self.scale))
+        return np.bincount(labels.ravel(), self.apply(self.values).ravel(), num_groups), precision
+
+
+@dataclass(frozen=True)
+class SliceEstimate:
+    """An :class:`Estimate` of slices that do not covary: K vectors of C numbers.
+
+    Attributes:
+        values: (K, C).
+        precision: (K, C), Ω's diagonal.
+        freedom: of the noise level.
+    """
+
+    values: np.ndarray
+    precision: np.ndarray
+    freedom: float = np.inf
+
+    @property
+    def variance(self) -> np.ndarray:
+        """(K, C)."""
+        return 1 / self.precision
+
+    def apply(self, w: np.ndarray) -> np.ndarray:
+        """``Ω w`` for w (K, C)."""
+        return self.precision * w
+
+    def gather(self, labels: np.ndarray, num_groups: int) -> tuple[np.ndarray, np.ndarray]:
+        """``AᵀΩŵ`` and the diagonal of ``AᵀΩA``, each (G, C)."""
+        totals = np.zeros((2, num_groups, self.values.shape[1]))
+        np.add.at(totals[0], labels.ravel(), self.apply(self.values))
+        np.add.at(totals[1], labels.ravel(), self.precision)
+        return totals[0], totals[1]
+
+
+def as_blocks(estimate: Estimate) -> BlockEstimate:
+    """An estimate of any kind as one whose blocks are known; of an unknown kind as a dense one.
+
+    Raises:
+        ValueError: an unknown kind with more than 4096 entries.
+    """
+    if isinstance(estimate, BlockEstimate):
+        return estimate
+    size = estimate.values.size
+    if size > _MOST_DENSE:
+        raise ValueError(
+            f"an Estimate without blocks may have at most {_MOST_DENSE} entries, got {size}: return a BlockEstimate"
+        )
+    _, precision = estimate.gather(np.arange(size).reshape(estimate.values.shape), size)
+    return BlockEstimate(
+        estimate.values, estimate.variance, estimate.freedom, precision, np.ones(estimate.values.shape)
+    )
+
+
+def gather_curvature(labels: np.ndarray, num_groups: int, curvature: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """``Aᵀ H A`` (G, G) for the block-diagonal H with blocks ``diag(scale[b]) curvature diag(scale[b])``.
+
+    Args:
+        labels: (B, L) group of each entry.
+        num_groups: G.
+        curvature: (L, L).
+        scale: (B, L), or anything that broadcasts to it.
+    """
+    count, length = labels.shape
+    if length == 1:
+        weights = (np.broadcast_to(scale, labels.shape) ** 2 * curvature).ravel()
+        return np.diag(np.bincount(labels.ravel(), weights, num_groups))
+    total = np.zeros(num_groups * num_groups)
+    rows = max(1, _PAIRS // (length * length))
+    scale = np.broadcast_to(scale, labels.shape)
+    for start in range(0, count, rows):
+        part, d = labels[start : start + rows], scale[start : start + rows]
+        cells = part[:, :, None] * num_groups + part[:, None, :]
+        pairs = curvature * d[:, :, None] * d[:, None, :]
+        total += np.bincount(cells.ravel(), pairs.ravel(), total.size)
+    return total.reshape(num_groups, num_groups)
+
+
+def fit_estimate(estimate: BlockEstimate, labels: np.ndarray, num_groups: int) -> tuple[np.ndarray, np.ndarray]:
+    """Generalised least-squares values ψ (G,) of unshared estimates, and their precision AᵀΩA (G, G)."""
+    right, precision = estimate.gather(labels, num_groups)
+    if estimate.is_diagonal:
+        return right / np.diag(precision), precision
+    return solve(precision, right), precision

@@ -1,0 +1,213 @@
+"""Least-squares problems: a quadratic loss for each split, kept as sufficient statistics in place of the data."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+
+from equishare.linalg import solve
+from equishare.problems.base import Labels, Refit, Slot
+from equishare.problems.bootstrap import resampled_moments
+from equishare.problems.estimates import BlockEstimate, gather_curvature
+from equishare.problems.moments import Moments
+from equishare.problems.noise import estimate
+
+_P = TypeVar("_P", bound="LeastSquares")
+
+
+class LeastSquares:
+    """What means and linear maps have in common: a quadratic loss in the weight W (O, I) for each split.
+
+    Attributes:
+        slots: the one parameter that is shared.
+        train, val, pooled: :class:`Moments` of each split and of both together.
+        has_bias: whether y = W x + b has a b.
+        origin: number that was subtracted from the data, to be added to the values.
+    """
+
+    slots: tuple[Slot, ...]
+    train: Moments
+    val: Moments
+    has_bias: bool
+    origin: float = 0.0
+
+    def __init__(
+        self, slot: Slot, x: tuple[np.ndarray, np.ndarray], y: tuple[np.ndarray, np.ndarray], bias: bool
+    ) -> None:
+        self.slots, self.has_bias = (slot,), bias
+        self.train = Moments.of(x[0], y[0], bias)
+        self.val = Moments.of(x[1], y[1], bias)
+        self.pooled = self.train.pooled_with(self.val)
+        self._estimate: BlockEstimate | None = None
+        squares = self.pooled.syy.sum(), self.pooled.sxx.trace(), np.abs(self.pooled.sxy).sum()
+        if not np.isfinite(squares).all() or not self.pooled.syy.sum() > np.finfo(float).tiny:
+            raise ValueError("the data are too large or too small to be squared in float64: rescale them")
+        if self.pooled.count > self.num_inputs + int(bias) and self.pooled.is_full_rank():
+            both = np.concatenate(x), np.concatenate(y)
+            self._estimate = estimate(*both, self.pooled, bias, self.shape)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the shared parameter, and so of the partition."""
+        return self.slots[0].shapes[0]
+
+    @property
+    def num_inputs(self) -> int:
+        """I."""
+        return self.train.sxx.shape[0]
+
+    @property
+    def weight_shape(self) -> tuple[int, int]:
+        """(O, I), the entries as a matrix."""
+        return self.train.sxy.shape
+
+    @property
+    def num_entries(self) -> int:
+        """Number of entries K that may be shared."""
+        return self.train.sxy.size
+
+    @property
+    def num_train(self) -> int:
+        """Number of training samples."""
+        return self.train.count
+
+    @property
+    def num_val(self) -> int:
+        """Number of validation samples."""
+        return self.val.count
+
+    def estimate(self, on: str = "all") -> BlockEstimate:
+        """The unshared least-squares estimates and their uncertainty.
+
+        Args:
+            on: ``all`` samples, or ``train``, the training samples alone, for noise of variance 1.
+
+        Raises:
+            ValueError: the samples do not determine the weights.
+        """
+        if on == "train":
+            return self.train_estimate()
+        if self._estimate is None:
+            raise self._undetermined(self.pooled, "x_train and x_val together")
+        return self._estimate
+
+    def train_estimate(self, determined: bool = True) -> BlockEstimate:
+        """Unshared estimates from the training samples alone, for noise of variance 1.
+
+        Args:
+            determined: whether it is a ValueError if the samples do not determine the weights; otherwise
+                the estimates are those of least norm.
+        """
+        enough = self.train.count >= self.num_inputs + int(self.has_bias) and self.train.is_full_rank()
+        if determined and not enough:
+            raise self._undetermined(self.train, "x_train")
+        weight = self.train.least_squares()
+        diagonal = np.diag(self.train.inverse())
+        variance = np.broadcast_to(np.maximum(diagonal, 1e-12 * diagonal.max()), weight.shape)
+        return BlockEstimate(
+            weight.reshape(self.shape),
+            variance.reshape(self.shape),
+            float(self.num_train),
+            self.train.sxx,
+            np.ones(self.shape),
+        )
+
+    def validation_loss(self, labels: np.ndarray) -> float:
+        """Mean squared error on the validation samples of a pattern fitted on the training samples."""
+        labels = labels.reshape(self.weight_shape)
+        weight = fit_values(self.train, labels, int(labels.max()) + 1)[labels]
+        return self.val.loss(weight, self.train.bias(weight))
+
+    def evaluate(self, patterns: Sequence[Labels]) -> np.ndarray:
+        """:meth:`validation_loss` of each pattern."""
+        return np.array([self.validation_loss(labels) for (labels,) in patterns])
+
+    def refit(self, pattern: Labels) -> Refit:
+        """The pattern's values by least squares on training and validation samples together."""
+        labels = pattern[0].reshape(self.weight_shape)
+        values = fit_values(self.pooled, labels, int(labels.max()) + 1)
+        return Refit(
+            {self.slots[0].key: values + self.origin},
+            self.validation_loss(labels),
+            self.validation_loss(np.arange(labels.size)),
+            self.pooled.bias(values[labels]) if self.has_bias else None,
+        )
+
+    def resampled(self: _P, generator: np.random.Generator) -> _P:
+        """The same problem on a parametric bootstrap of its estimates; see :func:`resampled_moments`.
+
+        Raises:
+            ValueError: the samples do not determine the weights.
+        """
+        other = copy.copy(self)
+        splits, other._estimate = resampled_moments((self.train, self.val), self.estimate(), self.has_bias, generator)
+        other.train, other.val = splits
+        other.pooled = other.train.pooled_with(other.val)
+        return other
+
+    def _undetermined(self, moments: Moments, name: str) -> ValueError:
+        needed = self.num_inputs + int(self.has_bias)
+        flat = np.flatnonzero(np.diag(moments.sxx) <= 0)
+        if moments.count <= needed and not flat.size:
+            reason = f"{moments.count} samples for {needed} parameters per output"
+        elif flat.size:
+            reason = f"no variation in column {', '.join(map(str, flat[:5]))}"
+        else:
+            reason = "linearly dependent columns"
+        return ValueError(
+            f"{name}: {reason}; this method starts from least squares and needs more samples than inputs, and "
+            "inputs that vary independently (in Python, method 'bilevel' with lower='exact', unit='mse' "
+            "does not, nor do 'brute_force' and 'oracle')"
+        )
+
+
+def fit_values(moments: Moments, labels: np.ndarray, num_groups: int) -> np.ndarray:
+    """Least-squares values ψ (G,) of y = W x + b with W[o, i] = ψ[labels[o, i]].
+
+    Solves ``(Σ_o A_oᵀ S A_o) ψ = Σ_o A_oᵀ c_o``; where the samples leave a direction of ψ open, the
+    solution of least norm in units of the inputs' spread.
+    """
+    if num_groups == labels.size:
+        values = np.empty(num_groups)
+        values[labels.ravel()] = moments.least_squares().ravel()
+        return values
+    right = np.bincount(labels.ravel(), moments.sxy.ravel(), num_groups)
+    if labels.shape[1] == 1:
+        return right / np.bincount(labels.ravel(), minlength=num_groups) / moments.sxx[0, 0]
+    normal = gather_curvature(labels, num_groups, moments.sxx, np.ones(1))
+    return solve(normal, right)
+
+
+def matrix(data: Any, name: str) -> np.ndarray:
+    """``data`` as a finite float matrix with at least one row and one column; float32 stays float32."""
+    if isinstance(data, torch.Tensor):
+        data = data.detach().cpu()
+        data = (data.float() if data.dtype == torch.bfloat16 else data).numpy()
+    if isinstance(data, np.ma.MaskedArray):
+        raise TypeError(f"{name} must not be a masked array: drop or fill the masked samples")
+    try:
+        array = np.asarray(data)
+    except ValueError as error:
+        raise ValueError(
+            f"{name} must be a matrix of shape (samples, entries), got rows of different lengths"
+        ) from error
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}")
+    if array.ndim != 2:
+        raise ValueError(f"{name} must be a matrix of shape (samples, entries), got shape {array.shape}")
+    if 0 in array.shape:
+        raise ValueError(f"{name} must hold at least one sample and one entry, got shape {array.shape}")
+    if array.dtype != np.float32:
+        array = array.astype(np.float64)
+    finite = np.isfinite(array)
+    if not finite.all():
+        row, column = np.argwhere(~finite)[0]
+        raise ValueError(
+            f"{name} must be finite, got {array[row, column]} at row {row}, column {column} "
+            f"({(~finite).sum()} such values)"
+        )
+    return array

@@ -1,0 +1,82 @@
+"""Which entries of a mean are equal?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from equishare.problems.base import About, Labels, Slot
+from equishare.problems.least_squares import LeastSquares, matrix
+
+# Patterns of up to so many entries are fitted all at once.
+_FEW = 10
+
+
+class MeanProblem(LeastSquares):
+    """Which entries of the mean of a random vector are equal?
+
+    The model is ``x ~ noise + θ`` with θ (K,) shared; noise may differ between entries.
+
+    Args:
+        train: (n_t, K) array or tensor of samples, used to fit.
+        val: (n_v, K) samples, used to select.
+
+    Raises:
+        TypeError: not numbers.
+        ValueError: wrong shape, no sample, NaN or infinite values, samples that are all equal.
+    """
+
+    def __init__(self, train: Any, val: Any) -> None:
+        train, val = matrix(train, "train"), matrix(val, "val")
+        if train.shape[1] != val.shape[1]:
+            raise ValueError(
+                f"train and val must have the same number of columns, got shapes {train.shape} and {val.shape}"
+            )
+        if len(train) + len(val) < 3:
+            raise ValueError(f"train and val must hold at least 3 samples together, got {len(train)} and {len(val)}")
+        low = np.minimum(train.min(0), val.min(0))
+        high = np.maximum(train.max(0), val.max(0))
+        if (low == high).all():
+            raise ValueError("train and val hold constant data: every sample is the same, so nothing tells the noise")
+        # Equality of means does not depend on the origin; squares of large numbers would drown the differences.
+        self.origin = float(low.mean(dtype=np.float64) / 2 + high.mean(dtype=np.float64) / 2)
+        ones = np.ones((len(train), 1)), np.ones((len(val), 1))
+        # In float64: the rounded origin of float32 data would shift the means.
+        super().__init__(
+            Slot.of("mean", (train.shape[1],), "mean"),
+            ones,
+            (train.astype(np.float64) - self.origin, val.astype(np.float64) - self.origin),
+            bias=False,
+        )
+
+    def evaluate(self, patterns: Sequence[Labels]) -> np.ndarray:
+        """Mean squared error of each pattern on the validation samples, fitted on the training samples."""
+        if self.num_entries > _FEW:
+            return super().evaluate(patterns)
+        # Of few entries somebody may ask for every pattern there is: all of them at once.
+        labels = np.stack([one.ravel() for (one,) in patterns])
+        train, val = (m.sxy[:, 0] / m.count for m in (self.train, self.val))
+        theta = tied_means(labels, train[:, None])[:, :, 0]
+        return ((theta - val) ** 2).mean(1) + (self.val.syy / self.val.count - val**2).mean()
+
+    def about(self) -> About:
+        """What a report tells of the data."""
+        noun = "mean" if self.num_entries == 1 else "means"
+        return About(f"which of {self.num_entries} {noun} are equal", self.num_train, self.num_val)
+
+
+def tied_means(labels: np.ndarray, means: np.ndarray) -> np.ndarray:
+    """Fit many partitions to many means at once: a group's value is the mean of its entries.
+
+    Args:
+        labels: (P, K) one partition a row, names in 0 … K − 1.
+        means: (K, n) one set of means a column.
+
+    Returns:
+        (P, K, n) fitted means.
+    """
+    one_hot = (labels[:, :, None] == np.arange(labels.shape[1])).astype(np.float64)
+    sizes = np.maximum(one_hot.sum(1), 1)
+    return one_hot @ (one_hot.transpose(0, 2, 1) @ means / sizes[:, :, None])

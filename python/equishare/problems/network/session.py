@@ -1,0 +1,322 @@
+"""A batch of networks while a method works on them: patterns are fitted as replicas, compared, and refitted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from equishare.problems.base import Labels, Proposal, Refit, Session
+from equishare.problems.network.batches import HeldOut
+from equishare.problems.network.candidate import Candidate, as_good
+from equishare.problems.network.checkpoint import Checkpoint, fingerprint
+from equishare.problems.network.fit import Fit, Start, gained
+from equishare.problems.network.patterns import Pattern, all_free, hard_state
+from equishare.problems.network.refit import FinalFits, refitted
+from equishare.problems.network.replicas import Replicas, State, joined, stacked, taken
+from equishare.problems.network.samples import LoaderSamples
+from equishare.problems.network.trainer import Trainer
+from equishare.problems.network.training import FINAL_FITS, STANDARD_ERRORS, Training
+
+# A fit that is best after this part of its steps goes on, so often, while it gains.
+_LATE = 0.8
+_EXTENSIONS = 6
+# Candidates whose loss is above the least by no more than this part may become the best once they are done; the
+# coarsest of them go on.
+_CONTENDING = 1.0
+_MOST_CONTENDERS = 6
+
+
+class NetworkSession(Session):
+    """What is known of each network; all problems advance together.
+
+    Attributes:
+        training: options of all fits, those of the method.
+        trainer: that fits.
+        replicas: of the model.
+        found: the candidates of each problem by pattern, in order of appearance.
+        settles: whether candidates that are not done are trained on.
+    """
+
+    is_trained: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        self.training = self.options if isinstance(self.options, Training) else Training()
+        path = getattr(self.options, "checkpoint", None)
+        self.standard_errors = getattr(self.options, "standard_errors", STANDARD_ERRORS)
+        about = "" if path is None else self._fingerprint()
+        checkpoint = Checkpoint(path, about)
+        self.replicas = Replicas(self.problems, self.training.batch_size)
+        # The state of a search fits the number of replicas at a time that it was begun with.
+        at_once = checkpoint.get("at once")
+        if at_once is not None:
+            self.replicas.take_at_once(at_once)
+        elif path is not None:
+            checkpoint.keep("at once", self.replicas.at_once())
+        self.trainer = Trainer(self.replicas, self.training, self.seed, checkpoint, self.tick)
+        self.found: list[dict[Pattern, Candidate]] = [{} for _ in self.problems]
+        self.settles = True
+        self._done, self._total = 0, self.training.search_length + FINAL_FITS * self.training.final.steps
+
+    def _fingerprint(self) -> str:
+        return fingerprint(self.problems, self.method, self.seed, replace(self.options, checkpoint=None))
+
+    @staticmethod
+    def check(problems: Sequence[Any]) -> None:
+        """ValueError where the problems cannot be trained as one batch."""
+        first = problems[0]
+        for other in problems[1:]:
+            if other.loss is not first.loss:
+                raise ValueError("problems of one list must have the same loss function")
+            for name in ("train", "val", "stop"):
+                a, b = getattr(first, name), getattr(other, name)
+                if isinstance(a, LoaderSamples) or isinstance(b, LoaderSamples):
+                    raise ValueError("problems of one list must hold tensors, not DataLoaders: solve them one by one")
+                if (None if a is None else a.kinds) != (None if b is None else b.kinds):
+                    raise ValueError(f"problems of one list must have {name} data of the same shapes and dtypes")
+            if not _same_model(other.model, first.model):
+                raise ValueError("problems of one list must have the same model, with the same initial parameters")
+
+    def tick(self, steps: int) -> None:
+        """Count training steps done; how many there will be is not known beforehand."""
+        self._done += steps
+        self.progress(min(self._done, self._total - 1), self._total)
+
+    def generators(self) -> list[torch.Generator]:
+        """For each problem one that its starts are drawn with."""
+        seeds = [problem.restart_seed for problem in self.problems]
+        return [torch.Generator().manual_seed(self.seed if seed is None else seed) for seed in seeds]
+
+    def until_interrupted(self, run: Callable[[], None]) -> None:
+        """Run a search; after Ctrl-C its best so far is the answer, once every problem has a candidate."""
+        try:
+            run()
+        except KeyboardInterrupt:
+            if not all(self.found):
+                raise
+            self.interrupted = True
+
+    def fit_free(self, owner: Sequence[int], lower: State, buffers: State, stage: str) -> Fit:
+        """Fits without sharing, from states with free entries: where these go, even if it does not help."""
+        steps = self.training.fit_length
+        _, upper = hard_state(self.replicas, [all_free(self.replicas)] * len(owner), lower, mean=True)
+        fitted = self.trainer.fit(stage, Start(owner, lower, upper, buffers), steps, moved=True)
+        # Entries are compared where they end, so a fit goes on while its end is still on the way down.
+        rows = np.flatnonzero(self._is_late(fitted))
+        for more in range(_EXTENSIONS):
+            if not len(rows):
+                break
+            before = fitted[rows]
+            start = Start([owner[int(r)] for r in rows], before.lower, taken(upper, rows), before.buffers)
+            longer = self.trainer.fit(f"{stage}, {more + 1}", start, steps)
+            fitted = fitted.replaced(rows, longer)
+            rows = rows[self._is_late(longer) & gained(before.loss, longer.loss).cpu().numpy()]
+        return fitted
+
+    def _is_late(self, fitted: Fit) -> np.ndarray:
+        return fitted.step.cpu().numpy() > _LATE * self.training.fit_length
+
+    def try_patterns(
+        self,
+        owner: Sequence[int],
+        patterns: Sequence[Pattern],
+        lower: State,
+        buffers: State,
+        stage: str,
+        mean: bool = True,
+    ) -> None:
+        """Fit patterns from states with free entries (see ``hard_state``).
+
+        Of a pattern that was fitted before, the better fit is kept: a start from which others do better may be the
+        better one for it too. The best so far is not fitted again.
+        """
+        best = [self.best(problem) if found else None for problem, found in enumerate(self.found)]
+        new: dict[tuple[int, Pattern], int] = {}
+        for r, (problem, pattern) in enumerate(zip(owner, patterns, strict=True)):
+            leader = best[problem]
+            if leader is None or leader.pattern != pattern:
+                new.setdefault((problem, pattern), r)
+        if not new:
+            return
+        rows = list(new.values())
+        owner, patterns = [owner[r] for r in rows], [patterns[r] for r in rows]
+        start, upper = hard_state(self.replicas, patterns, taken(lower, rows), mean)
+        steps = max(1, self.training.fit_length // 2) if mean else self.training.fit_length
+        fitted = self.trainer.fit(stage, Start(owner, start, upper, taken(buffers, rows)), steps)
+        self._note(owner, patterns, fitted, upper, fitted.step <= _LATE * steps)
+        self._settle(stage)
+
+    def _settle(self, stage: str) -> None:
+        """Train on, where the candidates that may be best are not done: half-trained models cannot be compared."""
+        steps = self.training.fit_length
+        for more in range(_EXTENSIONS if self.settles else 0):
+            waiting = [
+                (problem, candidate)
+                for problem in range(len(self.found))
+                for candidate in self._contenders(problem)
+                if not candidate.settled
+            ]
+            if not waiting:
+                break
+            owner = [problem for problem, _ in waiting]
+            candidates = [candidate for _, candidate in waiting]
+            lower, buffers = self._padded(candidates), joined([c.fit.buffers for c in candidates])
+            upper = joined([self.labels(c.pattern) for c in candidates])
+            fitted = self.trainer.fit(f"{stage}, more {more + 1}", Start(owner, lower, upper, buffers), steps)
+            before = torch.cat([c.fit.loss for c in candidates])
+            late = (fitted.step > _LATE * steps) & gained(before, fitted.loss)
+            self._note(owner, [c.pattern for c in candidates], fitted, upper, ~late, replace=True)
+
+    def _contenders(self, problem: int) -> list[Candidate]:
+        """The coarsest candidates of about the least loss."""
+        candidates = sorted(self.found[problem].values(), key=lambda c: (sum(c.pattern.num_groups), c.loss))
+        if not candidates:
+            return []
+        least = min(candidates, key=lambda c: c.loss)
+        most = least.loss + _CONTENDING * abs(least.loss)
+        close = [c for c in candidates if c.loss <= most or as_good(c, least, self.standard_errors)]
+        return [*(c for c in close[:_MOST_CONTENDERS] if c is not least), least]
+
+    def _note(
+        self,
+        owner: Sequence[int],
+        patterns: Sequence[Pattern],
+        fitted: Fit,
+        upper: State,
+        settled: Tensor,
+        replace: bool = False,
+    ) -> None:
+        losses, sizes = self._blocks(owner, fitted, upper)
+        for i, (problem, pattern) in enumerate(zip(owner, patterns, strict=True)):
+            # A copy: a view would keep the fits of all candidates of the batch.
+            candidate = Candidate(pattern, fitted[i : i + 1].copy(), losses[i], sizes, bool(settled[i]))
+            known = self.found[problem].get(pattern)
+            if known is None or replace or candidate.loss < known.loss:
+                self.found[problem][pattern] = candidate
+
+    def _padded(self, candidates: Sequence[Candidate]) -> State:
+        """States of fits with different numbers of groups as one, filled up with zeros."""
+        states = [dict(c.fit.lower) for c in candidates]
+        for slot in self.replicas.slots:
+            for name in slot.names:
+                groups = max(len(state[name][0]) for state in states)
+                for state in states:
+                    values = state[name]
+                    filler = values.new_zeros(1, groups - values.shape[1], *values.shape[2:])
+                    state[name] = torch.cat([values, filler], 1)
+        return joined(states)
+
+    def _blocks(self, owner: Sequence[int], fitted: Fit, upper: State) -> tuple[np.ndarray, np.ndarray]:
+        self.replicas.twin.eval()
+        at_once = self.replicas.at_once()
+        parts = []
+        with torch.no_grad():
+            for i in range(0, len(owner), at_once):
+                part = slice(i, i + at_once)
+                held = HeldOut(self.problems, "val", owner[part], self.training.batch_size)
+                lower, buffers = taken(fitted.lower, part), taken(fitted.buffers, part)
+                parts.append(self.replicas.block_losses(lower, taken(upper, part), buffers, held))
+        return np.concatenate([losses for losses, _ in parts]), parts[0][1]
+
+    def labels(self, pattern: Pattern) -> State:
+        """The groups of a pattern as the state of one replica."""
+        return {
+            slot.key: torch.from_numpy(labels.copy())[None].to(self.replicas.device)
+            for slot, labels in zip(self.replicas.slots, pattern.labels, strict=True)
+        }
+
+    def proposal(self, problem: int, history: dict[str, np.ndarray] | None = None) -> Proposal:
+        """All candidates of a problem, scored by their losses on the validation samples.
+
+        Args:
+            problem: its number.
+            history: of the search; None: the best loss for each number of groups, fewest first.
+
+        Raises:
+            FloatingPointError: all fits have diverged.
+        """
+        candidates = list(self.found[problem].values())
+        least = min(candidates, key=lambda c: c.loss)
+        if not math.isfinite(least.loss):
+            raise FloatingPointError(f"the fits of problem {problem} have all diverged: lower lr, or clip")
+        losses = np.array([c.loss for c in candidates])
+        good = np.array([as_good(c, least, self.standard_errors) for c in candidates])
+        if history is None:
+            groups = np.array([sum(c.pattern.num_groups) for c in candidates])
+            numbers = np.unique(groups)
+            history = {
+                "num_groups": numbers,
+                "validation_loss": np.array([losses[groups == number].min() for number in numbers]),
+            }
+        return Proposal([c.pattern.labels for c in candidates], losses, good, history)
+
+    def best(self, problem: int) -> Candidate:
+        """The coarsest candidate that the validation samples do not tell from the best."""
+        return list(self.found[problem].values())[self.proposal(problem, {}).best]
+
+    def evaluate(self, patterns: Sequence[Sequence[Labels]]) -> list[np.ndarray]:
+        """Validation losses of patterns, a list of them for each problem, all trained as one batch."""
+        own = [[Pattern(labels) for labels in several] for several in patterns]
+        owner = [problem for problem, several in enumerate(own) for _ in several]
+        if owner:
+            lower, buffers = (stacked(s, len(owner)) for s in (self.replicas.start, self.replicas.buffers))
+            flat = [one for several in own for one in several]
+            stage = f"evaluate {sum(map(len, self.found))}"
+            self.try_patterns(owner, flat, lower, buffers, stage, mean=False)
+        return [np.array([self.found[i][one].loss for one in several]) for i, several in enumerate(own)]
+
+    def refit(self, patterns: Sequence[Labels]) -> list[Refit]:
+        """The model trained with the pattern of each problem; of a search that was cut off, as it was fitted there."""
+        chosen = [Pattern(labels) for labels in patterns]
+        candidates = [found.get(one) for found, one in zip(self.found, chosen, strict=True)]
+        known = [c for c in candidates if c is not None]
+        searched = [c.fit for c in known] if len(known) == len(chosen) else None
+        if not self.interrupted:
+            try:
+                return self._refit(chosen, searched)
+            except KeyboardInterrupt:
+                if searched is None:
+                    raise
+                self.interrupted = True
+        return [
+            refitted(
+                problem,
+                self.replicas,
+                c.pattern,
+                c.fit,
+                validation_loss=c.loss,
+                no_sharing_loss=math.nan,
+                complete=False,
+            )
+            for problem, c in zip(self.problems, known, strict=True)
+        ]
+
+    def _refit(self, patterns: Sequence[Pattern], searched: Sequence[Fit] | None) -> list[Refit]:
+        fitted, losses, unshared, settled = FinalFits(self.trainer, patterns, searched).run()
+        self.progress(self._total, self._total)
+        return [
+            refitted(
+                problem,
+                self.replicas,
+                patterns[i],
+                fitted[i : i + 1],
+                validation_loss=float(losses[i]),
+                no_sharing_loss=float(unshared[i]),
+                settled=bool(settled[i]),
+            )
+            for i, problem in enumerate(self.problems)
+        ]
+
+
+def _same_model(one: torch.nn.Module, other: torch.nn.Module) -> bool:
+    a, b = one.state_dict(), other.state_dict()
+    if str(one) != str(other) or a.keys() != b.keys():
+        return False
+    return all(
+        t.dtype == b[name].dtype and t.device == b[name].device and torch.equal(t, b[name]) for name, t in a.items()
+    )

@@ -1,0 +1,62 @@
+"""A discovery as plain data: all that reports and figures may read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from equishare.partition import Partition
+from equishare.problems.base import About
+from equishare.result.confidence import Confidence
+from equishare.result.origin import Origin
+
+
+@dataclass(frozen=True, eq=False)
+class ParameterView:
+    """One shared parameter.
+
+    Attributes:
+        name: its name; None where there is one alone and it has none.
+        partition: which entries share a value.
+        values: (G,) value of each group; None for slices, which hold several numbers each, and where not known.
+        noun: what one entry is.
+        confidence: how sure the partition is; None where that was not asked for.
+    """
+
+    name: str | None
+    partition: Partition
+    values: np.ndarray | None
+    noun: str
+    confidence: Confidence | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """A discovery.
+
+    Attributes:
+        parameters: what is shared.
+        num_groups: of the answer; those of parameters that are tied alike count once.
+        bias: of a map, or None.
+        validation_loss, no_sharing_loss, method, seed, history, complete, settled, about, origin: as in
+            :class:`equishare.Discovery`.
+    """
+
+    parameters: tuple[ParameterView, ...]
+    num_groups: int
+    bias: np.ndarray | None
+    validation_loss: float
+    no_sharing_loss: float
+    method: str
+    seed: int
+    history: dict[str, np.ndarray]
+    complete: bool
+    settled: bool
+    about: About
+    origin: Origin | None
+
+    @property
+    def has_names(self) -> bool:
+        """Whether the parameters have names."""
+        return any(parameter.name is not None for parameter in self.parameters)

@@ -1,0 +1,120 @@
+"""The search where the entries can be estimated: paths of merges and symmetries propose, the evidence scores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from equishare.partition import Partition
+from equishare.problems.base import Problem, Proposal
+from equishare.problems.estimates import as_blocks
+from equishare.search.evidence import Evidence
+from equishare.search.orbits import Symmetry, find_symmetries
+from equishare.search.path import caps, conditional_path, merge_path
+from equishare.search.polish import polish
+
+# How many of the best cuts of the path are polished.
+_POLISHED = 10
+_MAX_ROUNDS = 6
+
+Score = tuple[bool, float]
+
+
+@dataclass
+class Candidates:
+    """Partitions of one problem and their scores by the evidence.
+
+    Attributes:
+        evidence: that judges.
+        labels: the partitions.
+        scores: of each, lower is better.
+    """
+
+    evidence: Evidence
+    labels: list[np.ndarray] = field(default_factory=list)
+    scores: list[Score] = field(default_factory=list)
+
+    @property
+    def best(self) -> int:
+        """Position of the best one, the first of equals."""
+        return _best(self.scores)
+
+    def add(self, labels: list[np.ndarray]) -> None:
+        """Judge partitions and keep them."""
+        self.labels += labels
+        self.scores += [self.evidence.score(one) for one in labels]
+
+    def add_path(self) -> None:
+        """Cuts of the path of merges, fewest groups first, as far as the best one needs it."""
+        for cap in caps(self.evidence.estimate):
+            path = merge_path(self.evidence.estimate, cap)
+            scores = [self.evidence.score(one) for one in path]
+            if _best(scores) < cap / 2:
+                break
+        self.labels += path
+        self.scores += scores
+
+    def add_symmetry(self, symmetry: Symmetry) -> None:
+        """Merges of the orbits of a symmetry, as far as the best one needs them."""
+        for cap in caps(self.evidence.estimate):
+            merges = symmetry.merges[:cap]
+            scores = [self.evidence.score(one, symmetry) for one in merges]
+            if _best(scores) < cap / 2:
+                break
+        self.labels += merges
+        self.scores += scores
+
+    def improve(self) -> None:
+        """Polish the best candidates, then propose anew around the best of all, while that finds a better one."""
+        start = 0
+        seen: set[Partition] = set()
+        for _ in range(_MAX_ROUNDS):
+            before = min(self.scores[:start], default=(True, np.inf))
+            for i in sorted(range(start, len(self.scores)), key=self.scores.__getitem__)[:_POLISHED]:
+                polished = polish(self.evidence.estimate, self.labels[i])
+                if Partition(polished) not in seen:
+                    seen.add(Partition(polished))
+                    self.add([polished])
+            best = self.best
+            if not self.scores[best] < before:
+                return
+            start = len(self.labels)
+            num_groups = int(self.labels[best].max()) + 1
+            self.add(conditional_path(self.evidence.estimate, self.labels[best], 2 * num_groups + 6))
+
+
+def propose_by_evidence(problem: Problem, polished: bool) -> Proposal:
+    """The partition of the best evidence among merges of entries and, for matrices, what a symmetry adds.
+
+    Args:
+        problem: with an estimate.
+        polished: whether the merges of entries are improved; see :meth:`Candidates.improve`.
+    """
+    estimate = problem.estimate()
+    assert estimate is not None
+    found = Candidates(Evidence(as_blocks(estimate)))
+    found.add_path()
+    if polished and not found.evidence.estimate.is_diagonal:
+        found.improve()
+    for symmetry in find_symmetries(found.evidence.estimate):
+        found.add_symmetry(symmetry)
+    return Proposal([found.labels[found.best]], np.zeros(1), history=_history(problem, found))
+
+
+def _history(problem: Problem, found: Candidates) -> dict[str, np.ndarray]:
+    """The best candidate for each number of groups, fewest first."""
+    best: dict[int, int] = {}
+    for i in sorted(range(len(found.scores)), key=found.scores.__getitem__):
+        best.setdefault(int(found.labels[i].max()) + 1, i)
+    rows = [best[num_groups] for num_groups in sorted(best)]
+    return {
+        "num_groups": np.array(sorted(best)),
+        "validation_loss": problem.evaluate([(found.labels[i],) for i in rows]),
+        "evidence": np.array([-found.scores[i][1] for i in rows]),
+        "rejected": np.array([found.scores[i][0] for i in rows]),
+    }
+
+
+def _best(scores: list[Score]) -> int:
+    return min(range(len(scores)), key=scores.__getitem__)

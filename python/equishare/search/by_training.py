@@ -1,0 +1,146 @@
+"""The search where only training tells: fits of networks are estimates, paths of merges over them propose patterns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+
+import numpy as np
+from torch import Tensor
+
+from equishare.problems.network.candidate import Candidate
+from equishare.problems.network.fisher import fisher_estimates
+from equishare.problems.network.fit import Fit
+from equishare.problems.network.patterns import Pattern, all_tied, free_state, hard_state
+from equishare.problems.network.replicas import Replicas, State, joined, reordered, stacked, taken
+from equishare.problems.network.session import NetworkSession
+from equishare.search.levels import levels, near
+from equishare.search.ward import ward_path
+
+# Up to so many groups, all pairs of them are tried as merges.
+_PAIRED_GROUPS = 6
+_ROUNDS = 5
+# So many of the fits without sharing go on to paths of merges.
+_BEST_FITS = 2
+
+
+def search_from_tied(session: NetworkSession, restarts: int) -> None:
+    """Fit with everything tied, release every entry, and cluster where the entries went.
+
+    1. The model is fitted with one group for each assignment.
+    2. From there it is fitted without sharing, from the model's own start and from others too, and the best fits go
+       on. The fit with everything tied can be a saddle that is slow to leave. It is never left where the fit has no
+       use for what it cannot tell apart and all ReLUs have died. Any one start can also end in a poor minimum. In every
+       start the slices of an assignment are equal, so that they keep the order of their hidden units and can be
+       compared afterwards; single entries have no such order.
+    3. The entries are clustered in the metric of the loss (diagonal of the Fisher information). The cuts of that path
+       of merges are fitted as models, all as one batch, and compared on the validation samples: the coarsest is
+       taken that they do not tell from the best.
+    4. The best pattern is released in turn, and so on while that finds a better one.
+
+    Args:
+        session: of the problems.
+        restarts: starts besides the fit with everything tied: the model's own, and its numbers in another order.
+    """
+    replicas = session.replicas
+    problems = list(range(len(session.problems)))
+    lower, buffers = stacked(replicas.start, len(problems)), stacked(replicas.buffers, len(problems))
+    tied = [all_tied(replicas)] * len(problems)
+    session.try_patterns(problems, tied, lower, buffers, "tied", mean=False)
+    fits = [session.found[p][tied[p]].fit for p in problems]
+    _, upper = hard_state(replicas, tied, lower, mean=True)
+    released = free_state(replicas, joined([f.lower for f in fits]), upper)
+    starts, owner = [(released, joined([f.buffers for f in fits]))], list(problems)
+    generators = session.generators()
+    for i in range(restarts):
+        own = [replicas.start if i == 0 else reordered(replicas.start, generator) for generator in generators]
+        starts.append((joined([stacked(_with_equal_slices(replicas, one), 1) for one in own]), buffers))
+        owner += problems
+    free = session.fit_free(owner, joined([s[0] for s in starts]), joined([s[1] for s in starts]), "free 0")
+    rows = [r for p in problems for r in _best_rows(free.loss, owner, p)]
+    owner = [owner[r] for r in rows]
+    _try_paths(session, owner, free[rows], [levels(replicas.slots)] * len(owner), "path 0")
+    improve(session)
+
+
+def improve(session: NetworkSession, wide: bool = False) -> None:
+    """Release the entries of the best patterns, see where they go, and propose anew, while that helps.
+
+    Args:
+        session: with a candidate for every problem.
+        wide: whether the first round tries all numbers of groups, and not only those around the best.
+    """
+    slots = session.replicas.slots
+    active = list(range(len(session.found)))
+    for turn in range(_ROUNDS):
+        before = [session.best(problem) for problem in active]
+        free = _released(session, before, active, f"free {turn + 1}")
+        every = levels(slots) if wide and turn == 0 else []
+        # Where releasing the entries does not help, they have nowhere to go.
+        moved = [i for i, candidate in enumerate(before) if every or float(free.loss[i]) < candidate.loss]
+        owner = [active[i] for i in moved]
+        totals = [sorted({*every, *near(sum(before[i].pattern.num_groups), slots)}) for i in moved]
+        _try_paths(session, owner, free[moved], totals, f"path {turn + 1}")
+        _try_merges(session, active, f"merges {turn + 1}")
+        active = [p for p, c in zip(active, before, strict=True) if session.best(p).pattern != c.pattern]
+        if not active:
+            break
+
+
+def _try_paths(
+    session: NetworkSession, owner: Sequence[int], free: Fit, totals: Sequence[Sequence[int]], stage: str
+) -> None:
+    """Cluster the entries of fits without sharing, and try the patterns with these numbers of groups."""
+    rows: list[int] = []
+    patterns: list[Pattern] = []
+    for r, problem in enumerate(owner):
+        path = _path(session, free, r, problem, totals[r])
+        rows += [r] * len(path)
+        patterns += path
+    owner = [owner[r] for r in rows]
+    session.try_patterns(owner, patterns, taken(free.lower, rows), taken(free.buffers, rows), stage)
+
+
+def _path(session: NetworkSession, free: Fit, r: int, problem: int, totals: Sequence[int]) -> list[Pattern]:
+    batch = session.problems[problem].train.first()
+    estimates = fisher_estimates(session.replicas, taken(free.lower, r), taken(free.buffers, r), batch)
+    path = ward_path(estimates, totals, [slot.max_groups for slot in session.replicas.slots])
+    return [Pattern(labels) for labels in path.values()]
+
+
+def _released(session: NetworkSession, candidates: Sequence[Candidate], owner: Sequence[int], stage: str) -> Fit:
+    states = [free_state(session.replicas, c.fit.lower, session.labels(c.pattern)) for c in candidates]
+    buffers = joined([c.fit.buffers for c in candidates])
+    return session.fit_free(owner, joined(states), buffers, stage)
+
+
+def _try_merges(session: NetworkSession, owner: Sequence[int], stage: str) -> None:
+    """Every pair of groups of the best patterns as one, where these are few."""
+    owners, patterns, states, buffers = [], [], [], []
+    for problem in owner:
+        best = session.best(problem)
+        state = free_state(session.replicas, best.fit.lower, session.labels(best.pattern))
+        for s, groups in enumerate(best.pattern.num_groups):
+            for a, b in combinations(range(groups), 2) if groups <= _PAIRED_GROUPS else ():
+                labels = list(best.pattern.labels)
+                labels[s] = np.where(labels[s] == b, a, labels[s])
+                owners.append(problem)
+                patterns.append(Pattern(labels))
+                states.append(state)
+                buffers.append(best.fit.buffers)
+    if patterns:
+        session.try_patterns(owners, patterns, joined(states), joined(buffers), stage)
+
+
+def _with_equal_slices(replicas: Replicas, start: State) -> State:
+    """The start, with all slices of an assignment equal to the first."""
+    start = dict(start)
+    for slot in replicas.slots:
+        for name in slot.names if slot.is_sliced else ():
+            start[name] = start[name][:1].expand_as(start[name])
+    return start
+
+
+def _best_rows(loss: Tensor, owner: list[int], problem: int) -> list[int]:
+    rows = [r for r, one in enumerate(owner) if one == problem]
+    return sorted(rows, key=lambda r: float(loss[r]))[:_BEST_FITS]

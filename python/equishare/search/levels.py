@@ -1,0 +1,36 @@
+"""How many groups to try on a path of merges."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from equishare.problems.base import Slot
+
+# Numbers of groups that are tried on a path: so many from the fewest on, then a geometric series.
+_DENSE_LEVELS = 8
+_LEVELS = 14
+# Numbers of groups around the best that are tried, as parts of it, and at most.
+_NEAR = 0.3
+_NEAR_LEVELS = 10
+
+
+def levels(slots: Sequence[Slot]) -> list[int]:
+    """Numbers of groups, of all assignments together, to try on a path, from the most to one for each assignment."""
+    least, most = _range(slots)
+    dense = list(range(least, min(most, least + _DENSE_LEVELS - 1) + 1))
+    wide = np.geomspace(dense[-1], most, _LEVELS - len(dense) + 1).round().astype(int)
+    return sorted({*dense, *wide.tolist()})
+
+
+def near(total: int, slots: Sequence[Slot]) -> list[int]:
+    """Numbers of groups around one."""
+    least, most = _range(slots)
+    reach = max(2, round(_NEAR * total))
+    spread = np.linspace(total - reach, total + reach, min(_NEAR_LEVELS, 2 * reach) + 1).round().astype(int)
+    return sorted({int(t) for t in spread if least <= t <= most})
+
+
+def _range(slots: Sequence[Slot]) -> tuple[int, int]:
+    return len(slots), sum(slot.max_groups for slot in slots)
