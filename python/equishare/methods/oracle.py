@@ -63,6 +63,7 @@ def _pattern(slots: Sequence[Slot], given: Any) -> Labels:
         one = by_name[name] if isinstance(by_name[name], Partition) else Partition(by_name[name])
         shape = slot.shape_of(name)
         if one.shape not in (shape, (slot.num_entries,)):
-            raise ValueError(f"partition of {name!r} must have shape {shape}, got {one.shape}")
+            told = f"partition of {name!r} must have shape" if slot.named else "partition must have the problem's shape"
+            raise ValueError(f"{told} {shape}, got {one.shape}")
         labels.append(one.labels.reshape(shape))
     return tuple(labels)

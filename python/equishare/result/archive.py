@@ -142,10 +142,10 @@ def _upgraded(about: dict[str, Any], arrays: dict[str, np.ndarray]) -> tuple[dic
             size, axes = arrays[f"labels.{names[0]}"].size, [None] * len(names)
             slots.append(asdict(Slot(tuple(names), tuple(shapes), tuple(axes), size, size, "entry", True)))
         question = "which entries or slices of a model's parameters are shared"
-        facts = [
+        sizes = [
             (f"parameter {n}", " × ".join(map(str, arrays[f"labels.{n}"].shape))) for ns in alike.values() for n in ns
         ]
-        told = asdict(About(question, **samples, loss="loss", facts=tuple(facts)))
+        told = asdict(About(question, **samples, loss="loss", facts=tuple(sizes)))
         return about | {"slots": slots, "about": told, "origin": origin, "is_of_model": True}, arrays
     shape = arrays["labels"].shape
     name = "weight" if len(shape) == 2 else "mean"

@@ -22,8 +22,8 @@ class Confidence:
     """How often two entries are tied on resamples of the data, and how probable that makes the tie.
 
     The method that found the partition is run on B resamples of the problem. With n of them tying two entries, the
-    *frequency* is n/B. The *probability* that the two truly hold one value rises with n along a curve that was fitted for ``auto`` on simulated
-    problems (:mod:`equishare.result.calibration`). For a tie of the partition it depends on the size and the
+    *frequency* is n/B. The *probability* that the two truly hold one value rises with n along a curve that was fitted
+    for ``auto`` on simulated problems (:mod:`equishare.result.calibration`). For a tie of the partition it depends on the size and the
     frequencies of its group too; for models, on how much more often than others the two are tied.
 
     Attributes:
