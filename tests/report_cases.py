@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
 
 import equishare as es
+from equishare.problems import About, Slot
 from equishare.result.confidence import Confidence
-from equishare.result.discovery import Discovery, ModelDiscovery
+from equishare.result.discovery import Discovery
 from equishare.result.origin import Origin
 
 HOSTILE = """"><script>throw 1</script><img src='http://x.invalid/a' onerror="throw 2">&amp;\u2028</script>.npz"""
@@ -20,20 +22,36 @@ def ring_labels(size: int) -> np.ndarray:
     return np.minimum((i[:, None] - i) % size, (i - i[:, None]) % size)
 
 
+def answer(partitions, values=None, named=False, noun=None, **more) -> Discovery:
+    """A discovery of parameters by name, each in a slot of its own."""
+    partitions = {name: es.Partition(labels) for name, labels in partitions.items()}
+    slots = []
+    for name, one in partitions.items():
+        usual = "weight" if len(one.shape) == 2 else "mean"
+        slots.append(replace(Slot.of(name, one.shape, noun or usual), named=named))
+    first = next(iter(partitions.values()))
+    about = About(f"which of {len(first)} means are equal", 30, 70)
+    if len(first.shape) == 2:
+        about = About("which weights of y = W x + b are shared", 30, 70, facts=(("map", sizes(*first.shape)),))
+    usual = {"slots": tuple(slots), "about": about, "method": "auto", "seed": 3, "no_sharing_loss": 0.125}
+    return Discovery(partitions=partitions, group_values=values or {}, **{**usual, **more})
+
+
+def sizes(outputs, inputs):
+    return f"{inputs} input{'s' * (inputs > 1)} → {outputs} output{'s' * (outputs > 1)}"
+
+
 def found(labels, history=None, origin=None, seed=0, confidence=None) -> Discovery:
     partition = es.Partition(labels)
     loss = 0.1 + np.exp(-np.linspace(0, 5, 12))
-    return Discovery(
-        partition=partition,
-        values=np.random.default_rng(seed).normal(size=partition.num_groups),
+    return answer(
+        {"w": labels},
+        {"w": np.random.default_rng(seed).normal(size=partition.num_groups)},
         bias=np.ones(partition.shape[0]) if len(partition.shape) == 2 else None,
         validation_loss=float(loss[-1]),
-        no_sharing_loss=0.125,
-        method="auto",
-        seed=3,
         history={"num_groups": np.arange(1, 13), "validation_loss": loss} if history is None else history,
         origin=origin,
-        confidence=confidence,
+        confidences={} if confidence is None else {"w": confidence},
     )
 
 
@@ -47,16 +65,18 @@ def confidence(labels, seed=0) -> Confidence:
 
 
 def origin(call="equishare discover a.npz", data="a.npz") -> Origin:
-    return Origin(call, 30, 70, {"python": "3.11.0", "equishare": "0.1.0", "torch": "2.6.0", "numpy": "2.0.0"}, data)
+    return Origin(call, {"python": "3.11.0", "equishare": "0.1.0", "torch": "2.6.0", "numpy": "2.0.0"}, data)
 
 
-def of_model(partitions: dict[str, object]) -> ModelDiscovery:
-    return ModelDiscovery(
-        partitions={name: es.Partition(labels) for name, labels in partitions.items()},
-        model=None,
+def of_model(partitions: dict[str, object]) -> Discovery:
+    return answer(
+        partitions,
+        named=True,
+        noun="entry",
+        is_of_model=True,
+        about=About("which entries or slices of a model's parameters are shared", None, None, "loss"),
         validation_loss=0.5,
         no_sharing_loss=float("nan"),
-        method="auto",
         seed=0,
         history={"step": np.arange(5), "validation_loss": np.array([3.0, 2.0, np.nan, 1.0, 0.5])},
         complete=False,

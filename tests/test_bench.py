@@ -12,7 +12,8 @@ import torch
 from matplotlib.image import imread
 from rich.console import Console
 
-from equishare import bench, cli
+from equishare import cli
+from equishare.lab import bench
 from equishare.lab.bench import compiling, write
 from equishare.lab.bench.case import Case, Contenders, Requirement, Work, at_least, at_most
 from equishare.lab.bench.result import Results, Row

@@ -6,7 +6,8 @@ import torch
 
 import equishare as es
 from equishare.methods.bilevel import RELEASE, RELEASE_WITHOUT_PENALTIES
-from equishare.relax.descent import Descent, FusedGradient
+from equishare.relax.assignment import SOFTMAX
+from equishare.relax.descent import Descent, FusedGradient, Rule
 from equishare.relax.objective import Penalties, gradient_by_autograd, lower_level, make_batch
 
 
@@ -48,7 +49,7 @@ def test_upper_loss_is_the_validation_loss(name, unit):
     torch.testing.assert_close(gradient, want)
     if unit == "mse":
         for i, problem in enumerate(problems):
-            estimate = problem.train_estimate().weight
+            estimate = problem.train_estimate().values
             weight = theta[i, 0].detach().double().numpy() * estimate.std() + estimate.mean()
             weight = weight.reshape(problem.weight_shape)
             direct = problem.val.loss(weight, problem.train.bias(weight))
@@ -62,7 +63,7 @@ def test_fused_gradient_is_that_of_autograd(name, weights):
     batch = make_batch(problems, "nats", needs_estimates=True)
     logits = logits_for(problems)
     penalties = Penalties(weights[0], weights[1], 0.0)
-    want, want_value = gradient_by_autograd(logits, batch, "normalised", penalties)
+    want, want_value = gradient_by_autograd(logits, batch, "normalised", penalties, SOFTMAX)
     got, value = FusedGradient(logits, batch).gradient(penalties)
     torch.testing.assert_close(got, want, rtol=2e-4, atol=2e-4 * float(want.abs().max()))
     torch.testing.assert_close(value.upper_loss, want_value.upper_loss, rtol=1e-4, atol=1e-3)
@@ -76,11 +77,11 @@ def test_fused_adam_takes_the_steps_of_torch(name):
     batch = make_batch(problems, "nats", needs_estimates=True)
     penalties = Penalties(1.0, 2.0, 0.0)
     fused, plain = logits_for(problems), logits_for(problems)
-    descent = Descent(fused, batch, "normalised", "adam", 0.1, 0.0, nuclear=False)
+    descent = Descent(fused, batch, Rule("normalised", "adam", 0.1, 0.0, nuclear=False))
     optimizer = torch.optim.Adam([plain], 0.1)
     for _ in range(5):
         descent.step(penalties)
-        plain.grad, _ = gradient_by_autograd(plain, batch, "normalised", penalties)
+        plain.grad, _ = gradient_by_autograd(plain, batch, "normalised", penalties, SOFTMAX)
         optimizer.step()
     torch.testing.assert_close(fused, plain, rtol=1e-2, atol=1e-2)
 
@@ -94,7 +95,7 @@ def test_lower_levels_agree_with_least_squares_for_hard_assignments(name, lower)
     hard = torch.from_numpy(np.eye(3)[labels]).float() * 60 - 30
     theta = lower_level(hard.expand(len(problems), 1, -1, -1), batch, lower)[:, 0]
     for i, problem in enumerate(problems):
-        estimate = problem.train_estimate().weight
+        estimate = problem.train_estimate().values
         if lower == "exact":
             design = es.discover(problem, "oracle", partition=labels.reshape(problem.shape))
             weight = theta[i].numpy() * estimate.std() + estimate.mean()

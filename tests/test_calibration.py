@@ -34,7 +34,7 @@ class TestCalibration:
         assert abs(judged["reported"] - judged["true"]) < 0.1
 
     def test_a_curve_that_promises_too_much_is_caught(self, simulated):
-        curve = calibration.LINEAR.tied[0] + 3.0, *calibration.LINEAR.tied[1:]
+        curve = calibration.CLOSED_FORM.tied[0] + 3.0, *calibration.CLOSED_FORM.tied[1:]
         promised = [replace(p, probability=calibration.probability(p.evidence, curve)) for p in simulated]
         judged = tables.judged(promised)
         assert judged["true_at_95"] < 0.93

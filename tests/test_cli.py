@@ -13,8 +13,9 @@ import pytest
 import torch
 
 import equishare
-from equishare import cli, experiments
+from equishare import cli
 from equishare._native import cuda_status, instruction_set
+from equishare.lab import studies
 from equishare.lab.studies.result import Experiment, Table
 from equishare.report import files
 
@@ -182,7 +183,7 @@ class TestReproduce:
             table = Table("exp1", "Experiment 1", ("K",), ("pd",), (), [row], x="K")
             return Experiment("gaussian", seed, (table,), 0.5)
 
-        monkeypatch.setitem(experiments.EXPERIMENTS, "gaussian", fake)
+        monkeypatch.setitem(studies.EXPERIMENTS, "gaussian", fake)
         return given
 
     def test_table(self, run, given):

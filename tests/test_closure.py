@@ -1,15 +1,14 @@
 """Discovery through a symmetry: it is found where single entries cannot be told apart, and only where it is."""
 
-import sys
-
 import numpy as np
 import pytest
 
 import equishare as es
 from equishare.lab.studies import symmetry
 from equishare.lab.studies.patterns import blocks, circulant, dihedral, exchangeable, shuffled, torus
+from equishare.search import by_evidence
 from equishare.search.alignment import Alignment
-from equishare.search.orbits import closures
+from equishare.search.orbits import find_symmetries
 
 
 def pooled(size, count):
@@ -72,7 +71,7 @@ def test_where_there_is_no_symmetry(separation):
 def test_the_row_without_a_search_is_closure_without_its_symmetries(monkeypatch):
     draws = symmetry.draw_without_symmetry(np.random.default_rng(5), 6, K=30, r=3, separation=2.0)
     searched = es.discover(list(draws.problems), "closure")
-    monkeypatch.setattr(sys.modules["equishare.methods.auto"], "closures", lambda estimate: [])
+    monkeypatch.setattr(by_evidence, "find_symmetries", lambda estimate: [])
     left = es.discover(list(draws.problems), "closure")
     assert [draws.score(trial, answer) for trial, answer in enumerate(left)] == draws.limits[symmetry.NO_SEARCH]
     # Or the comparison would be empty.
@@ -113,7 +112,7 @@ def test_alignment_finds_the_shifts_of_a_noisy_circulant():
 def test_orbits_are_those_of_the_group():
     rng = np.random.default_rng(5)
     problem = linear_problem(blocks(3, 2), np.array([2.0, 1.0, 0.0]), 400, rng)
-    (found,) = closures(problem.estimate())
+    (found,) = find_symmetries(problem.estimate())
     assert es.Partition(found.orbits) == es.Partition(blocks(3, 2))
     assert [int(m.max()) + 1 for m in found.merges] == [1, 2, 3]
 
@@ -124,7 +123,7 @@ def test_shapes_that_are_not_searched(shape):
     outputs, inputs = shape
     x = rng.standard_normal((3 * inputs, inputs))
     y = rng.standard_normal((3 * inputs, outputs))
-    assert closures(es.LinearProblem(x, y, x, y).estimate()) == []
+    assert find_symmetries(es.LinearProblem(x, y, x, y).estimate()) == []
 
 
 def test_constant_estimates():

@@ -8,13 +8,12 @@ import json
 
 import numpy as np
 import pytest
-from equishare.result.resample import resampled
 from rich.console import Console
 
 import equishare as es
 from equishare import cli
 from equishare.methods import METHODS
-from equishare.report import print_discovery, write_discovery
+from equishare.report import print_discovery, write_files
 from equishare.result import calibration
 from equishare.result import confidence as confidence_module
 from equishare.result.confidence import Confidence
@@ -40,16 +39,16 @@ class TestResamples:
         problem = linear(rng, bias=bias)
         estimate = problem.estimate()
         draws = 4000
-        others = [resampled(problem, rng) for _ in range(draws)]
+        others = [problem.resampled(rng) for _ in range(draws)]
         for get in (
-            lambda p: p.estimate().weight,
+            lambda p: p.estimate().values,
             lambda p: p.train.least_squares(),
             lambda p: p.val.least_squares(),
         ):
             weights = np.array([get(one) for one in others])
             error = weights.std(0) / np.sqrt(draws)
             assert (np.abs(weights.mean(0) - get(problem)) < 5 * error).all()
-        weights = np.array([one.estimate().weight for one in others])
+        weights = np.array([one.estimate().values for one in others])
         for o, row in enumerate(np.moveaxis(weights, 1, 0)):
             precision = estimate.scale[o][:, None] * estimate.curvature * estimate.scale[o]
             whitened = np.linalg.cholesky(precision).T @ np.cov(row.T) @ np.linalg.cholesky(precision)
@@ -62,14 +61,14 @@ class TestResamples:
     def test_many_entries_get_less_noise(self):
         rng = np.random.default_rng(6)
         problem = means(rng, np.zeros(360))
-        added = [resampled(problem, rng).estimate().weight - problem.estimate().weight for _ in range(20)]
+        added = [problem.resampled(rng).estimate().values - problem.estimate().values for _ in range(20)]
         assert np.mean(np.square(added) / problem.estimate().variance) == pytest.approx(np.sqrt(90 / 360), rel=0.05)
 
     @pytest.mark.parametrize("make", [linear, means])
     def test_residuals_inputs_and_claims_stay(self, make):
         rng = np.random.default_rng(1)
         problem = make(rng)
-        other = resampled(problem, rng)
+        other = problem.resampled(rng)
         for split in SPLITS:
             before, after = split(problem), split(other)
             np.testing.assert_allclose(residuals(after), residuals(before))
@@ -77,14 +76,15 @@ class TestResamples:
             assert not np.array_equal(after.sxy, before.sxy)
         for name in ("variance", "scale", "curvature", "freedom"):
             np.testing.assert_array_equal(getattr(other.estimate(), name), getattr(problem.estimate(), name))
-        np.testing.assert_allclose(other.pooled.least_squares(), other.estimate().weight)
+        values = other.estimate().values.reshape(problem.weight_shape)
+        np.testing.assert_allclose(other.pooled.least_squares(), values)
         assert (other.shape, other.origin, other.has_bias) == (problem.shape, problem.origin, problem.has_bias)
 
     @pytest.mark.parametrize("make", [linear, means])
     def test_the_problem_stays(self, make):
         problem = make(np.random.default_rng(2))
         before = copy.deepcopy(problem)
-        resampled(problem, np.random.default_rng(0))
+        problem.resampled(np.random.default_rng(0))
         for split in (*SPLITS, lambda p: p.pooled, lambda p: p.estimate()):
             for name, value in vars(split(problem)).items():
                 np.testing.assert_array_equal(value, getattr(split(before), name))
@@ -101,7 +101,7 @@ class TestResamples:
         rng = np.random.default_rng(4)
         x, y = rng.standard_normal((6, 9)), rng.standard_normal((6, 2))
         with pytest.raises(ValueError, match="6 samples for 10 parameters"):
-            es.discover(es.LinearProblem(x[:3], y[:3], x[3:], y[3:]), "no_sharing", resamples=2)
+            es.discover(es.LinearProblem(x[:3], y[:3], x[3:], y[3:]), "merge", resamples=2)
 
 
 SPLITS = (lambda p: p.train, lambda p: p.val)
@@ -192,7 +192,7 @@ class TestConfidence:
     def test_more_often_is_more_probable(self):
         counts = np.arange(21)
         odds = calibration.log_odds(counts, 20)[:, None]
-        linear, models = calibration.LINEAR, calibration.MODELS
+        linear, models = calibration.CLOSED_FORM, calibration.TRAINED
         tied = calibration.probability(calibration.evidence(odds[:, 0], odds[-1], 5, 10, 2, 5.0), linear.tied)
         others = [calibration.probability(odds, curve) for curve in (linear.apart, models.tied, models.apart)]
         for chances in (tied, *others):
@@ -202,7 +202,7 @@ class TestConfidence:
     def test_a_tie_is_no_surer_than_its_group_and_less_sure_in_a_large_one(self):
         def chance(x, x_group, size):
             features = calibration.evidence(np.array([x]), x_group, size, 10, 2, 5.0)
-            return calibration.probability(features, calibration.LINEAR.tied).item()
+            return calibration.probability(features, calibration.CLOSED_FORM.tied).item()
 
         assert chance(3, 1, 5) == chance(1, 3, 5) == chance(1, 1, 5) < chance(3, 3, 5)
         assert chance(3, 3, 8) < chance(3, 3, 5) < chance(3, 3, 2)
@@ -212,7 +212,7 @@ class TestConfidence:
             alone = Confidence(es.Partition(np.zeros(6)), np.zeros((resamples, 6), int), np.zeros(1))
             assert alone.sure_ties() == (0, 15)
 
-    @pytest.mark.parametrize("curves", [calibration.LINEAR, calibration.MODELS])
+    @pytest.mark.parametrize("curves", [calibration.CLOSED_FORM, calibration.TRAINED])
     def test_more_resamples_that_agree_prove_no_more(self, curves):
         def tie(resamples):
             labels = np.tile([0, 0, 0, 1, 1, 1], (resamples, 1))
@@ -225,7 +225,7 @@ class TestConfidence:
 
     def test_a_tie_is_surer_where_values_lie_far_apart(self):
         far = calibration.evidence(np.array(3.0), 3.0, 5, 10, 2, np.array([0.0, 5.0, 30.0, 100.0, 1e9]))
-        chances = calibration.probability(far, calibration.LINEAR.tied)
+        chances = calibration.probability(far, calibration.CLOSED_FORM.tied)
         assert (np.diff(chances[:4]) > 0).all() and chances[3] == chances[4]
 
     def test_gaps(self):
@@ -245,17 +245,17 @@ class TestConfidence:
         np.testing.assert_allclose(one.mean_counts, [np.mean([counts[pair] for pair in pairs]), counts[3, 4], 4])
 
     def test_over_chance(self, one):
-        models = Confidence(one.partition, one.labels, curves=calibration.MODELS)
+        models = Confidence(one.partition, one.labels, curves=calibration.TRAINED)
         a, b = np.triu_indices(6, 1)
         mean = one.frequencies[a, b].mean() * 4
         shift = np.log((mean + 0.5) / (4 - mean + 0.5))
         np.testing.assert_allclose(models.evidence_apart, one.evidence_apart - shift)
-        expected = calibration.probability(one.evidence_apart[3] - shift, calibration.MODELS.tied)
+        expected = calibration.probability(one.evidence_apart[3] - shift, calibration.TRAINED.tied)
         assert models.tie((1, 0), (1, 1)) == pytest.approx(expected)
         # Where every resample ties everything, no tie says more than another.
-        all_tied = Confidence(es.Partition(np.zeros(6)), np.zeros((4, 6), int), curves=calibration.MODELS)
+        all_tied = Confidence(es.Partition(np.zeros(6)), np.zeros((4, 6), int), curves=calibration.TRAINED)
         assert all_tied.evidence_apart[4] == 0
-        assert Confidence(es.Partition([0]), np.zeros((4, 1), int), curves=calibration.MODELS).ties == 1
+        assert Confidence(es.Partition([0]), np.zeros((4, 1), int), curves=calibration.TRAINED).ties == 1
 
     def test_index_from_the_end(self, one):
         assert one.tie((-1, -2), (1, 0)) == one.tie((1, 1), (1, 0))
@@ -312,7 +312,9 @@ class TestKept:
     def test_files_from_before(self, found, tmp_path):
         found.save(tmp_path / "d.npz")
         with np.load(tmp_path / "d.npz") as file:
-            np.savez(tmp_path / "old.npz", **{name: file[name] for name in file.files if name != "resamples"})
+            np.savez(
+                tmp_path / "old.npz", **{name: file[name] for name in file.files if not name.startswith("resamples.")}
+            )
         old = es.Discovery.load(tmp_path / "old.npz")
         assert old.partition == found.partition
         assert old.confidence is None
@@ -320,13 +322,13 @@ class TestKept:
     def test_resamples_of_another_shape(self, found, tmp_path):
         found.save(tmp_path / "d.npz")
         with np.load(tmp_path / "d.npz") as file:
-            np.savez(tmp_path / "bad.npz", **{**file, "resamples": file["resamples"][:, :4]})
+            np.savez(tmp_path / "bad.npz", **{**file, "resamples.mean": file["resamples.mean"][:, :4]})
         with pytest.raises(ValueError, match="not a saved Discovery"):
             es.Discovery.load(tmp_path / "bad.npz")
 
     def test_table(self, found):
         console = Console(file=io.StringIO(), width=80)
-        print_discovery(found, (30, 30), console)
+        print_discovery(found.view(), console)
         text = console.file.getvalue()
         sure, ties = found.confidence.sure_ties()
         assert ties == 4
@@ -335,7 +337,7 @@ class TestKept:
         assert [row[3] for row in rows] == [*(f"{s:.2f}" for s in found.confidence.groups[:2]), "–"]
 
     def test_json(self, found, tmp_path):
-        write_discovery(found, tmp_path)
+        write_files(found.view(), tmp_path)
         document = json.loads((tmp_path / "labels.json").read_text(encoding="utf-8"))["confidence"]
         assert document["resamples"] == 5
         assert (document["ties_at_95"], document["ties"]) == found.confidence.sure_ties()

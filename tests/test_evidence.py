@@ -17,9 +17,9 @@ def test_evidence_does_not_depend_on_names_or_order():
     p, x = problem([0, 1, 1, 2, 0], 10, 0)
     order = np.array([3, 0, 4, 2, 1])
     moved = es.MeanProblem(x[:50, order], x[50:, order])
-    labels = np.array([0, 1, 1, 2, 0])[:, None]
+    labels = np.array([0, 1, 1, 2, 0])
     _, score = Evidence(p.estimate()).score(labels)
-    assert Evidence(p.estimate()).score(np.array([2, 0, 0, 1, 2])[:, None])[1] == pytest.approx(score)
+    assert Evidence(p.estimate()).score(np.array([2, 0, 0, 1, 2]))[1] == pytest.approx(score)
     assert Evidence(moved.estimate()).score(labels[order])[1] == pytest.approx(score)
 
 
@@ -29,7 +29,7 @@ def test_differences_of_evidence_do_not_depend_on_units():
     for factor in (1.0, 1e-5):
         evidence = Evidence(es.MeanProblem(factor * x[:50], factor * x[50:]).estimate())
         one, other = np.array([0, 1, 1, 2, 0]), np.array([0, 0, 0, 1, 0])
-        differences.append(evidence.score(one[:, None])[1] - evidence.score(other[:, None])[1])
+        differences.append(evidence.score(one)[1] - evidence.score(other)[1])
     assert differences[0] == pytest.approx(differences[1])
 
 
@@ -71,9 +71,9 @@ def test_entries_that_all_differ_stay_apart():
 def test_partitions_that_the_data_contradict_are_rejected():
     p, _ = problem([0, 1, 0, 1], 20, 5)
     evidence = Evidence(p.estimate())
-    assert evidence.score(np.zeros((4, 1), np.int64))[0]
-    assert not evidence.score(np.array([0, 1, 0, 1])[:, None])[0]
-    assert not evidence.score(np.arange(4)[:, None])[0]
+    assert evidence.score(np.zeros(4, np.int64))[0]
+    assert not evidence.score(np.array([0, 1, 0, 1]))[0]
+    assert not evidence.score(np.arange(4))[0]
 
 
 def test_a_continuum_of_values_is_not_forced_into_groups_that_do_not_fit():
@@ -81,6 +81,6 @@ def test_a_continuum_of_values_is_not_forced_into_groups_that_do_not_fit():
     theta = np.linspace(0, 1, 200)
     x = theta + 0.4 * rng.normal(size=(100, 200))
     found = es.discover(es.MeanProblem(x[:50], x[50:]))
-    rejected, _ = Evidence(es.MeanProblem(x[:50], x[50:]).estimate()).score(found.partition.labels[:, None])
+    rejected, _ = Evidence(es.MeanProblem(x[:50], x[50:]).estimate()).score(found.partition.labels)
     assert not rejected
     assert found.partition.num_groups > 5

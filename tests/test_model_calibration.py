@@ -23,7 +23,7 @@ def test_every_family_draws_its_pairs(monkeypatch):
         for column in (pairs.tied, pairs.holds, pairs.probability):
             assert column.shape == (count,)
         assert pairs.evidence.shape == pairs.evidence_apart.shape == (count, 1)
-        curves = calibration.MODELS
+        curves = calibration.TRAINED
         expected = [
             calibration.probability(pairs.evidence, curves.tied),
             calibration.probability(pairs.evidence_apart, curves.apart),

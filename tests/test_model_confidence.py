@@ -7,8 +7,8 @@ from model_cases import BRIEF, columns, columns_data, mse, split
 from torch.utils.data import DataLoader, TensorDataset
 
 import equishare as es
-from equishare import discover as module
-from equishare.problems.network import replicas as stack
+from equishare.methods import auto
+from equishare.problems.network.session import NetworkSession
 
 
 def problem(count=40):
@@ -36,7 +36,8 @@ def test_every_search_has_it(method, tmp_path):
 
 def test_samples_are_drawn_with_replacement_each_set_by_itself():
     one = problem(count=200)
-    first, second = one.resampled(np.random.default_rng(0), 2)
+    rng = np.random.default_rng(0)
+    first, second = one.resampled(rng), one.resampled(rng)
     for name in ("train", "val"):
         own, x = getattr(one, name), getattr(first, name).x[0]
         rows = {tuple(row) for row in own.x[0].flatten(1).tolist()}
@@ -48,18 +49,13 @@ def test_samples_are_drawn_with_replacement_each_set_by_itself():
     assert len(one.train) == 100
 
 
-@pytest.mark.parametrize("method", BRIEF)
-def test_each_resample_has_restarts_of_its_own(method, monkeypatch):
-    reordered, starts = stack.reordered, []
-
-    def spy(state, generator):
-        starts.append(reordered(state, generator))
-        return starts[-1]
-
-    monkeypatch.setattr(f"equishare.discover.models.{method}.reordered", spy)
-    es.discover(problem(), method, resamples=3, **{**BRIEF[method], "restarts": 2})
-    drawn = [start["weight"].flatten().tolist() for start in starts]
-    assert len(drawn) == len({tuple(one) for one in drawn}) == 4
+def test_each_resample_has_restarts_of_its_own():
+    rng = np.random.default_rng(0)
+    session = NetworkSession([problem().resampled(rng) for _ in range(3)], seed=5)
+    drawn = [torch.rand(4, generator=generator).tolist() for generator in session.generators()]
+    assert len({tuple(one) for one in drawn}) == 3
+    same = [torch.rand(4, generator=g).tolist() for g in NetworkSession([problem()] * 2, seed=5).generators()]
+    assert same[0] == same[1]
 
 
 def test_a_list_and_progress():
@@ -78,28 +74,36 @@ def test_the_checkpoint_gets_a_second_file(tmp_path):
     np.testing.assert_array_equal(again.confidence["weight"].labels, first.confidence["weight"].labels)
 
 
-def stops(error):
-    def run(problems, progress, options):
-        if "standard_errors" in options:
-            raise error
-        return es.discover(list(problems), **BRIEF["auto"])
+class Stops:
+    """``auto``, but on resamples an error."""
 
-    return run
+    Options = auto.Options
+
+    def __init__(self, error):
+        self.error = error
+
+    def propose(self, session, options):
+        if options.standard_errors == 0:
+            raise self.error
+        return auto.propose(session, options)
 
 
 def test_what_was_found_survives_ctrl_c_and_divergence():
-    arguments = {"options": {}, "resamples": 2, "seed": 0, "progress": lambda done, total: None}
-    (found,) = module.discover_with_confidence([problem()], stops(KeyboardInterrupt()), **arguments)
+    found = es.discover(problem(), Stops(KeyboardInterrupt()), resamples=2, **BRIEF["auto"])
     assert found.complete
     assert found.confidence is None
     with pytest.warns(RuntimeWarning, match="no confidence for problem 0: on a resample, diverged"):
-        (found,) = module.discover_with_confidence([problem()], stops(FloatingPointError("diverged")), **arguments)
+        found = es.discover(problem(), Stops(FloatingPointError("diverged")), resamples=2, **BRIEF["auto"])
     assert found.confidence is None
 
 
 def test_where_there_is_none():
-    with pytest.raises(ValueError, match="resamples must be 0 for method 'no_sharing', which does not search, got 2"):
-        es.discover(problem(), "no_sharing", resamples=2)
+    with pytest.raises(ValueError, match="resamples must be 0 for method 'oracle', which does not search, got 2"):
+        es.discover(problem(), "oracle", partition=[0, 1, 0, 1], resamples=2)
+    # Nothing is tied on any resample.
+    assert (
+        es.discover(problem(), "no_sharing", steps=2, resamples=2).confidence["weight"].frequencies == np.eye(4)
+    ).all()
     (x, y), val = split(columns_data(count=40), 20)
     loaders = [DataLoader(TensorDataset(*pair), batch_size=10) for pair in ((x, y), val)]
     with pytest.raises(ValueError, match="resamples needs train and val as tensors or arrays, got DataLoaders"):

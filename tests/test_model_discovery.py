@@ -20,8 +20,8 @@ from model_cases import (
 from torch import nn
 
 import equishare as es
-from equishare.methods import models_bilevel as bilevel
 from equishare.problems.network.replicas import psi
+from equishare.relax import from_starts
 from equishare.sharing import shared_parameters
 
 FINDS = {
@@ -237,7 +237,7 @@ GRADIENTS = [
 @pytest.mark.parametrize(("name", "options"), GRADIENTS)
 def test_every_hypergradient_runs_on_minibatches(name, options, looped, monkeypatch):
     if looped:
-        monkeypatch.setattr("equishare.problems.network.replicas.Stack._can_vmap", lambda self: False)
+        monkeypatch.setattr("equishare.problems.network.replicas.Replicas._can_vmap", lambda self: False)
     found = es.discover(
         columns_problem(), "bilevel", hypergradient=name, hypergradient_options=options, batch_size=20,
         clip=1.0, outer_clip=1.0, penalty_schedule="constant", refine=False, **BRIEF["bilevel"],
@@ -258,14 +258,14 @@ def test_patience_ends_the_relaxed_search():
 @pytest.mark.parametrize("hypergradient", ["direct", "identity", "cg"])
 @pytest.mark.parametrize("bad", [(0,), (1, 2), (0, 1, 2)])
 def test_restarts_that_diverge_are_left_out(bad, hypergradient, monkeypatch):
-    made, start = [], bilevel._start
+    made, start = [], from_starts._start
 
     def spoilt(*arguments, **more):
         lower, upper = start(*arguments, **more)
         made.append(len(made) in bad)
         return {name: t * np.nan if made[-1] else t for name, t in lower.items()}, upper
 
-    monkeypatch.setattr(bilevel, "_start", spoilt)
+    monkeypatch.setattr(from_starts, "_start", spoilt)
     options = BRIEF["bilevel"] | {"restarts": 3, "hypergradient": hypergradient}
     if len(bad) == 3:
         with pytest.raises(FloatingPointError, match="loss of every restart is NaN or infinite"):

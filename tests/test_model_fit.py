@@ -9,25 +9,26 @@ import torch
 from model_cases import columns_problem, linear, linear_data, linear_problem, loader, mse, split
 
 import equishare as es
-from equishare.problems.network.batches import Held
-from equishare.problems.network.fit import Average, Training, clip_replicas, fit, look
+from equishare.problems.network.batches import HeldOut
+from equishare.problems.network.fit import Average, Plan, Start, clip_replicas, fit, look
 from equishare.problems.network.patterns import Pattern, all_free, hard_state
-from equishare.problems.network.replicas import Stack, stacked
+from equishare.problems.network.replicas import Replicas, stacked
 from equishare.problems.network.samples import Stream
+from equishare.problems.network.training import Training
 
 TIED = Pattern([np.array([0, 1, 2, 2, 0, 1, 1, 2, 0])])
 LABELS = torch.tensor(TIED.labels[0])
 
 
 def run(problem, training, steps=30, patterns=(TIED,), sets=("train", "val"), scale=None, seed=0, ticks=None, **more):
-    stack = problem if isinstance(problem, Stack) else Stack([problem])
+    replicas = problem if isinstance(problem, Replicas) else Replicas([problem])
     count = len(patterns)
-    lower, upper = hard_state(stack, list(patterns), stacked(stack.start, count), mean=True)
+    lower, upper = hard_state(replicas, list(patterns), stacked(replicas.start, count), mean=True)
     if scale is not None:
         lower = {n: t * torch.as_tensor(scale).view(-1, *(1,) * (t.dim() - 1)) for n, t in lower.items()}
-    buffers = stacked(stack.buffers, count)
+    buffers = stacked(replicas.buffers, count)
     tick = (lambda n: None) if ticks is None else ticks.append
-    return fit(stack, lower, upper, buffers, [0] * count, sets, training, steps, seed, tick, **more)
+    return fit(replicas, Start([0] * count, lower, upper, buffers), Plan(training, steps, seed, sets, **more), tick)
 
 
 def loop(problem, labels, training, steps, seed=0, clip=None):
@@ -98,12 +99,12 @@ def test_each_replica_stops_where_it_is_told_to():
 def test_the_start_is_kept_only_if_it_has_not_moved_on():
     problem = linear_problem()
     exact = run(problem, Training(lr=0.1, average=0.0), steps=300)
-    stack = Stack([problem])
+    replicas = Replicas([problem])
     upper = {"weight": LABELS[None]}
-    settings = [0], ("train", "val"), Training(lr=10.0, average=0.0, schedule="constant"), 10, 0, lambda n: None
+    start, training = Start([0], exact.lower, upper, exact.buffers), Training(lr=10.0, average=0.0, schedule="constant")
     assert exact.loss.dtype == torch.float64
-    stayed = fit(stack, exact.lower, upper, exact.buffers, *settings)
-    moved = fit(stack, exact.lower, upper, exact.buffers, *settings, moved=True)
+    stayed = fit(replicas, start, Plan(training, 10, 0), lambda n: None)
+    moved = fit(replicas, start, Plan(training, 10, 0, moved=True), lambda n: None)
     assert stayed.step.tolist() == [0] and torch.equal(stayed.loss, exact.loss)
     assert moved.step.item() > 0 and moved.loss > 2 * exact.loss
 
@@ -146,10 +147,10 @@ def test_a_start_without_any_finite_loss_is_an_error(bad):
 
 def test_looks_give_infinity_where_the_loss_is_not_finite():
     problem = linear_problem()
-    stack = Stack([problem])
-    lower = stacked(stack.start, 4)
+    replicas = Replicas([problem])
+    lower = stacked(replicas.start, 4)
     lower["weight"] *= torch.tensor([1.0, math.nan, math.inf, 1e200])[:, None]
-    loss = look(stack, lower, stack.free_labels(4), {}, Held([problem], "val", [0] * 4))
+    loss = look(replicas, lower, replicas.free_labels(4), {}, HeldOut([problem], "val", [0] * 4))
     assert math.isfinite(loss[0])
     assert loss[1:].tolist() == [math.inf] * 3
 
@@ -172,10 +173,10 @@ def test_averages():
 def test_what_is_kept_is_the_average_that_was_judged():
     problem = linear_problem()
     training = Training(lr=0.5, average=0.9, schedule="constant")
-    stack = Stack([problem])
-    fitted = run(stack, training)
+    replicas = Replicas([problem])
+    fitted = run(replicas, training)
     upper = {"weight": LABELS[None]}
-    again = look(stack, fitted.lower, upper, fitted.buffers, Held([problem], "val", [0]))
+    again = look(replicas, fitted.lower, upper, fitted.buffers, HeldOut([problem], "val", [0]))
     assert torch.equal(again, fitted.loss)
 
 
@@ -199,8 +200,8 @@ def test_fits_come_from_the_seed_alone(kind):
     for seed in (0, 0, 1):
         torch.manual_seed(len(fits))
         before = torch.get_rng_state()
-        stack = Stack([problem])
-        fits.append(run(stack, training, patterns=[all_free(stack)] * 2, seed=seed))
+        replicas = Replicas([problem])
+        fits.append(run(replicas, training, patterns=[all_free(replicas)] * 2, seed=seed))
         assert torch.equal(torch.get_rng_state(), before)
     assert torch.equal(fits[0].loss, fits[1].loss)
     assert all(torch.equal(t, fits[1].lower[name]) for name, t in fits[0].lower.items())

@@ -9,13 +9,18 @@ from model_cases import linear, linear_data, linear_problem, mse
 from scipy.cluster.hierarchy import cut_tree, linkage
 
 import equishare as es
-from equishare.problems.network import memory as memory
-from equishare.problems.network import ward
-from equishare.problems.network.fisher import entry_weights, flat_entries
+from equishare.problems.estimates import SliceEstimate
+from equishare.problems.network import memory
+from equishare.problems.network.fisher import entry_weights, fisher_estimates, flat_entries, with_floor
 from equishare.problems.network.memory import replicas_at_once
 from equishare.problems.network.patterns import Pattern, all_free, all_tied, free_state, hard_state
-from equishare.problems.network.replicas import Stack, stacked
-from equishare.search.ward import ward_path
+from equishare.problems.network.replicas import Replicas, stacked
+from equishare.search import ward
+
+
+def path_of(entries, weights, totals, limits):
+    estimates = [SliceEstimate(e, with_floor(w)) for e, w in zip(entries, weights, strict=True)]
+    return ward.ward_path(estimates, totals, limits)
 
 
 def test_patterns_are_equal_where_they_tie_the_same_entries():
@@ -30,16 +35,16 @@ def test_patterns_are_equal_where_they_tie_the_same_entries():
 
 
 def test_states_of_patterns():
-    stack = Stack([linear_problem()])
-    assert all_tied(stack).num_groups == (1,)
-    assert all_free(stack).num_groups == (9,)
+    replicas = Replicas([linear_problem()])
+    assert all_tied(replicas).num_groups == (1,)
+    assert all_free(replicas).num_groups == (9,)
     patterns = [Pattern([np.arange(9) % 3]), Pattern([np.arange(9) // 6])]
-    start = stacked(stack.start, 2)
+    start = stacked(replicas.start, 2)
     start["weight"] = torch.arange(18.0, dtype=torch.float64).view(2, 9)
-    mean, upper = hard_state(stack, patterns, start, mean=True)
+    mean, upper = hard_state(replicas, patterns, start, mean=True)
     assert mean["weight"].tolist() == [[3, 4, 5], [11.5, 16, 0]]
-    assert free_state(stack, mean, upper)["weight"].tolist() == [[3.0, 4, 5] * 3, [11.5] * 6 + [16] * 3]
-    first, _ = hard_state(stack, patterns, start, mean=False)
+    assert free_state(replicas, mean, upper)["weight"].tolist() == [[3.0, 4, 5] * 3, [11.5] * 6 + [16] * 3]
+    first, _ = hard_state(replicas, patterns, start, mean=False)
     assert first["weight"].tolist() == [[0, 1, 2], [9, 15, 0]]
 
 
@@ -47,7 +52,7 @@ def test_states_of_patterns():
 @pytest.mark.parametrize("count", [1, 2, 5, 40])
 def test_the_path_is_that_of_wards_method_for_equal_weights(count, columns):
     entries = np.random.default_rng(count).normal(size=(count, columns))
-    path = ward_path([entries], [np.full_like(entries, 2.5)], range(1, count + 1), [count])
+    path = path_of([entries], [np.full_like(entries, 2.5)], range(1, count + 1), [count])
     assert sorted(path) == list(range(1, count + 1))
     cuts = cut_tree(linkage(entries, "ward")).T if count > 1 else np.zeros((1, 1), int)
     for cut in cuts:
@@ -83,7 +88,7 @@ def test_the_path_takes_the_cheapest_merge_of_all_assignments(sizes, seed):
     rng = np.random.default_rng(seed)
     entries = [rng.normal(size=(k, 1 + s)) for s, k in enumerate(sizes)]
     weights = [rng.gamma(1.0, size=e.shape) * 10.0**s for s, e in enumerate(entries)]
-    path = ward_path(entries, weights, range(sum(sizes) + 3), sizes)
+    path = path_of(entries, weights, range(sum(sizes) + 3), sizes)
     expected = list(greedy(entries, weights))
     assert sorted(path) == sorted(map(len, expected))
     for groups in expected:
@@ -96,39 +101,48 @@ def test_the_path_takes_the_cheapest_merge_of_all_assignments(sizes, seed):
 def test_only_the_wanted_numbers_of_groups_are_reported(monkeypatch):
     entries = np.random.default_rng(0).normal(size=(9, 4))
     weights = np.random.default_rng(1).gamma(2.0, size=(9, 4))
-    whole = ward_path([entries], [weights], [2, 5], [9])
+    whole = path_of([entries], [weights], [2, 5], [9])
     assert sorted(whole) == [2, 5]
-    assert ward_path([entries], [weights], [], [9]) == {}
+    assert path_of([entries], [weights], [], [9]) == {}
     monkeypatch.setattr(ward, "_AT_A_TIME", 6)
-    parts = ward_path([entries], [weights], [2, 5], [9])
+    parts = path_of([entries], [weights], [2, 5], [9])
     assert all(np.array_equal(parts[total][0], whole[total][0]) for total in whole)
 
 
 def test_entries_that_no_sample_depends_on_go_anywhere():
     entries, weights = np.array([[0.0], [1.0], [50.0]]), np.array([[1.0], [1.0], [0.0]])
-    (labels,) = ward_path([entries], [weights], [2], [3])[2]
+    (labels,) = path_of([entries], [weights], [2], [3])[2]
     assert labels[2] in labels[:2]
-    (labels,) = ward_path([entries], [0 * weights], [2], [3])[2]
+    (labels,) = path_of([entries], [0 * weights], [2], [3])[2]
     assert labels[0] == labels[1] != labels[2]
 
 
 def test_weights_are_squares_of_the_gradients_of_samples(monkeypatch):
     problem = linear_problem()
-    stack = Stack([problem])
+    replicas = Replicas([problem])
     (x,), y = problem.train.first()
-    weight = stack.start["weight"].view(3, 3)
+    weight = replicas.start["weight"].view(3, 3)
     gradients = (2 / 3) * (x @ weight.T - y)[:, :, None] * x[:, None]
-    (weights,) = entry_weights(stack, stack.start, {}, problem.train.first())
+    (weights,) = entry_weights(replicas, replicas.start, {}, problem.train.first())
     assert weights[:, 0] == pytest.approx(gradients.square().sum(0).flatten().numpy())
-    (flat,) = flat_entries(stack, stack.start)
+    (flat,) = flat_entries(replicas, replicas.start)
     assert flat[:, 0] == pytest.approx(weight.flatten().numpy())
+    (estimate,) = fisher_estimates(replicas, replicas.start, {}, problem.train.first())
+    assert np.array_equal(estimate.values, flat) and np.array_equal(estimate.precision, weights)
+    labels = np.arange(9) % 3
+    right, precision = estimate.gather(labels, 3)
+    for g in range(3):
+        assert right[g, 0] == pytest.approx((weights * flat)[labels == g].sum())
+        assert precision[g, 0] == pytest.approx(weights[labels == g].sum())
+    assert np.array_equal(estimate.apply(flat), weights * flat)
+    assert estimate.variance == pytest.approx(1 / weights)
 
 
 def test_weights_are_one_where_samples_cannot_be_taken_apart():
     problem = linear_problem()
-    stack = Stack([problem])
-    stack.loss = lambda output, y: mse(output, y) if output.sum() > 0 else mse(output, y)
-    (weights,) = entry_weights(stack, stack.start, {}, problem.train.first())
+    replicas = Replicas([problem])
+    replicas.loss = lambda output, y: mse(output, y) if output.sum() > 0 else mse(output, y)
+    (weights,) = entry_weights(replicas, replicas.start, {}, problem.train.first())
     assert (weights == 1).all()
 
 
@@ -147,7 +161,7 @@ def test_memory_is_that_of_a_batch(monkeypatch):
     monkeypatch.setattr(memory, "_free_bytes", lambda device: 10_000_000)
     data = linear_data(0, 2000)
     problem = es.ModelProblem(linear(), data, data, mse)
-    assert Stack([problem], batch_size=10).at_once() > 10 * Stack([problem]).at_once()
+    assert Replicas([problem], batch_size=10).at_once() > 10 * Replicas([problem]).at_once()
 
 
 def test_more_entries_than_can_be_compared_are_refused():
@@ -159,6 +173,6 @@ def test_more_entries_than_can_be_compared_are_refused():
 def test_no_assignment_has_more_groups_than_its_limit():
     rng = np.random.default_rng(0)
     entries = [rng.normal(size=(6, 1)), 100 * rng.normal(size=(6, 1))]
-    path = ward_path(entries, [np.ones((6, 1))] * 2, range(13), [4, 3])
+    path = path_of(entries, [np.ones((6, 1))] * 2, range(13), [4, 3])
     assert sorted(path) == [2, 3, 4, 5, 6, 7]
     assert all(len(np.unique(a)) <= 4 and len(np.unique(b)) <= 3 for a, b in path.values())

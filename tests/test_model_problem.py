@@ -10,7 +10,6 @@ from torch import nn
 from torch.nn.utils import parametrizations, parametrize
 
 import equishare as es
-from equishare.problems.network.problem import as_model_problems
 
 TRAIN, VAL = split(columns_data(count=20), 10)
 
@@ -197,7 +196,7 @@ OPTIONS = [
     ("oracle", {"partition": [0, 1]}, ValueError, "partition of 'weight' must have shape .4,., got .2,."),
     ("oracle", {"partition": {"wieght": [0, 0, 1, 1]}}, ValueError, "partition must name shared parameters, got 'wie"),
     ("oracle", {"partition": {}}, ValueError, "partition must name 'weight', got nothing"),
-    ("merge", {}, ValueError, "method must be one of auto, bilevel, no_sharing, oracle; got 'merge'"),
+    ("merge", {}, ValueError, "method must be one of auto, bilevel, no_sharing, oracle, sinkhorn; got 'merge'"),
 ]
 
 
@@ -245,7 +244,7 @@ LISTS = {
 @pytest.mark.parametrize(("changed", "error", "message"), LISTS.values(), ids=LISTS)
 def test_lists_of_unlike_problems_are_refused(changed, error, message):
     with pytest.raises(error, match=message):
-        as_model_problems([problem(), problem(**changed)])
+        es.discover([problem(), problem(**changed)])
 
 
 def test_lists_of_other_things_are_refused():
@@ -256,7 +255,7 @@ def test_lists_of_other_things_are_refused():
     )
     with pytest.raises(ValueError, match="train data of the same shapes and dtypes"):
         es.discover([problem(), low])
-    with pytest.raises(TypeError, match="problem must be a ModelProblem or a list of them"):
+    with pytest.raises(TypeError, match="problem must be a MeanProblem, .*, got a list of ModelProblem, int"):
         es.discover([columns_problem(), 3])
     with pytest.raises((TypeError, ValueError), match="problem"):
         es.discover([])

@@ -5,14 +5,16 @@ import functools
 import numpy as np
 import pytest
 import torch
-from equishare.search.held_out import Candidate, as_good, levels, near
 from model_cases import made
 from torch import nn
 
 import equishare as es
+from equishare.problems.network.candidate import Candidate, as_good
 from equishare.problems.network.checkpoint import fingerprint
 from equishare.problems.network.fit import gained
-from equishare.problems.network.replicas import Stack
+from equishare.problems.network.replicas import Replicas
+from equishare.problems.network.training import STANDARD_ERRORS
+from equishare.search.levels import levels, near
 
 WEIGHT = np.array([[-4.0, -3.0, -2.0], [-1.0, 0.0, 1.0], [2.0, 3.0, 5.0]])
 
@@ -43,9 +45,9 @@ def test_num_groups_bounds_the_answer(method):
 
 
 def test_levels_stay_within_the_bound():
-    stack = Stack([entries_problem(10, num_groups=4)])
-    assert levels(stack) == [1, 2, 3, 4]
-    assert near(3, stack) == [1, 2, 3, 4]
+    replicas = Replicas([entries_problem(10, num_groups=4)])
+    assert levels(replicas.slots) == [1, 2, 3, 4]
+    assert near(3, replicas.slots) == [1, 2, 3, 4]
 
 
 def candidate(*losses):
@@ -64,7 +66,7 @@ def candidate(*losses):
     ],
 )
 def test_the_coarser_candidate_is_as_good(coarse, good):
-    assert as_good(candidate(*coarse), candidate(1.0, 1.0, 1.0, 1.0)) == good
+    assert as_good(candidate(*coarse), candidate(1.0, 1.0, 1.0, 1.0), STANDARD_ERRORS) == good
 
 
 @pytest.mark.parametrize(
@@ -98,7 +100,7 @@ def test_more_entries_than_values_start_apart():
 
     model = made(build)
     data = torch.randn(8, 16, dtype=torch.float64), torch.randn(8, 16, dtype=torch.float64)
-    start = Stack([es.ModelProblem(model, data, data, nn.functional.mse_loss)]).start["weight"].view(16, 16)
+    start = Replicas([es.ModelProblem(model, data, data, nn.functional.mse_loss)]).start["weight"].view(16, 16)
     assert len(start.unique()) == 32
     assert all(len(row.unique()) > 8 for row in start)
 

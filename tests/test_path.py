@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from equishare.problems.lower import fit_estimate
 
 import equishare as es
 from equishare.methods.brute_force import all_partitions
+from equishare.problems.estimates import fit_estimate
 from equishare.search.decode import decode
 from equishare.search.path import conditional_path, greedy_merges, greedy_splits, merge_path
 from equishare.search.polish import misfit, polish

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from importlib.metadata import version
 from itertools import pairwise
 
 import numpy as np
 import pytest
+from report_cases import found
 from rich.console import Console
 
 from equishare.partition import Partition
-from equishare.report import figures, files, print_discovery, write_discovery
+from equishare.report import figures, files, print_discovery, write_files
 from equishare.report.grid import NO_GROUP, wrapped
 from equishare.result.discovery import Discovery
 
@@ -20,19 +22,9 @@ RING = np.array([[min((i - j) % 8, (j - i) % 8) for j in range(8)] for i in rang
 
 
 def discovery(labels, x_column="num_groups", rows=12, method="auto") -> Discovery:
-    partition = Partition(labels)
-    x = np.arange(1, rows + 1)
-    loss = 0.1 + np.exp(-np.linspace(0, 5, rows))
-    return Discovery(
-        partition=partition,
-        values=np.random.default_rng(0).normal(size=partition.num_groups),
-        bias=np.ones(partition.shape[0]) if len(partition.shape) == 2 else None,
-        validation_loss=float(loss[-1]),
-        no_sharing_loss=0.125,
-        method=method,
-        seed=3,
-        history={x_column: x, "validation_loss": loss},
-    )
+    x, loss = np.arange(1, rows + 1), 0.1 + np.exp(-np.linspace(0, 5, rows))
+    history = {x_column: x, "validation_loss": loss}
+    return replace(found(labels, history), validation_loss=float(loss[-1]), method=method)
 
 
 def random_labels(num_groups: int, *shape: int) -> np.ndarray:
@@ -53,29 +45,29 @@ def test_wrapped(labels, width, expected):
     np.testing.assert_array_equal(wrapped(np.array(labels), width), expected)
 
 
-def printed(found: Discovery, width: int = 80) -> str:
+def printed(one: Discovery, width: int = 80) -> str:
     console = Console(file=io.StringIO(), width=width)
-    print_discovery(found, (30, 70), console)
+    print_discovery(one.view(), console)
     return console.file.getvalue()
 
 
 class TestTables:
     def test_what_is_told(self):
-        found = discovery([[0, 1, 1], [1, 0, 1]])
-        text = printed(found)
+        one = discovery([[0, 1, 1], [1, 0, 1]])
+        text = printed(one)
         for part in (
             "weights of 3 inputs → 2 outputs, 6 entries",
             "30 to fit, 70 to validate",
             "auto, seed 3",
-            f"{found.validation_loss:.6g}",
+            f"{one.validation_loss:.6g}",
             "0.125",
             "0 1 1\n1 0 1\n",
         ):
             assert part in text
         rows = [line.split("│") for line in text.splitlines() if line.startswith("│")]
         assert [[cell.strip() for cell in row[1:4]] for row in rows] == [
-            ["0", "2", f"{found.values[0]:.6g}"],
-            ["1", "4", f"{found.values[1]:.6g}"],
+            ["0", "2", f"{one.values[0]:.6g}"],
+            ["1", "4", f"{one.values[1]:.6g}"],
         ]
 
     @pytest.mark.parametrize(
@@ -125,113 +117,112 @@ def assert_labels_do_not_overlap(figure):
 class TestPattern:
     @pytest.mark.parametrize("labels", PATTERNS.values(), ids=PATTERNS)
     def test_colour_tells_the_group(self, labels):
-        found = discovery(labels)
-        (image,) = figures.pattern_figure(found).axes[0].images
-        pixels = image.get_array().reshape(-1, 3)[: len(found.partition)]
+        one = discovery(labels)
+        (image,) = figures.pattern_figure(one.view()).axes[0].images
+        pixels = image.get_array().reshape(-1, 3)[: len(one.partition)]
         _, colour = np.unique(pixels, axis=0, return_inverse=True)
-        assert Partition(colour.reshape(found.partition.shape)) == found.partition
+        assert Partition(colour.reshape(one.partition.shape)) == one.partition
 
     @pytest.mark.parametrize("labels", PATTERNS.values(), ids=PATTERNS)
     def test_labels_do_not_overlap(self, labels):
-        assert_labels_do_not_overlap(figures.pattern_figure(discovery(labels)))
+        assert_labels_do_not_overlap(figures.pattern_figure(discovery(labels).view()))
 
     def test_legend_and_numbers(self):
-        found = discovery([[0, 1], [1, 1]])
-        (axes,) = figures.pattern_figure(found).axes
+        one = discovery([[0, 1], [1, 1]])
+        (axes,) = figures.pattern_figure(one.view()).axes
         legend = [text.get_text() for text in axes.get_legend().get_texts()]
         assert legend == [
-            f"0: {found.values[0]:.4g}  (× 1)",
-            f"1: {found.values[1]:.4g}  (× 3)",
+            f"0: {one.values[0]:.4g}  (× 1)",
+            f"1: {one.values[1]:.4g}  (× 3)",
         ]
         assert [text.get_text() for text in axes.texts] == ["0", "1", "1", "1"]
         assert (axes.get_xlabel(), axes.get_ylabel()) == ("input", "output")
         assert axes.get_title(loc="left") == "2 groups of 4 weights (auto)"
 
     def test_colour_bar_of_many_groups(self):
-        found = discovery(np.arange(36).reshape(6, 6))
-        _, bar = figures.pattern_figure(found).axes
+        one = discovery(np.arange(36).reshape(6, 6))
+        _, bar = figures.pattern_figure(one.view()).axes
         texts = [text.get_text() for text in bar.get_yticklabels()]
-        assert texts[0] == f"{found.values.min():.4g}"
-        assert texts[-1] == f"{found.values.max():.4g}"
+        assert texts[0] == f"{one.values.min():.4g}"
+        assert texts[-1] == f"{one.values.max():.4g}"
 
     def test_numbers_are_left_out_of_small_cells(self):
-        assert not figures.pattern_figure(discovery(random_labels(3, 40, 40))).axes[0].texts
+        assert not figures.pattern_figure(discovery(random_labels(3, 40, 40)).view()).axes[0].texts
 
 
 class TestLoss:
     @pytest.mark.parametrize(("column", "label", "star"), [("step", "step", 12), ("num_groups", "number of groups", 2)])
     def test_curve(self, column, label, star):
-        found = discovery([0, 1, 1], column)
-        (axes,) = figures.loss_figure(found).axes
+        one = discovery([0, 1, 1], column)
+        (axes,) = figures.loss_figure(one.view()).axes
         curve, no_sharing, chosen = axes.lines
-        np.testing.assert_array_equal(curve.get_ydata(), found.history["validation_loss"])
-        np.testing.assert_array_equal(curve.get_xdata(), found.history[column])
+        np.testing.assert_array_equal(curve.get_ydata(), one.history["validation_loss"])
+        np.testing.assert_array_equal(curve.get_xdata(), one.history[column])
         assert set(no_sharing.get_ydata()) == {0.125}
-        assert chosen.get_xydata().tolist() == [[star, found.validation_loss]]
+        assert chosen.get_xydata().tolist() == [[star, one.validation_loss]]
         assert axes.get_xlabel() == label
 
     @pytest.mark.parametrize(("rows", "scale"), [(12, "linear"), (200, "log")])
     def test_wide_range_of_groups(self, rows, scale):
-        (axes,) = figures.loss_figure(discovery([0, 1], rows=rows)).axes
+        (axes,) = figures.loss_figure(discovery([0, 1], rows=rows).view()).axes
         assert axes.get_xscale() == scale
 
     @pytest.mark.parametrize("rows", [1, 2, 12, 64, 900, 10_000])
     def test_labels_do_not_overlap(self, rows):
-        assert_labels_do_not_overlap(figures.loss_figure(discovery([0, 1], rows=rows)))
+        assert_labels_do_not_overlap(figures.loss_figure(discovery([0, 1], rows=rows).view()))
 
     def test_one_candidate(self):
-        figure = figures.loss_figure(discovery([0, 1], rows=1))
+        figure = figures.loss_figure(discovery([0, 1], rows=1).view())
         figure.draw_without_rendering()
         assert len(figure.axes[0].lines) == 2
 
 
-NAMES = ["discovery.npz", "labels.json", "labels.npy", "loss.png", "pattern.png", "report.html"]
+NAMES = ["labels.json", "labels.npy", "loss.png", "pattern.png", "report.html"]
 
 
 class TestFiles:
     def test_everything_can_be_read_back(self, tmp_path):
-        found = discovery(RING)
-        paths = write_discovery(found, tmp_path / "a" / "b")
+        one = discovery(RING)
+        paths = write_files(one.view(), tmp_path / "a" / "b")
         assert sorted(path.name for path in paths) == NAMES
         assert sorted(path.name for path in (tmp_path / "a" / "b").iterdir()) == NAMES
         contents = {path.name: path for path in paths}
         labels = np.load(contents["labels.npy"])
-        np.testing.assert_array_equal(labels, found.partition.labels)
+        np.testing.assert_array_equal(labels, one.partition.labels)
         assert labels.dtype == np.int64
         document = json.loads(contents["labels.json"].read_text(encoding="utf-8"))
         assert document == {
             "version": version("equishare"),
             "method": "auto",
             "seed": 3,
-            "num_groups": found.partition.num_groups,
-            "group_sizes": found.partition.group_sizes.tolist(),
-            "values": found.values.tolist(),
+            "num_groups": one.partition.num_groups,
+            "group_sizes": one.partition.group_sizes.tolist(),
+            "values": one.values.tolist(),
             "bias": [1.0] * 8,
-            "validation_loss": found.validation_loss,
+            "validation_loss": one.validation_loss,
             "no_sharing_loss": 0.125,
             "symmetry": None,
             "labels": labels.tolist(),
         }
-        assert Discovery.load(contents["discovery.npz"]).partition == found.partition
         for name in ("pattern.png", "loss.png"):
             assert contents[name].read_bytes().startswith(b"\x89PNG")
 
     def test_means_have_no_bias(self, tmp_path):
-        write_discovery(discovery([0, 1]), tmp_path)
+        write_files(discovery([0, 1]).view(), tmp_path)
         assert json.loads((tmp_path / "labels.json").read_text())["bias"] is None
 
     def test_nothing_half_written(self, tmp_path, monkeypatch):
-        def broken(found):
+        def broken(one):
             raise OSError("disk full")
 
         monkeypatch.setattr(figures, "pattern_figure", broken)
         with pytest.raises(OSError, match="disk full"):
-            write_discovery(discovery([0, 1]), tmp_path)
+            write_files(discovery([0, 1]).view(), tmp_path)
         left = sorted(path.name for path in tmp_path.iterdir())
-        assert left == ["discovery.npz", "labels.json", "labels.npy"]
+        assert left == ["labels.json", "labels.npy"]
 
     def test_without_matplotlib(self, tmp_path, monkeypatch):
         monkeypatch.setattr(files, "find_spec", lambda name: None)
         with pytest.raises(ImportError, match=r"pip install 'equishare\[plot\]'"):
-            write_discovery(discovery([0, 1]), tmp_path / "out")
+            write_files(discovery([0, 1]).view(), tmp_path / "out")
         assert not (tmp_path / "out").exists()

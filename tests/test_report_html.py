@@ -184,7 +184,7 @@ class TestContent:
         patterns = {"k": np.arange(36).reshape(2, 2, 3, 3) // 9, "s": [0, 1, 0]}
         d = of_model(patterns)
         # What a model says of itself is a dict by name; a parameter may be missing.
-        object.__setattr__(d, "confidence", {"k": confidence(patterns["k"])})
+        object.__setattr__(d, "confidences", {"k": confidence(patterns["k"])})
         page = page_of(d, tmp_path / "a.html")
         kernel, slices = page.parameters
         assert kernel["sure"] == d.confidence["k"].entries.reshape(-1).round(3).tolist()
@@ -279,7 +279,7 @@ class TestRepeat:
         x = np.random.default_rng(0).normal(size=(40, 3))
         d = es.discover(es.MeanProblem(x[:10], x[10:]), "gap", seed=2)
         assert d.origin.call == "equishare.discover(problem, method='gap', seed=2)"
-        assert (d.origin.num_train, d.origin.num_val, d.origin.data) == (10, 30, None)
+        assert (d.about.num_train, d.about.num_val, d.origin.data) == (10, 30, None)
         assert d.origin.versions["numpy"] == np.__version__
 
     def test_long_options_are_named_by_their_type(self):

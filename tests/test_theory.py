@@ -10,7 +10,8 @@ from scipy.stats import chi2, norm
 
 from equishare import cli, theory
 from equishare.lab.studies import bound
-from equishare.methods.brute_force import all_partitions, tied_means
+from equishare.methods.brute_force import all_partitions
+from equishare.problems.means import tied_means
 from equishare.theory import gap_bound, gap_quantile, log_bell, path_miss_probability, risk_bound, simple_bound
 
 

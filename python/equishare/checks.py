@@ -40,8 +40,8 @@ def option(
 
 
 def names_of(options: type, kind: str) -> list[str]:
-    """The options that a class has for problems of a kind, in order."""
-    return [field.name for field in dataclasses.fields(options) if kind in _kinds(field)]
+    """The options that a class has for problems of a kind: its own, then those of its bases."""
+    return list(_fields(options, kind))
 
 
 def checked_options(method: str, options: type[_T], given: Mapping[str, Any], kind: str) -> _T:
@@ -51,7 +51,7 @@ def checked_options(method: str, options: type[_T], given: Mapping[str, Any], ki
         TypeError: an option that the class does not have for this kind, or one without a default that is not given.
         ValueError: a value that is not accepted.
     """
-    fields = {field.name: _kinds(field)[kind] for field in dataclasses.fields(options) if kind in _kinds(field)}  # type: ignore[arg-type]
+    fields = _fields(options, kind)
     unknown = sorted(set(given) - set(fields))
     if unknown:
         raise TypeError(
@@ -104,6 +104,12 @@ def choice(*accepted: str) -> Check:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _fields(options: type, kind: str) -> dict[str, tuple[Any, Check | None]]:
+    order = [name for base in options.__mro__ for name in base.__dict__.get("__annotations__", {})]
+    fields = sorted(dataclasses.fields(options), key=lambda field: order.index(field.name))
+    return {field.name: _kinds(field)[kind] for field in fields if kind in _kinds(field)}
 
 
 def _kinds(field: dataclasses.Field[Any]) -> dict[str, tuple[Any, Check | None]]:

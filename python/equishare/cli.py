@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from equishare.files import made_folder
 from equishare.progress import progress_bar
 
 __all__ = ["app", "main"]
@@ -130,9 +131,9 @@ def discover(
         group = None
     print_symmetry(group, console)
     if out is not None:
-        paths = write_files(found.view(), out, group)
-        found.save(out / "discovery.npz")
-        _print_paths([*paths, out / "discovery.npz"])
+        saved = made_folder(out) / "discovery.npz"
+        found.save(saved)
+        _print_paths([saved, *write_files(found.view(), out, group)])
 
 
 @app.command()

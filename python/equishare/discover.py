@@ -88,7 +88,7 @@ def discover(
     if resamples:  # Before the work: some problems cannot be drawn again.
         problems[0].resampled(np.random.default_rng(int(seed)))
     with _progress(progress, name) as report:
-        part = part_of(report, 0, len(problems), total)
+        part = part_of(report, 0, len(problems), total) if resamples else report
         found = _solve(chosen, _session(problems, int(seed), part, name, checked))
         for i, one in enumerate(problems if resamples and all(d.complete for d in found) else ()):
             generator = np.random.default_rng([int(seed), i])
@@ -215,7 +215,7 @@ def _as_problems(problem: Any) -> list[Any]:
     if not isinstance(problems, Sequence) or not all(isinstance(one, Problem) for one in problems):
         raise TypeError(
             f"problem must be a MeanProblem, a LinearProblem, a ModelProblem (for a torch.nn.Module with its data), "
-            f"one of your own (see equishare.problems.Problem) or a list of one of them, got {type(problem).__name__}"
+            f"one of your own (see equishare.problems.Problem) or a list of one of them, got {_types(problem)}"
         )
     if not problems:
         raise ValueError("problem must not be an empty list")
@@ -225,6 +225,12 @@ def _as_problems(problem: Any) -> list[Any]:
         raise TypeError(f"problem must be a list of problems of one kind, got {names}")
     kinds.pop().check(problems)
     return list(problems)
+
+
+def _types(problem: Any) -> str:
+    if not isinstance(problem, list | tuple):
+        return type(problem).__name__
+    return f"a {type(problem).__name__} of {', '.join(sorted({type(one).__name__ for one in problem}))}"
 
 
 def _session_class(problems: Sequence[Any]) -> type[Session]:

@@ -255,17 +255,17 @@ def _harden(problem: LeastSquares, labels: np.ndarray, options: Options, upper_p
     """Hard partitions of all restarts and their refinements, scored by the upper objective; the best one's restart."""
     weight = options.final_norm(problem.num_entries)
 
-    def judge(labels: np.ndarray) -> tuple[float, float]:
-        loss = problem.validation_loss(labels)
-        return loss * upper_per_mse + weight * float(np.sqrt(np.bincount(labels.ravel())).sum()), loss
+    def judge(labels: np.ndarray) -> float:
+        norm = float(np.sqrt(np.bincount(labels.ravel())).sum())
+        return problem.validation_loss(labels) * upper_per_mse + weight * norm
 
     # Of equal partitions the first restart's counts.
-    found: dict[Partition, tuple[np.ndarray, int, float, float]] = {}
+    found: dict[Partition, tuple[np.ndarray, int, float]] = {}
 
     def add(candidates: list[np.ndarray], restart: int) -> None:
         for labels in candidates:
             if Partition(labels) not in found:
-                found[Partition(labels)] = (labels, restart, *judge(labels))
+                found[Partition(labels)] = (labels, restart, judge(labels))
 
     hardened: set[Partition] = set()
     for restart, row in enumerate(labels):
@@ -280,8 +280,8 @@ def _harden(problem: LeastSquares, labels: np.ndarray, options: Options, upper_p
             add(near, restart)
             near.sort(key=lambda one: found[Partition(one)][2])
             add([polish(estimate, one) for one in near[:_POLISHED]], restart)
-    candidates, restarts, scores, losses = zip(*found.values(), strict=True)
-    proposal = Proposal(list(candidates), np.array(scores), np.array(losses))
+    candidates, restarts, scores = zip(*found.values(), strict=True)
+    proposal = Proposal(list(candidates), np.array(scores))
     return proposal, restarts[int(np.argmin(scores))]
 
 

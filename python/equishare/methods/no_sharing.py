@@ -10,8 +10,6 @@ from equishare.checks import TRAINED, count, option
 from equishare.problems.base import Proposal, Session
 from equishare.problems.network.training import FinalSteps, Training
 
-SEARCHES = False
-
 
 @dataclass(frozen=True)
 class Options(Training):
@@ -32,4 +30,4 @@ class Options(Training):
 def propose(session: Session, options: Options) -> list[Proposal]:
     """One pattern for each problem."""
     shapes = [[slot.shape_of(slot.key) for slot in problem.slots] for problem in session.problems]
-    return [Proposal([tuple(np.arange(np.prod(s)).reshape(s) for s in own)], np.zeros(1)) for own in shapes]
+    return [Proposal([tuple(np.arange(np.prod(s)).reshape(s) for s in own)]) for own in shapes]

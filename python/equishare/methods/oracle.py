@@ -44,7 +44,7 @@ def propose(session: Session, options: Options) -> list[Proposal]:
     own = given if several else [given] * len(problems)
     if len(own) != len(problems):
         raise ValueError(f"partition must hold one partition for each of the {len(problems)} problems, got {len(own)}")
-    return [Proposal([_pattern(problem.slots, one)], np.zeros(1)) for problem, one in zip(problems, own, strict=True)]
+    return [Proposal([_pattern(problem.slots, one)]) for problem, one in zip(problems, own, strict=True)]
 
 
 def _pattern(slots: Sequence[Slot], given: Any) -> Labels:

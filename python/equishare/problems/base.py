@@ -172,8 +172,8 @@ class Proposal:
 
     patterns: Sequence[Labels | np.ndarray]
     scores: np.ndarray | None = None
-    as_good: np.ndarray | None = None
-    history: dict[str, np.ndarray] | None = None
+    as_good: np.ndarray | None = field(default=None, kw_only=True)
+    history: dict[str, np.ndarray] | None = field(default=None, kw_only=True)
 
     def labels(self, i: int) -> Labels:
         """The i-th candidate, a tuple."""

@@ -99,7 +99,7 @@ def propose_by_evidence(problem: Problem, polished: bool) -> Proposal:
         found.improve()
     for symmetry in find_symmetries(found.evidence.estimate):
         found.add_symmetry(symmetry)
-    return Proposal([found.labels[found.best]], np.zeros(1), history=_history(problem, found))
+    return Proposal([found.labels[found.best]], history=_history(problem, found))
 
 
 def _history(problem: Problem, found: Candidates) -> dict[str, np.ndarray]:

@@ -24,10 +24,11 @@ def fisher_estimates(replicas: Replicas, lower: State, buffers: State, batch: Ba
     Parameters that one assignment ties side by side stand side by side in C.
     """
     values, weights = flat_entries(replicas, lower), entry_weights(replicas, lower, buffers, batch)
-    return [SliceEstimate(one, _with_floor(weight)) for one, weight in zip(values, weights, strict=True)]
+    return [SliceEstimate(one, with_floor(weight)) for one, weight in zip(values, weights, strict=True)]
 
 
-def _with_floor(weight: np.ndarray) -> np.ndarray:
+def with_floor(weight: np.ndarray) -> np.ndarray:
+    """Weights of at least a small part of their mean: a coordinate that no sample depends on may go anywhere."""
     floor = _LEAST_WEIGHT * max(float(weight.mean()), np.finfo(float).tiny)
     return np.maximum(weight.astype(np.float64), floor)
 

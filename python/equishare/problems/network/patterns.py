@@ -19,7 +19,7 @@ class Pattern:
     __slots__ = ("_key", "labels")
 
     def __init__(self, labels: Sequence[np.ndarray]) -> None:
-        self.labels = tuple(Partition(one).labels for one in labels)
+        self.labels = tuple(Partition(np.ravel(one)).labels for one in labels)
         self._key = tuple(one.tobytes() for one in self.labels)
 
     @property

@@ -253,7 +253,7 @@ class NetworkSession(Session):
                 "num_groups": numbers,
                 "validation_loss": np.array([losses[groups == number].min() for number in numbers]),
             }
-        return Proposal([c.pattern.labels for c in candidates], losses, good, history)
+        return Proposal([c.pattern.labels for c in candidates], losses, as_good=good, history=history)
 
     def best(self, problem: int) -> Candidate:
         """The coarsest candidate that the validation samples do not tell from the best."""

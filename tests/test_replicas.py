@@ -9,11 +9,12 @@ from model_cases import Columns, columns_data, linear_data, loader, made, mse, s
 from torch import nn
 
 import equishare as es
-from equishare.problems.network import batches as feeds
-from equishare.problems.network.batches import Feed, Held
-from equishare.problems.network.fit import Training, fit
+from equishare.problems.network import batches as module
+from equishare.problems.network.batches import Batches, HeldOut
+from equishare.problems.network.fit import Plan, Start, fit
 from equishare.problems.network.patterns import Pattern, free_state, hard_state
-from equishare.problems.network.replicas import Stack, psi, stacked
+from equishare.problems.network.replicas import Replicas, psi, stacked
+from equishare.problems.network.training import Training
 from equishare.sharing import assignments, impose, shared_parameters
 
 
@@ -72,7 +73,7 @@ def case(name, count=1, own=False):
     return [es.ModelProblem(model, *split(data(10 * i if own else 0, 20), 12), mse) for i in range(count)]
 
 
-def random_state(stack, replicas, hard):
+def random_state(replicas, count, hard):
     """Replicas with random numbers; ψ as it is for the groups."""
     generator = torch.Generator().manual_seed(1)
 
@@ -80,25 +81,25 @@ def random_state(stack, replicas, hard):
         return {n: t + torch.randn(t.shape, generator=generator, dtype=t.dtype) for n, t in state.items()}
 
     if not hard:
-        return noisy(stacked(stack.soft_start, replicas)), noisy(stacked(stack.logits, replicas))
-    labels = [[torch.randint(3, (s.num_entries,), generator=generator) for s in stack.sites] for _ in range(replicas)]
+        return noisy(stacked(replicas.soft_start, count)), noisy(stacked(replicas.logits, count))
+    labels = [[torch.randint(3, (s.num_entries,), generator=generator) for s in replicas.slots] for _ in range(count)]
     patterns = [Pattern([one.numpy() for one in row]) for row in labels]
-    return hard_state(stack, patterns, noisy(stacked(stack.start, replicas)), mean=True)
+    return hard_state(replicas, patterns, noisy(stacked(replicas.start, count)), mean=True)
 
 
-def replica(stack, lower, upper, r):
+def replica(replicas, lower, upper, r):
     """A model of its own with the numbers of one replica."""
-    model = copy.deepcopy(stack.problems[0].model)
+    model = copy.deepcopy(replicas.problems[0].model)
     groups = {}
-    for site, assignment in zip(stack.sites, assignments(model), strict=True):
-        if upper[site.key].is_floating_point():
-            assignment.logits.data = upper[site.key][r].detach().clone()
+    for slot, assignment in zip(replicas.slots, assignments(model), strict=True):
+        if upper[slot.key].is_floating_point():
+            assignment.logits.data = upper[slot.key][r].detach().clone()
             continue
-        labels = es.Partition(upper[site.key][r].numpy())
-        groups |= {name: labels.num_groups for name in site.names}
+        labels = es.Partition(upper[slot.key][r].numpy())
+        groups |= {name: labels.num_groups for name in slot.names}
         shared = shared_parameters(model)
         impose(
-            model, {n: labels.labels.reshape(shared[n].shape) if shared[n].dim is None else labels for n in site.names}
+            model, {n: labels.labels.reshape(shared[n].shape) if shared[n].dim is None else labels for n in slot.names}
         )
     own = dict(model.named_parameters())
     for name, values in lower.items():
@@ -112,21 +113,21 @@ def replica(stack, lower, upper, r):
 @pytest.mark.parametrize("name", CASES)
 def test_replicas_are_models_of_their_own(name, hard, own):
     problems = case(name, 3 if own else 1, own)
-    stack = Stack(problems)
-    assert stack.vmapped == CASES[name][2]
-    lower, upper = random_state(stack, 3, hard)
+    replicas = Replicas(problems)
+    assert replicas.vmapped == CASES[name][2]
+    lower, upper = random_state(replicas, 3, hard)
     lower = {name: t.requires_grad_() for name, t in lower.items()}
     if not hard:
         upper = {name: t.requires_grad_() for name, t in upper.items()}
     owner = [2, 0, 1] if own else [0, 0, 0]
-    held = Held(problems, "train", owner)
-    losses = stack.held_losses(lower, upper, stacked(stack.buffers, 3), held)
+    held = HeldOut(problems, "train", owner)
+    losses = replicas.held_losses(lower, upper, stacked(replicas.buffers, 3), held)
     losses.sum().backward()
     with torch.no_grad():
-        blocks, sizes = stack.block_losses(lower, upper, stacked(stack.buffers, 3), held)
+        blocks, sizes = replicas.block_losses(lower, upper, stacked(replicas.buffers, 3), held)
     assert sizes.tolist() == [4, 4, 4]
     for r in range(3):
-        model, (x, y) = replica(stack, lower, upper, r), problems[owner[r]].train.first()
+        model, (x, y) = replica(replicas, lower, upper, r), problems[owner[r]].train.first()
         loss = mse(model(*x), y)
         loss.backward()
         assert losses[r].item() == pytest.approx(loss.item(), rel=1e-10)
@@ -145,17 +146,17 @@ def test_replicas_are_models_of_their_own(name, hard, own):
 @pytest.mark.parametrize("name", CASES)
 def test_the_soft_start_is_the_model_and_free_entries_are_theirs(name):
     (problem,) = case(name)
-    stack = Stack([problem])
+    replicas = Replicas([problem])
     x, y = problem.train.first()
-    loss = stack.losses(
-        stacked(stack.soft_start, 1), stacked(stack.logits, 1), stacked(stack.buffers, 1), (x, y), False
+    loss = replicas.losses(
+        stacked(replicas.soft_start, 1), stacked(replicas.logits, 1), stacked(replicas.buffers, 1), (x, y), False
     )
     assert loss.item() == pytest.approx(mse(problem.model(*x), y).item(), rel=1e-10)
-    lower, upper = random_state(stack, 2, hard=True)
-    free = free_state(stack, lower, upper)
+    lower, upper = random_state(replicas, 2, hard=True)
+    free = free_state(replicas, lower, upper)
     both = [
-        stack.losses(lower, upper, stacked(stack.buffers, 2), (x, y), False),
-        stack.losses(free, stack.free_labels(2), stacked(stack.buffers, 2), (x, y), False),
+        replicas.losses(lower, upper, stacked(replicas.buffers, 2), (x, y), False),
+        replicas.losses(free, replicas.free_labels(2), stacked(replicas.buffers, 2), (x, y), False),
     ]
     assert torch.allclose(*both, atol=1e-12)
 
@@ -165,8 +166,8 @@ def test_making_a_stack_leaves_model_and_generator():
     problem.model.drop.p = 0.5
     problem.model.train()
     state, before = copy.deepcopy(problem.model.state_dict()), torch.get_rng_state()
-    stack = Stack([problem])
-    assert stack.at_once() >= 1
+    replicas = Replicas([problem])
+    assert replicas.at_once() >= 1
     assert torch.equal(torch.get_rng_state(), before)
     assert all(torch.equal(t, problem.model.state_dict()[name]) for name, t in state.items())
     assert problem.model.weight.shape == (4, 3, 2)
@@ -175,18 +176,19 @@ def test_making_a_stack_leaves_model_and_generator():
 TRAINING = Training(lr=0.03, batch_size=6, average=0.0)
 
 
-def run(stack, replicas=3, training=TRAINING, steps=20, seed=0):
-    lower, upper = random_state(stack, replicas, hard=True)
-    buffers = stacked(stack.buffers, replicas)
-    return fit(stack, lower, upper, buffers, [0] * replicas, ("train", "val"), training, steps, seed, lambda n: None)
+def run(replicas, count=3, training=TRAINING, steps=20, seed=0):
+    lower, upper = random_state(replicas, count, hard=True)
+    buffers = stacked(replicas.buffers, count)
+    start = Start([0] * count, lower, upper, buffers)
+    return fit(replicas, start, Plan(training, steps, seed), lambda n: None)
 
 
 @pytest.mark.parametrize("name", ["entries", "tied", "two", "branch"])
 def test_parts_of_the_replicas_give_what_all_at_once_give(name, monkeypatch):
-    stack = Stack(case(name))
-    whole = run(stack)
-    monkeypatch.setattr(Stack, "at_once", lambda self: 2)
-    parts = run(stack)
+    replicas = Replicas(case(name))
+    whole = run(replicas)
+    monkeypatch.setattr(Replicas, "at_once", lambda self: 2)
+    parts = run(replicas)
     assert torch.allclose(parts.loss, whole.loss, atol=1e-12)
     assert torch.equal(parts.step, whole.step)
     assert all(torch.allclose(parts.lower[name], t, atol=1e-10) for name, t in whole.lower.items())
@@ -201,10 +203,10 @@ def test_buffers_train_for_each_replica_and_come_back(looped, monkeypatch):
 
     problem = es.ModelProblem(made(build), *split(linear_data(0, 20), 12), mse)
     if looped:
-        monkeypatch.setattr(Stack, "_can_vmap", lambda self: False)
-    stack = Stack([problem])
-    assert stack.vmapped != looped
-    fitted = run(stack, steps=5)
+        monkeypatch.setattr(Replicas, "_can_vmap", lambda self: False)
+    replicas = Replicas([problem])
+    assert replicas.vmapped != looped
+    fitted = run(replicas, steps=5)
     means = fitted.buffers["1.running_mean"]
     assert means.shape == (3, 4)
     assert (means.std(0) > 1e-3).all()
@@ -224,13 +226,19 @@ def test_dropout_differs_between_replicas_and_comes_from_the_seed(looped, monkey
 
     problem = es.ModelProblem(made(build), *split(linear_data(0, 20), 12), mse)
     if looped:
-        monkeypatch.setattr(Stack, "_can_vmap", lambda self: False)
-    stack = Stack([problem])
-    stack.twin.train()
-    one = stacked(stack.start, 2), stack.free_labels(2), stacked(stack.buffers, 2), problem.train.first(), False
-    first, second = stack.losses(*one)
+        monkeypatch.setattr(Replicas, "_can_vmap", lambda self: False)
+    replicas = Replicas([problem])
+    replicas.twin.train()
+    one = (
+        stacked(replicas.start, 2),
+        replicas.free_labels(2),
+        stacked(replicas.buffers, 2),
+        problem.train.first(),
+        False,
+    )
+    first, second = replicas.losses(*one)
     assert first != second
-    fits = [run(stack, seed=seed) for seed in (0, 0, 1)]
+    fits = [run(replicas, seed=seed) for seed in (0, 0, 1)]
     assert torch.equal(fits[0].loss, fits[1].loss)
     assert not torch.equal(fits[0].loss, fits[2].loss)
 
@@ -254,7 +262,7 @@ def test_outputs_may_hold_more_than_rows():
         return model
 
     problem = es.ModelProblem(made(build), *split(linear_data(0, 40), 20), lambda out, y: mse(out["out"], y))
-    assert Stack([problem]).vmapped
+    assert Replicas([problem]).vmapped
     assert np.isfinite(es.discover(problem, steps=4, refit_steps=4).validation_loss)
 
 
@@ -264,32 +272,32 @@ def test_losses_of_blocks_average_to_the_loss(kind, sizes):
     val = data if kind == "tensors" else loader(data, batch_size=8 if kind == "loader" else 40)
     train = data if kind == "tensors" else loader(data)
     problem = es.ModelProblem(case("entries")[0].model, train, val, mse)
-    stack = Stack([problem])
-    lower, upper = random_state(stack, 2, hard=True)
-    held = Held([problem], "val", [0, 0])
-    losses, found = stack.block_losses(lower, upper, {}, held)
+    replicas = Replicas([problem])
+    lower, upper = random_state(replicas, 2, hard=True)
+    held = HeldOut([problem], "val", [0, 0])
+    losses, found = replicas.block_losses(lower, upper, {}, held)
     if kind == "batches":
         sizes = [4] * 10
     assert found.tolist() == sizes
-    mean = stack.held_losses(lower, upper, {}, held).numpy()
+    mean = replicas.held_losses(lower, upper, {}, held).numpy()
     assert np.average(losses, axis=1, weights=found) == pytest.approx(mean)
 
 
 def test_held_samples_come_in_chunks(monkeypatch):
     problems = case("entries", 2, own=True)
-    stack = Stack(problems)
-    lower, upper = random_state(stack, 3, hard=True)
-    whole = stack.held_losses(lower, upper, {}, Held(problems, "train", [0, 1, 1]))
-    monkeypatch.setattr(feeds, "_CHUNK", 5)
-    parts = Held(problems, "train", [0, 1, 1])
+    replicas = Replicas(problems)
+    lower, upper = random_state(replicas, 3, hard=True)
+    whole = replicas.held_losses(lower, upper, {}, HeldOut(problems, "train", [0, 1, 1]))
+    monkeypatch.setattr(module, "_CHUNK", 5)
+    parts = HeldOut(problems, "train", [0, 1, 1])
     assert len(list(parts)) == 3
-    assert torch.allclose(stack.held_losses(lower, upper, {}, parts), whole)
+    assert torch.allclose(replicas.held_losses(lower, upper, {}, parts), whole)
 
 
 def test_each_replica_gets_the_samples_of_its_problem():
     problems = case("entries", 2, own=True)
-    feed = Feed(problems, "train", [1, 0, 1], batch_size=5, seed=0)
-    (x,), y = feed.next()[0]
+    batches = Batches(problems, "train", [1, 0, 1], batch_size=5, seed=0)
+    (x,), y = batches.next()[0]
     assert x.shape == (3, 5, 3)
     assert torch.equal(x[0], x[2]) and not torch.equal(x[0], x[1])
     index = [problems[1].train.x[0].tolist().index(row) for row in x[0].tolist()]
