@@ -130,7 +130,7 @@ class Discovery(Plotting):
             same_action: demand the same permutation of outputs and inputs.
 
         Returns:
-            A :class:`SymmetryGroup`, or a dict of them by name.
+            The group, a ``SymmetryGroup``, or a dict of groups by name.
 
         Raises:
             ValueError: same_action for means, vectors or slices, or for O ≠ I.
