@@ -104,7 +104,7 @@ def _method_sections() -> str:
 
 
 def _option_table(options: type, kinds: list[str]) -> str:
-    # The method's own options before those that others have too.
+    # First the options that the method's own class defines, then those it inherits.
     rows = {True: "", False: ""}
     for field in fields(options):
         pairs = field.metadata["kinds"]

@@ -22,7 +22,7 @@ class Options:
     """Sort the unshared estimates, and start a new group where two neighbours differ by much.
 
     Attributes:
-        cut: number of standard errors that two neighbours must differ by; the root mean square of their two.
+        cut: how far two neighbours must differ, in standard errors (the root mean square of their two).
     """
 
     cut: float = option(4.0, _standard_errors)
