@@ -6,11 +6,13 @@ import doctest
 import html
 import re
 import runpy
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from equishare import cli
+from equishare.methods import METHODS
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -64,6 +66,16 @@ def test_what_belongs_together_stays_on_a_line():
         "1 ±&nbsp;2 -- 3",
     ):
         assert part in shown
+
+
+def test_the_reference_has_a_section_for_each_method():
+    pytest.importorskip("latex2mathml", reason="the extra docs is not installed")
+    hooks = runpy.run_path(str(ROOT / "docs" / "site" / "hooks.py"))
+    page = hooks["on_page_markdown"]((ROOT / "docs" / "api.md").read_text(encoding="utf-8"))
+    for name, method in METHODS.items():
+        section = page.partition(f"### {name}\n")[2].partition("\n### ")[0]
+        assert f"::: equishare.methods.{name}.Options" in section
+        assert all(f"| `{field.name}` |" in section for field in fields(method.Options))
 
 
 def test_there_are_sessions():

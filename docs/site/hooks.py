@@ -1,4 +1,4 @@
-"""Hooks of the documentation site: pages that live beside docs/, and formulas as MathML.
+"""Hooks of the documentation site: pages that live beside docs/, a section for each method, and formulas as MathML.
 
 MathML is part of HTML: formulas need neither a script nor the network.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import html
 import re
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,18 @@ OUTSIDE = {
     "CHANGELOG.md": "changelog.md",
     "LICENSE": "license.md",
 }
+# What the sections of the methods take the place of.
+_METHODS = re.compile(r"<!-- a section for each method.*?-->")
+_SECTION = """### {name}
+
+{table}
+::: equishare.methods.{name}.Options
+    options:
+      members: false
+      show_root_heading: false
+      show_root_toc_entry: false
+
+"""
 _FORMULA = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.DOTALL)
 
 _ROLE = re.compile(r":(?:class|func|meth|mod|attr):(?=<code)")
@@ -60,10 +73,10 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Point links to files outside docs/ at their pages."""
+    """Point links to files outside docs/ at their pages, and list the methods."""
     for source, page in OUTSIDE.items():
         markdown = markdown.replace(f"](../{source})", f"]({page})").replace(f"]({source})", f"]({page})")
-    return markdown
+    return _METHODS.sub(lambda _: _method_sections(), markdown)
 
 
 def on_page_content(content: str, **_: Any) -> str:
@@ -73,6 +86,38 @@ def on_page_content(content: str, **_: Any) -> str:
         content = pattern.sub(r'<span class="whole">\g<0></span>', content)
     content = _FIGURE.sub(r'<a href="\1">\g<0></a>', content)
     return content.replace(" ± ", " ±&nbsp;")
+
+
+def _method_sections() -> str:
+    """For each method its options with their defaults, and the docstring of its Options."""
+    from equishare.checks import CLOSED_FORM, TRAINED
+    from equishare.methods import METHODS, methods_for
+
+    sections = []
+    for name, method in METHODS.items():
+        kinds = [kind for kind in (CLOSED_FORM, TRAINED) if name in methods_for(kind == TRAINED)]
+        table = _option_table(method.Options, kinds)
+        if TRAINED not in kinds:
+            table += "\nIt needs estimates of the entries, and takes no networks.\n"
+        sections.append(_SECTION.format(name=name, table=table))
+    return "".join(sections)
+
+
+def _option_table(options: type, kinds: list[str]) -> str:
+    # First the options that the method's own class defines, then those it inherits.
+    rows = {True: "", False: ""}
+    for field in fields(options):
+        pairs = field.metadata["kinds"]
+        defaults = [_default(pairs[kind][0]) if kind in pairs else "–" for kind in kinds]
+        rows[field.name in vars(options)["__annotations__"]] += f"| `{field.name}` | {' | '.join(defaults)} |\n"
+    if not any(rows.values()):
+        return "It has no options.\n"
+    columns = ["Option", "Means, linear maps", "Networks"][: 1 + len(kinds)]
+    return f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|\n{rows[True]}{rows[False]}"
+
+
+def _default(value: object) -> str:
+    return "required" if value is MISSING else f"`{value!r}`"
 
 
 def _mathml(match: re.Match[str]) -> str:

@@ -13,7 +13,7 @@ __all__ = ["checked_options", "choice", "count", "names_of", "not_negative", "op
 Check = Callable[[str, Any], None]
 _T = TypeVar("_T")
 
-#: What a problem can be: its loss is a closed form of a partition, or it has to be trained with it.
+#: Kinds of problems: the loss of a partition has a closed form, or a model has to be trained with it.
 CLOSED_FORM, TRAINED = "closed form", "trained"
 _SAME: Any = object()
 
@@ -24,10 +24,10 @@ def option(
     """A field of an Options class.
 
     Args:
-        default: where it is not given; left out, the option has to be given.
-        check: called with name and value; None accepts anything. A default of None is accepted without it.
-        trained: another default for problems that are trained, or another pair (default, check).
-        only: ``CLOSED_FORM`` or ``TRAINED``, where the option belongs to problems of one kind.
+        default: value of an option that is not given; without a default the option is required.
+        check: called with name and value, and raises an error; None accepts anything. A default of None is not checked.
+        trained: default for problems that are trained, where it differs, or a pair (default, check).
+        only: ``CLOSED_FORM`` or ``TRAINED``, where only problems of this kind have the option.
     """
     own = trained if isinstance(trained, tuple) else (trained, check)
     kinds = {

@@ -1,4 +1,4 @@
-"""Discovery: a method proposes patterns, one is selected, its values are refitted."""
+"""Discovery: a method proposes patterns, one of them is selected, and its values are refitted."""
 
 from __future__ import annotations
 
@@ -59,10 +59,10 @@ def discover(
         seed: of everything random.
         progress: True for a bar on the terminal, or a function that is called with the work done and the work in
             total.
-        resamples: how many resamples of each problem the method is run on as well, to say how sure the answer is
-            (``confidence`` of the result); 0 for none. The work grows as many times. For networks, samples must be
-            tensors or arrays.
-        **options: of the method; the docstring of its ``Options`` tells them.
+        resamples: number of resamples of each problem on which the method also runs, to say how sure the answer is
+            (``confidence`` of the result); 0 for none. Each costs as much as the answer itself. For networks, samples
+            must be tensors or arrays.
+        **options: of the method; the docstring of its ``Options`` lists them.
 
     Returns:
         A ``Discovery``, or a list of them for a list. After Ctrl-C a search on networks returns the best it has found.
@@ -195,7 +195,7 @@ def _confidences(problem: Problem, found: Discovery, patterns: Sequence[Labels])
 
 
 def _gaps(partition: Partition, values: np.ndarray, variance: np.ndarray) -> np.ndarray:
-    """(G,) from the value of each group to the nearest other, in standard errors of an entry; 0 where there is none."""
+    """(G,) distance of each group's value from the nearest other, in standard errors of an entry; 0 for one group."""
     order = np.argsort(values)
     steps = np.diff(values[order], prepend=-np.inf, append=np.inf)
     gaps = np.empty(len(order))

@@ -1,4 +1,4 @@
-"""Progress of long work: what it is reported to, and a bar on the terminal."""
+"""Progress of long work: a function that is called with it, and a bar on the terminal."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ means of x̄_T, and â is the candidate with the least ‖x̄_V − θ̂_a‖².
 hold for every θ that is constant on the groups of ``a*``; the proofs are in docs/theory.md.
 
 The candidates are all Bell(K) partitions (``"all"``), a family of M that is fixed before the data (an integer M), or
-the K partitions along the path of :func:`equishare.methods.merge.merge` (``"path"``), which depend on the training
+the K partitions along the path of :mod:`equishare.methods.merge` (``"path"``), which depend on the training
 samples. For K > 64 `merge` may stop before the end of the path; docs/theory.md says which bounds then hold.
 
 Source: the setting is that of Yeh, Hu, Hasegawa-Johnson, Schwing, "Equivariance Discovery by Learned

@@ -38,23 +38,24 @@ def hypergradient(
 
     at the given ψ, which should minimise L(·, Λ). The methods differ in x:
 
-    - ``cg``: conjugate gradients (Pedregosa 2016). Where a direction with pᵀHp ≤ 0 is met, the iterate so far; where
-      it is the first direction, x = 0 and the direct term is all there is.
-    - ``neumann``: ``x = α Σ_{j<iterations} (I − αH)^j v`` (Lorraine, Vicol, Duvenaud 2020), cut where its terms begin
-      to grow, which happens for α > 2 / λ_max and for indefinite H. At least one term is kept.
+    - ``cg``: conjugate gradients (Pedregosa 2016). They stop at the first direction p with pᵀHp ≤ 0, and x is the
+      iterate so far. If that is the very first direction, x = 0 and the direct term is all there is.
+    - ``neumann``: ``x = α Σ_{j<iterations} (I − αH)^j v`` (Lorraine, Vicol, Duvenaud 2020). The series ends
+      where its terms begin to grow, which happens for α > 2 / λ_max and for indefinite H. At least one term is kept.
     - ``exact``: dense H, at most 2048 entries of lower_params; least norm where H is singular.
     - ``identity``: ``x = α v``.
     - ``unrolled``: the derivative of U(ψ_T, Λ), where ψ_T comes from T = ``iterations`` steps
-      ``ψ ← ψ − α ∂L/∂ψ`` from the given ψ, held fixed (Shaban et al. 2019). Everything is then evaluated at ψ_T.
+      ``ψ ← ψ − α ∂L/∂ψ`` from the given ψ, which counts as independent of Λ (Shaban et al. 2019). Both losses and all
+      diagnostics are evaluated at ψ_T.
       From a minimum of a quadratic L it equals T terms of ``neumann``.
     - ``direct``: x = 0.
 
     Args:
-        lower_loss: L, a pure function of (lower_params, upper_params). It may hold any data, so a minibatch. May be
-            None where lower_outputs and output_loss are given.
+        lower_loss: L, a pure function of (lower_params, upper_params); the data, a minibatch say, are part of it. May
+            be None where lower_outputs and output_loss are given.
         upper_loss: U, likewise.
-        lower_params: ψ, a tensor or a dict, list or tuple of tensors, nested at will. Integer tensors do not belong
-            there. Neither the tensors nor their ``.grad`` are changed.
+        lower_params: ψ, a floating tensor, or a dict, list or tuple of them, nested at will. Neither the tensors nor
+            their ``.grad`` are changed.
         upper_params: Λ, likewise.
         method: see above.
         iterations: most CG steps, terms of the series, or unrolled steps.
@@ -65,12 +66,13 @@ def hypergradient(
         curvature: ``hessian``, or ``gauss_newton`` for ``Jᵀ (∂²output_loss) J + damping I`` with J = ∂outputs/∂ψ, which
             has no negative curvature where output_loss is convex (Martens 2010). The mixed derivative is that of L.
         lower_outputs: ``L = output_loss(lower_outputs(lower_params, upper_params))``. Outputs may be any tree of
-            tensors, ψ itself among them for a penalty on it. With a lower_loss as well, lower_outputs and output_loss
-            give the curvature alone, and damping may stand for what they leave out.
+            tensors; ψ itself may be among them, for a penalty on it. Where lower_loss is given as well, lower_outputs
+            and output_loss serve for the curvature alone; damping may stand for what they leave out.
         output_loss: of the outputs.
-        batch_dims: 1: every tensor of both trees has a leading axis of R replicas, losses return (R,), each value
-            depending on its own slice alone, and all systems are solved at once, each with its own diagnostics.
-        compare_exact: also the relative difference from ``exact`` with the undamped Hessian, under the same limit.
+        batch_dims: 1: every tensor of both trees has a leading axis of R replicas, and losses return (R,), one value a
+            replica that depends on this replica alone. All R systems are solved at once, each with its own diagnostics.
+        compare_exact: also compute ``exact`` with the undamped Hessian, and the relative difference from it; for at
+            most 2048 entries.
 
     Returns:
         The gradients and the diagnostics.

@@ -1,4 +1,4 @@
-"""From checked arguments to the result: evaluate both levels, solve, put the terms together."""
+"""From checked arguments to the result: evaluate both levels, solve, and add the direct and the indirect term."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from equishare.hypergradient.unrolled import descend, sweep_back
 
 @dataclass(frozen=True)
 class _Indirect:
-    # (∂²L/∂Λ∂ψ) x as rows (R, m), and what the result says of x.
+    # (∂²L/∂Λ∂ψ) x as rows (R, m), and the diagnostics of x.
     term: Tensor
     residual: Tensor
     iterations: Tensor
-    met: solvers.Met
+    seen: solvers.CurvatureSeen
 
 
 def solve(losses: Losses, lower: Tree, upper: Tree, settings: Settings) -> Hypergradient:
     """The hypergradient; see :func:`equishare.hypergradient`."""
     unrolled, leaves = None, lower.leaves
     if settings.method == "unrolled":
-        alpha, met = _step_size(losses, lower, upper, settings)
+        alpha, seen = _step_size(losses, lower, upper, settings)
         path = descend(losses.lower, lower, upper, alpha, settings.iterations)
-        unrolled, leaves = (path, alpha, met), lower.unpack(path[-1])
+        unrolled, leaves = (path, alpha, seen), lower.unpack(path[-1])
     level = LowerLevel(losses.lower, lower, upper, leaves)
     upper_loss, v, direct = _upper_gradients(losses, lower, upper, leaves)
     size = norm(v)
@@ -42,10 +42,10 @@ def solve(losses: Losses, lower: Tree, upper: Tree, settings: Settings) -> Hyper
         undamped = Operator("Hessian", level.hessian, 0.0, lower)
         exact = direct - size[:, None] * level.mixed(solvers.exact(undamped, unit).x)
     if unrolled is not None:
-        path, alpha, met = unrolled
-        term, rest = sweep_back(losses.lower, lower, upper, alpha, path, unit, met)
+        path, alpha, seen = unrolled
+        term, rest = sweep_back(losses.lower, lower, upper, alpha, path, unit, seen)
         steps = torch.full_like(size, settings.iterations, dtype=torch.int64)
-        indirect = _Indirect(term, norm(rest), steps, met)
+        indirect = _Indirect(term, norm(rest), steps, seen)
     else:
         indirect = _implicit(losses, lower, upper, settings, level, unit)
     term = size[:, None] * indirect.term
@@ -67,8 +67,8 @@ def solve(losses: Losses, lower: Tree, upper: Tree, settings: Settings) -> Hyper
         lower_gradient_norm=shaped(norm(level.gradient)),
         residual=shaped(indirect.residual),
         iterations=shaped(indirect.iterations),
-        negative_curvature=shaped(indirect.met.negative),
-        lowest_curvature=shaped(indirect.met.lowest),
+        negative_curvature=shaped(indirect.seen.negative),
+        lowest_curvature=shaped(indirect.seen.lowest),
         indirect_ratio=shaped(ratio(norm(term), norm(direct))),
         exact_error=None if exact is None else shaped(ratio(norm(gradients - exact), norm(exact))),
     )
@@ -95,14 +95,14 @@ def _upper_gradients(
     return value.detach(), v, direct
 
 
-def _step_size(losses: Losses, lower: Tree, upper: Tree, settings: Settings) -> tuple[Tensor, solvers.Met]:
-    # Of the unrolled steps, (R,), and the curvatures met in choosing it.
+def _step_size(losses: Losses, lower: Tree, upper: Tree, settings: Settings) -> tuple[Tensor, solvers.CurvatureSeen]:
+    # α (R,) of the unrolled steps, and the curvatures seen while it was chosen.
     like = lower.pack(lower.leaves)
-    met = solvers.Met(like)
+    seen = solvers.CurvatureSeen(like)
     if settings.alpha is not None:
-        return torch.full_like(like[:, 0], settings.alpha), met
+        return torch.full_like(like[:, 0], settings.alpha), seen
     level = LowerLevel(losses.lower, lower, upper, lower.leaves)
-    return solvers.safe_alpha(Operator("Hessian", level.hessian, 0.0, lower), like, met), met
+    return solvers.safe_alpha(Operator("Hessian", level.hessian, 0.0, lower), like, seen), seen
 
 
 def _implicit(
@@ -124,8 +124,8 @@ def _implicit(
     else:
         bent, term = level.finish(x)
         bent = bent + settings.damping * x
-        solution.met.see(x, bent)
-    return _Indirect(term, norm(bent - unit), solution.iterations, solution.met)
+        solution.seen.add(x, bent)
+    return _Indirect(term, norm(bent - unit), solution.iterations, solution.seen)
 
 
 def _solution(operator: Operator, unit: Tensor, settings: Settings) -> solvers.Solution:
@@ -137,4 +137,4 @@ def _solution(operator: Operator, unit: Tensor, settings: Settings) -> solvers.S
         return solvers.exact(operator, unit)
     factor = 0.0 if settings.method == "direct" else 1.0 if settings.alpha is None else settings.alpha
     none = torch.zeros_like(unit[:, 0], dtype=torch.int64)
-    return solvers.Solution(factor * unit, none, solvers.Met(unit))
+    return solvers.Solution(factor * unit, none, solvers.CurvatureSeen(unit))

@@ -21,7 +21,7 @@ Loss = Callable[[Any, Any], Tensor]
 
 @dataclass(frozen=True)
 class Losses:
-    """The two levels; ``outputs`` and ``output_loss``, where given, compose to the lower loss."""
+    """The losses of both levels; where ``outputs`` and ``output_loss`` are given, they compose to the lower loss."""
 
     lower: Loss
     upper: Loss
@@ -30,7 +30,7 @@ class Losses:
 
 
 def checked_loss(name: str, value: Any, tree: Tree, where: str = "") -> Tensor:
-    """A loss value of the right type and shape and finite, else an error with the name of the loss."""
+    """The value of a loss, checked: of the right type and shape, and finite; an error names the loss."""
     if not isinstance(value, Tensor):
         raise TypeError(f"{name} must return a torch.Tensor, got {type(value).__name__}")
     if not value.dtype.is_floating_point:
@@ -73,7 +73,7 @@ def pull(
 
 
 def tracked(leaves: Sequence[Tensor]) -> list[Tensor]:
-    """Fresh leaves of a graph that share memory with these."""
+    """Leaves of a new graph, which share memory with the given ones."""
     return [x.detach().requires_grad_() for x in leaves]
 
 
@@ -100,7 +100,7 @@ class LowerLevel:
         return found
 
     def finish(self, matrix: Tensor) -> tuple[Tensor, Tensor]:
-        """Both products in one pass, which frees the graph."""
+        """Products with the Hessian and with the mixed derivative in one backward pass, which frees the graph."""
         found = pull(self._parts, [*self._psi, *self._lam], self._lower.unpack(matrix))
         self._parts = []
         product, mixed = self._lower.pack(found[: len(self._psi)]), self._upper.pack(found[len(self._psi) :])
@@ -115,8 +115,8 @@ class LowerLevel:
 class GaussNewton:
     """``G p = Jᵀ (∂²output_loss) J p`` with J = ∂outputs/∂ψ.
 
-    J p is the derivative of u ↦ Jᵀu, which is linear: a backward pass through a backward pass, so that no
-    operation needs a forward-mode derivative.
+    u ↦ Jᵀu is linear, and a backward pass; J p is the derivative of that, a backward pass through it. So no operation
+    needs a forward-mode derivative.
     """
 
     def __init__(self, losses: Losses, lower: Tree, upper: Tree, leaves: Sequence[Tensor]) -> None:

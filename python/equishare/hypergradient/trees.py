@@ -15,7 +15,7 @@ from torch.utils._pytree import TreeSpec, keystr, tree_flatten_with_path, tree_u
 class Tree:
     """The parameters of one level.
 
-    ``pack`` lays the leaves side by side in a matrix (R, n), one row per replica, one row without replicas.
+    ``pack`` lays the leaves side by side in a matrix (R, n): one row for each replica, a single row without replicas.
 
     Attributes:
         name: of the argument they came in.
@@ -98,7 +98,7 @@ def dot(a: Tensor, b: Tensor) -> Tensor:
 
 
 def norm(a: Tensor) -> Tensor:
-    """Of each row, (R, n) -> (R,); scaled so that squares neither underflow nor overflow."""
+    """Norm of each row, (R, n) -> (R,); scaled so that squares neither underflow nor overflow."""
     largest = a.abs().amax(1)
     scale = torch.where(largest > 0, largest, torch.ones_like(largest))
     return largest * (a / scale[:, None]).square().sum(1).sqrt()

@@ -1,8 +1,8 @@
 """Differentiation through the last steps of the lower level's own descent.
 
-``ψ_t = ψ_{t−1} − α ∂L/∂ψ(ψ_{t−1}, Λ)`` from the given ψ_0, which counts as independent of Λ. Reverse mode, with one
-graph at a time: steps are stored as numbers, and each graph is built again on the way back. Memory is that of
-T copies of ψ and one graph.
+``ψ_t = ψ_{t−1} − α ∂L/∂ψ(ψ_{t−1}, Λ)`` from the given ψ_0, which counts as independent of Λ. On the way forward only
+the ψ_t are stored; on the way back the graph of each step is built again and freed. So memory is that of T copies of ψ
+and of one graph.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from equishare.hypergradient.curvature import Loss, LowerLevel, checked_loss, pull, tracked
-from equishare.hypergradient.solvers import Met
+from equishare.hypergradient.solvers import CurvatureSeen
 from equishare.hypergradient.trees import Tree
 
 
@@ -32,18 +32,18 @@ def descend(loss: Loss, lower: Tree, upper: Tree, alpha: Tensor, steps: int) -> 
 
 
 def sweep_back(
-    loss: Loss, lower: Tree, upper: Tree, alpha: Tensor, path: Sequence[Tensor], v: Tensor, met: Met
+    loss: Loss, lower: Tree, upper: Tree, alpha: Tensor, path: Sequence[Tensor], v: Tensor, seen: CurvatureSeen
 ) -> tuple[Tensor, Tensor]:
-    """From v = ∂U/∂ψ_T (R, n): the indirect term ``Σ_t α (∂²L/∂Λ∂ψ) a_t`` (R, m) and dU/dψ_0 = a_0 (R, n).
+    """The indirect term ``Σ_t α (∂²L/∂Λ∂ψ) a_t`` (R, m), and ``dU/dψ_0 = a_0`` (R, n), from v = ∂U/∂ψ_T (R, n).
 
-    ``a_{t−1} = a_t − α H_{t−1} a_t`` with a_T = v, second derivatives taken at ψ_{t−1}.
+    ``a_{t−1} = a_t − α H_{t−1} a_t`` with a_T = v; the second derivatives of step t are taken at ψ_{t−1}.
     """
     indirect = upper.pack([torch.zeros_like(x) for x in upper.leaves])
     for t in range(len(path) - 1, 0, -1):
         level = LowerLevel(loss, lower, upper, lower.unpack(path[t - 1]), f" at unrolled step {t}, on the way back")
         weighted = alpha[:, None] * v
         product, mixed = level.finish(weighted)
-        met.see(weighted, product)
+        seen.add(weighted, product)
         indirect = indirect + mixed
         v = v - product
     return indirect, v

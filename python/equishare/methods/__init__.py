@@ -1,4 +1,4 @@
-"""Methods: each proposes patterns for a batch of problems. One file a method; a file that is here is a method."""
+"""Methods: each proposes patterns for a batch of problems. Every file of this package with ``propose`` is a method."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ class Method(Protocol):
         Options: a frozen data class, whose fields are the keyword options of the method and whose docstring is their
             documentation; see :mod:`equishare.checks` for fields that check themselves.
 
-    An object may also have ``NEEDS_ESTIMATE = True``, where it cannot do without ``problem.estimate()``, and
-    ``SEARCHES = False``, where the data do not decide what it proposes.
+    It may also have ``NEEDS_ESTIMATE = True``, if it only takes problems with ``problem.estimate()``, and
+    ``SEARCHES = False``, if its proposals do not depend on the data.
     """
 
     Options: type[Any]
 
     def propose(self, session: Session, options: Any) -> Sequence[Proposal]:
-        """Candidates for each problem of the session."""
+        """One proposal for each problem of the session."""
 
 
 def _registered() -> dict[str, Any]:

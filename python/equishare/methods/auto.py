@@ -1,4 +1,4 @@
-"""The default: paths of merges, improved, judged by the evidence or, where only training tells, by held-out loss."""
+"""The default: candidates from paths of merges. The evidence selects, or held-out loss where patterns are trained."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ from equishare.search.ward import check_entries
 class Options(SearchOptions):
     """Candidates from paths of merges of the unshared estimates, the best of them improved.
 
-    *Means and linear maps*: training and validation samples make the candidates together, and
-    :class:`equishare.search.evidence.Evidence` selects. No sample is held back for the selection: the evidence pays for
-    the number of partitions instead. For matrices the candidates of ``closure`` are among them. There are no options.
+    *Means and linear maps*: candidates come from all samples, and :class:`equishare.search.evidence.Evidence` selects.
+    No sample is held back for the selection: the evidence charges each candidate for the number of partitions instead.
+    For matrices the candidates of ``closure`` are among them.
 
-    *Networks*: everything is fitted tied, every entry is released, and the entries are clustered where they went
-    (:func:`equishare.search.by_training.search_from_tied`). The loss on the validation samples selects.
+    *Networks*: the network is fitted with all entries tied, then with all entries free. The entries are merged along a
+    path from where they went (:func:`equishare.search.by_training.search_from_tied`). The loss on the validation
+    samples selects.
 
     Attributes:
         restarts: starts besides the fit with everything tied.
-        steps: of AdamW in each fit.
+        steps: AdamW steps of a fit without sharing; a fit of a pattern takes half as many.
     """
 
     restarts: int = option(3, count, only=TRAINED)

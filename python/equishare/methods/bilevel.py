@@ -1,4 +1,4 @@
-"""The paper's method: relax the assignment, descend on the validation loss, harden, refine."""
+"""The paper's method: relax the assignment, lower the validation loss by gradient steps, harden, refine."""
 
 from __future__ import annotations
 
@@ -70,11 +70,11 @@ class Options(SearchOptions):
 
     with U the validation loss and w* the lower level on the training samples. All problems and restarts are one batch.
 
-    *Means and linear maps*: w* = A ψ*(A) has a closed form, and its derivative is taken through it. The restart whose
-    hard partition has the least ``U + (c + n) Σ_g √m_g`` is kept.
+    *Means and linear maps*: w* = A ψ*(A) has a closed form, and the gradient is taken through it. Of all hard
+    partitions the one with the least ``U + (c + n) Σ_g √m_g`` is selected, for groups of m_g entries.
 
-    *Networks*: w is where the inner steps on the training loss have come to; they go on from where they were. The
-    column norm is divided by K. The hardened patterns are fitted and compared on the validation samples.
+    *Networks*: inner steps on the training loss change w; each outer step takes w as the inner steps have left it. The
+    column norm is divided by K. The hardened patterns are fitted, and compared on the validation samples.
 
     Attributes:
         restarts: starting points Λ ~ N(0, 0.1²); for a network the first start is its own.
@@ -86,25 +86,25 @@ class Options(SearchOptions):
         entropy: weight e of the mean row entropy. None: 5 K, good for ``nats``. For networks 0.05, in units of the
             loss.
         column_norm: weight c. None: max(5, 1.5 √K), good for ``nats``. For networks 0.05.
-        refine: also propose what lies near the hardened patterns. For means and linear maps these are the merges and
-            splits of the groups found, and each with every entry moved to the group that fits it best: descent leaves
-            equal columns apart, since moving one entry between two groups of the same value and size gains nothing,
-            and with many groups some rows undecided. For networks the entries of the hardened patterns are released,
-            and the clusters they form are tried.
+        refine: also propose patterns near the hardened ones. For means and linear maps these are the merges and splits
+            of the groups found, and the best of those with every entry moved to the group that fits it best. They are
+            needed because descent does not unite two groups of equal value and size (moving one entry from one to the
+            other gains nothing), and leaves some rows undecided where there are many groups. For networks the
+            hardened patterns are fitted without sharing, and merges of the entries from there are tried.
         optimizer: of the logits, ``adam`` or ``rmsprop``.
         lower: ``normalised`` ψ = (A / colsum A)ᵀ θ̂, ``least_squares`` ψ = A⁺ θ̂, or ``exact``, which fits linear
             maps from their statistics and needs no unshared estimates θ̂.
-        unit: ``nats``, U = ½ Σ r²/σ̂² (penalties then do not depend on the scale of the data, nor U on the number
-            of samples it is averaged over), or ``mse``, U = mean squared error (the release).
+        unit: ``nats``: U = ½ Σ r²/σ̂², with which the weights of the penalties mean the same for any scale of the data;
+            ``mse``: U = mean squared error (the release).
         nuclear_norm: weight n (the paper's penalty).
         num_groups: columns G of A, the most groups that can be found; None: K, at most 128.
         inner_steps: AdamW steps of a network before each step of its logits.
         outer_lr: learning rate of Adam on the logits of a network.
         penalty_schedule: of a network: ``anneal``, the weight of the entropy rises from 0; or ``constant``.
-        hypergradient: ``direct``, ∂U/∂Λ alone, or a method of :func:`equishare.hypergradient`, which adds how w
-            would follow.
-        hypergradient_options: further arguments of it, such as ``{"iterations": 10}``.
-        outer_clip: largest norm of the hypergradient of one restart.
+        hypergradient: ``direct``: ∂U/∂Λ alone; or a method of :func:`equishare.hypergradient`, which adds the indirect
+            term.
+        hypergradient_options: further arguments of that method, such as ``{"iterations": 10}``.
+        outer_clip: largest norm of the hypergradient of one restart; None: no limit.
         fit_steps: steps of the fits that compare hardened patterns.
     """
 
@@ -252,7 +252,7 @@ def _descend(
 
 
 def _harden(problem: LeastSquares, labels: np.ndarray, options: Options, upper_per_mse: float) -> tuple[Proposal, int]:
-    """Hard partitions of all restarts and their refinements, scored by the upper objective; the best one's restart."""
+    """Hard partitions of all restarts and their refinements, scored by the upper objective; the restart of the best."""
     weight = options.final_norm(problem.num_entries)
 
     def judge(labels: np.ndarray) -> float:
@@ -309,7 +309,7 @@ def _of_networks(session: NetworkSession, options: Options, assignment: Assignme
     )
     relaxed = relaxed_search(session, options.restarts, relaxation)
     if not relaxed.complete:
-        # What follows from here on is not what a search that goes on from the checkpoint comes to.
+        # The relaxed search is not complete: later stages must not be kept for a call that goes on from the checkpoint.
         session.trainer.checkpoint = Checkpoint(None, "")
         session.settles = False
         session.interrupted = True

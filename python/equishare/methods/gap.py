@@ -1,4 +1,4 @@
-"""The plain rule: a new group wherever neighbours among the sorted estimates differ by much."""
+"""The plain rule: a new group wherever two neighbouring estimates differ by several standard errors."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Options:
     """Sort the unshared estimates, and start a new group where two neighbours differ by much.
 
     Attributes:
-        cut: how many standard errors (root mean square of the two neighbours') make a gap.
+        cut: how far two neighbours must differ, in standard errors (the root mean square of their two).
     """
 
     cut: float = option(4.0, _standard_errors)

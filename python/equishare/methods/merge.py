@@ -16,7 +16,7 @@ class Options:
     """Partitions along the path of merges of the training estimates; the cut has the least validation loss.
 
     For means the path holds the exact best partition into g groups for every g; for linear maps it is greedy in
-    the metric of XᵀX. Time per number of groups O(K log K) for means, memory O(K²) for linear maps.
+    the metric of XᵀX. For means each number of groups takes time O(K log K); for linear maps memory is O(K²).
     """
 
 

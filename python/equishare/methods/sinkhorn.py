@@ -14,12 +14,12 @@ from equishare.problems.base import Proposal, Session
 
 @dataclass(frozen=True)
 class Options(bilevel.Options):
-    """``bilevel`` with a stack of doubly stochastic matrices in place of softmax rows.
+    """``bilevel`` with doubly stochastic blocks of A in place of softmax rows.
 
-    Every G consecutive entries, such as a row of a linear map with G inputs, are a soft permutation of the G values: a
-    block A (G, G) whose rows and columns sum to one. So no value can serve a whole row, and a hardened pattern has few
-    ties of its own inside a row; ``refine`` finds those. The further options are those of ``bilevel``; the default of
-    ``num_groups`` is the number of inputs of a matrix.
+    G consecutive entries, such as a row of a linear map with G inputs, form a block A (G, G) whose rows and columns sum
+    to one: a soft permutation of the G values. So one value cannot serve a whole row, and a hardened pattern has few
+    ties inside a row; ``refine`` finds those. The other options are those of ``bilevel``. The default of ``num_groups``
+    is the number of inputs of a matrix.
 
     Attributes:
         iterations: normalisations of rows and of columns.

@@ -19,16 +19,16 @@ Labels = tuple[np.ndarray, ...]
 
 @dataclass(frozen=True)
 class Slot:
-    """Entries among which ties are looked for: one parameter, or several that are tied alike.
+    """Entries among which ties are looked for: those of one parameter, or of several that get the same partition.
 
     Attributes:
-        names: of the parameters.
+        names: name of each parameter.
         shapes: shape of each parameter.
-        axes: axis of its slices, where whole slices are tied; None where single entries are.
-        num_entries: K, entries or slices.
+        axes: for each parameter the axis of its slices, where whole slices are tied; None where single entries are.
+        num_entries: K, the number of entries or slices.
         max_groups: G, the most groups that may be found.
-        noun: what an entry is called.
-        named: whether the names tell a person something; where one parameter has none, the answer is given bare.
+        noun: what an entry is called in the answer.
+        named: whether a person gave the names. The answer for a single parameter without a name is no dict by name.
     """
 
     names: tuple[str, ...]
@@ -52,7 +52,7 @@ class Slot:
 
     @property
     def is_sliced(self) -> bool:
-        """Whether slices are tied: only a common start makes the order inside them comparable."""
+        """Whether slices are tied. Those of a network can be compared only if training starts with them equal."""
         return any(axis is not None for axis in self.axes)
 
     def shape_of(self, name: str) -> tuple[int, ...]:
@@ -62,12 +62,12 @@ class Slot:
 
 
 class Estimate(Protocol):
-    """What the data say of the unshared entries: ``ŵ ~ N(w, Ω⁻¹)``, the noise level known from ν degrees of freedom.
+    """What the data say of the entries when none are tied: ``ŵ ~ N(w, Ω⁻¹)``, the noise level estimated from the data.
 
     Attributes:
         values: ŵ, in the shape of the parameter; of slices (K, C).
         variance: of each value.
-        freedom: ν; infinite where the noise level is known.
+        freedom: ν, the degrees of freedom of the estimated noise level; infinite where it is given.
     """
 
     @property
@@ -86,13 +86,14 @@ class Estimate(Protocol):
 
 @dataclass(frozen=True)
 class About:
-    """What a report tells of the data.
+    """The data in words and numbers, for the report.
 
     Attributes:
-        question: what was asked, as a sentence without its first word: "which … are equal".
-        num_train, num_val: number of samples; None where a DataLoader tells no length.
-        loss: what the losses are.
-        facts: further rows of the table of the data, name and text.
+        question: what is asked of the data, in small letters: "which … are equal".
+        num_train: number of training samples; None where a DataLoader has no length.
+        num_val: the same for validation samples.
+        loss: name of the loss.
+        facts: further rows for the table of the data, each a name and a text.
     """
 
     question: str
@@ -104,11 +105,11 @@ class About:
 
 @dataclass(frozen=True)
 class Refit:
-    """A pattern fitted: the answer's numbers.
+    """The numbers of an answer: a pattern fitted on all samples.
 
     Attributes:
-        values: of each group by parameter name, (G,), or (G, …) for slices.
-        validation_loss: on the validation samples, of the fit on the training samples alone.
+        values: by parameter name, the value of each group, (G,), or (G, …) for slices.
+        validation_loss: of the pattern fitted on the training samples alone, on the validation samples.
         no_sharing_loss: the same without sharing; NaN where that was not fitted.
         bias: of a map, or None.
         model: a module refitted with the pattern, or None.
@@ -129,8 +130,8 @@ class Refit:
 class Problem(Protocol):
     """Data, and parameters of which some may be equal.
 
-    A class that has these members is a problem; it need not inherit from this one. It may also have a class ``Session``
-    for batches of its kind, in place of :class:`Session`.
+    A class that has these members is a problem; it need not inherit from this one. It may have an attribute
+    ``Session``, a subclass of :class:`Session` that works on a batch of such problems.
     """
 
     @property
@@ -138,10 +139,11 @@ class Problem(Protocol):
         """The parameters whose entries may be tied."""
 
     def estimate(self, on: str = "all") -> Estimate | None:
-        """The unshared entries; None where only training tells.
+        """The estimate of the unshared entries; None where a pattern has to be trained to be judged.
 
         Args:
-            on: ``all`` samples, or ``train``, the training samples alone, for noise of variance 1.
+            on: ``all``: from all samples. ``train``: from the training samples alone, with a precision for noise of
+                variance 1.
         """
 
     def evaluate(self, patterns: Sequence[Labels]) -> np.ndarray:
@@ -151,10 +153,10 @@ class Problem(Protocol):
         """The pattern fitted on all samples."""
 
     def resampled(self, generator: np.random.Generator) -> Problem:
-        """The same problem with other samples of the same kind."""
+        """The same problem with new samples: a bootstrap or the like."""
 
     def about(self) -> About:
-        """What a report tells of the data."""
+        """The data in words and numbers."""
 
 
 @dataclass(frozen=True)
@@ -162,12 +164,12 @@ class Proposal:
     """Candidate patterns of one problem.
 
     Attributes:
-        patterns: the candidates; one with a single slot may be an array.
-        scores: what to select by, lower is better; None: the loss on the validation samples.
-        as_good: which candidates are not told from the best; of these the one with the fewest groups is selected. None:
+        patterns: the candidates, each a tuple of labels, one array a slot; with a single slot the array alone will do.
+        scores: one number a candidate, lower is better; None: the loss on the validation samples.
+        as_good: which candidates are as good as the best; of these the one with the fewest groups is selected. None:
             those of the least score.
-        history: columns of equal length that tell how the candidates came about; None: one row a candidate, its number
-            of groups and score.
+        history: columns of equal length that show how the candidates were found; None: one row a candidate, with its
+            number of groups and its score.
     """
 
     patterns: Sequence[Labels | np.ndarray]
@@ -184,8 +186,8 @@ class Proposal:
     def best(self) -> int:
         """Position of the candidate that is selected: of those as good as the best, the one with the fewest groups.
 
-        Of candidates with equally many groups the one with the least score, then the first. A single candidate needs
-        no score.
+        Among equally many groups the one with the least score, and among equal scores the first. A single candidate
+        needs no score.
         """
         if len(self.patterns) == 1:
             return 0
@@ -201,14 +203,16 @@ class Proposal:
 
 @dataclass
 class Session:
-    """A batch of problems of one kind while a method works on them; each is evaluated by itself.
+    """A batch of problems of one kind, and the run of a method on them. This class evaluates problem after problem.
 
     Attributes:
         problems: the batch.
         seed: of everything random.
         progress: called with the work done and the work in total.
+        method: name of the method.
+        options: of the method.
         is_trained: whether a pattern has to be trained to be evaluated.
-        interrupted: whether the search was cut off; its best so far is the answer then.
+        interrupted: whether Ctrl-C ended the search; its best so far is then the answer.
     """
 
     problems: Sequence[Any]
@@ -220,11 +224,11 @@ class Session:
     is_trained: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        """Where sessions of other kinds get ready."""
+        """Subclasses prepare here what they need."""
 
     @staticmethod
     def check(problems: Sequence[Any]) -> None:
-        """ValueError where the problems are no batch."""
+        """ValueError where the problems cannot be solved as one batch."""
         shapes = {tuple(slot.shapes for slot in problem.slots) for problem in problems}
         if len(shapes) > 1:
             sizes = sorted({str(slot.shape_of(slot.key)) for problem in problems for slot in problem.slots})

@@ -1,4 +1,4 @@
-"""Resamples of a least-squares problem, drawn from its statistics: what other such data might have shown."""
+"""Resamples of a least-squares problem, drawn from its statistics: data of the same kind with new noise."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from equishare.problems.moments import Moments
 
 # Eigenvalues of a scatter matrix (unit diagonal) below this part of the largest are rounding errors.
 _RANK = 1e-13
-# With up to so many entries the noise is doubled. Twice the misfit of K entries lies √(K/2) standard deviations above
-# what is expected; with more entries the surplus is kept at so many deviations.
+# With up to so many entries the variance of the noise is doubled. The misfit of K entries then lies √(K/2) standard
+# deviations above its expectation. With more entries less noise is added, so that this distance stays that of 90.
 _FULL_NOISE = 90
 
 
@@ -25,19 +25,19 @@ def resampled_moments(
 
         W* = Ŵ + N(0, c diag(d_o)⁻¹ S⁻¹ diag(d_o)⁻¹),    ȳ* = ȳ + N(0, c σ_o² / n),    1/σ_o² = mean of d_o²,
 
-    row by row, c = min(1, √(90/K)) for K entries. The scatter of the inputs, the sums of squared residuals and the
-    uncertainty that the estimates claim stay.
+    row by row, c = min(1, √(90/K)) for K entries. Three things stay as they are: the scatter of the inputs, the sums of
+    squared residuals, and the variances that the estimate states.
 
-    With c = 1 the estimates carry the noise twice and claim it once. So a group of equal entries looks twice as spread
-    as it should, and a group of unequal entries more than that: only ties that the data hold firmly are found again.
-    If the resamples claimed all of their noise, they would repeat every tie that the data cannot tell apart. With more
-    entries a smaller surplus is noticed in all of them together, so less is added.
+    So with c = 1 a resample holds the noise twice, and its estimate states it once. Equal entries scatter with twice
+    the variance that is stated, unequal ones with more, and only ties that the data support firmly are found again. If
+    the estimate stated all of the noise, entries that the data cannot tell apart would be tied on every resample. With
+    many entries a smaller surplus is enough for that, so less is added.
 
     Args:
         splits: moments of the training and of the validation samples.
-        estimate: of both together.
+        estimate: of both splits together.
         has_bias: whether the moments are centred.
-        rng: of the noise.
+        rng: draws the noise.
 
     Returns:
         Moments of the splits and the estimate of the resample.

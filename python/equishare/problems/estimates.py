@@ -1,4 +1,4 @@
-"""Estimates of unshared entries and their precision; the shared values of a pattern that fit them best."""
+"""Estimates of unshared entries with their precision, and the shared values of a pattern that fit them best."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from equishare.problems.base import Estimate
 
 # Pairs of entries handled at a time when normal equations are gathered.
 _PAIRS = 1 << 22
-# An estimate of another kind is taken as a dense one, which holds the square of the number of entries.
+# An estimate of another class is made dense, which takes the square of its number of entries.
 _MOST_DENSE = 4096
 
 
@@ -58,7 +58,7 @@ class BlockEstimate:
 
     @property
     def precision(self) -> np.ndarray:
-        """Diagonal of Ω, in the shape of ``values``: that of an entry given all others."""
+        """Diagonal of Ω in the shape of ``values``: the precision of each entry given all others."""
         return (self.blocks(self.scale) ** 2 * np.diag(self.curvature)).reshape(self.values.shape)
 
     def blocks(self, entries: np.ndarray) -> np.ndarray:
@@ -79,12 +79,12 @@ class BlockEstimate:
 
 @dataclass(frozen=True)
 class SliceEstimate:
-    """An :class:`Estimate` of slices that do not covary: K vectors of C numbers.
+    """An :class:`Estimate` of K slices of C numbers, none of which covary.
 
     Attributes:
         values: (K, C).
-        precision: (K, C), Ω's diagonal.
-        freedom: of the noise level.
+        precision: (K, C), the diagonal of Ω.
+        freedom: degrees of freedom of the noise level.
     """
 
     values: np.ndarray
@@ -109,10 +109,10 @@ class SliceEstimate:
 
 
 def as_blocks(estimate: Estimate) -> BlockEstimate:
-    """An estimate of any kind as one whose blocks are known; of an unknown kind as a dense one.
+    """An estimate of any class as a :class:`BlockEstimate`; where it is none, one dense block.
 
     Raises:
-        ValueError: an unknown kind with more than 4096 entries.
+        ValueError: an estimate of another class has more than 4096 entries.
     """
     if isinstance(estimate, BlockEstimate):
         return estimate
@@ -152,7 +152,7 @@ def gather_curvature(labels: np.ndarray, num_groups: int, curvature: np.ndarray,
 
 
 def fit_estimate(estimate: BlockEstimate, labels: np.ndarray, num_groups: int) -> tuple[np.ndarray, np.ndarray]:
-    """Generalised least-squares values ψ (G,) of unshared estimates, and their precision AᵀΩA (G, G)."""
+    """The values ψ (G,) of a pattern by generalised least squares of the estimates, and their precision AᵀΩA (G, G)."""
     right, precision = estimate.gather(labels, num_groups)
     if estimate.is_diagonal:
         return right / np.diag(precision), precision

@@ -1,4 +1,4 @@
-"""Least-squares problems: a quadratic loss for each split, kept as sufficient statistics in place of the data."""
+"""Least-squares problems: the loss of each split is quadratic, and sufficient statistics stand for the samples."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class LeastSquares:
         slots: the one parameter that is shared.
         train, val, pooled: :class:`Moments` of each split and of both together.
         has_bias: whether y = W x + b has a b.
-        origin: number that was subtracted from the data, to be added to the values.
+        origin: number that was subtracted from the data, and is added to the values of the answer.
     """
 
     slots: tuple[Slot, ...]
@@ -99,8 +99,8 @@ class LeastSquares:
         """Unshared estimates from the training samples alone, for noise of variance 1.
 
         Args:
-            determined: whether it is a ValueError if the samples do not determine the weights; otherwise
-                the estimates are those of least norm.
+            determined: whether samples that do not determine the weights raise a ValueError; otherwise they give the
+                estimates of least norm.
         """
         enough = self.train.count >= self.num_inputs + int(self.has_bias) and self.train.is_full_rank()
         if determined and not enough:

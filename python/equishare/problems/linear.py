@@ -47,7 +47,7 @@ class LinearProblem(LeastSquares):
         super().__init__(slot, (x_train, x_val), (y_train, y_val), bias)
 
     def about(self) -> About:
-        """What a report tells of the data."""
+        """The data in words and numbers, for the report."""
         outputs, inputs = self.shape
         sizes = (f"{inputs} input{'s' * (inputs > 1)}", f"{outputs} output{'s' * (outputs > 1)}")
         question = f"which weights of y = W x{' + b' if self.has_bias else ''} are shared"

@@ -55,14 +55,14 @@ class MeanProblem(LeastSquares):
         """Mean squared error of each pattern on the validation samples, fitted on the training samples."""
         if self.num_entries > _FEW:
             return super().evaluate(patterns)
-        # Of few entries somebody may ask for every pattern there is: all of them at once.
+        # With few entries brute force asks for every pattern there is; they are fitted all at once.
         labels = np.stack([one.ravel() for (one,) in patterns])
         train, val = (m.sxy[:, 0] / m.count for m in (self.train, self.val))
         theta = tied_means(labels, train[:, None])[:, :, 0]
         return ((theta - val) ** 2).mean(1) + (self.val.syy / self.val.count - val**2).mean()
 
     def about(self) -> About:
-        """What a report tells of the data."""
+        """The data in words and numbers, for the report."""
         noun = "mean" if self.num_entries == 1 else "means"
         return About(f"which of {self.num_entries} {noun} are equal", self.num_train, self.num_val)
 
@@ -71,7 +71,7 @@ def tied_means(labels: np.ndarray, means: np.ndarray) -> np.ndarray:
     """Fit many partitions to many means at once: a group's value is the mean of its entries.
 
     Args:
-        labels: (P, K) one partition a row, names in 0 … K − 1.
+        labels: (P, K) one partition a row, groups numbered within 0 … K − 1.
         means: (K, n) one set of means a column.
 
     Returns:

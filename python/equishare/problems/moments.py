@@ -1,4 +1,4 @@
-"""Sufficient statistics of a linear least-squares problem: data enter once, no step loops over samples again."""
+"""Sufficient statistics of a linear least-squares problem: the samples are read once, and no later step needs them."""
 
 from __future__ import annotations
 

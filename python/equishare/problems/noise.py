@@ -1,4 +1,4 @@
-"""How uncertain the unshared estimates are, without assuming the noise level or that it is the same everywhere."""
+"""Variances of the unshared estimates, where the noise level is not given and need not be the same everywhere."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ def estimate(x: np.ndarray, y: np.ndarray, moments: Moments, centred: bool, shap
     """Least squares of y (n, O) on x (n, I) with heteroscedasticity-consistent variances.
 
     The variance of each weight is the sandwich ``Σ_n P[n, i]² e[n, o]² / (1 − h_n)``, P = X S⁻¹ (MacKinnon
-    and White 1985, HC2): right also where the noise depends on x or differs between outputs. Single
-    variances are themselves noisy; they are shrunk to a common level by as much as the data allow
+    and White 1985, HC2). It is right also where the noise depends on x or differs between outputs. The variance of a
+    single weight is itself uncertain, so all of them are shrunk to a common level, by as much as the data allow
     (Smyth 2004).
 
-    The moments must be of full rank, from more samples than parameters; the caller has checked. The estimates get
-    ``shape``, that of the shared parameter.
+    The caller has checked that the moments have full rank and come from more samples than parameters. The estimates get
+    ``shape``, the shape of the shared parameter.
     """
     weight = moments.least_squares()
     inverse = moments.inverse()
     count, parameters = moments.count, moments.sxx.shape[0] + int(centred)
-    # Fourth powers of the data may not be representable: residuals in units of y's spread, P in units of its columns.
+    # Fourth powers of the data may overflow: residuals are in units of the spread of y, P in units of its columns.
     spread = moments.syy.mean() / count
     column = np.sqrt(np.diag(inverse))
     sandwich = np.zeros_like(weight)
@@ -50,8 +50,8 @@ def estimate(x: np.ndarray, y: np.ndarray, moments: Moments, centred: bool, shap
     freedom = count - parameters
     noise = max(squared_residual.mean() / freedom, _LEAST_RELATIVE_NOISE**2)
     sandwich = np.maximum(sandwich, _LEAST_RELATIVE_NOISE**2)
-    # Twice the squared variance over its own sampling variance: tails and leverage lower it. The median over
-    # outputs steadies it.
+    # Degrees of freedom of each variance: twice its square over its own sampling variance. Heavy tails and leverage
+    # lower them. The median over outputs is less noisy.
     own_freedom = np.median(2 / np.maximum(squares / sandwich**2 - 1 / count, 1 / count), axis=0)
     own_freedom = np.broadcast_to(np.minimum(own_freedom, count) * (freedom / count), weight.shape)
     ratio = _shrunk(sandwich / noise, own_freedom)

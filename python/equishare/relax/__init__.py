@@ -1,1 +1,1 @@
-"""The relaxed search: soft assignments, the objective they are descended on, and the descents."""
+"""The relaxed search: soft assignments, their objective, and its descent."""

@@ -30,10 +30,10 @@ class Relaxation:
         inner_steps: steps on the other parameters before each.
         outer_lr: rate of Adam on the logits.
         entropy, column_norm: weights of the penalties, (mean row entropy) and (column norm / K).
-        schedule: ``anneal``, the entropy's weight rises from 0, or ``constant``.
-        hypergradient: method of :func:`equishare.hypergradient`, or ``direct``.
+        schedule: ``anneal``: the weight of the entropy rises from 0; or ``constant``.
+        hypergradient: method of :func:`equishare.hypergradient`; ``direct`` is ∂U/∂Λ alone.
         hypergradient_options: its further options.
-        outer_clip: largest norm of the hypergradient of one replica; None: as it is.
+        outer_clip: largest norm of the hypergradient of one replica; None: no limit.
         assignment: what the logits mean.
     """
 
@@ -55,14 +55,14 @@ class Relaxation:
 
 
 class Alternation:
-    """The alternation for replicas that fit into memory together.
+    """Inner and outer steps in turn, for replicas that fit into memory together.
 
     Args:
         replicas: of the model.
-        start: of the replicas; upper are the logits.
-        training: of the inner steps; its schedule runs over all of them, and its patience counts records without a
+        start: where the replicas start; ``upper`` holds the logits.
+        training: how inner steps are taken. The schedule runs over all of them; ``patience`` counts records without a
             better objective.
-        relaxation: of the outer steps.
+        relaxation: how outer steps are taken.
         seed: of batches and dropout.
     """
 
@@ -88,7 +88,7 @@ class Alternation:
         """All outer steps that are left; ``keep`` is called with the state from time to time."""
         every = max(1, self.relaxation.steps // _RECORDS)
         while not self._ended():
-            # One seed a step: the state of no generator has to be kept.
+            # Each step has its own seed, so no state of a generator has to be kept.
             with seeded(self.replicas.device, (self.seed * 1_000_003 + self.done) % 2**63):
                 self._step()
             self.done += 1
@@ -123,7 +123,7 @@ class Alternation:
         self.outer.step()
 
     def _outer_gradient(self) -> State:
-        # In evaluation mode, or dropout would differ from product to product and buffers would move.
+        # In evaluation mode: dropout would differ from product to product, and buffers would change.
         self.replicas.twin.eval()
         val = self.val_batches.next()
         entropy, column_norm = self.relaxation.weights(self.done)
@@ -141,7 +141,7 @@ class Alternation:
             gradients = torch.autograd.grad(upper_loss(lower, upper, self.buffers).sum(), list(upper.values()))
             return dict(zip(upper, gradients, strict=True))
         train = self.batches.next()
-        # A replica that has diverged stays where it is; it must not end the others.
+        # A replica that has diverged stays as it is; the others go on.
         alive = torch.nonzero(self._alive(val) & self._alive(train))[:, 0]
         if not len(alive):
             raise FloatingPointError(f"the loss of every restart is NaN or infinite after step {self.done}")
@@ -186,7 +186,7 @@ class Alternation:
         self.best = min(self.best, objective)
 
     def state(self) -> dict[str, Any]:
-        """All that decides how it goes on."""
+        """Everything that further steps depend on."""
         return {
             "lower": {name: t.detach() for name, t in self.lower.items()},
             "upper": self.upper_state(),
@@ -226,9 +226,9 @@ def _of(batch: tuple[Batch, bool], replicas: Tensor) -> tuple[Batch, bool]:
 
 
 def alternate(trainer: Trainer, start: Start, relaxation: Relaxation) -> tuple[list[Alternation], bool]:
-    """Run the search for all replicas, as many at a time as memory allows; whether it ran to its end.
+    """Run the search for all replicas, as many at a time as fit in memory; also whether it ran to its end.
 
-    After Ctrl-C the replicas are returned as they are.
+    After Ctrl-C it returns the replicas as they are.
     """
     replicas, checkpoint, tick = trainer.replicas, trainer.checkpoint, trainer.tick
     at_once = replicas.at_once()

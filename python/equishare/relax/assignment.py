@@ -1,4 +1,4 @@
-"""From assignment logits to a soft assignment matrix A (K, G), and from there to hard groups."""
+"""Soft assignments: from assignment logits to a matrix A (K, G), and from there to hard groups."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from equishare import ops
 
 
 class Assignment(Protocol):
-    """A way to relax a partition: what the logits Λ (…, K, G) mean.
+    """A way to relax a partition: how assignment logits Λ (…, K, G) become a matrix A.
 
-    The rows of A sum to one: A[k, g] is how much entry k belongs to group g.
+    A[k, g] says how much entry k belongs to group g. The rows of A sum to one.
     """
 
     def matrix(self, logits: Tensor) -> Tensor:
@@ -27,7 +27,7 @@ class Assignment(Protocol):
 
 
 class Softmax:
-    """A = softmax(Λ), row by row: each entry by itself. The fused operations read its logits directly."""
+    """A = softmax(Λ): each row by itself. The fused operations read its logits directly."""
 
     def matrix(self, logits: Tensor) -> Tensor:
         """A (…, K, G)."""
@@ -46,9 +46,9 @@ SOFTMAX = Softmax()
 
 
 def as_softmax_logits(assignment: Assignment, logits: Tensor) -> Tensor:
-    """Logits whose softmax is the matrix of the assignment: those of a softmax, else log A.
+    """Logits whose softmax is the matrix A of an assignment: Λ itself for a softmax, else log A.
 
-    With them the fused operations serve every assignment.
+    So the fused operations, which take softmax logits, serve every assignment.
     """
     if isinstance(assignment, Softmax):
         return logits

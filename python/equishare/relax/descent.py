@@ -12,7 +12,7 @@ from equishare.relax.objective import Batch, Penalties, Value, gradient_by_autog
 
 
 class FusedGradient:
-    """The ``normalised`` lower level with entropy and column norm, one pass forward and one backward.
+    """The gradient for the ``normalised`` lower level with entropy and column norm: one kernel forward, one backward.
 
     Buffers are reused from step to step. Logits (N, R, K, G) are contiguous float32.
     """
@@ -39,7 +39,7 @@ class FusedGradient:
         return ops.relax_backward(self.logits, self.x, r, u, *self.weights).view(self.shape), value
 
     def adam_step(self, penalties: Penalties, step: int, lr: float) -> Value:
-        """Spend the gradient on step ``step`` = 1, 2, … of Adam without storing it; the terms before it."""
+        """Make step ``step`` = 1, 2, … of Adam without storing the gradient; the terms of the objective before it."""
         r, u, value = self._forward(penalties)
         if self.moments is None:
             self.moments = ops.relax_moments(self.logits)
@@ -50,13 +50,14 @@ class FusedGradient:
 
 @dataclass(frozen=True)
 class Rule:
-    """How logits are descended.
+    """How the logits descend.
 
     Attributes:
         lower: lower level, see :func:`equishare.relax.objective.lower_level`.
         optimizer: ``adam`` or ``rmsprop``.
-        lr, weight_decay: of the optimiser.
-        nuclear: whether a nuclear norm will be asked for.
+        lr: learning rate of the optimiser.
+        weight_decay: of the optimiser.
+        nuclear: whether the objective will have a nuclear norm.
         assignment: what the logits mean.
     """
 
@@ -69,7 +70,7 @@ class Rule:
 
     @property
     def is_fused(self) -> bool:
-        """Whether the fused kernels serve it."""
+        """Whether the fused kernels can take the steps."""
         return self.lower == "normalised" and not self.nuclear and isinstance(self.assignment, Softmax)
 
 
@@ -77,9 +78,9 @@ class Descent:
     """Gradient descent of the relaxed objective on ``logits`` (N, R, K, G), in place.
 
     Args:
-        logits: where it starts.
+        logits: starting point.
         batch: statistics of the problems.
-        rule: of the steps.
+        rule: how steps are taken.
     """
 
     def __init__(self, logits: torch.Tensor, batch: Batch, rule: Rule) -> None:

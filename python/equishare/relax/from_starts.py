@@ -1,4 +1,4 @@
-"""The relaxed search for networks from several starts, all as one batch, and what it leaves."""
+"""The relaxed search for networks from several starts, all as one batch, and its result."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _INITIAL_STD = 0.1
 
 @dataclass(frozen=True)
 class Relaxed:
-    """What the relaxed search leaves: replicas in the order problem, restart.
+    """The result of the relaxed search. Replicas are ordered by problem, then by restart.
 
     Attributes:
-        patterns: hardened.
-        entries: state (R, ...) with θ in place of ψ: every entry free.
-        buffers: (R, ...).
+        patterns: hardened pattern of each replica.
+        entries: state (R, ...) with θ in place of ψ: every entry is free.
+        buffers: buffers (R, ...) of the replicas.
         history: of each replica.
         complete: whether the search ran to its end.
     """
@@ -44,8 +44,8 @@ class Relaxed:
 def relaxed_search(session: NetworkSession, restarts: int, relaxation: Relaxation) -> Relaxed:
     """The relaxed search from several starts for each problem.
 
-    The first start is that of the model; the others have its initial numbers in another order, tensor by
-    tensor, and logits drawn anew from N(0, 0.1²).
+    The first start is the model itself. The others have the initial numbers of each tensor in another order, and new
+    logits from N(0, 0.1²).
     """
     replicas = session.replicas
     owner = [problem for problem in range(len(session.problems)) for _ in range(restarts)]

@@ -14,7 +14,7 @@ from equishare.relax.assignment import Assignment, as_softmax_logits
 
 LOWER_LEVELS = ("normalised", "least_squares", "exact")
 UNITS = ("nats", "mse")
-# Keeps the normal equations of soft groups that nearly coincide solvable; relative to their largest entry.
+# Times their largest entry, added to the diagonal of normal equations: nearly equal soft groups make these singular.
 _RIDGE = 1e-6
 
 
@@ -23,8 +23,8 @@ class Batch:
     """Sufficient statistics of N same-shaped problems as float32 tensors with a restart axis.
 
     The upper loss of weights W (N, R, O, I) is ``½ Σ_o ω_o (w_oᵀ S_v w_o − 2 c_oᵀ w_o)`` plus a constant.
-    Weights are measured from ``centre``, so that float32 keeps their differences, in units of their spread, and
-    curvatures in units of their own size: float32 holds them whatever the units of the data.
+    Weights are differences from their mean, ``centre``, in units of their spread; curvatures are in units of their own
+    size. So float32 holds them whatever the units of the data, and keeps small differences of weights.
     """
 
     x: torch.Tensor  # (N, 1, K) training estimates from centre
@@ -32,7 +32,7 @@ class Batch:
     target: torch.Tensor  # (N, 1, O, I) c, from centre
     weight: torch.Tensor  # (N, 1, O, 1) ω
     constant: torch.Tensor  # (N, 1)
-    loss_scale: torch.Tensor  # (N,) float64, times the upper loss: mean squared error
+    loss_scale: torch.Tensor  # (N,) float64; times the upper loss it is the mean squared error
     train_curvature: torch.Tensor  # (N, I, I) of the training samples, for the exact lower level
     train_target: torch.Tensor  # (N, O, I)
 
@@ -52,7 +52,7 @@ def make_batch(problems: Sequence[LeastSquares], unit: str, needs_estimates: boo
         train, val = problem.train, problem.val
         x = problem.train_estimate(determined=needs_estimates).values.reshape(problem.weight_shape)
         centre = float(np.mean(x))
-        # With a bias fitted on the training samples the validation samples are centred on the training means.
+        # The bias is fitted on the training samples, so the validation samples are centred on the training means.
         dx, dy = val.x_mean - train.x_mean, val.y_mean - train.y_mean
         curvature = val.sxx + val.count * np.outer(dx, dx)
         target = val.sxy + val.count * np.outer(dy, dx)

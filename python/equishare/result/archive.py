@@ -21,7 +21,7 @@ from equishare.result.origin import Origin
 _FORMAT = "equishare.Discovery/2"
 # Version 0.1 had a format for means and maps, and one for models.
 _OLD, _OLD_MODEL = "equishare.Discovery/1", "equishare.ModelDiscovery/1"
-# What every format tells as it is.
+# Fields that every format holds as they are.
 _PLAIN = ("method", "seed", "validation_loss", "no_sharing_loss")
 
 
@@ -126,12 +126,12 @@ def _slot(content: dict[str, Any]) -> Slot:
 
 
 def _upgraded(about: dict[str, Any], arrays: dict[str, np.ndarray]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Content of a file of version 0.1 as the present version writes it."""
+    """The content of a file of version 0.1, in the form that the present version writes."""
     origin = about.get("origin")
     counts = {} if origin is None else {name: origin.pop(name) for name in ("num_train", "num_val")}
     samples = {"num_train": None, "num_val": None, **counts}
     if about["format"] == _OLD_MODEL:
-        # Equal labels tell that parameters were tied.
+        # Version 0.1 did not say which parameters one assignment tied; equal labels do.
         alike: dict[bytes, list[str]] = {}
         for name, labels in arrays.items():
             if name.startswith("labels."):

@@ -1,4 +1,4 @@
-"""From how often a tie is found on resamples to how probable it is: logistic curves, fitted on simulated problems."""
+"""How probable a tie is, from how often resamples find it: logistic curves, fitted on simulated problems."""
 
 from __future__ import annotations
 
@@ -10,14 +10,18 @@ from scipy.special import expit
 
 
 class Curves(NamedTuple):
-    """Log odds that a tie is true: offset, and slopes in what speaks for the tie.
+    """Two logistic curves that turn the frequency of a tie into the log odds that the tie is true.
+
+    Each curve is an offset followed by slopes, one for each of its arguments.
 
     Attributes:
-        tied: for pairs that the partition ties.
-        apart: for pairs that it takes apart, in the :func:`log_odds` that they are found tied.
-        num_resamples: that they were fitted with; all of more of them prove no more.
-        over_chance: whether the log odds that any two entries are tied are subtracted, and that alone speaks for a tie;
-            else :func:`evidence` does.
+        tied: curve for pairs that the partition ties.
+        apart: curve for pairs that it takes apart; its argument is the :func:`log_odds` that resamples tie them.
+        num_resamples: number of resamples that the curves were fitted with. A tie that more resamples all find is taken
+            for no surer than one that all of so many find.
+        over_chance: what the curve for ties has as arguments. False: those of :func:`evidence`. True: a single one, the
+            :func:`log_odds` of the pair, less those of the mean frequency of all pairs. This is also subtracted from
+            the argument of ``apart``.
     """
 
     tied: tuple[float, ...]
@@ -28,16 +32,16 @@ class Curves(NamedTuple):
 
 #: Of means and linear maps, as fitted on the simulated means of ``equishare reproduce calibration``.
 CLOSED_FORM = Curves((-1.043, 0.973, -1.739, 0.517, 0.542), (-1.139, 1.603), num_resamples=20, over_chance=False)
-#: Of models, as fitted on the simulated networks of ``equishare reproduce model-calibration``. Where the data tell
-#: little, networks predict best with few groups, true or not, and the resamples agree on that: what counts is how much
-#: more often a tie is found than any other.
+#: Of networks, as fitted on the simulated networks of ``equishare reproduce model-calibration``. Where the data tell
+#: little, a network predicts best with few groups, true or not, and the resamples agree on that. So what counts is how
+#: much more often than others a tie is found.
 TRAINED = Curves((-0.0534, 0.953), (-0.985, 1.54), num_resamples=10, over_chance=True)
 # How far apart values were at most, in standard errors, where CLOSED_FORM was fitted.
 _MOST_GAP = 100.0
 
 
 def log_odds(counts: np.ndarray, num_resamples: int) -> np.ndarray:
-    """``log (n + ½)/(B − n + ½)`` for pairs that n of B resamples tie; finite also where all or none do."""
+    """``log (n + ½)/(B − n + ½)`` for pairs that n of B resamples tie; finite also for n = 0 and n = B."""
     return np.asarray(np.log((counts + 0.5) / (num_resamples - counts + 0.5)))
 
 
@@ -49,20 +53,22 @@ def evidence(
     num_groups: int,
     gaps: np.ndarray,
 ) -> np.ndarray:
-    """What speaks for a tie of the partition, one row a pair.
+    """The arguments of the curve for ties of the partition, one row a pair.
 
         min(x, x_group),    log (m G / K),    log G,    log (1 + min(gap, 100))
 
-    A tie is no surer than the group it is in. A group larger than the others is more often two groups with nearly one
-    value; where values lie far apart, it is seldom that two nearly coincide; and a single group tells nothing of that.
+    A tie is no surer than its group. Two groups whose values nearly coincide are often found as one, larger than the
+    others. That is seldom where values lie far apart. A partition with a single group does not show how far apart
+    values lie.
 
     Args:
-        x: :func:`log_odds` that the pair is found tied.
-        x_group: those of the mean number over all pairs of the group.
-        sizes: entries of the group, m.
+        x: :func:`log_odds` of the pair.
+        x_group: :func:`log_odds` of the mean count over all pairs of the group.
+        sizes: number of entries of the group, m.
         num_entries: K.
         num_groups: G.
-        gaps: from the value of the group to the nearest other, in standard errors of an entry; 0 where there is none.
+        gaps: distance from the value of the group to the nearest other value, in standard errors of an entry; 0 where
+            there is no other.
     """
     relative = np.log(sizes * num_groups / num_entries)
     far = np.log1p(np.minimum(gaps, _MOST_GAP))

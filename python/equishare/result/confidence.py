@@ -21,17 +21,18 @@ _PAIRS = 1 << 24
 class Confidence:
     """How often two entries are tied on resamples of the data, and how probable that makes the tie.
 
-    The method that found the partition is run on B resamples of the problem. With n of them tying two entries, the
-    *frequency* is n/B. The *probability* that the two truly hold one value rises with n along a curve that was fitted
-    for ``auto`` on simulated problems (:mod:`equishare.result.calibration`). For a tie of the partition it depends on the size and the
-    frequencies of its group too; for models, on how much more often than others the two are tied.
+    The method that found the partition is run on B resamples of the problem. If n of them tie two entries, the
+    *frequency* of the tie is n/B. The *probability* that the two truly hold one value rises with n, along a curve that
+    was fitted for ``auto`` on simulated problems (:mod:`equishare.result.calibration`). For a tie of the partition it
+    also depends on the size of its group and on the frequencies in it. For networks it depends on how much more often
+    the two are tied than others.
 
     Attributes:
         partition: what was found on the data themselves.
         labels: (B, K) groups found on each resample, entries in C order.
-        gaps: (G,) from the value of each group to the nearest other, in standard errors of an entry of the group; 0
-            where there is none. None where they are not known; the curves of models do without.
-        curves: from frequencies to probabilities.
+        gaps: (G,) distance from the value of each group to the nearest other value, in standard errors of an entry of
+            the group; 0 where there is no other. None where it cannot be computed; the curves of networks do without.
+        curves: turn frequencies into probabilities.
 
     Raises:
         ValueError: labels or gaps of another shape.
@@ -95,7 +96,7 @@ class Confidence:
     def entries(self) -> np.ndarray:
         """How sure each entry belongs to its group: the mean probability of its ties, NaN where it has none.
 
-        In the shape of the parameter. Time O(B Σ m²) for groups of m entries, as for what follows.
+        In the shape of the parameter. Takes time O(B Σ m²) for groups of m entries.
         """
         result = np.full(len(self.partition), np.nan)
         for members, rows, chances in self._blocks():
@@ -110,7 +111,7 @@ class Confidence:
         return np.where(sizes > 1, total / sizes, np.nan)
 
     def sure_ties(self, level: float = 0.95) -> tuple[int, int]:
-        """How many ties of the partition are at least so probable, and how many ties it has in all.
+        """How many ties of the partition have at least this probability, and how many ties it has in all.
 
         Raises:
             ValueError: level is not in (0, 1].
@@ -148,10 +149,10 @@ class Confidence:
 
     @property
     def evidence(self) -> np.ndarray:
-        """(G, B + 1, d) what the curve of ties is a function of, in each group, for 0, 1, …, B resamples that find one.
+        """(G, B + 1, d) the d arguments of the curve for ties, in each group, where 0, 1, …, B resamples find the tie.
 
-        :func:`equishare.result.calibration.evidence`; for models the same as for pairs apart. All of more resamples
-        than the curves were fitted with speak for a tie no more than all of those.
+        See :func:`equishare.result.calibration.evidence`; for networks there is one argument, that of pairs apart. With
+        more resamples than the curves were fitted with, a tie that all find counts as if so many as those found it.
         """
         counts, sizes = np.arange(self.num_resamples + 1), self.partition.group_sizes[:, None]
         most = log_odds(np.array(self.curves.num_resamples), self.curves.num_resamples)
@@ -164,16 +165,16 @@ class Confidence:
 
     @property
     def evidence_apart(self) -> np.ndarray:
-        """(B + 1, 1) the same for pairs that the partition takes apart.
+        """(B + 1, 1) the argument of the curve for pairs that the partition takes apart: log (n + ½)/(B − n + ½).
 
-        log (n + ½)/(B − n + ½), for models less the same of the mean of n over all pairs.
+        For networks the same number for the mean of n over all pairs is subtracted.
         """
         odds = log_odds(np.arange(self.num_resamples + 1), self.num_resamples)
         return odds[:, None] - (self._chance if self.curves.over_chance else 0.0)
 
     @cached_property
     def _chance(self) -> float:
-        """Log odds that any two entries are tied."""
+        """Log odds that a pair of entries is tied, for the mean count over all pairs."""
         pairs = len(self.partition) * (len(self.partition) - 1)
         sizes = [np.unique(row, return_counts=True)[1] for row in self.labels]
         found = sum(int((size * (size - 1)).sum()) for size in sizes)

@@ -30,28 +30,29 @@ _T = TypeVar("_T")
 class Discovery(Plotting):
     """A discovered sharing pattern, and what was fitted with it.
 
-    The answer about means, a linear map or another problem with one parameter has it bare: ``partition``, ``values``,
-    ``theta``, ``confidence`` and ``symmetry()`` are a partition, arrays and a group. Where parameters have names, as in
-    a network, they are dicts by name; ``partitions`` always is one.
+    Means, a linear map and other problems with a single unnamed parameter have a bare answer: ``values`` and ``theta``
+    are arrays, ``confidence`` is one ``Confidence`` and ``symmetry()`` one group. Where parameters have names, as in a
+    network, these are dicts by name. ``partitions`` always is such a dict; ``partition`` is the one partition, where
+    all parameters have the same.
 
     Attributes:
-        slots: what was looked at: names and shapes of the parameters.
+        slots: the parameters among whose entries ties were looked for.
         partitions: partition of each parameter by name; of the parameter's shape for single entries, (K,) for slices.
             Parameters that are tied alike have equal partitions.
         group_values: shared values ψ of each parameter, (G,), or (G, …) for slices; empty for a network that was loaded
             without its model.
         bias: (O,) bias of a linear map, or None.
         model: hardened copy of a network, refitted on training and validation samples; else None.
-        validation_loss: loss on the validation samples, of the fit on the training samples with these partitions; for
-            means and maps the mean squared error per sample and output.
+        validation_loss: with these partitions, fitted on the training samples and measured on the validation samples;
+            for means and maps the mean squared error per sample and output.
         no_sharing_loss: the same without sharing; NaN after Ctrl-C.
-        method: what it was found with.
-        seed: likewise.
+        method: name of the method that found it.
+        seed: that the method was given.
         history: columns of equal length; ``validation_loss`` against ``step`` or ``num_groups``.
         about: what was asked, and of which data.
         is_of_model: whether it is of a network.
-        complete: whether the search ran to its end; False after Ctrl-C, with the best pattern until then and a
-            model that saw the training samples alone.
+        complete: whether the search ran to its end. After Ctrl-C it is False: the pattern is the best until then, and
+            the model has seen the training samples alone.
         settled: False where the loss of a network was still falling at the end of the longest fit: more ``steps``, or
             another ``lr``, may change the answer.
         confidences: how sure each partition is, where ``discover`` was called with ``resamples``; else empty.
@@ -77,7 +78,7 @@ class Discovery(Plotting):
 
     @property
     def is_bare(self) -> bool:
-        """Whether there is one parameter, and it needs no name."""
+        """Whether there is a single parameter without a name, so that answers are not dicts by name."""
         return len(self.partitions) == 1 and not self.slots[0].named
 
     def _bare(self, by_name: dict[str, _T]) -> Any:
@@ -88,7 +89,7 @@ class Discovery(Plotting):
         """The partition, where there is one.
 
         Raises:
-            ValueError: parameters have partitions of their own; see ``partitions``.
+            ValueError: parameters have different partitions; see ``partitions``.
         """
         found = list(self.partitions.values())
         if any(not np.array_equal(p.labels.ravel(), found[0].labels.ravel()) for p in found[1:]):
@@ -120,7 +121,7 @@ class Discovery(Plotting):
 
     @property
     def confidence(self) -> Any:
-        """How sure the partition is: a :class:`Confidence`, a dict of them by name, or None where not asked for."""
+        """How sure the partition is: a :class:`Confidence`, or a dict of them by name; None without ``resamples``."""
         return self._bare(self.confidences) if self.confidences else None
 
     def symmetry(self, same_action: bool = False) -> Any:
@@ -130,7 +131,7 @@ class Discovery(Plotting):
             same_action: demand the same permutation of outputs and inputs.
 
         Returns:
-            A :class:`SymmetryGroup`, or a dict of them by name.
+            The group, a ``SymmetryGroup``, or a dict of groups by name.
 
         Raises:
             ValueError: same_action for means, vectors or slices, or for O ≠ I.
@@ -201,13 +202,14 @@ class Discovery(Plotting):
         Args:
             path: the file.
             model: for the discovery of a network, a module of the same architecture, with the same parameters shared
-                by :func:`equishare.share` (those shared entry by entry, each on its own, may be plain); it is
+                by :func:`equishare.share` (those shared entry by entry, each on its own, may be plain). It is
                 hardened and gets the saved state.
 
         Raises:
             OSError: the file cannot be read.
             TypeError: model is no module.
-            ValueError: it is not a saved Discovery, or damaged, or the model does not fit, which stays as it was.
+            ValueError: the file is no saved Discovery or is damaged, or the model does not fit; the model then stays as
+                it was.
         """
         fields, state = load_discovery(path)
         found = cls(**fields)

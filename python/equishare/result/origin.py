@@ -1,4 +1,4 @@
-"""Where a discovery came from: the call, the data and the versions that it takes to repeat it."""
+"""Where a discovery came from: the call, the data and the versions, so that it can be repeated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a discovery can be asked for by a person who wants to see it."""
+"""The report and the figures of a discovery."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The search for patterns: paths of merges, symmetries, and what judges their candidates."""
+"""The search for patterns: paths of merges and symmetries propose candidates, the evidence or training judges them."""

@@ -5,8 +5,8 @@ whether that holds, but all cells together do: each mapped pair of cells adds th
 
     L[o, i, p, j] = log N(ŵ_pj | ŵ_oi, v_oi + v_pj) − log f(ŵ_pj),   f(w) = mean over cells c of N(w | ŵ_c, 2 v̄),
 
-the cells hold one value, against ŵ_pj being any value that the weight takes. Pairs of rare values say much, pairs of
-common ones little. Cells that stay where they are say nothing.
+It compares the hypothesis that both cells hold one value with the hypothesis that ŵ_pj is any value of the weight. A
+mapped pair of rare values adds much, a pair of common ones little, and a cell that is mapped to itself nothing.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from scipy.optimize import linear_sum_assignment
 
 Permutations = tuple[np.ndarray, np.ndarray]
 
-# Partial maps kept in all, and at least so many for each image of the first input.
+# Partial maps that are kept: in all, and at least for each image of the first input.
 _BEAM = 512
 _LEAST_BEAM = 4
-# Complete maps that are improved, in all.
+# Complete maps that are improved.
 _COMPLETED = 192
 # Alternating improvements of a complete map.
 _ROUNDS = 4
@@ -43,7 +43,7 @@ def background(estimates: np.ndarray, variances: np.ndarray) -> Callable[[np.nda
     for start in range(0, estimates.size, _MOST_POINTS):
         some = estimates.ravel()[start : start + _MOST_POINTS]
         total += np.exp(-0.5 * ((grid[:, None] - some) / width) ** 2).sum(1)
-    floor = np.exp(-0.5)  # between two points of the grid there may be a cell
+    floor = np.exp(-0.5)  # a cell may lie between two points of the grid
     log_density = np.log(np.maximum(total, floor)) - np.log(estimates.size * width * np.sqrt(2 * np.pi))
     return lambda values: np.interp(values, grid, log_density)
 
@@ -67,12 +67,12 @@ class Alignment:
         np.fill_diagonal(ratio, 0.0)
         self.shape = estimates.shape
         self._ratio = ratio.reshape(self.shape * 2)
-        # What a true pair is expected to add.
+        # The expected contribution of a pair of cells that truly hold one value.
         expected = -0.5 * (np.log(4 * np.pi * variance) + 1) - log_density
         self._information = np.maximum(expected, 1e-3).reshape(self.shape)
 
     def search(self, first: int) -> list[tuple[float, Permutations]]:
-        """Complete maps, the best for each image of the input ``first``; best score first, the identity left out."""
+        """Complete maps with their scores, best first, some for each image of the input ``first``; not the identity."""
         beam = _Beam(self._ratio, self._information, first)
         found: dict[bytes, tuple[float, Permutations]] = {}
         for start in beam.run():
@@ -83,7 +83,7 @@ class Alignment:
         return sorted(found.values(), key=lambda pair: -pair[0])
 
     def _improve(self, outputs: np.ndarray, inputs: np.ndarray) -> tuple[float, Permutations]:
-        """Best outputs for the inputs and the other way round, while the score grows."""
+        """Assign the outputs for given inputs, then the inputs for given outputs, while the score grows."""
         rows, columns = np.arange(self.shape[0]), np.arange(self.shape[1])
         score = -np.inf
         for _ in range(_ROUNDS):
@@ -99,7 +99,7 @@ class Alignment:
 
 
 class _Beam:
-    """Maps grown by one output or input at a time, in one order for all; per image of the first input the best stay."""
+    """Partial maps, which grow by one output or input a step. For each image of the first input the best are kept."""
 
     def __init__(self, ratio: np.ndarray, information: np.ndarray, first: int) -> None:
         self.ratio, self.information = ratio, information
@@ -125,7 +125,7 @@ class _Beam:
         return [(o, i) for o, i in zip(*(one[rows, best][complete] for one in self.maps), strict=True)]
 
     def _order(self) -> list[tuple[int, int]]:
-        """The element next that is expected to tell most given those before it."""
+        """The order in which outputs and inputs are mapped: next is always the one expected to add most."""
         information = self.information
         left = [set(range(information.shape[0])), set(range(information.shape[1])) - set(self.mapped[1])]
         known = [information[:, self.mapped[1]].sum(1), np.zeros(information.shape[1])]

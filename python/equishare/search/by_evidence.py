@@ -1,4 +1,4 @@
-"""The search where the entries can be estimated: paths of merges and symmetries propose, the evidence scores."""
+"""The search where there is an estimate: paths of merges and symmetries propose, the evidence scores."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class Candidates:
     """Partitions of one problem and their scores by the evidence.
 
     Attributes:
-        evidence: that judges.
+        evidence: judges them.
         labels: the partitions.
-        scores: of each, lower is better.
+        scores: score of each, lower is better.
     """
 
     evidence: Evidence
@@ -41,12 +41,12 @@ class Candidates:
         return _best(self.scores)
 
     def add(self, labels: list[np.ndarray]) -> None:
-        """Judge partitions and keep them."""
+        """Score partitions and keep them."""
         self.labels += labels
         self.scores += [self.evidence.score(one) for one in labels]
 
     def add_path(self) -> None:
-        """Cuts of the path of merges, fewest groups first, as far as the best one needs it."""
+        """Add the path of merges, fewest groups first, so far that the best of it lies in its lower half."""
         for cap in caps(self.evidence.estimate):
             path = merge_path(self.evidence.estimate, cap)
             scores = [self.evidence.score(one) for one in path]
@@ -56,7 +56,7 @@ class Candidates:
         self.scores += scores
 
     def add_symmetry(self, symmetry: Symmetry) -> None:
-        """Merges of the orbits of a symmetry, as far as the best one needs them."""
+        """Add merges of the orbits of a symmetry, so far that the best of them lies in the lower half."""
         for cap in caps(self.evidence.estimate):
             merges = symmetry.merges[:cap]
             scores = [self.evidence.score(one, symmetry) for one in merges]
@@ -66,7 +66,7 @@ class Candidates:
         self.scores += scores
 
     def improve(self) -> None:
-        """Polish the best candidates, then propose anew around the best of all, while that finds a better one."""
+        """Polish the best candidates, propose new ones around the best of all, and repeat while the best improves."""
         start = 0
         seen: set[Partition] = set()
         for _ in range(_MAX_ROUNDS):

@@ -1,4 +1,4 @@
-"""The search where only training tells: fits of networks are estimates, paths of merges over them propose patterns."""
+"""The search where patterns must be trained: fits without sharing are estimates, and paths of merges propose."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ def search_from_tied(session: NetworkSession, restarts: int) -> None:
     """Fit with everything tied, release every entry, and cluster where the entries went.
 
     1. The model is fitted with one group for each assignment.
-    2. From there it is fitted without sharing, from the model's own start and from others too, and the best fits go
-       on. The fit with everything tied can be a saddle that is slow to leave. It is never left where the fit has no
-       use for what it cannot tell apart and all ReLUs have died. Any one start can also end in a poor minimum. In every
-       start the slices of an assignment are equal, so that they keep the order of their hidden units and can be
-       compared afterwards; single entries have no such order.
-    3. The entries are clustered in the metric of the loss (diagonal of the Fisher information). The cuts of that path
-       of merges are fitted as models, all as one batch, and compared on the validation samples: the coarsest is
-       taken that they do not tell from the best.
-    4. The best pattern is released in turn, and so on while that finds a better one.
+    2. It is fitted without sharing from there, from the model's own start, and from others. The best of these fits go
+       on. One start would not do: the fit with everything tied can be a saddle that is slow to leave, or that is never
+       left because all ReLUs have died, and any other start can end in a poor minimum. In every start the slices of an
+       assignment are equal. So they keep the order of their hidden units and can be compared afterwards. Single
+       entries have no such order.
+    3. The entries are merged along a path in the metric of the loss (diagonal of the Fisher information). The cuts of
+       that path are fitted, all as one batch, and compared on the validation samples. The coarsest that they cannot
+       tell from the best is the best pattern so far.
+    4. The entries of that pattern are released, and so on while this finds a better pattern.
 
     Args:
         session: of the problems.
@@ -64,11 +64,11 @@ def search_from_tied(session: NetworkSession, restarts: int) -> None:
 
 
 def improve(session: NetworkSession, wide: bool = False) -> None:
-    """Release the entries of the best patterns, see where they go, and propose anew, while that helps.
+    """Fit the best patterns without sharing, propose patterns from where the entries go, and repeat while this helps.
 
     Args:
         session: with a candidate for every problem.
-        wide: whether the first round tries all numbers of groups, and not only those around the best.
+        wide: whether the first round tries numbers of groups over the whole range, not only around the best.
     """
     slots = session.replicas.slots
     active = list(range(len(session.found)))
@@ -76,7 +76,7 @@ def improve(session: NetworkSession, wide: bool = False) -> None:
         before = [session.best(problem) for problem in active]
         free = _released(session, before, active, f"free {turn + 1}")
         every = levels(slots) if wide and turn == 0 else []
-        # Where releasing the entries does not help, they have nowhere to go.
+        # Where the fit without sharing is no better, its entries propose nothing new.
         moved = [i for i, candidate in enumerate(before) if every or float(free.loss[i]) < candidate.loss]
         owner = [active[i] for i in moved]
         totals = [sorted({*every, *near(sum(before[i].pattern.num_groups), slots)}) for i in moved]
@@ -90,7 +90,7 @@ def improve(session: NetworkSession, wide: bool = False) -> None:
 def _try_paths(
     session: NetworkSession, owner: Sequence[int], free: Fit, totals: Sequence[Sequence[int]], stage: str
 ) -> None:
-    """Cluster the entries of fits without sharing, and try the patterns with these numbers of groups."""
+    """Merge the entries of fits without sharing, and try the patterns with these numbers of groups."""
     rows: list[int] = []
     patterns: list[Pattern] = []
     for r, problem in enumerate(owner):
@@ -115,7 +115,7 @@ def _released(session: NetworkSession, candidates: Sequence[Candidate], owner: S
 
 
 def _try_merges(session: NetworkSession, owner: Sequence[int], stage: str) -> None:
-    """Every pair of groups of the best patterns as one, where these are few."""
+    """Try the best patterns with two of their groups merged, for every pair of few groups."""
     owners, patterns, states, buffers = [], [], [], []
     for problem in owner:
         best = session.best(problem)

@@ -13,10 +13,10 @@ BEAM = 32
 def decode(estimate: BlockEstimate, values: np.ndarray) -> np.ndarray:
     """Labels that minimise the misfit (ŵ − ψ[label])ᵀ Ω (ŵ − ψ[label]), block by block: rows of a linear map.
 
-    With S = RᵀR, R upper triangular, the misfit of a block is ``Σ_i (Σ_{j ≥ i} R_ij d_j (ψ[l_j] − ŵ_j))²``, whose terms
-    depend on entries i and after alone. Entries are decided from the last to the first; of the partial
-    blocks the ``BEAM`` best are kept (the K-best sphere decoder; Anderson and Mohan 1984). Exact where the beam holds
-    all G^L blocks, and for blocks of one entry.
+    With S = RᵀR, R upper triangular, the misfit of a block is ``Σ_i (Σ_{j ≥ i} R_ij d_j (ψ[l_j] − ŵ_j))²``. The i-th
+    term depends only on the labels of entries i, i + 1, …. So labels are chosen from the last entry to the first, and
+    the ``BEAM`` best partial blocks are kept (the K-best sphere decoder; Anderson and Mohan 1984). The result is exact
+    where the beam holds all G^L blocks, and for blocks of one entry.
     """
     weight, scale = estimate.blocks(estimate.values), estimate.blocks(estimate.scale)
     outputs, inputs = weight.shape

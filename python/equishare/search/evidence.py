@@ -1,4 +1,4 @@
-"""The evidence for a partition: how probable all data make it, every candidate paid for.
+"""The evidence for a partition: its posterior probability given all data, with a price for the choice among candidates.
 
 With ŵ the unshared least-squares estimates from all samples and Ω their precision (see
 :class:`equishare.problems.base.Estimate`), a partition with assignment A says ``ŵ ~ N(A ψ, Ω⁻¹)``. Its negative log
@@ -15,10 +15,10 @@ posterior is computed in closed form, up to a constant that all partitions share
              equal. This prior charges a partition for the number of partitions it was chosen from
     groups   G + 3 log G: a proper prior on the number of groups
 
-A partition into unions of the orbits of a symmetry H has one label for each orbit instead of each entry, and pays for
-H: a group has at most O! I! / |H| conjugates, the same symmetry of rows and columns in another order.
+If a partition unites orbits of a symmetry H, its label prior counts orbits instead of entries. In return it pays
+log(O! I! / |H|): H has at most so many conjugates, which are the same symmetry with rows and columns in another order.
 
-Neither the noise level nor the number of groups nor the sizes of groups are assumed.
+The noise level, the number of groups and their sizes are not assumed.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from equishare.problems.estimates import BlockEstimate, fit_estimate
 from equishare.search.orbits import Symmetry
 from equishare.search.polish import misfit
 
-# p(G) proportional to exp(-G) / G ** 3: two equal values are taken apart only at about three standard errors.
+# p(G) proportional to exp(-G) / G ** 3: with it two values are separated from about three standard errors on.
 _GROUPS_RATE = 1.0
 _GROUPS_EXPONENT = 3.0
 # Prior of the log gap y between neighbouring values, in standard errors: y ~ N(log 4, v / 0.05), v ~ InvGamma(1, 0.2).
@@ -39,7 +39,7 @@ _GAP_LOG_MEAN = np.log(4.0)
 _GAP_COUNT = 0.05
 _GAP_SHAPE = 1.0
 _GAP_RATE = 0.2
-# A partition is rejected where a misfit as large as its own has less than this probability.
+# A partition is rejected if a misfit as large as its own, or larger, has less than this probability.
 _REJECTION = 1e-5
 # The normal prior is at least this many standard errors wide.
 _LEAST_SPREAD = 10.0
@@ -65,9 +65,9 @@ class Evidence:
             symmetry: its orbits are kept together, and the label prior then counts orbits, not entries.
 
         Returns:
-            Whether the F test of its misfit rejects it as a whole, and its negative log posterior. The posterior
-            compares partitions into equal values; where values form a continuum none of them holds, and the
-            test keeps the coarse ones from winning.
+            Whether an F test of the misfit rejects the partition, and its negative log posterior. The posterior only
+            compares partitions. Where the values form a continuum none of these is true, and without the test a coarse
+            one would win.
         """
         num_groups, num_entries = int(labels.max()) + 1, labels.size
         values, precision = fit_estimate(self.estimate, labels, num_groups)

@@ -8,16 +8,16 @@ import numpy as np
 
 from equishare.problems.base import Slot
 
-# Numbers of groups that are tried on a path: so many from the fewest on, then a geometric series.
+# Of the numbers of groups tried on a path the first 8 are consecutive, from the fewest on, the rest a geometric series.
 _DENSE_LEVELS = 8
 _LEVELS = 14
-# Numbers of groups around the best that are tried, as parts of it, and at most.
+# Around a number of groups, others are tried within this part of it, and at most about so many.
 _NEAR = 0.3
 _NEAR_LEVELS = 10
 
 
 def levels(slots: Sequence[Slot]) -> list[int]:
-    """Numbers of groups, of all assignments together, to try on a path, from the most to one for each assignment."""
+    """Numbers of groups to try on a path, ascending; groups of all assignments are counted together."""
     least, most = _range(slots)
     dense = list(range(least, min(most, least + _DENSE_LEVELS - 1) + 1))
     wide = np.geomspace(dense[-1], most, _LEVELS - len(dense) + 1).round().astype(int)
@@ -25,7 +25,7 @@ def levels(slots: Sequence[Slot]) -> list[int]:
 
 
 def near(total: int, slots: Sequence[Slot]) -> list[int]:
-    """Numbers of groups around one."""
+    """Numbers of groups to try around a given one, ascending."""
     least, most = _range(slots)
     reach = max(2, round(_NEAR * total))
     spread = np.linspace(total - reach, total + reach, min(_NEAR_LEVELS, 2 * reach) + 1).round().astype(int)

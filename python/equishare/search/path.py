@@ -10,12 +10,12 @@ from equishare.linalg import pseudo_inverse
 from equishare.problems.estimates import BlockEstimate, fit_estimate
 from equishare.search.segmentation import segmentation_path
 
-# The exact greedy path costs O(G³) time and O(G²) memory in the number of groups it starts from. Larger problems start
-# from the best segmentation of the single estimates into so many groups.
+# A greedy path from G groups costs O(G³) time and O(G²) memory. Larger problems start from the best segmentation of the
+# single estimates into so many groups.
 MAX_GREEDY_GROUPS = 512
-# Number of groups the path is cut at first; doubled while the best cut lies in its upper half.
+# At first a path goes up to so many groups; twice as many while its best cut lies in its upper half.
 _FIRST_CAP = 64
-# How far apart in the order of values two groups may lie to be considered for a merge.
+# A merge joins groups that lie at most so many places apart in the order of values.
 _NEIGHBOURS = 3
 
 
@@ -40,7 +40,7 @@ def merge_path(estimate: BlockEstimate, max_groups: int) -> list[np.ndarray]:
 
 
 def caps(estimate: BlockEstimate) -> Iterator[int]:
-    """Numbers of groups to go up to on a path: 64, 128, … up to what it can offer."""
+    """Numbers of groups that a path may go up to: 64, 128, …, and last the most it can have."""
     most = estimate.values.size
     if not estimate.is_diagonal:
         most = min(most, MAX_GREEDY_GROUPS)
@@ -54,8 +54,8 @@ def caps(estimate: BlockEstimate) -> Iterator[int]:
 def conditional_path(estimate: BlockEstimate, labels: np.ndarray, max_groups: int) -> list[np.ndarray]:
     """Segmentations of the estimates of single entries given that all others follow ``labels``.
 
-    Given the rest, an entry has the estimate ``θ_k − (Ω(θ − ŵ))_k / Ω_kk`` with precision Ω_kk. These are as sharp as
-    the data allow once most labels are right; the segmentations of the plain estimates are not.
+    Given the others, entry k has the estimate ``θ_k − (Ω(θ − ŵ))_k / Ω_kk`` with precision Ω_kk. Once most labels are
+    right, this is as precise as the data allow; the plain estimates of covarying entries are less precise.
     """
     values, _ = fit_estimate(estimate, labels, int(labels.max()) + 1)
     theta = values[labels]
@@ -65,7 +65,7 @@ def conditional_path(estimate: BlockEstimate, labels: np.ndarray, max_groups: in
 
 
 def greedy_merges(estimate: BlockEstimate, labels: np.ndarray) -> list[np.ndarray]:
-    """Merge the groups of ``labels`` one pair after another; all partitions met, fewest groups first."""
+    """Merge the groups of ``labels`` pair by pair; all partitions on the way, fewest groups first."""
     num_groups = int(labels.max()) + 1
     values, precision = fit_estimate(estimate, labels, num_groups)
     covariance = pseudo_inverse(precision)
@@ -93,9 +93,9 @@ def greedy_merges(estimate: BlockEstimate, labels: np.ndarray) -> list[np.ndarra
 
 
 def greedy_splits(estimate: BlockEstimate, labels: np.ndarray, max_groups: int) -> list[np.ndarray]:
-    """Split one group of ``labels`` after another in two, up to ``max_groups``; all partitions met.
+    """Split groups of ``labels`` in two, one a step, up to ``max_groups``; all partitions on the way.
 
-    The group and the cut are those that lower the misfit of the single estimates most.
+    Each step takes the group and the cut that lower the misfit of the single estimates most.
     """
     weight, precision = estimate.values.ravel(), 1 / estimate.variance.ravel()
     labels = labels.copy()

@@ -18,10 +18,10 @@ def misfit(estimate: BlockEstimate, labels: np.ndarray, values: np.ndarray) -> f
 
 
 def polish(estimate: BlockEstimate, labels: np.ndarray) -> np.ndarray:
-    """Lower the misfit of ``labels`` until neither labels nor values can be improved given the other.
+    """Improve labels and values in turn until the misfit falls no more.
 
-    For correlated inputs an entry's own estimate is far less certain than its estimate given the rest of its
-    row; a path of merges decides by the former, this by whole rows. Groups may vanish.
+    With correlated inputs the estimate of a single entry is far less precise than its estimate given the rest of its
+    row. A path of merges uses the former; this decides about whole rows at once. Groups may vanish.
     """
     labels = Partition(labels).labels
     values, _ = fit_estimate(estimate, labels, int(labels.max()) + 1)

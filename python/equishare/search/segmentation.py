@@ -10,8 +10,8 @@ from equishare._native import core
 def segmentation_path(value: np.ndarray, weight: np.ndarray, max_groups: int) -> tuple[np.ndarray, np.ndarray]:
     """Best segmentations of ``value`` into 1, …, G contiguous groups of the sorted values.
 
-    For scalars with precisions w the partition into g groups that minimises ``Σ_k w_k (x_k − x̄_group)²``
-    is contiguous in x, so these are the best of all partitions.
+    The partition into g groups that minimises ``Σ_k w_k (x_k − x̄_group)²`` is contiguous in the sorted x. So these are
+    the best of all partitions, not only of contiguous ones.
 
     Args:
         value: (K,) numbers in any order.

@@ -11,7 +11,7 @@ from equishare.problems.estimates import SliceEstimate
 
 # Pairs of slices whose distances are formed at a time (numbers held).
 _AT_A_TIME = 1 << 24
-# Costs are held for all pairs of entries: at 16,384 entries, 2 GiB.
+# The costs of all pairs of entries are held: 2 GiB at 16,384 entries.
 _MOST_ENTRIES = 16_384
 
 
@@ -24,12 +24,13 @@ def ward_path(
 
         Σ_c w_a w_b / (w_a + w_b) (μ_a − μ_b)²,   w, μ: weight and weighted mean of a group in coordinate c,
 
-    which estimates the rise of the loss where w, the precision of the estimates, is its curvature.
+    The weights w are the precision of the estimates. They stand for the curvature of the loss, so the sum estimates how
+    much a merge raises the loss.
 
     Args:
         estimates: of each assignment, (K, C).
-        totals: numbers of groups, of all assignments together, to report.
-        limits: most groups of each assignment.
+        totals: numbers of groups to return, groups of all assignments counted together.
+        limits: the most groups of each assignment.
 
     Returns:
         Labels (K,) of each assignment, by total number of groups.
@@ -67,7 +68,7 @@ def check_entries(name: str, num_entries: int) -> None:
 
 
 class _Groups:
-    """Groups of one assignment; for each the cheapest partner of a greater number."""
+    """Groups of one assignment, and for each the cheapest merge with a group of a greater number."""
 
     def __init__(self, estimate: SliceEstimate) -> None:
         entries = self.mean = estimate.values.copy()
@@ -115,7 +116,7 @@ class _Groups:
         costs[others] = self._costs(a, others)
         self.cost[a, a + 1 :] = costs[a + 1 :]
         self.cost[:a, a] = costs[:a]
-        # Rows whose partner changed look again; the others compare with the new cost alone.
+        # Groups whose partner has changed look for a new one; the others only compare with the new cost.
         stale = self.alive & np.isin(self.partner, (a, b))
         stale[a] = True
         for row in np.flatnonzero(stale):

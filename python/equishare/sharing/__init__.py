@@ -1,7 +1,7 @@
-"""Sharing inside any ``torch.nn.Module``: parameters whose entries learn which of them are equal.
+"""Sharing inside any ``torch.nn.Module``: training decides which entries of a parameter are equal.
 
-:func:`share` marks a parameter, :func:`harden` turns what was learnt into partitions, :func:`compact`
-stores the result small.
+:func:`share` marks a parameter, :func:`harden` turns its soft assignment into a partition, and :func:`compact` stores
+the result small.
 """
 
 from equishare.sharing.assignment import Assignment

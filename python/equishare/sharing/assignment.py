@@ -1,4 +1,4 @@
-"""Which entries share a value: logits while it is learnt, integer labels once it is decided."""
+"""Which entries share a value: assignment logits during training, integer labels once the groups are decided."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Assignment(nn.Module):
     Attributes:
         logits: (K, G) Parameter, while soft.
         labels: (K,) buffer, once hard: uint8 for at most 256 groups, int16 for at most 32,768, else int32.
-        shape: shape of :meth:`partition`, with K entries.
+        shape: shape of :meth:`partition`, which has K entries.
         num_tied: number of parameters that it serves.
     """
 

@@ -20,9 +20,9 @@ def compact(model: nn.Module) -> nn.Module:
 
     Each ``torch.nn.Linear`` whose weight is hard and shared entry by entry becomes an
     :class:`equishare.nn.SharedLinear` with the same outputs; its bias keeps the parametrizations that it has.
-    Everything else stays as it is in the model: values and labels behind a parametrization. So do subclasses of
-    Linear, layers with hooks or a forward of their own, and weights with further parametrizations, as the
-    replacement would lose them.
+    Everything else stays as it is: values and labels behind a parametrization. That includes subclasses of Linear,
+    layers with hooks or a forward of their own, and weights with further parametrizations: a replacement would lose
+    these.
 
     Returns:
         A deep copy; the SharedLinear itself if the model is one linear layer.

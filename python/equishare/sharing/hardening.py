@@ -1,4 +1,4 @@
-"""Soft assignments become partitions, and given partitions are imposed."""
+"""Turn soft assignments into partitions, and impose given partitions."""
 
 from __future__ import annotations
 
@@ -32,9 +32,8 @@ __all__ = ["harden", "impose"]
 def harden(model: nn.Module) -> dict[str, Partition]:
     """Decide every soft assignment of a model, in place: each entry joins the group of its largest logit.
 
-    The logits go, labels take their place, and the values of unused groups are dropped; the others keep their
-    values, in order of first appearance. A model that is hard already stays as it is. Make a new optimizer
-    afterwards.
+    Labels take the place of the logits. Groups without an entry lose their values; the others keep them, in order of
+    first appearance. A model that is hard already stays as it is. Make a new optimizer afterwards.
 
     Returns:
         The partition of each shared parameter by its qualified name (``"encoder.0.weight"``), of the parameter's
@@ -72,8 +71,8 @@ def impose(model: nn.Module, partitions: Mapping[str, Any]) -> None:
     Args:
         model: holds the parameters.
         partitions: by qualified name, a Partition or an array of group names. A parameter that is shared needs
-            the shape of its own partition; one that is not becomes shared entry by entry, and needs its own
-            shape. Names tied by one assignment take equal partitions; those left out follow.
+            the shape of its own partition. A parameter that is not shared becomes shared entry by entry, and needs
+            its own shape. Names that are tied by one assignment take equal partitions; one of them is enough.
 
     Raises:
         TypeError: model is no module, partitions no mapping, or labels no integers.

@@ -1,4 +1,4 @@
-"""The parametrization of one shared parameter: θ from the values ψ of its groups."""
+"""The parametrization of one shared parameter: it forms θ from the values ψ of the groups."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["SharedParameter", "register", "set_values"]
 
 
 class SharedParameter(nn.Module):
-    """θ of one parameter from the values of its groups, through an assignment that others may use too.
+    """Forms θ of one parameter from the values of its groups; other parameters may use the same assignment.
 
     The values are (G,) for single entries and (G, C) for slices, C the product of the other sizes.
 
@@ -44,8 +44,8 @@ class SharedParameter(nn.Module):
     def own(self) -> None:
         """Make the assignment a submodule.
 
-        One parametrization alone does so for each assignment: ``torch.func.functional_call`` swaps the
-        tensors of a module that two names reach twice, and then cannot restore them.
+        Only one parametrization may do so for each assignment. Where two names reach a module,
+        ``torch.func.functional_call`` swaps its tensors twice, and cannot restore them.
         """
         self.assignment = self.__dict__.pop("assignment")
 
@@ -92,7 +92,7 @@ class SharedParameter(nn.Module):
 
 
 def register(owner: nn.Module, leaf: str, shared: SharedParameter) -> None:
-    """Replace a parameter by its parametrization; it must have passed the checks of registration."""
+    """Replace a parameter, which :func:`equishare.share` has checked, by its parametrization."""
     parameter = getattr(owner, leaf)
     # Its shape is about to change.
     parameter.grad = None
@@ -111,8 +111,8 @@ def set_values(parameter: nn.Parameter, values: Tensor) -> None:
 
 
 def _forget_graphs(parameter: nn.Parameter) -> None:
-    # A graph that is still alive keeps the parameter's gradient accumulator, and that expects the old shape
-    # for ever; torch gives up the accumulator only when the dtype or the device changes.
+    # A graph that is still alive keeps the gradient accumulator of the parameter, which expects the old shape for ever.
+    # Torch drops the accumulator only when the dtype or the device changes.
     data = parameter.data
     other = torch.float32 if data.dtype != torch.float32 else torch.float64
     parameter.data = torch.empty(0, dtype=other, device=data.device)
@@ -129,7 +129,7 @@ def _adopt_hard_state(
     unexpected_keys: list[str],
     error_msgs: list[str],
 ) -> None:
-    """Takes the form of a hardened state: a model that was only shared, or hardened otherwise, can load it."""
+    """Give the module the form of a hardened state, so that a soft model, or one with other groups, can load it."""
     shared: SharedParameter = module[0]
     assignment = shared.assignment
     values = state.get(f"{prefix}original")

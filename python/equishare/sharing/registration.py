@@ -27,7 +27,7 @@ def share(
     num_groups: int | None = None,
     dim: int | None = None,
 ) -> Assignment:
-    """Let a parameter, or several by one assignment, learn which of its entries are equal.
+    """Mark a parameter, or several with one assignment, whose entries may be equal; training decides which are.
 
         θ[k] = Σ_g A[k,g] ψ[g],  A = softmax(logits, -1)
 
@@ -36,8 +36,8 @@ def share(
     drawn from N(0, 0.1²). ψ starts from G entries of the parameter, evenly spread. Make optimizers afterwards,
     from :func:`sharing_parameters` and :func:`model_parameters`.
 
-    With several names the assignment is a submodule, and its logits or labels are in the state dict, under the
-    first of them in the order of the module alone; take parametrizations off such names together.
+    With several names the assignment is a submodule of the first of them, in the order of the module. Its logits or
+    labels are in the state dict under this name alone. Take parametrizations off such names together.
 
     Args:
         module: holds the parameter; its class is replaced by one that reads θ.
@@ -45,8 +45,8 @@ def share(
             sequence of names to be tied by one assignment, such as ``("weight", "bias")`` along ``dim=0``. All
             have the same number K of entries, or of slices.
         num_groups: G from 1 to K. By default K for slices and min(K, 128) for single entries.
-        dim: None ties single entries: K = numel, ψ (G,). An axis, which may count from the last, ties whole
-            slices along it: K = its size, ψ (G, C) with C the product of the other sizes.
+        dim: None ties single entries: K = numel, ψ (G,). An axis ties whole slices along it: K = its size, ψ (G, C)
+            with C the product of the other sizes; a negative axis counts from the last.
 
     Returns:
         The assignment.

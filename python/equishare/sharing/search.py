@@ -1,4 +1,4 @@
-"""Find what a model shares, and the parameters of the two levels."""
+"""Find the shared parameters of a model, and the parameters of the lower and the upper level."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def check_complete(model: nn.Module) -> None:
 
 
 def parameter_slots(module: nn.Module) -> dict[str, Slot]:
-    """Qualified names of all parameters, parametrized ones by the name that they had; None is none."""
+    """All parameters by qualified name; a parametrized one has the name that it had before."""
     slots: dict[str, Slot] = {}
     for prefix, owner in module.named_modules(remove_duplicate=False):
         if isinstance(owner, (parametrize.ParametrizationList, Assignment)):
@@ -132,7 +132,7 @@ def parameter_slots(module: nn.Module) -> dict[str, Slot]:
 
 
 def shared_slots(model: nn.Module) -> dict[str, Slot]:
-    """Qualified names of the shared parameters; one that two names reach has the first of them."""
+    """The shared parameters by qualified name; if two names reach a parameter, by the first."""
     slots: dict[str, Slot] = {}
     for prefix, owner in model.named_modules():
         if parametrize.is_parametrized(owner):
@@ -143,7 +143,7 @@ def shared_slots(model: nn.Module) -> dict[str, Slot]:
 
 
 def settle_ownership(model: nn.Module) -> None:
-    """Make each assignment a submodule of the first parametrization that uses it, where it is of none yet."""
+    """Make each assignment that is no submodule yet one of the first parametrization that uses it."""
     seen: dict[Assignment, list[SharedParameter]] = {}
     for shared in shared_parameters(model).values():
         seen.setdefault(shared.assignment, []).append(shared)

@@ -1,4 +1,4 @@
-"""Samples for replicas: the same of each problem for all of its replicas."""
+"""Samples for replicas: all replicas of a problem get the same samples."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class HeldOut:
     """Held-out samples for replicas: all samples, in chunks.
 
     Args:
-        problems: which have the samples.
-        which: ``train``, ``val``, ``stop`` or ``pooled``.
+        problems: that hold the samples.
+        which: name of the set, ``train``, ``val``, ``stop`` or ``pooled``.
         owner: problem of each replica.
-        batch_size: of training; a chunk without gradients may be a few times larger.
+        batch_size: that of training; a chunk has at most four times as many samples.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Fitted patterns, and which of them are not told from the best."""
+"""Fitted patterns, and which of them the validation samples cannot tell from the best."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from equishare.problems.network.fit import Fit
 from equishare.problems.network.patterns import Pattern
 
-# A coarser pattern may be worse by this part of the best loss, which optimisation alone can be off by.
+# A coarser pattern may be worse by this part of the best loss: training alone makes losses differ by as much.
 _SLACK = 0.01
 
 
@@ -23,7 +23,7 @@ class Candidate:
         fit: one replica, fitted on the training samples.
         losses: (B,) on blocks of the validation samples.
         sizes: (B,) samples of each block.
-        settled: whether more steps would not do much.
+        settled: whether more steps would gain little.
     """
 
     pattern: Pattern
@@ -40,10 +40,10 @@ class Candidate:
 
 
 def as_good(coarse: Candidate, least: Candidate, standard_errors: float) -> bool:
-    """Whether the validation samples do not tell a candidate from the one of least loss.
+    """Whether the validation samples cannot tell a candidate from the one of least loss.
 
-    Few samples make the standard error of a bad candidate as large as its excess; twice the least loss is too much
-    whatever they say.
+    With few samples even a bad candidate lies within its standard errors. So more than twice the least loss is always
+    too much.
     """
     if not math.isfinite(coarse.loss):
         return False

@@ -1,4 +1,4 @@
-"""Stages of a search on disk, so that a search that was cut off goes on where it was."""
+"""Stages of a search on disk, so that an interrupted search can go on from there."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _FORMAT = "equishare.Checkpoint/3"
 class Checkpoint:
     """Results of the stages of one search, by name.
 
-    Each stage depends on the problem, the options, the seed and earlier stages alone, so that a search that
-    takes its results from the file ends where one without a break does.
+    The result of a stage depends on the problem, the options, the seed and earlier stages alone. So a search that takes
+    results from the file ends with the same answer as one that was not interrupted.
 
     Args:
         path: file, written whole after each stage; None: nothing is kept.
-        about: what must be the same when the file is read again.
+        about: a digest of the search, which must be the same when the file is read again.
 
     Raises:
         ValueError: the file is no checkpoint, or one of another search.
@@ -69,9 +69,9 @@ class Checkpoint:
 
 
 def fingerprint(problems: Sequence[Any], method: str, seed: int, options: Any) -> str:
-    """A digest of what decides the course of a search: model, data, loss, method, seed and options.
+    """A digest of all that decides the course of a search: model, data, loss, method, seed and options.
 
-    Of a DataLoader it sees the first batch, of a loss its name.
+    For a DataLoader it takes the first batch alone, for the loss its name.
     """
     digest = hashlib.sha256(repr((method, seed, options)).encode())
     for problem in problems:

@@ -1,4 +1,4 @@
-"""A network's free fit as an estimate of its entries, with the diagonal of the empirical Fisher information."""
+"""A fit without sharing as an estimate of the entries, with the diagonal of the empirical Fisher information."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from equishare.problems.network.samples import Batch
 # Samples that the curvature is estimated from, and numbers held at a time.
 _SAMPLES = 512
 _AT_A_TIME = 1 << 24
-# A coordinate that no sample depends on still has this part of the usual weight.
+# A coordinate that no sample depends on still gets this part of the mean precision.
 _LEAST_WEIGHT = 1e-6
 
 

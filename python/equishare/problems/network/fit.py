@@ -46,9 +46,10 @@ class Plan:
         training: rates, batches and averages.
         steps: where the schedule ends.
         seed: of batches and dropout.
-        sets: names of the set to fit and of the one to judge by; without one, ``until`` decides.
+        sets: names of the set to fit, and of the set whose loss says which state of a replica is the best; None for
+            the second: ``until`` says it.
         until: (R,) number of steps after which each replica is kept.
-        moved: whether the initial state is not among those to be kept.
+        moved: whether the best state must be one after the start.
     """
 
     training: Training
@@ -97,18 +98,18 @@ class Fit:
 
 
 def gained(before: Tensor, after: Tensor) -> Tensor:
-    """Whether losses, of any sign, have fallen by a part that is worth more steps."""
+    """Whether losses, of any sign, have fallen by so large a part that more steps are worth while."""
     return before - after > _GAIN * before.abs()
 
 
 def fit(replicas: Replicas, start: Start, plan: Plan, tick: Callable[[int], None]) -> Fit:
-    """Train replicas on one set, judged by another, as many at a time as memory allows.
+    """Train replicas on one set and keep of each the state that is best on another, as many at a time as fit in memory.
 
     Args:
         replicas: of the model.
         start: of the replicas.
         plan: of the fits.
-        tick: called with the number of steps done since it was last called.
+        tick: called with the number of steps done since the last call.
 
     Raises:
         FloatingPointError: the loss of every replica is NaN or infinite at the start.
@@ -180,7 +181,7 @@ def look(replicas: Replicas, lower: State, upper: State, buffers: State, held: H
 
 
 class Average:
-    """Running average of parameters, whose first steps weigh little.
+    """Running average of parameters, in which the first steps soon count little.
 
     Attributes:
         state: the average.

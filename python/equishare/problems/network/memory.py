@@ -12,7 +12,7 @@ from torch import Tensor
 _SHARE = 0.5
 # Parameters, gradients, two moments of Adam, the best state so far, and one more of each in passing.
 _COPIES = 7
-# Free memory where the system does not tell.
+# Free memory that is assumed where the system does not state it.
 _UNKNOWN = 4 << 30
 
 

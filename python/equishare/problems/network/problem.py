@@ -36,8 +36,8 @@ class ModelProblem:
             of such pairs.
         val: samples to select by, likewise.
         loss: ``loss(model(x), y)`` -> scalar, the mean over the samples of the batch.
-        stop: samples that end the final fit early, which sees train and val together; None: that fit takes as many
-            steps as were best for the fit on train.
+        stop: samples that end the final fit, on train and val together, where their loss is least; None: that fit takes
+            as many steps as were best in the fit on train alone.
 
     Raises:
         TypeError: an argument of a wrong type, or data of another dtype than the model.
@@ -76,7 +76,7 @@ class ModelProblem:
         if type(self.train) is not type(self.val):
             raise TypeError("train and val must both be pairs of tensors or both DataLoaders")
         self.stop = None if stop is None else as_samples(stop, "stop", model)
-        #: Seed of the starts that a search takes besides the model's own; None: that of the search.
+        #: Seed of the starts that a search takes besides the model's own; None: the seed of the search.
         self.restart_seed: int | None = None
         for name in ("train", "val", "stop"):
             samples = getattr(self, name)
@@ -97,7 +97,7 @@ class ModelProblem:
         return slots_of(self.model)
 
     def estimate(self, on: str = "all") -> None:
-        """None: only training tells."""
+        """None: a network has to be trained with a pattern to judge it."""
 
     def evaluate(self, patterns: Sequence[Labels]) -> np.ndarray:
         """Validation loss of each pattern, trained as one batch with the default options."""
@@ -110,8 +110,9 @@ class ModelProblem:
     def resampled(self, generator: np.random.Generator) -> ModelProblem:
         """The problem with training and validation samples drawn from its own, each set by itself, with replacement.
 
-        Each resample has restarts of its own too. The noise is there twice and claimed once, as for the statistics of
-        linear maps; samples that a resample has twice never stand on both sides (pairs bootstrap; Efron 1979).
+        Each resample also has restarts of its own. Because both sets are drawn by themselves, no training sample
+        becomes a validation sample (pairs bootstrap; Efron 1979). A resample holds the noise twice and states it once,
+        as for linear maps; see :func:`equishare.problems.bootstrap.resampled_moments`.
 
         Raises:
             ValueError: the samples come from a DataLoader.
@@ -125,7 +126,7 @@ class ModelProblem:
         return other
 
     def about(self) -> About:
-        """What a report tells of the data."""
+        """The data in words and numbers, for the report."""
         train, val = (len(one) if isinstance(one, Sized) else None for one in (self.train, self.val))
         facts = []
         for slot in self.slots:

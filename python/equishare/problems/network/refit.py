@@ -1,4 +1,4 @@
-"""The final fits: with and without sharing for the report, and the refit on all samples."""
+"""The final fits: with and without sharing on the training samples, and the refit on all samples."""
 
 from __future__ import annotations
 
@@ -21,20 +21,21 @@ from equishare.sharing import impose, shared_parameters
 
 # A fit that is best after this part of its steps is repeated with twice as many, while it gains.
 _LATE = 0.9
-# A fit from the model's own start whose loss is above that of the search by more than this part is stuck.
+# A fit from the model's own start is stuck where its loss is above that of the search by more than this part of it.
 _STUCK = 0.1
 
 
 @dataclass(frozen=True)
 class FinalFits:
-    """Fits of the model with the pattern of each problem, from its own start.
+    """The last fits of each problem, after its pattern has been selected.
 
-    Where these get stuck at a loss that the search was clearly below, they start from what the search found.
+    The model is fitted from its own initial parameters. Where this ends at a loss clearly above that of the search, it
+    is stuck, and the fit starts from the parameters that the search found.
 
     Args:
-        trainer: of the problems.
-        patterns: one for each problem.
-        searched: the fits of these patterns in the search, if there was one.
+        trainer: fits the replicas.
+        patterns: the selected pattern of each problem.
+        searched: fits of these patterns that the search has made; None where there was no search.
     """
 
     trainer: Trainer
@@ -46,11 +47,12 @@ class FinalFits:
         return self.trainer.replicas
 
     def run(self) -> tuple[Fit, np.ndarray, np.ndarray, np.ndarray]:
-        """All fits.
+        """Make all final fits.
 
         Returns:
-            The fit on training and validation samples together, the (N,) validation losses of the fits on the
-            training samples alone with the pattern and without sharing, and whether the former (N,) were done.
+            Four things, for N problems: the fit on training and validation samples together; the validation losses
+            (N,) of the fits on the training samples alone, with the pattern and without sharing; and whether the
+            loss with the pattern (N,) had stopped falling.
         """
         problems, final = np.arange(len(self.patterns)), self.trainer.training.final
         fitted, lengths, settled = self._until_done(self.patterns, "final")
@@ -71,7 +73,7 @@ class FinalFits:
         return refitted, losses[0], losses[1], settled
 
     def _until_done(self, patterns: Sequence[Pattern], stage: str) -> tuple[Fit, np.ndarray, np.ndarray]:
-        """Fits on the training samples from the model's own start; the length of each, and whether it was enough."""
+        """Fits on the training samples from the model's own start, the steps of each, and whether they were enough."""
         problems, final = np.arange(len(patterns)), self.trainer.training.final
         lengths = np.full(len(problems), final.steps)
         fitted = self._fit(stage, problems, patterns, final.steps)
@@ -96,7 +98,10 @@ class FinalFits:
         return (fitted.loss - searched > _STUCK * fitted.loss.abs()).cpu().numpy()
 
     def _refit(self, problems: np.ndarray, steps: int, fitted: Fit, on: bool) -> Fit:
-        """On training and validation samples together, as long as was best without the latter, or until ``stop``."""
+        """Fits on training and validation samples together.
+
+        Each takes as many steps as were best on the training samples alone, or the ``stop`` samples end it.
+        """
         until = fitted.step[problems] if self._replicas.problems[0].stop is None else None
         sets = ("pooled", None if until is not None else "stop")
         stage = f"refit, {steps} steps{', on' if on else ''}"

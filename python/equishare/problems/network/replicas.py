@@ -28,8 +28,8 @@ State = dict[str, Tensor]
 class Replicas:
     """A model as a function of the state of its replicas.
 
-    The groups of each slot are either labels (R, K) or logits (R, K, G). Entries are gathered for all replicas at
-    once, by the batched operations; what vmap sees is the model without its parametrizations.
+    The groups of each slot are given by labels (R, K) or by logits (R, K, G). One batched operation gathers the entries
+    of all replicas, and vmap then runs the model without its parametrizations.
 
     Args:
         problems: problems with the same model and data of one shape.
@@ -120,7 +120,7 @@ class Replicas:
         return self._at_once
 
     def take_at_once(self, replicas: int) -> None:
-        """Decide it, as where a search goes on that was begun with so many."""
+        """Fix that number, for a search that goes on from a checkpoint and began with so many."""
         self._at_once = replicas
 
     def entries(self, lower: State, upper: State) -> State:
@@ -185,7 +185,7 @@ class Replicas:
 
 @contextmanager
 def seeded(device: torch.device, seed: int) -> Iterator[None]:
-    """Inside, random numbers of the processor and of the device follow a seed; outside, nothing has been drawn."""
+    """Inside the block random numbers follow a seed; afterwards the generators are as they were before it."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.default_generator.manual_seed(seed)
         if device.type == "cuda":
@@ -227,7 +227,7 @@ def _rows(output: Any, i: int, j: int, count: int) -> Any:
 
 
 def _reordered(tensor: Tensor, generator: torch.Generator) -> Tensor:
-    # Zeros are set, not drawn: a padding row, say.
+    # Zeros were set and not drawn, such as those of a padding row.
     flat = tensor.detach().flatten().clone()
     drawn = torch.nonzero(flat)[:, 0]
     order = torch.randperm(len(drawn), generator=generator).to(drawn.device)
@@ -248,8 +248,8 @@ def slots_of(model: nn.Module) -> tuple[Slot, ...]:
 
 
 def _spread(values: Tensor, num_entries: int) -> Tensor:
-    # The initial entries are those of ψ, which came from the parameter; θ is their soft mean. Fewer than there are
-    # entries, they are drawn again in another order, so that no two slices start alike.
+    # Entries start from the values ψ, which were taken from the parameter, and not from θ, their soft means. Where
+    # there are fewer values than entries they are dealt out several times, each time in another order.
     if len(values) == num_entries:
         return values.clone()
     generator = torch.Generator().manual_seed(0)

@@ -96,7 +96,7 @@ class LoaderSamples:
 
 
 def _interleaved(loaders: Sequence[DataLoader[Any]], seed: int) -> Iterator[Any]:
-    """All batches, mixed in an order that a seed decides, so that any part of them has some of each loader."""
+    """All batches, in an order that a seed decides and that mixes the loaders evenly."""
     running = [iter(loader) for loader in loaders]
     generator = torch.Generator().manual_seed(seed)
     weights = torch.tensor([float(_length(loader)) for loader in loaders])
@@ -223,7 +223,7 @@ def _generators(loaders: Sequence[DataLoader[Any]]) -> list[torch.Generator]:
 
 @contextmanager
 def _borrowed(generators: Sequence[torch.Generator], states: list[torch.Tensor]) -> Iterator[None]:
-    """Put the generators into states, which are brought up to date, and back afterwards."""
+    """Inside the block the generators have these states, which are updated at its end; then their own states return."""
     before = [generator.get_state() for generator in generators]
     for generator, state in zip(generators, states, strict=True):
         generator.set_state(state)

@@ -23,24 +23,24 @@ from equishare.problems.network.samples import LoaderSamples
 from equishare.problems.network.trainer import Trainer
 from equishare.problems.network.training import FINAL_FITS, STANDARD_ERRORS, Training
 
-# A fit that is best after this part of its steps goes on, so often, while it gains.
+# A fit whose best state comes after this part of its steps is not done. It goes on, at most so often, while it gains.
 _LATE = 0.8
 _EXTENSIONS = 6
-# Candidates whose loss is above the least by no more than this part may become the best once they are done; the
-# coarsest of them go on.
+# A candidate may become the best once it is done if its loss is above the least by no more than this part of it. So
+# many of these, the coarsest, are trained further.
 _CONTENDING = 1.0
 _MOST_CONTENDERS = 6
 
 
 class NetworkSession(Session):
-    """What is known of each network; all problems advance together.
+    """A batch of networks in a search: the patterns fitted so far, and their losses. All problems advance together.
 
     Attributes:
         training: options of all fits, those of the method.
-        trainer: that fits.
+        trainer: fits the replicas.
         replicas: of the model.
         found: the candidates of each problem by pattern, in order of appearance.
-        settles: whether candidates that are not done are trained on.
+        settles: whether candidates whose loss is still falling are trained further.
     """
 
     is_trained: ClassVar[bool] = True
@@ -52,7 +52,7 @@ class NetworkSession(Session):
         about = "" if path is None else self._fingerprint()
         checkpoint = Checkpoint(path, about)
         self.replicas = Replicas(self.problems, self.training.batch_size)
-        # The state of a search fits the number of replicas at a time that it was begun with.
+        # A kept state holds as many replicas at a time as the search began with, so it must go on with as many.
         at_once = checkpoint.get("at once")
         if at_once is not None:
             self.replicas.take_at_once(at_once)
@@ -93,7 +93,7 @@ class NetworkSession(Session):
         return [torch.Generator().manual_seed(self.seed if seed is None else seed) for seed in seeds]
 
     def until_interrupted(self, run: Callable[[], None]) -> None:
-        """Run a search; after Ctrl-C its best so far is the answer, once every problem has a candidate."""
+        """Run a search. Ctrl-C ends it, and the best so far is the answer, if every problem has a candidate by then."""
         try:
             run()
         except KeyboardInterrupt:
@@ -102,7 +102,7 @@ class NetworkSession(Session):
             self.interrupted = True
 
     def fit_free(self, owner: Sequence[int], lower: State, buffers: State, stage: str) -> Fit:
-        """Fits without sharing, from states with free entries: where these go, even if it does not help."""
+        """Fit without sharing, from states with free entries, to see where they go, even if the loss does not fall."""
         steps = self.training.fit_length
         _, upper = hard_state(self.replicas, [all_free(self.replicas)] * len(owner), lower, mean=True)
         fitted = self.trainer.fit(stage, Start(owner, lower, upper, buffers), steps, moved=True)
@@ -130,10 +130,10 @@ class NetworkSession(Session):
         stage: str,
         mean: bool = True,
     ) -> None:
-        """Fit patterns from states with free entries (see ``hard_state``).
+        """Fit patterns from states with free entries (see ``hard_state``), and keep them as candidates.
 
-        Of a pattern that was fitted before, the better fit is kept: a start from which others do better may be the
-        better one for it too. The best so far is not fitted again.
+        A pattern that was fitted before is fitted again, because the new start may be better; the better fit is kept.
+        Only the best candidate so far is not fitted again.
         """
         best = [self.best(problem) if found else None for problem, found in enumerate(self.found)]
         new: dict[tuple[int, Pattern], int] = {}
@@ -152,7 +152,7 @@ class NetworkSession(Session):
         self._settle(stage)
 
     def _settle(self, stage: str) -> None:
-        """Train on, where the candidates that may be best are not done: half-trained models cannot be compared."""
+        """Train candidates that may be best until they are done: half-trained models cannot be compared."""
         steps = self.training.fit_length
         for more in range(_EXTENSIONS if self.settles else 0):
             waiting = [
@@ -256,7 +256,7 @@ class NetworkSession(Session):
         return Proposal([c.pattern.labels for c in candidates], losses, as_good=good, history=history)
 
     def best(self, problem: int) -> Candidate:
-        """The coarsest candidate that the validation samples do not tell from the best."""
+        """The coarsest candidate that the validation samples cannot tell from the best."""
         return list(self.found[problem].values())[self.proposal(problem, {}).best]
 
     def evaluate(self, patterns: Sequence[Sequence[Labels]]) -> list[np.ndarray]:
@@ -271,7 +271,7 @@ class NetworkSession(Session):
         return [np.array([self.found[i][one].loss for one in several]) for i, several in enumerate(own)]
 
     def refit(self, patterns: Sequence[Labels]) -> list[Refit]:
-        """The model trained with the pattern of each problem; of a search that was cut off, as it was fitted there."""
+        """The model trained with the pattern of each problem; after Ctrl-C, the model as the search left it."""
         chosen = [Pattern(labels) for labels in patterns]
         candidates = [found.get(one) for found, one in zip(self.found, chosen, strict=True)]
         known = [c for c in candidates if c is not None]

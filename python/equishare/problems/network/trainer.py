@@ -1,4 +1,4 @@
-"""What every fit of a search has in common: the replicas, how they are trained, and the checkpoint."""
+"""What all fits of a search share: the replicas, how they are trained, and the checkpoint."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ class Trainer:
 
     Attributes:
         replicas: of the model.
-        training, seed: of every fit.
+        training: options of every fit.
+        seed: of every fit.
         checkpoint: keeps the fits that are done.
-        tick: called with the number of training steps done.
+        tick: called with the number of training steps done since the last call.
     """
 
     replicas: Replicas

@@ -10,13 +10,13 @@ from typing import TypeVar
 from equishare.checks import TRAINED, below_one, choice, count, not_negative, option, positive
 
 SCHEDULES = ("cosine", "constant")
-#: A coarser pattern is preferred unless it is worse by so many standard errors of the paired difference. It is compared
-#: with the best of many.
+#: A coarser pattern is selected unless it is worse by so many standard errors of the paired difference. As many as
+#: three, because the best of many candidates is in part the best by chance.
 STANDARD_ERRORS = 3.0
-# Steps of a final fit where no search has a length of its own, and how often it may be doubled.
+# Steps of a final fit for methods that do not search, and how often they may be doubled.
 _FINAL_STEPS = 600
 _DOUBLINGS = 2
-# What the progress of a search counts as: fits of candidates, and the final ones.
+# How many fits a search is taken to need, for its progress: fits of candidates, and final ones.
 SEARCH_FITS = 10
 FINAL_FITS = 3
 
@@ -37,24 +37,25 @@ class FinalSteps:
 
     @classmethod
     def of(cls, asked: int | None, usual: int = _FINAL_STEPS) -> FinalSteps:
-        """As many as asked for; None: from the usual number on as many as it takes."""
+        """As many steps as asked for; None: the usual number, which may be doubled."""
         return cls(usual, _DOUBLINGS) if asked is None else cls(asked, 0)
 
 
 @dataclass(frozen=True)
 class Training:
-    """How networks are trained. The options belong to problems that have to be trained, and to no others.
+    """How networks are trained: options of every method that trains them.
 
     Attributes:
-        lr: the learning rate of AdamW.
-        weight_decay: likewise.
-        clip: largest norm of the gradient of one replica; None: as it is.
+        lr: learning rate of AdamW.
+        weight_decay: of AdamW.
+        clip: largest norm of the gradient of one replica; longer gradients are scaled down to it. None: no limit.
         schedule: ``cosine``, the rate falls to 0, or ``constant``.
         batch_size: samples a step, of data held as tensors; None: all.
-        patience: looks at the held-out samples (50 in a fit) without progress before a fit ends; None: never.
-        average: decay of the running average of the parameters, which is what is judged and kept; 0: the
-            parameters themselves. Averages cancel the noise of the last steps, and of losses that are flat around
-            their minimum, such as L1, they find the middle (Polyak and Juditsky 1992).
+        patience: a fit looks at the held-out samples 50 times. It ends after so many looks without a lower loss; None:
+            never before its last step.
+        average: decay of the running average of the parameters. The average is what is judged and kept; 0: the
+            parameters themselves. It cancels the noise of the last steps, and finds the middle of a flat minimum, such
+            as that of an L1 loss (Polyak and Juditsky 1992).
     """
 
     lr: float = option(1e-3, positive, only=TRAINED)
@@ -90,9 +91,9 @@ class SearchOptions(Training):
     """Options of a search by training, besides those of :class:`Training`.
 
     Attributes:
-        standard_errors: a coarser pattern is preferred unless its validation loss is above the least by more than so
-            many standard errors of the paired difference. Fewer find more groups, some of them by chance.
-        refit_steps: of each of the final fits; None: three times as many as a fit of the search, doubled while the
+        standard_errors: a coarser pattern is selected unless its validation loss is above the least by more than so
+            many standard errors of the paired difference. A lower number finds more groups, some of them by chance.
+        refit_steps: steps of each final fit; None: three times as many as in a fit of the search, doubled while the
             loss is still falling.
         checkpoint: file that keeps the fits that are done; a call with the same arguments goes on from there.
     """
@@ -107,10 +108,11 @@ class SearchOptions(Training):
         return FinalSteps.of(self.refit_steps, 3 * self.fit_length)
 
     def for_resamples(self: _O, problem: int) -> _O:
-        """The options of a search on resamples of the i-th problem.
+        """The options of a search on resamples of the i-th problem: it selects the pattern of least loss.
 
-        A search that prefers coarse patterns ties everything where the data cannot tell, on every resample. One that
-        takes the least loss ties at random there, and finds again and again what the data do tell.
+        Where the data cannot decide, a search that prefers coarse patterns ties everything on every resample, which
+        looks sure. The pattern of least loss has random ties there, which differ from resample to resample, and only
+        ties that the data support are found again and again.
         """
         path = None if self.checkpoint is None else f"{os.fspath(self.checkpoint)}.resamples{problem}"
         return replace(self, standard_errors=0.0, checkpoint=path)
