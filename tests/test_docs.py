@@ -85,7 +85,10 @@ def test_there_are_sessions():
 @pytest.mark.parametrize("name", SESSIONS)
 def test_sessions(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
     text = (ROOT / name).read_text(encoding="utf-8")
+    for file, content in re.findall(r'^```python title="(\w+\.py)"\n(.*?)^```$', text, re.MULTILINE | re.DOTALL):
+        (tmp_path / file).write_text(content, encoding="utf-8")
     names: dict[str, object] = {}
     sessions = re.split(r"^equishare discover (\w+\.\w+ .*)$", text, flags=re.MULTILINE)
     for i, part in enumerate(sessions):

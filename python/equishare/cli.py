@@ -82,9 +82,7 @@ def discover(
             show_default=False,
         ),
     ],
-    method: Annotated[
-        str, typer.Option(help="auto, bilevel, merge, closure, gap, brute_force or no_sharing.")
-    ] = "auto",
+    method: Annotated[str, typer.Option(help=f"One of {', '.join(_methods())}.")] = "auto",
     seed: Annotated[int, typer.Option(min=0, help="Of the split and of the method.")] = 0,
     train_fraction: Annotated[float, typer.Option(help="Share of the samples used to fit; the rest validates.")] = 0.5,
     restarts: Annotated[
@@ -205,6 +203,12 @@ def bench(
         _complain(error)
     if results.errors:
         raise typer.Exit(1)
+
+
+def _methods() -> list[str]:
+    from equishare.methods import methods_for
+
+    return methods_for(is_trained=False, without_options=True)
 
 
 def _version() -> str:

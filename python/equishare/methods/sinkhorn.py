@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -42,12 +43,16 @@ class Sinkhorn:
 
     def matrix(self, logits: Tensor) -> Tensor:
         """A (…, K, G); in a last block of m < G entries the columns sum to m / G."""
-        parts = [self._normalised(block) for block in logits.split(logits.shape[-1], dim=-2)]
+        *_, entries, groups = logits.shape
+        whole = logits[..., : entries // groups * groups, :].unflatten(-2, (-1, groups))
+        parts = [self._normalised(whole).flatten(-3, -2)]
+        if entries % groups:
+            parts.append(self._normalised(logits[..., entries // groups * groups :, :]))
         return torch.cat(parts, dim=-2).exp()
 
     def _normalised(self, block: Tensor) -> Tensor:
         rows, columns = block.shape[-2:]
-        column_log_sum = torch.log(torch.tensor(rows / columns, dtype=block.dtype, device=block.device))
+        column_log_sum = math.log(rows / columns)
         for _ in range(self.iterations):
             block = block - block.logsumexp(-2, keepdim=True) + column_log_sum
             block = block - block.logsumexp(-1, keepdim=True)

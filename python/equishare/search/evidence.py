@@ -4,7 +4,7 @@ With ŵ the unshared least-squares estimates from all samples and Ω their preci
 :class:`equishare.problems.base.Estimate`), a partition with assignment A says ``ŵ ~ N(A ψ, Ω⁻¹)``. Its negative log
 posterior is computed in closed form, up to a constant that all partitions share:
 
-    fit      ½ (ν + K − G) log(1 + Q/ν),  Q = min over ψ of (ŵ − A ψ)ᵀ Ω (ŵ − A ψ): the noise level, estimated
+    fit      ½ (ν + K − G) log(1 + Q/ν), and ½ Q for ν = ∞,  Q = min over ψ of (ŵ − A ψ)ᵀ Ω (ŵ − A ψ): the noise level, estimated
              with ν degrees of freedom, is integrated out
     values   ½ log det(AᵀΩA / 2π) − log p(ψ̂): ψ is integrated out (Laplace). p is an equal mixture of two priors:
              values drawn independently from a normal of the spread of ŵ, and values whose gaps are
@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.special import gammaln
+from scipy.stats import chi2
 from scipy.stats import f as f_distribution
 
 from equishare.problems.estimates import BlockEstimate, fit_estimate
@@ -73,7 +74,12 @@ class Evidence:
         values, precision = fit_estimate(self.estimate, labels, num_groups)
         freedom = self.estimate.freedom
         distance = misfit(self.estimate, labels, values)
-        fit = 0.5 * (freedom + num_entries - num_groups) * np.log1p(distance / freedom)
+        spare = num_entries - num_groups
+        if np.isinf(freedom):  # the noise level is known
+            fit, tail = 0.5 * distance, chi2.sf(distance, max(spare, 1))
+        else:
+            fit = 0.5 * (freedom + spare) * np.log1p(distance / freedom)
+            tail = f_distribution.sf(distance / max(spare, 1), max(spare, 1), freedom)
         if self.estimate.is_diagonal:
             log_det = np.log(np.diag(precision)).sum()
         else:
@@ -83,9 +89,7 @@ class Evidence:
         log_prior += (
             _log_partition(labels, symmetry) - _GROUPS_EXPONENT * np.log(num_groups) - _GROUPS_RATE * num_groups
         )
-        spare = num_entries - num_groups
-        rejected = spare > 0 and f_distribution.sf(distance / spare, spare, freedom) < _REJECTION
-        return bool(rejected), float(fit + laplace - log_prior)
+        return bool(spare > 0 and tail < _REJECTION), float(fit + laplace - log_prior)
 
     def _log_independent(self, num_groups: int) -> float:
         """log of G! times the normal density at its typical height, for values in any order."""
