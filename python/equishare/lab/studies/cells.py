@@ -32,6 +32,7 @@ METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "bilevel, release, no penalties": ("bilevel", dict(RELEASE_WITHOUT_PENALTIES)),
     "bilevel": ("bilevel", {}),
     "gap": ("gap", {}),
+    "sinkhorn": ("sinkhorn", {}),
     "merge": ("merge", {}),
     "closure": ("closure", {}),
     "auto": ("auto", {}),

@@ -25,7 +25,7 @@ TRIALS = 20
 NUM_VAL = 100
 NUM_TEST = 10_000
 NOISE_VARIANCE = 0.1
-METHODS = ("no sharing", "oracle", "gap", "merge", "bilevel", "auto")
+METHODS = ("no sharing", "oracle", "gap", "merge", "bilevel", "sinkhorn", "auto")
 METHODS_WIDE = ("no sharing", "oracle", "gap", "auto")
 #: (I, kernel, training samples, methods, PD printed in the paper)
 CELLS = (

@@ -13,8 +13,8 @@ SCHEDULES = ("cosine", "constant")
 #: A coarser pattern is selected unless it is worse by so many standard errors of the paired difference. As many as
 #: three, because the best of many candidates is in part the best by chance.
 STANDARD_ERRORS = 3.0
-# Steps of a final fit for methods that do not search, and how often they may be doubled.
-_FINAL_STEPS = 600
+# Steps of a fit where the method has no length of its own, and how often a final fit may be doubled.
+_FIT_STEPS = 200
 _DOUBLINGS = 2
 # How many fits a search is taken to need, for its progress: fits of candidates, and final ones.
 SEARCH_FITS = 10
@@ -36,7 +36,7 @@ class FinalSteps:
     doublings: int
 
     @classmethod
-    def of(cls, asked: int | None, usual: int = _FINAL_STEPS) -> FinalSteps:
+    def of(cls, asked: int | None, usual: int = 3 * _FIT_STEPS) -> FinalSteps:
         """As many steps as asked for; None: the usual number, which may be doubled."""
         return cls(usual, _DOUBLINGS) if asked is None else cls(asked, 0)
 
@@ -78,7 +78,7 @@ class Training:
     @property
     def fit_length(self) -> int:
         """Steps of a fit without sharing; one of a pattern, which starts from there, takes half as many."""
-        return self.final.steps
+        return _FIT_STEPS
 
     @property
     def search_length(self) -> int:
