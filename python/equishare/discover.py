@@ -87,13 +87,13 @@ def discover(
     total = len(problems) * (1 + int(resamples))
     if resamples:  # Before the work: some problems cannot be drawn again.
         problems[0].resampled(np.random.default_rng(int(seed)))
-    with _progress(progress, name) as report:
-        part = part_of(report, 0, len(problems), total) if resamples else report
+    with _progress(progress, name) as watch:
+        part = part_of(watch, 0, len(problems), total) if resamples else watch
         found = _solve(chosen, _session(problems, int(seed), part, name, checked))
         for i, one in enumerate(problems if resamples and all(d.complete for d in found) else ()):
             generator = np.random.default_rng([int(seed), i])
             batch = [one.resampled(generator) for _ in range(resamples)]
-            part = part_of(report, len(problems) + i * int(resamples), int(resamples), total)
+            part = part_of(watch, len(problems) + i * int(resamples), int(resamples), total)
             own = checked.for_resamples(i) if hasattr(checked, "for_resamples") else checked
             session = _session(batch, int(seed), part, name, own)
             try:
@@ -106,7 +106,7 @@ def discover(
             if session.interrupted:
                 break
             found[i] = replace(found[i], confidences=_confidences(one, found[i], patterns))
-            report(len(problems) + (i + 1) * int(resamples), total)
+            watch(len(problems) + (i + 1) * int(resamples), total)
     asked = {**options, "resamples": resamples} if resamples else dict(options)
     found = [replace(one, origin=Origin.of(name, int(seed), asked)) for one in found]
     return found if isinstance(problem, Sequence) else found[0]
@@ -259,7 +259,7 @@ def _progress(progress: Progress | bool | None, method: str) -> Iterator[Progres
     if callable(progress):
         yield progress
     elif progress:
-        with progress_bar(f"discover ({method})") as report:
-            yield report
+        with progress_bar(f"discover ({method})") as watch:
+            yield watch
     else:
         yield silent

@@ -207,10 +207,10 @@ def propose(session: Session, options: Options, assignment: Assignment = SOFTMAX
         part = problems[start : start + at_once]
         logits = 0.1 * torch.randn((len(part), options.restarts, num_entries, columns), generator=generator)
 
-        def report(step: int, done: int = start, count: int = len(part)) -> None:
+        def tick(step: int, done: int = start, count: int = len(part)) -> None:
             session.progress(done * options.steps + step * count, total)
 
-        proposals += _descend(part, options, assignment, logits, report)
+        proposals += _descend(part, options, assignment, logits, tick)
     return proposals
 
 
@@ -219,7 +219,7 @@ def _descend(
     options: Options,
     assignment: Assignment,
     logits: torch.Tensor,
-    report: Callable[[int], None],
+    tick: Callable[[int], None],
 ) -> list[Proposal]:
     num_entries = problems[0].num_entries
     batch = make_batch(problems, options.unit, options.lower != "exact")
@@ -233,7 +233,7 @@ def _descend(
         value = descent.step(options.penalties(step, num_entries))
         if step % every == 0 or step == options.steps - 1:
             records.append((step, value))
-            report(step + 1)
+            tick(step + 1)
     labels = assignment.harden(logits).numpy()
     upper = torch.stack([value.upper_loss for _, value in records]) * batch.loss_scale[:, None]
     entropy = torch.stack([value.entropy for _, value in records])

@@ -4,8 +4,8 @@ With ŵ the unshared least-squares estimates from all samples and Ω their preci
 :class:`equishare.problems.base.Estimate`), a partition with assignment A says ``ŵ ~ N(A ψ, Ω⁻¹)``. Its negative log
 posterior is computed in closed form, up to a constant that all partitions share:
 
-    fit      ½ (ν + K − G) log(1 + Q/ν), and ½ Q for ν = ∞,  Q = min over ψ of (ŵ − A ψ)ᵀ Ω (ŵ − A ψ): the noise level, estimated
-             with ν degrees of freedom, is integrated out
+    fit      ½ (ν + K − G) log(1 + Q/ν),  Q = min over ψ of (ŵ − A ψ)ᵀ Ω (ŵ − A ψ): the noise level, estimated
+             with ν degrees of freedom, is integrated out; ½ Q where it is known (ν = ∞)
     values   ½ log det(AᵀΩA / 2π) − log p(ψ̂): ψ is integrated out (Laplace). p is an equal mixture of two priors:
              values drawn independently from a normal of the spread of ŵ, and values whose gaps are
              log-normal with unknown mean and variance (integrated out), for values that are spread evenly

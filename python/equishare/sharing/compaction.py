@@ -10,7 +10,7 @@ from torch.nn.utils import parametrize
 
 from equishare.nn import SharedLinear
 from equishare.sharing.injection import inject
-from equishare.sharing.search import Slot, assignments, check_module, settle_ownership, shared_slots
+from equishare.sharing.search import Location, assignments, check_module, settle_ownership, shared_locations
 
 __all__ = ["compact"]
 
@@ -35,7 +35,11 @@ def compact(model: nn.Module) -> nn.Module:
     if not any(assignment.is_hard for assignment in assignments(model)):
         raise ValueError("model has no hard shared parameter: call equishare.harden first")
     replica = copy.deepcopy(model)
-    small = {slot.owner: _shared_linear(slot) for slot in shared_slots(replica).values() if _is_replaceable(slot)}
+    small = {
+        location.owner: _shared_linear(location)
+        for location in shared_locations(replica).values()
+        if _is_replaceable(location)
+    }
     if replica in small:
         replica = small[replica]
     for parent in list(replica.modules()):
@@ -48,24 +52,24 @@ def compact(model: nn.Module) -> nn.Module:
     return replica
 
 
-def _is_replaceable(slot: Slot) -> bool:
-    owner, shared = slot.owner, slot.shared
-    if slot.leaf != "weight" or parametrize.type_before_parametrizations(owner) is not nn.Linear:
+def _is_replaceable(location: Location) -> bool:
+    owner, shared = location.owner, location.shared
+    if location.leaf != "weight" or parametrize.type_before_parametrizations(owner) is not nn.Linear:
         return False
     if shared is None or shared.dim is not None or not shared.assignment.is_hard:
         return False
     hooks = any(value for key, value in vars(owner).items() if key.endswith("_hooks"))
-    return not hooks and "forward" not in vars(owner) and slot.chain is not None and len(slot.chain) == 1
+    return not hooks and "forward" not in vars(owner) and location.chain is not None and len(location.chain) == 1
 
 
-def _shared_linear(slot: Slot) -> SharedLinear:
-    linear: Any = slot.owner
-    assert slot.shared is not None
-    labels = slot.shared.assignment.labels.reshape(slot.shared.shape)
+def _shared_linear(location: Location) -> SharedLinear:
+    linear: Any = location.owner
+    assert location.shared is not None
+    labels = location.shared.assignment.labels.reshape(location.shared.shape)
     bias = linear._parameters.get("bias")
     # On the meta device nothing is drawn: torch's generator stays where it is.
     small = SharedLinear(linear.in_features, linear.out_features, labels, bias=bias is not None, device="meta")
-    small.values, small.labels = slot.original, labels
+    small.values, small.labels = location.original, labels
     if bias is not None:
         small.bias = bias
     elif parametrize.is_parametrized(linear, "bias"):

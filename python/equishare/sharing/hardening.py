@@ -16,14 +16,14 @@ from equishare.sharing.assignment import Assignment
 from equishare.sharing.parametrization import SharedParameter, register, set_values
 from equishare.sharing.registration import check_distinct, find_parameter
 from equishare.sharing.search import (
-    Slot,
+    Location,
     assignments,
     check_complete,
     check_module,
-    parameter_slots,
+    parameter_locations,
     settle_ownership,
+    shared_locations,
     shared_parameters,
-    shared_slots,
 )
 
 __all__ = ["harden", "impose"]
@@ -45,23 +45,23 @@ def harden(model: nn.Module) -> dict[str, Partition]:
             the model. Nothing is changed then.
     """
     check_module(model, "model")
-    slots = shared_slots(model)
-    if not slots:
+    locations = shared_locations(model)
+    if not locations:
         raise ValueError("model has no shared parameter: call equishare.share first")
     check_complete(model)
-    for name, slot in slots.items():
-        if slot.original.is_meta:
+    for name, location in locations.items():
+        if location.original.is_meta:
             raise ValueError(f"{name!r} is on the meta device and has no data")
     shared_by_name = shared_parameters(model)
     used = {a: _used_groups(a, names[0]) for a, names in assignments(model).items() if not a.is_hard}
     partitions = {name: shared.partition() for name, shared in shared_by_name.items()}
     for name, shared in shared_by_name.items():
         if shared.assignment in used:
-            original = slots[name].original
+            original = locations[name].original
             set_values(original, original.data[torch.from_numpy(used[shared.assignment]).to(original.device)])
     for name, shared in shared_by_name.items():
         if shared.assignment in used and not shared.assignment.is_hard:
-            shared.assignment.set_labels(_label_tensor(partitions[name], slots[name]))
+            shared.assignment.set_labels(_label_tensor(partitions[name], locations[name]))
     return partitions
 
 
@@ -83,37 +83,37 @@ def impose(model: nn.Module, partitions: Mapping[str, Any]) -> None:
     if not isinstance(partitions, Mapping):
         raise TypeError(f"partitions must be a mapping from names to partitions, got {type(partitions).__name__}")
     check_complete(model)
-    slots = parameter_slots(model)
-    fresh: dict[str, tuple[Slot, Partition]] = {}
+    locations = parameter_locations(model)
+    fresh: dict[str, tuple[Location, Partition]] = {}
     decided: dict[Assignment, tuple[str, Partition]] = {}
     for name, labels in partitions.items():
         partition = _as_partition(name, labels)
-        slot = slots.get(name)
-        if slot is None or slot.shared is None:
-            slot = find_parameter(model, name)
-        if slot.original.is_meta:
+        location = locations.get(name)
+        if location is None or location.shared is None:
+            location = find_parameter(model, name)
+        if location.original.is_meta:
             raise ValueError(f"{name!r} is on the meta device and has no data")
-        _check_shape(name, slot, partition)
-        if slot.shared is None:
-            fresh[name] = (slot, partition)
+        _check_shape(name, location, partition)
+        if location.shared is None:
+            fresh[name] = (location, partition)
             continue
-        first, agreed = decided.setdefault(slot.shared.assignment, (name, partition))
+        first, agreed = decided.setdefault(location.shared.assignment, (name, partition))
         if not np.array_equal(agreed.labels.reshape(-1), partition.labels.reshape(-1)):
             raise ValueError(f"{first!r} and {name!r} are tied by one assignment, but got different partitions")
 
-    check_distinct({name: slot for name, (slot, _) in fresh.items()})
+    check_distinct({name: location for name, (location, _) in fresh.items()})
     shared_by_name = shared_parameters(model)
     users = assignments(model)
     for assignment, (first, partition) in decided.items():
-        tied = [(slots[name].original, shared_by_name[name]) for name in users[assignment]]
+        tied = [(locations[name].original, shared_by_name[name]) for name in users[assignment]]
         with torch.no_grad():
             thetas = [shared(values) for values, shared in tied]
-        assignment.set_labels(_label_tensor(partition, slots[first]))
+        assignment.set_labels(_label_tensor(partition, locations[first]))
         for (values, shared), theta in zip(tied, thetas, strict=True):
             set_values(values, shared.right_inverse(theta))
-    for slot, partition in fresh.values():
-        assignment = Assignment(partition.shape, labels=_label_tensor(partition, slot))
-        register(slot.owner, slot.leaf, SharedParameter(assignment, partition.shape, None))
+    for location, partition in fresh.values():
+        assignment = Assignment(partition.shape, labels=_label_tensor(partition, location))
+        register(location.owner, location.leaf, SharedParameter(assignment, partition.shape, None))
     settle_ownership(model)
 
 
@@ -128,9 +128,9 @@ def _used_groups(assignment: Assignment, name: str) -> NDArray[np.int64]:
     return rows.double().cpu().numpy().argmax(-1)
 
 
-def _label_tensor(partition: Partition, slot: Slot) -> torch.Tensor:
+def _label_tensor(partition: Partition, location: Location) -> torch.Tensor:
     dtype = smallest_label_dtype(partition.num_groups)
-    return torch.tensor(partition.labels.reshape(-1), dtype=dtype, device=slot.original.device)
+    return torch.tensor(partition.labels.reshape(-1), dtype=dtype, device=location.original.device)
 
 
 def _as_partition(name: str, labels: Any) -> Partition:
@@ -142,10 +142,10 @@ def _as_partition(name: str, labels: Any) -> Partition:
         raise type(error)(f"partitions[{name!r}]: {error}") from None
 
 
-def _check_shape(name: str, slot: Slot, partition: Partition) -> None:
-    shared = slot.shared
+def _check_shape(name: str, location: Location, partition: Partition) -> None:
+    shared = location.shared
     if shared is None:
-        accepted, what = tuple(slot.original.shape), "the parameter's shape, as it is not shared along an axis"
+        accepted, what = tuple(location.original.shape), "the parameter's shape, as it is not shared along an axis"
     elif shared.dim is None:
         accepted, what = shared.shape, "the parameter's shape"
     else:

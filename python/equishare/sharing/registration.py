@@ -12,7 +12,7 @@ from torch.nn.parameter import UninitializedParameter
 
 from equishare.sharing.assignment import Assignment
 from equishare.sharing.parametrization import SharedParameter, register
-from equishare.sharing.search import Slot, check_module, parameter_slots, settle_ownership
+from equishare.sharing.search import Location, check_module, parameter_locations, settle_ownership
 
 __all__ = ["check_distinct", "find_parameter", "share"]
 
@@ -60,17 +60,17 @@ def share(
     """
     check_module(module, "module")
     names = _names(name)
-    slots = {one: find_parameter(module, one) for one in names}
-    order = list(parameter_slots(module))
+    locations = {one: find_parameter(module, one) for one in names}
+    order = list(parameter_locations(module))
     names.sort(key=order.index)
-    check_distinct(slots)
-    dims = {one: _axis(dim, one, slots[one]) for one in names}
-    shapes = {one: tuple(slots[one].original.shape) for one in names}
+    check_distinct(locations)
+    dims = {one: _axis(dim, one, locations[one]) for one in names}
+    shapes = {one: tuple(locations[one].original.shape) for one in names}
     sizes = {one: _num_entries(shapes[one], dims[one]) for one in names}
     _check_equal(names, sizes, "entries" if dim is None else f"slices along dim={dim}")
-    first = slots[names[0]].original
-    _check_equal(names, {one: slots[one].original.dtype for one in names}, "dtype")
-    _check_equal(names, {one: slots[one].original.device for one in names}, "device")
+    first = locations[names[0]].original
+    _check_equal(names, {one: locations[one].original.dtype for one in names}, "dtype")
+    _check_equal(names, {one: locations[one].original.device for one in names}, "device")
     num_entries = sizes[names[0]]
     groups = _check_groups(num_groups, num_entries, dim)
 
@@ -78,60 +78,60 @@ def share(
     one_shape = dim is None and len(set(shapes.values())) == 1
     assignment = Assignment(shapes[names[0]] if one_shape else (num_entries,), logits=logits)
     for one in names:
-        register(slots[one].owner, slots[one].leaf, SharedParameter(assignment, shapes[one], dims[one]))
+        register(locations[one].owner, locations[one].leaf, SharedParameter(assignment, shapes[one], dims[one]))
     settle_ownership(module)
     return assignment
 
 
-def find_parameter(module: nn.Module, name: str) -> Slot:
+def find_parameter(module: nn.Module, name: str) -> Location:
     """A parameter that can be shared.
 
     Raises:
         TypeError: it is not real and floating.
         ValueError: there is none, or it cannot be shared.
     """
-    slots = parameter_slots(module)
-    if name not in slots:
+    locations = parameter_locations(module)
+    if name not in locations:
         if name in dict(module.named_buffers(remove_duplicate=False)):
-            raise ValueError(f"name must be a parameter, got the buffer {name!r}; {_available(slots)}")
-        raise ValueError(f"{type(module).__name__} has no parameter {name!r}; {_available(slots)}")
-    slot = slots[name]
-    if slot.shared is not None:
+            raise ValueError(f"name must be a parameter, got the buffer {name!r}; {_available(locations)}")
+        raise ValueError(f"{type(module).__name__} has no parameter {name!r}; {_available(locations)}")
+    location = locations[name]
+    if location.shared is not None:
         raise ValueError(f"{name!r} is shared already")
-    if slot.chain is not None:
-        kinds = ", ".join(type(one).__name__ for one in slot.chain)
+    if location.chain is not None:
+        kinds = ", ".join(type(one).__name__ for one in location.chain)
         raise ValueError(f"{name!r} is parametrized already, by {kinds}: share it first, then register the others")
-    if isinstance(slot.owner, nn.RNNBase):
+    if isinstance(location.owner, nn.RNNBase):
         raise ValueError(
-            f"{name!r} belongs to {type(slot.owner).__name__}, which reads its weights past any parametrization: "
+            f"{name!r} belongs to {type(location.owner).__name__}, which reads its weights past any parametrization: "
             f"use the cell, such as torch.nn.LSTMCell"
         )
-    if isinstance(slot.owner, torch.jit.ScriptModule):
+    if isinstance(location.owner, torch.jit.ScriptModule):
         raise ValueError(f"{name!r} belongs to a script module, which takes no parametrization")
-    if isinstance(slot.owner, (nn.Embedding, nn.EmbeddingBag)) and slot.owner.sparse:
+    if isinstance(location.owner, (nn.Embedding, nn.EmbeddingBag)) and location.owner.sparse:
         raise ValueError(f"{name!r} belongs to an embedding with sparse=True, whose gradients cannot reach ψ")
-    parameter = slot.original
+    parameter = location.original
     if isinstance(parameter, UninitializedParameter):
         raise ValueError(f"{name!r} has no shape yet: run the lazy module on a batch before sharing")
     if not parameter.dtype.is_floating_point:
         raise TypeError(f"{name!r} must have a real floating dtype, got {parameter.dtype}")
     if parameter.numel() == 0:
         raise ValueError(f"{name!r} has no entries, its shape is {tuple(parameter.shape)}")
-    for other, its in slots.items():
-        same_slot = its.owner is slot.owner and its.leaf == slot.leaf
-        if not same_slot and any(tensor is parameter for tensor in its.tensors):
+    for other, its in locations.items():
+        same_location = its.owner is location.owner and its.leaf == location.leaf
+        if not same_location and any(tensor is parameter for tensor in its.tensors):
             raise ValueError(
                 f"{name!r} is the same tensor as {other!r}, and only one would be parametrized: give {other!r} a "
                 f"parameter of its own, then share both names by one assignment"
             )
-    return slot
+    return location
 
 
-def _available(slots: dict[str, Slot]) -> str:
-    names = ", ".join(repr(name) for name in list(slots)[:_NAMES_SHOWN])
+def _available(locations: dict[str, Location]) -> str:
+    names = ", ".join(repr(name) for name in list(locations)[:_NAMES_SHOWN])
     if not names:
         return "it has no parameters"
-    return f"its parameters are {names}" + (", …" if len(slots) > _NAMES_SHOWN else "")
+    return f"its parameters are {names}" + (", …" if len(locations) > _NAMES_SHOWN else "")
 
 
 def _names(name: Any) -> list[str]:
@@ -146,24 +146,24 @@ def _names(name: Any) -> list[str]:
     return names
 
 
-def check_distinct(slots: Mapping[str, Slot]) -> None:
+def check_distinct(locations: Mapping[str, Location]) -> None:
     """ValueError if two names reach one parameter, as those of a module used twice do."""
     seen: dict[tuple[int, str], str] = {}
-    for name, slot in slots.items():
-        first = seen.setdefault((id(slot.owner), slot.leaf), name)
+    for name, location in locations.items():
+        first = seen.setdefault((id(location.owner), location.leaf), name)
         if first != name:
             raise ValueError(f"a parameter must not be named twice: {first!r} and {name!r} are one")
 
 
-def _axis(dim: Any, name: str, slot: Slot) -> int | None:
+def _axis(dim: Any, name: str, location: Location) -> int | None:
     if dim is None:
         return None
     if isinstance(dim, bool) or not isinstance(dim, int):
         raise TypeError(f"dim must be an integer or None, got {dim!r}")
-    ndim = slot.original.dim()
+    ndim = location.original.dim()
     if not -ndim <= dim < ndim:
         accepted = f"an axis from {-ndim} to {ndim - 1}" if ndim else "None"
-        raise ValueError(f"dim must be {accepted} for {name!r} of shape {tuple(slot.original.shape)}, got {dim}")
+        raise ValueError(f"dim must be {accepted} for {name!r} of shape {tuple(location.original.shape)}, got {dim}")
     return dim % ndim
 
 

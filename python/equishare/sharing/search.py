@@ -11,21 +11,21 @@ from equishare.sharing.assignment import Assignment
 from equishare.sharing.parametrization import SharedParameter
 
 __all__ = [
-    "Slot",
+    "Location",
     "assignments",
     "check_complete",
     "check_module",
     "model_parameters",
-    "parameter_slots",
+    "parameter_locations",
     "settle_ownership",
     "shared_parameters",
-    "shared_slots",
+    "shared_locations",
     "sharing_parameters",
 ]
 
 
 @dataclass(frozen=True)
-class Slot:
+class Location:
     """Where a parameter lives: ``getattr(owner, leaf)``."""
 
     owner: nn.Module
@@ -76,7 +76,7 @@ def shared_parameters(model: nn.Module) -> dict[str, SharedParameter]:
         TypeError: model is no module.
     """
     check_module(model, "model")
-    return {name: slot.shared for name, slot in shared_slots(model).items() if slot.shared is not None}
+    return {name: location.shared for name, location in shared_locations(model).items() if location.shared is not None}
 
 
 def sharing_parameters(model: nn.Module) -> list[nn.Parameter]:
@@ -116,9 +116,9 @@ def check_complete(model: nn.Module) -> None:
             )
 
 
-def parameter_slots(module: nn.Module) -> dict[str, Slot]:
+def parameter_locations(module: nn.Module) -> dict[str, Location]:
     """All parameters by qualified name; a parametrized one has the name that it had before."""
-    slots: dict[str, Slot] = {}
+    locations: dict[str, Location] = {}
     for prefix, owner in module.named_modules(remove_duplicate=False):
         if isinstance(owner, (parametrize.ParametrizationList, Assignment)):
             continue  # ψ, logits, and what other parametrizations start from
@@ -127,19 +127,19 @@ def parameter_slots(module: nn.Module) -> dict[str, Slot]:
             chains = owner.parametrizations.items()
             leaves += [leaf for leaf, chain in chains if any(True for _ in chain.parameters(recurse=False))]
         for leaf in leaves:
-            slots[f"{prefix}.{leaf}" if prefix else leaf] = Slot(owner, leaf)
-    return slots
+            locations[f"{prefix}.{leaf}" if prefix else leaf] = Location(owner, leaf)
+    return locations
 
 
-def shared_slots(model: nn.Module) -> dict[str, Slot]:
+def shared_locations(model: nn.Module) -> dict[str, Location]:
     """The shared parameters by qualified name; if two names reach a parameter, by the first."""
-    slots: dict[str, Slot] = {}
+    locations: dict[str, Location] = {}
     for prefix, owner in model.named_modules():
         if parametrize.is_parametrized(owner):
             for leaf in owner.parametrizations:
-                if Slot(owner, leaf).shared is not None:
-                    slots[f"{prefix}.{leaf}" if prefix else leaf] = Slot(owner, leaf)
-    return slots
+                if Location(owner, leaf).shared is not None:
+                    locations[f"{prefix}.{leaf}" if prefix else leaf] = Location(owner, leaf)
+    return locations
 
 
 def settle_ownership(model: nn.Module) -> None:

@@ -15,7 +15,7 @@ from equishare.problems.network.replicas import slots_of
 from equishare.problems.network.samples import LoaderSamples, Samples, TensorSamples, as_samples
 from equishare.problems.network.session import NetworkSession
 from equishare.sharing import assignments
-from equishare.sharing.search import check_complete, check_module, shared_slots
+from equishare.sharing.search import check_complete, check_module, shared_locations
 
 __all__ = ["ModelProblem"]
 
@@ -160,10 +160,10 @@ class ModelProblem:
 
 
 def _check_shared(model: nn.Module) -> None:
-    for name, slot in shared_slots(model).items():
-        assert slot.chain is not None and slot.shared is not None
-        further = ", ".join(type(one).__name__ for one in list(slot.chain)[1:])
+    for name, location in shared_locations(model).items():
+        assert location.chain is not None and location.shared is not None
+        further = ", ".join(type(one).__name__ for one in list(location.chain)[1:])
         if further:
             raise ValueError(f"{name!r} must have no parametrization besides its sharing, got {further}")
-        if not slot.original.requires_grad or not slot.shared.assignment.logits.requires_grad:
+        if not location.original.requires_grad or not location.shared.assignment.logits.requires_grad:
             raise ValueError(f"{name!r} is shared and must require gradients, got requires_grad=False")
