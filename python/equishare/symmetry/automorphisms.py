@@ -5,7 +5,6 @@ The group is that of a coloured graph (:mod:`equishare.symmetry.graph`).
 
 from __future__ import annotations
 
-import importlib
 import itertools
 import math
 import sys
@@ -15,20 +14,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from equishare.partition import Partition
 from equishare.symmetry.arguments import checked_same_action, checked_shape
+from equishare.symmetry.extra import load_extra
 from equishare.symmetry.graph import coloured_graph
-
-Permutation = NDArray[np.int64]
+from equishare.symmetry.permutations import Permutation, joined, moves
 
 # The first graph tried has at most so many edges for each output, input and tap, each later one as many times more.
 _FIRST_EDGES = 8
 _MORE_EDGES = 8
-
-__all__ = ["Permutation", "automorphism_generators", "automorphism_group", "cell_orbits"]
 
 
 def automorphism_generators(labels: ArrayLike, same_action: bool = False) -> list[tuple[Permutation, Permutation]]:
@@ -129,16 +124,16 @@ def _generators(
         p_out, p_in, p_tap = (points[a:b] - a for a, b in itertools.pairwise(starts))
         if not _keeps(cells, p_out, p_in, p_tap):
             return None
-        if (points != np.arange(starts[-1])).any():
+        if moves(points).any():
             found.append((p_out, p_in, p_tap))
     return found
 
 
 def _keeps(cells: NDArray[np.int64], p_out: Permutation, p_in: Permutation, p_tap: Permutation) -> bool:
     """Whether all labels stay; outputs and inputs that do not move are not compared with themselves."""
-    if (p_tap != np.arange(len(p_tap))).any():
+    if moves(p_tap).any():
         return np.array_equal(cells[np.ix_(p_out, p_in, p_tap)], cells)
-    out, in_ = (np.flatnonzero(p != np.arange(len(p))) for p in (p_out, p_in))
+    out, in_ = np.flatnonzero(moves(p_out)), np.flatnonzero(moves(p_in))
     return np.array_equal(cells[p_out[out]][:, p_in], cells[out]) and np.array_equal(
         cells[:, p_in[in_]][p_out], cells[:, in_]
     )
@@ -182,30 +177,13 @@ def cell_orbits(generators: Sequence[Sequence[Permutation]], shape: Sequence[int
         cells = labels.reshape([len(p) for p in generator])
         for axis, p in enumerate(generator):
             # Cells of which no coordinate moves link to themselves.
-            moved = np.flatnonzero(p != np.arange(len(p)))
+            moved = np.flatnonzero(moves(p))
             images = cells[np.ix_(*generator[:axis], p[moved], *generator[axis + 1 :])]
             links.append(np.column_stack([cells.take(moved, axis=axis).reshape(-1), images.reshape(-1)]))
         waiting += sum(map(len, links[-len(generator) :]))
         if waiting > num_cells:
-            labels, links, waiting = _joined(labels, links), links[:1], 0
-    return Partition(_joined(labels, links).reshape(shape)).labels
-
-
-def _joined(labels: NDArray[np.int64], links: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
-    """Labels under which linked labels are one."""
-    rows, cols = np.concatenate(links).T
-    if not len(rows):
-        return labels
-    count = int(labels.max()) + 1
-    graph = coo_array((np.ones(len(rows), bool), (rows, cols)), shape=(count, count))
-    return connected_components(graph, directed=False)[1].astype(np.int64)[labels]
-
-
-def orbit_labels(degree: int, generators: Sequence[Permutation]) -> NDArray[np.int64]:
-    """(degree,) number of the orbit of each point, by first appearance."""
-    points = np.tile(np.arange(degree), len(generators))
-    images = np.concatenate([points[:0], *generators])
-    return _joined(np.arange(degree), [np.column_stack([points, images])])
+            labels, links, waiting = joined(labels, links), links[:1], 0
+    return Partition(joined(labels, links).reshape(shape)).labels
 
 
 def _check_permutes(generator: Sequence[Permutation], shape: tuple[int, ...]) -> None:
@@ -241,12 +219,3 @@ def _is_rigid(cells: NDArray[np.int64]) -> bool:
             return True
         if after == before:
             return False
-
-
-def load_extra(name: str) -> Any:
-    """A module of the extra ``symmetry``, loaded only when it is needed."""
-    try:
-        return importlib.import_module(name)
-    except ImportError:
-        package = name.partition(".")[0]
-        raise ImportError(f'symmetry groups need {package}: pip install "equishare[symmetry]"') from None

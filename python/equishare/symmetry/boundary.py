@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equishare.partition import Partition
-from equishare.symmetry.structure import proper_divisors
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,8 @@ def _grids(num_out: int, num_in: int) -> Iterator[tuple[tuple[int, ...], tuple[i
     """Grids that the outputs and inputs may stand for, with the stride: lines first, then planes in C order."""
     for stride in range(1, max(2, num_in // num_out + 2)):
         yield (num_out,), (num_in,), stride
-    for rows_out, rows_in in product(proper_divisors(num_out), proper_divisors(num_in)):
+    rows = ([rows for rows in range(2, num // 2 + 1) if num % rows == 0] for num in (num_out, num_in))
+    for rows_out, rows_in in product(*rows):
         yield (rows_out, num_out // rows_out), (rows_in, num_in // rows_in), 1
 
 

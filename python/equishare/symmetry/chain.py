@@ -1,7 +1,6 @@
 """Stabiliser chains of permutation groups, by the randomised Schreier–Sims algorithm.
 
-A permutation is an integer array p that moves point x to p[x]; ``q[p]`` is p followed by q. Source: Holt, Eick,
-O'Brien, "Handbook of Computational Group Theory" (2005), sections 4.4 and 4.5.
+Source: Holt, Eick, O'Brien, "Handbook of Computational Group Theory" (2005), sections 4.4 and 4.5.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from equishare.symmetry.automorphisms import Permutation
+from equishare.symmetry.permutations import Permutation, inverse, moves
 
 
 class Transversal:
@@ -107,7 +106,7 @@ class StabilizerChain:
     def add(self, p: Permutation) -> bool:
         """Extend the chain by p; False if it held p already."""
         p, level = self.sift(p)
-        moved = np.flatnonzero(p != np.arange(self.degree))
+        moved = np.flatnonzero(moves(p))
         if not len(moved):
             return False
         if level == len(self.base):
@@ -157,21 +156,3 @@ class StabilizerChain:
         self.base.append(point)
         self.generators.append([])
         self.levels.append(Transversal(self.degree, point))
-
-
-def inverse(p: Permutation) -> Permutation:
-    """The permutation that undoes p."""
-    back = np.empty_like(p)
-    back[p] = np.arange(len(p))
-    return back
-
-
-def random_subproduct(generators: Sequence[Permutation], rng: np.random.Generator) -> Permutation:
-    """The product of a random choice of generators, in random order.
-
-    It lies in any given proper subgroup with probability at most one half (Babai).
-    """
-    p = np.arange(len(generators[0]))
-    for number in rng.permutation(len(generators))[: rng.binomial(len(generators), 0.5)]:
-        p = generators[number][p]
-    return p

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from equishare.symmetry.automorphisms import Permutation
-from equishare.symmetry.chain import random_subproduct
 from equishare.symmetry.permutation_group import PermutationGroup
+from equishare.symmetry.permutations import Permutation, random_subproduct
 from equishare.symmetry.transversal import spanning_tree
 
 
@@ -45,7 +44,7 @@ class Reduction:
 
 def without_followers(group: PermutationGroup) -> Reduction:
     """Leave out every orbit that is the image of a longer or an earlier one under a map that respects the group."""
-    orbits = sorted((orbit for orbit in group.orbits() if len(orbit) > 1), key=len, reverse=True)
+    orbits = sorted(group.moved_orbits(), key=len, reverse=True)
     movers = [np.array([bool((p[orbit] != orbit).any()) for p in group.generators]) for orbit in orbits]
     leaders: list[int] = []
     followers = []
@@ -79,7 +78,7 @@ def _equivariant_map(
     own, other = ([number[p[orbit]] for p in elements] for orbit in (leader, follower))
     images = np.empty((len(leader), len(follower)), dtype=np.int32)
     images[0] = np.arange(len(follower))
-    for point, before, step in spanning_tree(len(leader), own, 0):
+    for point, before, step in spanning_tree(own, 0):
         images[point] = other[step][images[before]]
     for p, q in zip(own, other, strict=True):
         images = images[:, (images[p] == q[images]).all(axis=0)]

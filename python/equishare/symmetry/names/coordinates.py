@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components, shortest_path
 
-from equishare.symmetry.automorphisms import orbit_labels
-from equishare.symmetry.permutation_group import PermutationGroup, groups_of
+from equishare.symmetry.permutation_group import PermutationGroup
+from equishare.symmetry.permutations import groups_of, orbit_labels
 from equishare.symmetry.transversal import stabilizer_elements, transversal
 
 # Edges of the graphs that are factored, and those up to which all edges are compared with all.
@@ -34,15 +34,14 @@ def coordinate_sets(group: PermutationGroup) -> Iterator[list[NDArray[np.int64]]
     Yields:
         The sets of one graph, of all its coordinates; graphs with few edges come first.
     """
-    level = transversal(group.degree, group.generators, 0)
-    movers = level[1]
-    labels = orbit_labels(group.degree, stabilizer_elements(group.degree, group.generators, 0, level))
+    level = transversal(group, 0)
+    labels = orbit_labels(group.degree, stabilizer_elements(group, 0, level))
     suborbits = [suborbit for suborbit in groups_of(labels) if suborbit[0] != 0]
     for suborbit in sorted(suborbits, key=len):
         if len(suborbit) * group.degree > 2 * _MOST_EDGES:
             return
         adjacent = np.zeros((group.degree, group.degree), dtype=np.int64)
-        for point, mover in enumerate(movers):
+        for point, mover in enumerate(level[1]):
             adjacent[point, mover[suborbit]] = 1
         if (adjacent != adjacent.T).any():
             continue

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
-from equishare.symmetry.automorphisms import load_extra
+from equishare.symmetry.extra import prime_factors
 from equishare.symmetry.permutation_group import PermutationGroup
 
 Table = NDArray[np.int64]
@@ -67,7 +67,7 @@ def _cyclic_factor(table: Table) -> tuple[Elements, Elements] | None:
     ⟨c⟩ is a direct factor if and only if it meets K = G' ⟨g^q for all g⟩ in the identity. Then the order of c is the
     exponent of the abelian group G / K, where every largest subgroup that meets ⟨c⟩ in the identity is a complement.
     """
-    prime_factors, inverse = load_extra("sympy").primefactors, _inverses(table)
+    inverse = _inverses(table)
     commutators = table[table[np.ix_(inverse, inverse)], table]
     derived = np.unique(commutators)
     for c in np.flatnonzero((table == table.T).all(axis=1)).tolist():

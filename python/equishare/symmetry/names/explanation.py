@@ -11,7 +11,7 @@ from equishare.symmetry.structure import Structure
 
 
 def explain(
-    name: str,
+    structure: Structure,
     factors: Sequence[tuple[Structure, tuple[int, ...]]],
     pattern: Partition,
     gap: int,
@@ -19,7 +19,7 @@ def explain(
     """The name, what its elements do, and whether they explain the pattern.
 
     Args:
-        name: of the whole group.
+        structure: of the whole group.
         factors: structure of each factor that moves points of its own, and how many points of each axis it moves.
         pattern: the partition whose group it is.
         gap: its closure gap.
@@ -29,8 +29,7 @@ def explain(
     else:
         counts = Counter(_action(part, moved, pattern.shape) for part, moved in factors)
         action = "; ".join(text if count == 1 else f"{text}, {count} times" for text, count in counts.items())
-    order = _number(math.prod(part.order for part, _ in factors))
-    return f"{name}: {action} (order {order}). {_verdict(pattern, gap)}"
+    return f"{structure}: {action} (order {_number(structure.order)}). {_verdict(pattern, gap)}"
 
 
 def _action(part: Structure, moved: tuple[int, ...], shape: tuple[int, ...]) -> str:
@@ -39,12 +38,13 @@ def _action(part: Structure, moved: tuple[int, ...], shape: tuple[int, ...]) -> 
     if part.kind in ("dihedral", "symmetric", "alternating") and part.index not in moved:
         what = "a ring" if part.kind == "dihedral" else "a set"
         points = " and ".join(_points(moved, shape))
-        return f"{_phrase(part).removesuffix(' of the ring')} of {what} of {part.index}, acting on {points}"
+        return f"{phrase(part).removesuffix(' of the ring')} of {what} of {part.index}, acting on {points}"
     scope = "" if len(shape) == 2 and moved == shape else f" of {' and '.join(_points(moved, shape))}"
-    return _phrase(part) + scope
+    return phrase(part) + scope
 
 
-def _phrase(part: Structure) -> str:
+def phrase(part: Structure) -> str:
+    """What the elements of a group do."""
     if part.kind == "cyclic":
         return "an exchange" if part.index == 2 else "cyclic shifts"
     if part.kind == "dihedral":
@@ -64,13 +64,13 @@ def _phrase(part: Structure) -> str:
         return "even permutations"
     if part.kind == "wreath":
         base, top = part.parts
-        within = str(base) if base.kind in ("product", "semidirect", "wreath") else _phrase(base)
+        within = str(base) if base.kind in ("product", "semidirect", "wreath") else phrase(base)
         if top.degree != part.points:
             above = f"{top} on"
         elif top.kind == "product":
-            above = f"{_phrase(top)}, on"
+            above = f"{phrase(top)}, on"
         else:
-            above = f"{_phrase(top)} of"
+            above = f"{phrase(top)} of"
         return f"{above} {part.points} {part.places}, and {within} within each"
     if part.kind == "unnamed":
         return "a group without a short name"
@@ -84,7 +84,7 @@ def _phrase(part: Structure) -> str:
         if len(part.parts) > 2:
             return f"permutations along each axis of an array of {sizes}"
         return f"permutations of the rows and of the columns of an array of {sizes}"
-    return " and, independently, ".join(_phrase(factor) for factor in part.parts)
+    return " and, independently, ".join(phrase(factor) for factor in part.parts)
 
 
 def _points(moved: tuple[int, ...], shape: tuple[int, ...]) -> list[str]:
