@@ -90,10 +90,10 @@ def automorphism_group(
 
 
 def _coarser(cells: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-    """Codes of the labels, from patterns that tell few of them apart to the pattern itself.
+    """Codes of the labels: first of a coarser pattern that tells few labels apart, at last of the pattern itself.
 
-    A coarser pattern has all automorphisms of the pattern. If generators of its group keep all labels, it has no
-    others: a few labels of a circulant pattern show its group, with a graph of few edges.
+    A coarser pattern has every automorphism of the pattern. If the generators of its group keep all labels, it has no
+    other ones, and its small graph is enough. A few labels of a circulant pattern, for example, show the whole group.
     """
     sizes = np.bincount(cells.reshape(-1))
     # Any labels of one size may do; at random, they are not all shifts along one axis of a torus.
@@ -101,7 +101,7 @@ def _coarser(cells: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
     order = order[np.argsort(sizes[order], kind="stable")]
     most = _FIRST_EDGES * sum(cells.shape)
     while True:
-        # The most frequent label is what is left, and needs no edges.
+        # Cells of the most frequent label have no edges: that tells them from the others.
         told = order[:-1][np.cumsum(sizes[order[:-1]]) <= most]
         codes = np.zeros(len(sizes), dtype=np.int64)
         # Labels of many cells get codes of few ones.
@@ -117,7 +117,7 @@ def _coarser(cells: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
 def _generators(
     graph: Any, colours: NDArray[np.int64], cells: NDArray[np.int64]
 ) -> list[tuple[Permutation, Permutation, Permutation]] | None:
-    """Generators of the group of the graph but the identity, on the axes; None if one does not keep the labels."""
+    """Generators of the group of the graph, split by axis, without the identity; None if one changes a label."""
     found, starts = [], np.cumsum([0, *cells.shape])
     for vertices in graph.automorphism_group(color=colours.tolist()):
         points = np.array(vertices[: starts[-1]], dtype=np.int64)
@@ -130,7 +130,7 @@ def _generators(
 
 
 def _keeps(cells: NDArray[np.int64], p_out: Permutation, p_in: Permutation, p_tap: Permutation) -> bool:
-    """Whether all labels stay; outputs and inputs that do not move are not compared with themselves."""
+    """Whether every cell keeps its label. Rows and columns that do not move are not compared with themselves."""
     if moves(p_tap).any():
         return np.array_equal(cells[np.ix_(p_out, p_in, p_tap)], cells)
     out, in_ = np.flatnonzero(moves(p_out)), np.flatnonzero(moves(p_in))
@@ -197,10 +197,10 @@ def _check_permutes(generator: Sequence[Permutation], shape: tuple[int, ...]) ->
 
 
 def _is_rigid(cells: NDArray[np.int64]) -> bool:
-    """Whether colours alone tell all outputs, inputs and taps apart, so that no permutation but the identity is left.
+    """Whether colour refinement tells all outputs, inputs and taps apart: then the identity is the only automorphism.
 
-    Colour refinement: two rows stay alike if they hold as many cells of each label and colours of the other axes. That
-    spares the graph of a large pattern without symmetry. False says nothing.
+    Two rows keep the same colour while they hold the same numbers of cells of each label in columns of each colour.
+    This spares the graph of a large pattern without symmetry. Where it is False, there may be a symmetry or not.
     """
     colours = [np.zeros(size, dtype=np.int64) for size in cells.shape]
     while True:

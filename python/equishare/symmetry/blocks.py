@@ -26,8 +26,8 @@ _MOST_SYSTEMS = 60
 def block_systems(group: PermutationGroup, orbit: NDArray[np.int64]) -> Iterator[list[NDArray[np.int64]]]:
     """Block systems of an orbit of two or more points, coarsest first, without the two trivial ones.
 
-    The finest system that ties a point to another is found for one point of each orbit of the stabiliser of the first
-    point; every system is a join of such ones.
+    For one point of each orbit of the stabiliser of the first point: the finest system with it and the first point in
+    one block. Every system is a join of such ones.
     """
     acting = group.acting_on(orbit, 0)
     movers = transversal(acting, 0)

@@ -1,7 +1,7 @@
 """Proved upper bounds on the order of a group that is known by its generators.
 
-They name products: if a group is contained in one and its order is the bound of that product, the two are the same, and
-every bound that went in was the exact order.
+They prove that a group is a product: if it lies in the product and has as many elements as the bound allows, it is all
+of it, and every bound that went in was exact.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ class Transversal:
         return bool((self._row[p[self.points]] >= 0).all())
 
     def extend(self, p: Permutation, others: Sequence[Permutation]) -> None:
-        """Lengthen the orbit, closed under other generators, by the images under p and all of them."""
+        """Add to the orbit under ``others`` what p reaches, so that it is the orbit under p and the others."""
         queue, new = self.points, [p]
         while len(queue):
             grown = [queue[:0]]
@@ -71,8 +71,8 @@ class Transversal:
 class StabilizerChain:
     """Base, basic orbits and transversals of the subgroup that a list of permutations is known to generate.
 
-    Level l holds elements that fix the base points before l, and as generators those that made its orbit longer;
-    with those of the levels below they generate the stabiliser.
+    Level l holds elements that fix the base points before l. Its generators are those that made its orbit longer.
+    Together with the generators of the levels below they generate the stabiliser of the base points before l.
     """
 
     def __init__(self, degree: int, prefix: Iterable[int] = ()) -> None:
@@ -124,8 +124,8 @@ class StabilizerChain:
     def close(self) -> None:
         """Extend the chain until it is complete, with proof: Schreier's lemma at each level.
 
-        A level is complete if every element of its transversal followed by a generator is held by it and those below.
-        The work is that of (generators × points) of all basic orbits.
+        A level is complete if the chain from this level down holds every element of the transversal followed by a
+        generator. The number of such products is that of points times generators, summed over the levels.
         """
         while not all(
             not self.add(generator[p])
@@ -148,7 +148,7 @@ class StabilizerChain:
     def random_product(self, generators: Sequence[Permutation], rng: np.random.Generator) -> Permutation:
         """A random element followed by a generator.
 
-        If the chain holds all such products, what it holds is closed under the generators: it is complete.
+        If the chain holds all such products, it is complete: generators lead to nothing new.
         """
         return generators[int(rng.integers(len(generators)))][self.random_element(rng)]
 

@@ -20,9 +20,9 @@ from equishare.symmetry.permutations import Permutation, joined, moves, orbit_la
 def direct_factors(group: PermutationGroup) -> list[PermutationGroup]:
     """The finest direct decomposition into groups that move different points.
 
-    Generators that move different points show a decomposition. Those with exchanges along the edges of a connected
-    graph generate all permutations of its points. The other parts are as large as proved bounds allow if the bounds
-    multiply to the order that is left. A stabiliser chain decides what that does not settle.
+    First the generators are sorted into parts that move different points. A part whose exchanges link all its points
+    is all permutations of them. The other parts get proved bounds as their orders: if these multiply to the order that
+    is left, each of them is exact. Where they do not, and where a part may split further, a stabiliser chain decides.
     """
     parts = [PermutationGroup(group.degree, own, 0) for own in _components(group.degree, group.generators)]
     bounds = [(part, _all_permutations(part)) for part in parts]
@@ -47,7 +47,7 @@ def _all_permutations(group: PermutationGroup) -> int:
 
 
 def _components(degree: int, generators: Sequence[Permutation]) -> list[list[Permutation]]:
-    """The generators, those together that are linked by points that they move."""
+    """The generators in parts: two that move a common point are in one part."""
     labels = _linked(degree, generators)
     parts: dict[int, list[Permutation]] = {}
     for p in generators:
@@ -56,9 +56,9 @@ def _components(degree: int, generators: Sequence[Permutation]) -> list[list[Per
 
 
 def _is_linked(group: PermutationGroup) -> bool:
-    """Whether the orbits are seen to be linked: on some blocks of one and of the other, the group acts in one way.
+    """Whether blocks show that the group does not split: linked orbits have blocks on which it acts in the same way.
 
-    A factor that moves the blocks of one orbit fixes those of an orbit in another factor.
+    Orbits of different factors are not linked: an element of one factor moves blocks of its own orbit alone.
     """
     orbits = group.moved_orbits()
     if len(orbits) == 1:
@@ -75,9 +75,9 @@ def _in_step(group: PermutationGroup, orbit: NDArray[np.int64], other: NDArray[n
 def _by_chain(group: PermutationGroup) -> list[PermutationGroup]:
     """The factors by reduced strong generators.
 
-    A strong generator is reduced by the levels below its own. An element of a factor that does not own the base
-    point of the level is itself in the stabiliser below, so the reduction takes it away, and each reduced
-    generator lives in a single factor.
+    A strong generator is a product of elements of the factors, and only one factor moves the base point of its level.
+    What the others contribute is in the stabiliser below that level. Reduction by the levels below takes it away, so
+    that each reduced generator is in a single factor.
     """
     chain = group.chain()
     reduced = []

@@ -1,7 +1,7 @@
 """Permutation groups of known order: stabilisers, restrictions, generators.
 
-Every group here comes with its exact order. That makes the randomised chain of stabilisers exact: it can only be too
-short, its order is then at most half of the true one, and it goes on until the two agree.
+Every group here comes with its exact order, and that makes the randomised stabiliser chain exact. A chain that is not
+complete yet has at most half of the elements, so it is extended until it has as many as the group.
 """
 
 from __future__ import annotations
@@ -57,12 +57,12 @@ class PermutationGroup:
         return chain
 
     def few_generators(self) -> list[Permutation]:
-        """Generators of the group, few and simple, each outside the group of those before it.
+        """Few and simple generators. None of them is in the group that those before it generate.
 
-        A small group offers its elements: first one of the largest order (the shift by one of a ring), then the others
-        in lexicographic order, so that those which fix many of the first points come early (the reflection of a ring
-        that fixes point 0). All permutations of many points get a cycle and an exchange. Another large group
-        offers the generators it has; those of a very large one are not sifted.
+        In a small group they are chosen among all elements. The first has the largest order (the shift by one of a
+        ring). The others are tried in lexicographic order, in which elements that fix many of the first points come
+        early (the reflection of a ring that fixes point 0). The group of all permutations of many points gets a cycle
+        and an exchange. In another large group the known generators are thinned out, in a very large one they stay.
         """
         if self.order > _FEW_ELEMENTS and self.is_symmetric:
             return cycle_and_exchange(self.degree, self.moved_points())
@@ -119,14 +119,14 @@ class PermutationGroup:
         return self.acting_on(points, self.order if is_faithful else self.order // self.stabilizer(points).order)
 
     def acting_on(self, points: NDArray[np.int64], order: int) -> PermutationGroup:
-        """The same for an action whose order is known."""
+        """The same where the caller knows the order of the action, or needs none."""
         number = np.full(self.degree, -1)
         number[points] = np.arange(len(points))
         generators = [number[p[points]] for p in self.generators]
         return PermutationGroup(len(points), [p for p in generators if moves(p).any()], order)
 
     def with_sets(self, sets: Sequence[NDArray[np.int64]]) -> PermutationGroup | None:
-        """The group with one more point for each set of points, at the end; None if the sets are not permuted."""
+        """The group on more points, one for each set, after the others; None if it does not permute the sets."""
         index = {frozenset(block.tolist()): self.degree + number for number, block in enumerate(sets)}
         generators = []
         for p in self.generators:

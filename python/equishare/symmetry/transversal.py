@@ -44,7 +44,7 @@ def transversal(group: PermutationGroup, root: int) -> tuple[NDArray[np.int64], 
 def stabilizer_elements(
     group: PermutationGroup, point: int, movers: tuple[NDArray[np.int64], NDArray[np.int64]]
 ) -> list[Permutation]:
-    """Elements that fix a point: random Schreier generators, until more of them leave the orbits as they are.
+    """Elements that fix a point: random Schreier generators, until more of them no longer change the orbits.
 
     Args:
         group: of one generator or more.
@@ -52,7 +52,7 @@ def stabilizer_elements(
         movers: the :func:`transversal` of the point.
 
     Returns:
-        In all likelihood they have the orbits of the whole stabiliser; in theory those could be coarser.
+        Elements whose orbits are, in all likelihood, those of the whole stabiliser; in theory they could be finer.
     """
     points, there = movers
     rng, orbits, misses = np.random.default_rng(0), Partition(np.arange(group.degree)), 0

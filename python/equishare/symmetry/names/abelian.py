@@ -18,9 +18,9 @@ from equishare.symmetry.transversal import transversal
 def abelian(group: PermutationGroup) -> Structure | None:
     """Cyclic groups and products of cyclic groups.
 
-    The factors are those of a torus whose shifts the group is in the order its points have, if there is one. Else a
-    cyclic group has one factor, and any other the factors of its invariants: each order divides the next one, two
-    factors are made as equal as they can be.
+    If the points, in the order they have, are the cells of a torus and the group its shifts, the factors are the sides
+    of the torus. Otherwise a cyclic group has one factor. Any other group has factors each of which divides the next
+    one; two factors are made as equal as they can be.
     """
     if not group.is_abelian():
         return None

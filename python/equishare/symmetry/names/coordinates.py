@@ -21,11 +21,11 @@ _ALL_COMPARED = 2000
 def coordinate_sets(group: PermutationGroup) -> Iterator[list[NDArray[np.int64]]]:
     """Sets of points "coordinate i has value v", from the prime factors of a graph on which the group acts.
 
-    Each graph joins the pairs into which the group moves one pair of points. The prime factors of a connected graph
-    under the Cartesian product are classes of edges, the transitive closure of two relations: Djoković–Winkler's
-    d(a, c) + d(b, e) ≠ d(a, e) + d(b, c) for edges ab and ce, and edges ab, ae such that b and e have no other common
-    neighbour (Feder, "Product graph representations", J. Graph Theory 16, 1992). Removing one class leaves one
-    component for each value of its coordinate.
+    The edges of each graph are the pairs to which the group moves one pair of points. A connected graph is a Cartesian
+    product of prime factors, and each factor is a class of edges. Two edges are of one class if a chain of these
+    relations links them: d(a, c) + d(b, e) ≠ d(a, e) + d(b, c) for edges ab and ce (Djoković and Winkler), or edges ab
+    and ae whose ends b and e have no other common neighbour (Feder, "Product graph representations", J. Graph Theory
+    16, 1992). Without the edges of one class there is one component for each value of its coordinate.
 
     Args:
         group: transitive; graphs of more than 50,000 edges are passed over. In one of more than 2000, only the edges at

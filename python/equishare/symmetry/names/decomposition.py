@@ -1,4 +1,4 @@
-"""The finest direct decomposition of a small group, from its multiplication table (docs/symmetry.md).
+"""The finest direct decomposition of a small group, from its multiplication table.
 
 Any two such decompositions have isomorphic factors (Remak, Krull, Schmidt). Source of the two steps, first the cyclic
 factors, then the factors that are not abelian: Kayal and Nezhmetdinov, "Factoring groups efficiently", ICALP 2009.
@@ -96,8 +96,9 @@ def _factors_without_abelian_ones(table: Table, group: Elements) -> list[Element
     Let Z be the centre and M(x) the centraliser of the centraliser of the class of x. In A × B the centraliser of a
     class is the product of centralisers in A and B, so M((a, b)) = M(a) M(b). An M(x) that is no product of smaller
     ones thus lies in A Z or in B Z, and A Z is a product of such. Those in A Z and those in B Z commute and meet in Z.
-    Linking all pairs that do not gives parts: A Z is the product of some of them, B Z of the others. Of A Z = A × Z(B)
-    the rest without cyclic factors may stand for A, by the exchange property; likewise for B.
+    So link two of them where they do not commute or meet in more than Z. The linked ones form parts: A Z is the product
+    of some of them, B Z of the others. A Z is A × Z(B), so what is left of it without its cyclic factors may stand for
+    A, by the exchange property; likewise for B.
     """
     own = _within(table, group)
     parts = _parts(own)

@@ -19,8 +19,8 @@ _TRIALS = 300
 def dihedral_or_dicyclic(group: PermutationGroup) -> Structure | None:
     """D_n and Dic_n: a rotation r of order |G| / 2, and an element s with s r s⁻¹ = r⁻¹ whose square is 1 or r^|G|/4.
 
-    D_n, of order 2n, n ≥ 4, has r of order n and s² = 1; Dic_n, of order 4n, n ≥ 2, has r of order 2n and s² = rⁿ. As
-    r² ≠ 1, an s is no power of r, and the two generate all elements: the group is known by these relations.
+    D_n, of order 2n, n ≥ 4, has r of order n and s² = 1. Dic_n, of order 4n, n ≥ 2, has r of order 2n and s² = rⁿ. As
+    r² ≠ 1, s is no power of r: r and s generate the group, and these relations determine it.
     """
     n = group.order // 2
     if group.order % 2 or not 4 <= n < _LARGEST_RING:

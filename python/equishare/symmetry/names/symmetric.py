@@ -18,9 +18,9 @@ _TRIALS = 200
 def symmetric_or_alternating(group: PermutationGroup) -> Structure | None:
     """S_n, n ≥ 3, and A_n, n ≥ 4.
 
-    A group of order n! or n!/2 that acts faithfully on n points, or on n blocks, is all permutations of them or the
-    one subgroup of index two. A group of order n! is also S_n if it satisfies the presentation of S_n by exchanges of
-    neighbours. A_4 is the only group of order twelve without an element of order six.
+    A group of order n! that acts faithfully on n points, or on n blocks, is all permutations of them; one of order n!/2
+    is A_n, the only subgroup of index two. A group of order n! is also S_n if it satisfies the presentation of S_n by
+    exchanges of neighbours. A_4 is the only group of order twelve without an element of order six.
     """
     n = 3
     while math.factorial(n) < group.order:
@@ -45,8 +45,8 @@ def _acts_naturally(group: PermutationGroup, n: int) -> bool:
 def _has_exchanges_of_neighbours(group: PermutationGroup, n: int) -> bool:
     """Whether there are t_1, …, t_(n−1) of order 2, (t_k t_(k+1))³ = 1, that commute otherwise (Coxeter and Moore).
 
-    They generate a quotient of S_n. With t_1 t_2 of order three it is not of order two, with t_1 ≠ t_3 it is not the
-    quotient S_3 of S_4: it is S_n, and as large as the group.
+    They generate a quotient of S_n. It has more than two elements, as t_1 t_2 has order three, and it is not the
+    quotient S_3 of S_4, as t_1 ≠ t_3. So it is S_n, which has as many elements as the group.
     """
     chain, rng = group.chain(), np.random.default_rng(0)
     seen: set[bytes] = set()

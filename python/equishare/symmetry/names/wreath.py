@@ -31,9 +31,10 @@ def wreath_product_on_coordinates(group: PermutationGroup, name: Name) -> Struct
 
 
 def _wreath_products(group: PermutationGroup, name: Name) -> Iterator[Structure]:
-    """The group embeds in T ≀ P (Krasner and Kaloujnine).
+    """Names for each system of blocks that shows one. The group lies in T ≀ P (Krasner and Kaloujnine).
 
-    It is T ≀ P when its order is |T|^m |P|, m the number of blocks, or that of proved bounds of these two.
+    Let m be the number of blocks. If the group has |T|^m |P| elements, or as many with proved upper bounds in place of
+    |T| and |P|, it is all of T ≀ P.
     """
     orbits = group.moved_orbits()
     for number, orbit in enumerate(orbits):
@@ -55,7 +56,7 @@ def _wreath_products(group: PermutationGroup, name: Name) -> Iterator[Structure]
 
 
 def _may_be_wreath(group: PermutationGroup, points: int, count: int) -> bool:
-    """Whether T ≀ P is not too large: the base is transitive on a block, the top on the blocks."""
+    """Whether T ≀ P can be so small: T is transitive on the points of a block, P on the blocks."""
     return points % count == 0 and (points // count) ** count * count <= group.order
 
 
