@@ -12,7 +12,8 @@ from symmetry_cases import example
 from test_symmetry import shuffled, unchanged
 
 import equishare as es
-from equishare.symmetry.automorphisms import automorphism_group, cell_orbits
+from equishare.symmetry import cell_orbits
+from equishare.symmetry.automorphisms import automorphism_group
 from equishare.symmetry.bounds import bounded
 from equishare.symmetry.chain import StabilizerChain
 from equishare.symmetry.factors import direct_factors

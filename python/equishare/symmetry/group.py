@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from equishare.partition import Partition, partition_distance
 from equishare.symmetry.arguments import checked_same_action, checked_shape
-from equishare.symmetry.automorphisms import automorphism_group, cell_orbits
+from equishare.symmetry.automorphisms import automorphism_group
 from equishare.symmetry.boundary import extension
 from equishare.symmetry.factors import direct_factors
 from equishare.symmetry.followers import Reduction, without_followers
 from equishare.symmetry.names import explain, recognise_pattern
+from equishare.symmetry.orbits import cell_orbits
 from equishare.symmetry.permutation_group import PermutationGroup
 from equishare.symmetry.permutations import Permutation, cycle_and_exchange, groups_of, moves, orbit_labels
 from equishare.symmetry.structure import Structure, decimal_digits, sorted_product, symmetric
