@@ -10,9 +10,9 @@ from symmetry_cases import example
 from test_symmetry import shuffled
 
 import equishare as es
-from equishare.symmetry.explanation import _phrase
+from equishare.symmetry.names import recognise
+from equishare.symmetry.names.explanation import phrase
 from equishare.symmetry.permutation_group import PermutationGroup
-from equishare.symmetry.recognition import recognise
 
 grid, ring, regular = example.grid, example.circulant, example.regular
 
@@ -163,7 +163,7 @@ def test_wreath_products_tell_how_the_top_acts(base, top, name, order, words):
     group = PermutationGroup(len(generators[0]), generators, order)
     structure = recognise(group)
     assert str(structure) == name
-    assert _phrase(structure) == words
+    assert phrase(structure) == words
 
 
 def test_a4_on_six_points():

@@ -12,7 +12,7 @@ from test_symmetry import dicyclic, shuffled
 
 import equishare as es
 from equishare.symmetry.automorphisms import automorphism_group
-from equishare.symmetry.decomposition import indecomposable_factors
+from equishare.symmetry.names.decomposition import indecomposable_factors
 from equishare.symmetry.permutation_group import PermutationGroup
 
 grid, ring, mirrored, blocks, regular = (

@@ -1,34 +1,28 @@
-"""Permutations of the axes of a label array that leave every label where it was, and their orbits on cells.
+"""Permutations of the axes of a label array that leave every label where it was.
 
 The group is that of a coloured graph (:mod:`equishare.symmetry.graph`).
 """
 
 from __future__ import annotations
 
-import importlib
 import itertools
-import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from equishare.partition import Partition
-from equishare.symmetry.arguments import checked_same_action, checked_shape
+from equishare.symmetry.arguments import checked_same_action
+from equishare.symmetry.extra import load_extra
 from equishare.symmetry.graph import coloured_graph
-
-Permutation = NDArray[np.int64]
+from equishare.symmetry.permutations import Permutation, moves
 
 # The first graph tried has at most so many edges for each output, input and tap, each later one as many times more.
 _FIRST_EDGES = 8
 _MORE_EDGES = 8
-
-__all__ = ["Permutation", "automorphism_generators", "automorphism_group", "cell_orbits"]
 
 
 def automorphism_generators(labels: ArrayLike, same_action: bool = False) -> list[tuple[Permutation, Permutation]]:
@@ -95,10 +89,10 @@ def automorphism_group(
 
 
 def _coarser(cells: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-    """Codes of the labels, from patterns that tell few of them apart to the pattern itself.
+    """Codes of the labels: first of a coarser pattern that tells few labels apart, at last of the pattern itself.
 
-    A coarser pattern has all automorphisms of the pattern. If generators of its group keep all labels, it has no
-    others: a few labels of a circulant pattern show its group, with a graph of few edges.
+    A coarser pattern has every automorphism of the pattern. If the generators of its group keep all labels, it has no
+    other ones, and its small graph is enough. A few labels of a circulant pattern, for example, show the whole group.
     """
     sizes = np.bincount(cells.reshape(-1))
     # Any labels of one size may do; at random, they are not all shifts along one axis of a torus.
@@ -106,7 +100,7 @@ def _coarser(cells: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
     order = order[np.argsort(sizes[order], kind="stable")]
     most = _FIRST_EDGES * sum(cells.shape)
     while True:
-        # The most frequent label is what is left, and needs no edges.
+        # Cells of the most frequent label have no edges: that tells them from the others.
         told = order[:-1][np.cumsum(sizes[order[:-1]]) <= most]
         codes = np.zeros(len(sizes), dtype=np.int64)
         # Labels of many cells get codes of few ones.
@@ -122,23 +116,23 @@ def _coarser(cells: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
 def _generators(
     graph: Any, colours: NDArray[np.int64], cells: NDArray[np.int64]
 ) -> list[tuple[Permutation, Permutation, Permutation]] | None:
-    """Generators of the group of the graph but the identity, on the axes; None if one does not keep the labels."""
+    """Generators of the group of the graph, split by axis, without the identity; None if one changes a label."""
     found, starts = [], np.cumsum([0, *cells.shape])
     for vertices in graph.automorphism_group(color=colours.tolist()):
         points = np.array(vertices[: starts[-1]], dtype=np.int64)
         p_out, p_in, p_tap = (points[a:b] - a for a, b in itertools.pairwise(starts))
         if not _keeps(cells, p_out, p_in, p_tap):
             return None
-        if (points != np.arange(starts[-1])).any():
+        if moves(points).any():
             found.append((p_out, p_in, p_tap))
     return found
 
 
 def _keeps(cells: NDArray[np.int64], p_out: Permutation, p_in: Permutation, p_tap: Permutation) -> bool:
-    """Whether all labels stay; outputs and inputs that do not move are not compared with themselves."""
-    if (p_tap != np.arange(len(p_tap))).any():
+    """Whether every cell keeps its label. Rows and columns that do not move are not compared with themselves."""
+    if moves(p_tap).any():
         return np.array_equal(cells[np.ix_(p_out, p_in, p_tap)], cells)
-    out, in_ = (np.flatnonzero(p != np.arange(len(p))) for p in (p_out, p_in))
+    out, in_ = np.flatnonzero(moves(p_out)), np.flatnonzero(moves(p_in))
     return np.array_equal(cells[p_out[out]][:, p_in], cells[out]) and np.array_equal(
         cells[:, p_in[in_]][p_out], cells[:, in_]
     )
@@ -157,72 +151,11 @@ def _numbers_of_any_length() -> Iterator[None]:
             sys.set_int_max_str_digits(limit)
 
 
-def cell_orbits(generators: Sequence[Sequence[Permutation]], shape: Sequence[int]) -> NDArray[np.int64]:
-    """Orbits of a group on the cells of an array: cells that some element maps to each other share a label.
-
-    Args:
-        generators: tuples of permutations, one for each axis; the last one may act on all axes that are left, numbered
-            in C order (the taps of a kernel).
-        shape: shape of the array.
-
-    Returns:
-        Labels 0, 1, … of the given shape, by first appearance; all different if there are no generators.
-
-    Raises:
-        ValueError: a generator is no tuple of permutations of the axes.
-        TypeError: shape is no tuple of integers.
-    """
-    shape = checked_shape(shape)
-    num_cells = math.prod(shape)
-    for generator in generators:
-        _check_permutes(generator, shape)
-    labels = np.arange(num_cells)
-    links, waiting = [np.empty((0, 2), np.int64)], 0
-    for generator in generators:
-        cells = labels.reshape([len(p) for p in generator])
-        for axis, p in enumerate(generator):
-            # Cells of which no coordinate moves link to themselves.
-            moved = np.flatnonzero(p != np.arange(len(p)))
-            images = cells[np.ix_(*generator[:axis], p[moved], *generator[axis + 1 :])]
-            links.append(np.column_stack([cells.take(moved, axis=axis).reshape(-1), images.reshape(-1)]))
-        waiting += sum(map(len, links[-len(generator) :]))
-        if waiting > num_cells:
-            labels, links, waiting = _joined(labels, links), links[:1], 0
-    return Partition(_joined(labels, links).reshape(shape)).labels
-
-
-def _joined(labels: NDArray[np.int64], links: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
-    """Labels under which linked labels are one."""
-    rows, cols = np.concatenate(links).T
-    if not len(rows):
-        return labels
-    count = int(labels.max()) + 1
-    graph = coo_array((np.ones(len(rows), bool), (rows, cols)), shape=(count, count))
-    return connected_components(graph, directed=False)[1].astype(np.int64)[labels]
-
-
-def orbit_labels(degree: int, generators: Sequence[Permutation]) -> NDArray[np.int64]:
-    """(degree,) number of the orbit of each point, by first appearance."""
-    points = np.tile(np.arange(degree), len(generators))
-    images = np.concatenate([points[:0], *generators])
-    return _joined(np.arange(degree), [np.column_stack([points, images])])
-
-
-def _check_permutes(generator: Sequence[Permutation], shape: tuple[int, ...]) -> None:
-    if not 1 <= len(generator) <= len(shape):
-        raise ValueError(f"generators must hold 1 to {len(shape)} permutations, one an axis, got {len(generator)}")
-    last = len(generator) - 1
-    sizes = [*shape[:last], math.prod(shape[last:])]
-    for axis, (p, size) in enumerate(zip(generator, sizes, strict=True)):
-        if not np.array_equal(np.sort(p), np.arange(size)):
-            raise ValueError(f"generators must hold a permutation of 0..{size - 1} at place {axis}, got {p}")
-
-
 def _is_rigid(cells: NDArray[np.int64]) -> bool:
-    """Whether colours alone tell all outputs, inputs and taps apart, so that no permutation but the identity is left.
+    """Whether colour refinement tells all outputs, inputs and taps apart: then the identity is the only automorphism.
 
-    Colour refinement: two rows stay alike if they hold as many cells of each label and colours of the other axes. That
-    spares the graph of a large pattern without symmetry. False says nothing.
+    Two rows keep the same colour while they hold the same numbers of cells of each label in columns of each colour.
+    This spares the graph of a large pattern without symmetry. Where it is False, there may be a symmetry or not.
     """
     colours = [np.zeros(size, dtype=np.int64) for size in cells.shape]
     while True:
@@ -241,12 +174,3 @@ def _is_rigid(cells: NDArray[np.int64]) -> bool:
             return True
         if after == before:
             return False
-
-
-def load_extra(name: str) -> Any:
-    """A module of the extra ``symmetry``, loaded only when it is needed."""
-    try:
-        return importlib.import_module(name)
-    except ImportError:
-        package = name.partition(".")[0]
-        raise ImportError(f'symmetry groups need {package}: pip install "equishare[symmetry]"') from None

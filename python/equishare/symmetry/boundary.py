@@ -1,8 +1,8 @@
 """Shift structure that a boundary cuts off: a Toeplitz pattern becomes a circulant one on a larger ring.
 
-An entry of a valid convolution depends only on where the input stands relative to the output, yet no permutation of
-the finite rows and columns leaves the matrix unchanged. Adding rows and columns (or taking away those at the border)
-until the positions close to a ring, or to a torus in two dimensions, restores the group.
+In a valid convolution, a label depends only on where the input stands relative to the output. Yet no permutation of its
+rows and columns keeps the pattern, because shifts run into the boundary. With more rows and columns (or without those
+at the border) the positions close to a ring, or to a torus in two dimensions, and the shifts are a group.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equishare.partition import Partition
-from equishare.symmetry.structure import proper_divisors
 
 
 @dataclass(frozen=True)
@@ -51,8 +50,8 @@ def extension(cells: Partition, orbits: Partition) -> Extension | None:
         orbits: (O, I) orbits of its automorphism group on cells.
 
     Returns:
-        None if the cells along the shifts do not share their labels, or the orbits tie them already, or all cells are
-        tied.
+        None if cells that a shift leads to each other do not share a label, if the orbits tie them already, or if all
+        cells are tied.
     """
     num_out, num_in = cells.shape
     if cells.num_groups == 1:
@@ -63,7 +62,7 @@ def extension(cells: Partition, orbits: Partition) -> Extension | None:
         for grid_out, grid_in, stride in _grids(*labels.shape):
             if not _shifts_keep(labels.reshape(grid_out + grid_in), stride):
                 continue
-            # Few ties along the shifts agree by chance in any pattern of few labels.
+            # In a pattern of few labels a few ties along the shifts can agree by chance.
             if labels.size - _num_offsets(grid_out, grid_in, stride) < max(3, labels.size // 4):
                 continue
             if _shifts_keep(orbits.labels[inner].reshape(grid_out + grid_in), stride):
@@ -77,7 +76,8 @@ def _grids(num_out: int, num_in: int) -> Iterator[tuple[tuple[int, ...], tuple[i
     """Grids that the outputs and inputs may stand for, with the stride: lines first, then planes in C order."""
     for stride in range(1, max(2, num_in // num_out + 2)):
         yield (num_out,), (num_in,), stride
-    for rows_out, rows_in in product(proper_divisors(num_out), proper_divisors(num_in)):
+    rows = ([rows for rows in range(2, num // 2 + 1) if num % rows == 0] for num in (num_out, num_in))
+    for rows_out, rows_in in product(*rows):
         yield (rows_out, num_out // rows_out), (rows_in, num_in // rows_in), 1
 
 
@@ -96,7 +96,7 @@ def _shifts_keep(labels: NDArray[np.int64], stride: int) -> bool:
 
 
 def _num_offsets(grid_out: tuple[int, ...], grid_in: tuple[int, ...], stride: int) -> int:
-    """How many offsets there are: cells of one offset are those that steps of :func:`_shifts_keep` lead to."""
+    """How many offsets there are. Steps of :func:`_shifts_keep` lead from a cell to the others of its offset."""
     return math.prod(min(o * i, i + stride * (o - 1)) for o, i in zip(grid_out, grid_in, strict=True))
 
 
@@ -109,7 +109,7 @@ def _offsets(grid_out: tuple[int, ...], grid_in: tuple[int, ...], stride: int) -
 
 
 def _closed(labels: NDArray[np.int64], offsets: NDArray[np.int64], smallest: list[int], dropped: int) -> Extension:
-    """The smallest ring or torus on which no two cells of different labels come to stand at the same offset."""
+    """The pattern on the smallest ring or torus on which cells at the same offset have the same label."""
     spans = offsets.max(axis=(1, 2)) + 1
     rings = product(*(range(low, span + 1) for low, span in zip(smallest, spans.tolist(), strict=True)))
     for ring in sorted(rings, key=math.prod):

@@ -1,7 +1,6 @@
 """Stabiliser chains of permutation groups, by the randomised Schreier–Sims algorithm.
 
-A permutation is an integer array p that moves point x to p[x]; ``q[p]`` is p followed by q. Source: Holt, Eick,
-O'Brien, "Handbook of Computational Group Theory" (2005), sections 4.4 and 4.5.
+Source: Holt, Eick, O'Brien, "Handbook of Computational Group Theory" (2005), sections 4.4 and 4.5.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from equishare.symmetry.automorphisms import Permutation
+from equishare.symmetry.permutations import Permutation, inverse, moves
 
 
 class Transversal:
@@ -46,7 +45,7 @@ class Transversal:
         return bool((self._row[p[self.points]] >= 0).all())
 
     def extend(self, p: Permutation, others: Sequence[Permutation]) -> None:
-        """Lengthen the orbit, closed under other generators, by the images under p and all of them."""
+        """Add to the orbit under ``others`` what p reaches, so that it is the orbit under p and the others."""
         queue, new = self.points, [p]
         while len(queue):
             grown = [queue[:0]]
@@ -72,8 +71,8 @@ class Transversal:
 class StabilizerChain:
     """Base, basic orbits and transversals of the subgroup that a list of permutations is known to generate.
 
-    Level l holds elements that fix the base points before l, and as generators those that made its orbit longer;
-    with those of the levels below they generate the stabiliser.
+    Level l holds elements that fix the base points before l. Its generators are those that made its orbit longer.
+    Together with the generators of the levels below they generate the stabiliser of the base points before l.
     """
 
     def __init__(self, degree: int, prefix: Iterable[int] = ()) -> None:
@@ -107,7 +106,7 @@ class StabilizerChain:
     def add(self, p: Permutation) -> bool:
         """Extend the chain by p; False if it held p already."""
         p, level = self.sift(p)
-        moved = np.flatnonzero(p != np.arange(self.degree))
+        moved = np.flatnonzero(moves(p))
         if not len(moved):
             return False
         if level == len(self.base):
@@ -125,8 +124,8 @@ class StabilizerChain:
     def close(self) -> None:
         """Extend the chain until it is complete, with proof: Schreier's lemma at each level.
 
-        A level is complete if every element of its transversal followed by a generator is held by it and those below.
-        The work is that of (generators × points) of all basic orbits.
+        A level is complete if the chain from this level down holds every element of the transversal followed by a
+        generator. The number of such products is that of points times generators, summed over the levels.
         """
         while not all(
             not self.add(generator[p])
@@ -149,7 +148,7 @@ class StabilizerChain:
     def random_product(self, generators: Sequence[Permutation], rng: np.random.Generator) -> Permutation:
         """A random element followed by a generator.
 
-        If the chain holds all such products, what it holds is closed under the generators: it is complete.
+        If the chain holds all such products, it is complete: generators lead to nothing new.
         """
         return generators[int(rng.integers(len(generators)))][self.random_element(rng)]
 
@@ -157,21 +156,3 @@ class StabilizerChain:
         self.base.append(point)
         self.generators.append([])
         self.levels.append(Transversal(self.degree, point))
-
-
-def inverse(p: Permutation) -> Permutation:
-    """The permutation that undoes p."""
-    back = np.empty_like(p)
-    back[p] = np.arange(len(p))
-    return back
-
-
-def random_subproduct(generators: Sequence[Permutation], rng: np.random.Generator) -> Permutation:
-    """The product of a random choice of generators, in random order.
-
-    It lies in any given proper subgroup with probability at most one half (Babai).
-    """
-    p = np.arange(len(generators[0]))
-    for number in rng.permutation(len(generators))[: rng.binomial(len(generators), 0.5)]:
-        p = generators[number][p]
-    return p

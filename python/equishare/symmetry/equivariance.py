@@ -23,9 +23,9 @@ class EquivarianceError:
 
     Attributes:
         errors: (generators,) relative errors ``‖f(x ρ) − f(x) π‖ / ‖f(x) − mean f(x)‖``; 0 where f commutes.
-        p_values: (generators,) share of random permutations of the same cycle types that f commutes with as well or
-            better, itself counted: at least 1 / (num_permutations + 1). Where every permutation does as well as the
-            generator (all weights are tied, say) it is 1.
+        p_values: (generators,) share of random permutations, of the same cycle types as the generator, whose error is
+            no larger. The generator itself is counted, so that it is at least 1 / (num_permutations + 1). It is 1 where
+            every permutation does as well as the generator, for example where all weights are tied.
         random_errors: (generators,) median of the errors of these random permutations.
     """
 

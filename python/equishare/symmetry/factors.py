@@ -9,22 +9,20 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
-from equishare.symmetry.automorphisms import Permutation, orbit_labels
 from equishare.symmetry.blocks import block_systems, matching_blocks
-from equishare.symmetry.bounds import order_bound
+from equishare.symmetry.bounds import bounded
 from equishare.symmetry.chain import Transversal
-from equishare.symmetry.permutation_group import PermutationGroup, groups_of
+from equishare.symmetry.permutation_group import PermutationGroup
+from equishare.symmetry.permutations import Permutation, joined, moves, orbit_labels
 
 
 def direct_factors(group: PermutationGroup) -> list[PermutationGroup]:
     """The finest direct decomposition into groups that move different points.
 
-    Generators that move different points show a decomposition. Those with exchanges along the edges of a connected
-    graph generate all permutations of its points. The other parts are as large as proved bounds allow if the bounds
-    multiply to the order that is left. A stabiliser chain decides what that does not settle.
+    First the generators are sorted into parts that move different points. A part whose exchanges link all its points
+    is all permutations of them. The other parts get proved bounds as their orders: if these multiply to the order that
+    is left, each of them is exact. Where they do not, and where a part may split further, a stabiliser chain decides.
     """
     parts = [PermutationGroup(group.degree, own, 0) for own in _components(group.degree, group.generators)]
     bounds = [(part, _all_permutations(part)) for part in parts]
@@ -32,7 +30,7 @@ def direct_factors(group: PermutationGroup) -> list[PermutationGroup]:
     others = [part for part, order in bounds if not order]
     left = group.order // math.prod(factor.order for factor in factors)
     if len(others) > 1:
-        others = [replace(part, order=_bound(part)) for part in others]
+        others = [replace(part, order=bounded(part.acting_on(part.moved_points(), 0)).order) for part in others]
     elif others:
         others = [replace(others[0], order=left)]
     if math.prod(part.order for part in others) != left:
@@ -42,55 +40,44 @@ def direct_factors(group: PermutationGroup) -> list[PermutationGroup]:
 
 def _all_permutations(group: PermutationGroup) -> int:
     """n! if exchanges link all n points that the generators move, else 0."""
-    exchanges = [p for p in group.generators if np.count_nonzero(p != np.arange(group.degree)) == 2]
+    exchanges = [p for p in group.generators if np.count_nonzero(moves(p)) == 2]
     points = group.moved_points()
     linked = orbit_labels(group.degree, exchanges)[points]
     return math.factorial(len(points)) if (linked == linked[0]).all() else 0
 
 
-def _bound(group: PermutationGroup) -> int:
-    points = group.moved_points()
-    acting = group.acting_on(points, 0)
-    return order_bound(acting.degree, acting.generators)
-
-
 def _components(degree: int, generators: Sequence[Permutation]) -> list[list[Permutation]]:
-    """The generators, those together that are linked by points that they move."""
+    """The generators in parts: two that move a common point are in one part."""
     labels = _linked(degree, generators)
     parts: dict[int, list[Permutation]] = {}
     for p in generators:
-        parts.setdefault(int(labels[np.flatnonzero(p != np.arange(degree))[0]]), []).append(p)
+        parts.setdefault(int(labels[moves(p).argmax()]), []).append(p)
     return list(parts.values())
 
 
 def _is_linked(group: PermutationGroup) -> bool:
-    """Whether the orbits are seen to be linked: on some blocks of one and of the other, the group acts in one way.
+    """Whether blocks show that the group does not split: linked orbits have blocks on which it acts in the same way.
 
-    A factor that moves the blocks of one orbit fixes those of an orbit in another factor.
+    Orbits of different factors are not linked: an element of one factor moves blocks of its own orbit alone.
     """
-    orbits = [orbit for orbit in group.orbits() if len(orbit) > 1]
+    orbits = group.moved_orbits()
     if len(orbits) == 1:
         return True
     links = [(a, b) for a, b in itertools.combinations(range(len(orbits)), 2) if _in_step(group, orbits[a], orbits[b])]
-    rows, cols = np.array(links, dtype=np.int64).reshape(-1, 2).T
-    graph = coo_array((np.ones(len(links), bool), (rows, cols)), shape=(len(orbits), len(orbits)))
-    return bool(connected_components(graph, directed=False)[0] == 1)
+    return not joined(np.arange(len(orbits)), [np.array(links, dtype=np.int64).reshape(-1, 2)]).any()
 
 
 def _in_step(group: PermutationGroup, orbit: NDArray[np.int64], other: NDArray[np.int64]) -> bool:
-    acting = group.acting_on(orbit, 0)
-    systems = [*block_systems(acting.degree, acting.generators), np.arange(len(orbit))]
-    return any(
-        matching_blocks(group, [orbit[block] for block in groups_of(labels)], [other]) is not None for labels in systems
-    )
+    systems = itertools.chain(block_systems(group, orbit), [list(orbit[:, None])])
+    return any(matching_blocks(group, system, [other]) is not None for system in systems)
 
 
 def _by_chain(group: PermutationGroup) -> list[PermutationGroup]:
     """The factors by reduced strong generators.
 
-    A strong generator is reduced by the levels below its own. An element of a factor that does not own the base
-    point of the level is itself in the stabiliser below, so the reduction takes it away, and each reduced
-    generator lives in a single factor.
+    A strong generator is a product of elements of the factors, and only one factor moves the base point of its level.
+    What the others contribute is in the stabiliser below that level. Reduction by the levels below takes it away, so
+    that each reduced generator is in a single factor.
     """
     chain = group.chain()
     reduced = []
@@ -119,7 +106,7 @@ def _linked(degree: int, generators: Sequence[Permutation]) -> NDArray[np.int64]
     """(degree,) labels under which all points that one generator moves share a label."""
     cycles = []
     for p in generators:
-        moved = np.flatnonzero(p != np.arange(degree))
+        moved = np.flatnonzero(moves(p))
         cycle = np.arange(degree)
         cycle[moved] = np.roll(moved, 1)
         cycles.append(cycle)

@@ -1,6 +1,7 @@
-"""Orbits that follow another orbit, so that a permutation group is faithful without them.
+"""Orbits that follow another one: where an element moves the points of one orbit tells where it moves the follower's.
 
-Outputs and inputs that every element moves alike are the usual case: half of the points say nothing new.
+A group is known by what it does without its followers. Usually outputs and inputs move alike, and half of the points
+can go.
 """
 
 from __future__ import annotations
@@ -10,9 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from equishare.symmetry.automorphisms import Permutation
-from equishare.symmetry.chain import random_subproduct
 from equishare.symmetry.permutation_group import PermutationGroup
+from equishare.symmetry.permutations import Permutation, random_subproduct
 from equishare.symmetry.transversal import spanning_tree
 
 
@@ -24,7 +24,8 @@ class Reduction:
         group: the action on the kept points, numbered in their order; it is faithful.
         degree: the number of all points.
         kept: (k,) the kept points, increasing.
-        followers: pairs (a, b) of arrays of points: wherever a kept a[x] goes, b[x] goes along.
+        followers: pairs (a, b) of arrays of points, a kept and b not: an element that moves a[x] to a[y] moves b[x] to
+            b[y].
     """
 
     group: PermutationGroup
@@ -44,8 +45,8 @@ class Reduction:
 
 
 def without_followers(group: PermutationGroup) -> Reduction:
-    """Leave out every orbit that is the image of a longer or an earlier one under a map that respects the group."""
-    orbits = sorted((orbit for orbit in group.orbits() if len(orbit) > 1), key=len, reverse=True)
+    """Leave out every orbit that follows a longer one, or an earlier one of the same length."""
+    orbits = sorted(group.moved_orbits(), key=len, reverse=True)
     movers = [np.array([bool((p[orbit] != orbit).any()) for p in group.generators]) for orbit in orbits]
     leaders: list[int] = []
     followers = []
@@ -67,9 +68,9 @@ def without_followers(group: PermutationGroup) -> Reduction:
 def _equivariant_map(
     group: PermutationGroup, leader: NDArray[np.int64], follower: NDArray[np.int64]
 ) -> NDArray[np.int64] | None:
-    """Images f of the points of an orbit in another, f(p(x)) = p(f(x)) for all elements p; None if there are none.
+    """A map f of an orbit onto another with f(p(x)) = p(f(x)) for all elements p, as (leader,) images; None if none is.
 
-    An f is known by the image of one point: all of them are tried at once.
+    The image of one point determines f: all images that it can have are tried at once.
     """
     rng = np.random.default_rng(0)
     # Two random elements leave few maps to be tried with each generator.
@@ -79,7 +80,7 @@ def _equivariant_map(
     own, other = ([number[p[orbit]] for p in elements] for orbit in (leader, follower))
     images = np.empty((len(leader), len(follower)), dtype=np.int32)
     images[0] = np.arange(len(follower))
-    for point, before, step in spanning_tree(len(leader), own, 0):
+    for point, before, step in spanning_tree(own, 0):
         images[point] = other[step][images[before]]
     for p, q in zip(own, other, strict=True):
         images = images[:, (images[p] == q[images]).all(axis=0)]

@@ -12,14 +12,15 @@ from numpy.typing import NDArray
 
 from equishare.partition import Partition, partition_distance
 from equishare.symmetry.arguments import checked_same_action, checked_shape
-from equishare.symmetry.automorphisms import Permutation, automorphism_group, cell_orbits, orbit_labels
+from equishare.symmetry.automorphisms import automorphism_group
 from equishare.symmetry.boundary import extension
-from equishare.symmetry.explanation import explain
 from equishare.symmetry.factors import direct_factors
 from equishare.symmetry.followers import Reduction, without_followers
-from equishare.symmetry.permutation_group import PermutationGroup, cycle_and_exchange, groups_of
-from equishare.symmetry.recognition import recognise_factor
-from equishare.symmetry.structure import Structure, decimal_digits, dihedral, product, sorted_product, symmetric
+from equishare.symmetry.names import explain, recognise_pattern
+from equishare.symmetry.orbits import cell_orbits
+from equishare.symmetry.permutation_group import PermutationGroup
+from equishare.symmetry.permutations import Permutation, cycle_and_exchange, groups_of, moves, orbit_labels
+from equishare.symmetry.structure import Structure, decimal_digits, sorted_product, symmetric
 
 __all__ = ["Orbits", "SymmetryGroup", "symmetry_group"]
 
@@ -167,7 +168,7 @@ def _vector_group(pattern: Partition) -> SymmetryGroup:
         orbits=Orbits(pattern, None, None, pattern),
         structure=structure,
         closure_gap=0,
-        explanation=explain(str(structure), parts, pattern, 0),
+        explanation=explain(structure, parts, pattern, 0),
         _reduction=Reduction(PermutationGroup(len(pattern), points, structure.order), len(pattern), every, []),
         _factors=factors,
     )
@@ -180,16 +181,9 @@ def _weight_group(pattern: Partition, same_action: bool) -> SymmetryGroup:
     reduction = without_followers(PermutationGroup(int(starts[-1]), points, order))
     factors = direct_factors(reduction.group)
     moved = [_moved([reduction.lift(p) for p in factor.generators], starts) for factor in factors]
-    # Factors that move outputs alone come first, those that move inputs alone last.
-    parts = [(recognise_factor(factor), counts) for factor, counts in zip(factors, moved, strict=True)]
-    sides = [[part for part, (out, in_, *_) in parts if (in_ > 0) - (out > 0) == side] for side in (-1, 0, 1)]
-    structure = product(sorted_product(side) for side in sides)
-    if structure == symmetric(3) and moved == [(3, 3)] and not same_action:
-        # Three outputs and three inputs that move freely are a ring of three as well, and are called like larger rings.
-        structure = dihedral(3)
-        parts = [(structure, moved[0])]
+    structure, parts = recognise_pattern(factors, moved, same_action)
     generators = []
-    for factor, (part, _) in zip(factors, parts, strict=True):
+    for factor, part in zip(factors, parts, strict=True):
         # The number of generators is part of the name of an unnamed group.
         chosen = factor.random_generators() if part.kind == "unnamed" else factor.few_generators()
         generators += [_split(reduction.lift(p), pattern.shape) for p in chosen]
@@ -206,7 +200,7 @@ def _weight_group(pattern: Partition, same_action: bool) -> SymmetryGroup:
         orbits=Orbits(axes[0], axes[1], taps, cells),
         structure=structure,
         closure_gap=gap,
-        explanation=explain(str(structure), parts, pattern, gap),
+        explanation=explain(structure, list(zip(parts, moved, strict=True)), pattern, gap),
         _reduction=reduction,
         _factors=factors,
     )
@@ -226,5 +220,5 @@ def _moved(generators: list[Permutation], starts: NDArray[np.int64]) -> tuple[in
     """How many points of each axis a group moves."""
     moved = np.zeros(starts[-1], dtype=bool)
     for p in generators:
-        moved |= p != np.arange(len(p))
+        moved |= moves(p)
     return tuple(int(moved[a:b].sum()) for a, b in itertools.pairwise(starts))

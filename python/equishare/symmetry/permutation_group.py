@@ -1,11 +1,12 @@
 """Permutation groups of known order: stabilisers, restrictions, generators.
 
-Every group here comes with its exact order. That makes the randomised chain of stabilisers exact: it can only be too
-short, its order is then at most half of the true one, and it goes on until the two agree.
+Every group here comes with its exact order, and that makes the randomised stabiliser chain exact. A chain that is not
+complete yet has at most half of the elements, so it is extended until it has as many as the group.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,9 +15,16 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from equishare.partition import Partition
-from equishare.symmetry.automorphisms import Permutation, orbit_labels
 from equishare.symmetry.chain import StabilizerChain
+from equishare.symmetry.permutations import (
+    Permutation,
+    commute,
+    cycle_and_exchange,
+    groups_of,
+    moves,
+    orbit_labels,
+    order_of,
+)
 
 # Groups up to this order are searched for generators that read well.
 _FEW_ELEMENTS = 512
@@ -49,12 +57,12 @@ class PermutationGroup:
         return chain
 
     def few_generators(self) -> list[Permutation]:
-        """Generators of the group, few and simple, each outside the group of those before it.
+        """Few and simple generators. None of them is in the group that those before it generate.
 
-        A small group offers its elements: first one of the largest order (the shift by one of a ring), then the others
-        in lexicographic order, so that those which fix many of the first points come early (the reflection of a ring
-        that fixes point 0). All permutations of many points get a cycle and an exchange. Another large group
-        offers the generators it has; those of a very large one are not sifted.
+        In a small group they are chosen among all elements. The first has the largest order (the shift by one of a
+        ring). The others are tried in lexicographic order, in which elements that fix many of the first points come
+        early (the reflection of a ring that fixes point 0). The group of all permutations of many points gets a cycle
+        and an exchange. In another large group the known generators are thinned out, in a very large one they stay.
         """
         if self.order > _FEW_ELEMENTS and self.is_symmetric:
             return cycle_and_exchange(self.degree, self.moved_points())
@@ -93,6 +101,10 @@ class PermutationGroup:
         """Orbits on points, those of one point included."""
         return groups_of(orbit_labels(self.degree, self.generators))
 
+    def moved_orbits(self) -> list[NDArray[np.int64]]:
+        """Orbits of more than one point."""
+        return [orbit for orbit in self.orbits() if len(orbit) > 1]
+
     def stabilizer(self, points: Iterable[int]) -> PermutationGroup:
         """The subgroup that fixes each of the points."""
         points = [int(point) for point in points]
@@ -107,14 +119,14 @@ class PermutationGroup:
         return self.acting_on(points, self.order if is_faithful else self.order // self.stabilizer(points).order)
 
     def acting_on(self, points: NDArray[np.int64], order: int) -> PermutationGroup:
-        """The same for an action whose order is known."""
+        """The same where the caller knows the order of the action, or needs none."""
         number = np.full(self.degree, -1)
         number[points] = np.arange(len(points))
         generators = [number[p[points]] for p in self.generators]
-        return PermutationGroup(len(points), [p for p in generators if (p != np.arange(len(p))).any()], order)
+        return PermutationGroup(len(points), [p for p in generators if moves(p).any()], order)
 
     def with_sets(self, sets: Sequence[NDArray[np.int64]]) -> PermutationGroup | None:
-        """The group with one more point for each set of points, at the end; None if the sets are not permuted."""
+        """The group on more points, one for each set, after the others; None if it does not permute the sets."""
         index = {frozenset(block.tolist()): self.degree + number for number, block in enumerate(sets)}
         generators = []
         for p in self.generators:
@@ -126,9 +138,8 @@ class PermutationGroup:
 
     def moved_points(self) -> NDArray[np.int64]:
         """The points that some element moves."""
-        return np.flatnonzero(
-            (np.array(self.generators).reshape(-1, self.degree) != np.arange(self.degree)).any(axis=0)
-        )
+        moved = np.array(self.generators).reshape(-1, self.degree) != np.arange(self.degree)
+        return np.flatnonzero(moved.any(axis=0))
 
     @cached_property
     def is_symmetric(self) -> bool:
@@ -149,8 +160,7 @@ class PermutationGroup:
 
     def is_abelian(self) -> bool:
         """Whether all generators commute."""
-        gens = self.generators
-        return all(np.array_equal(p[q], q[p]) for number, p in enumerate(gens) for q in gens[:number])
+        return all(commute(p, q) for p, q in itertools.combinations(self.generators, 2))
 
     def elements(self) -> NDArray[np.int64]:
         """(order, degree) all elements; for groups small enough to hold them."""
@@ -158,25 +168,3 @@ class PermutationGroup:
         for level in reversed(self.chain().levels):
             found = np.concatenate([p[found] for p in level.elements()])
         return found
-
-
-def cycle_and_exchange(degree: int, points: NDArray[np.int64]) -> list[Permutation]:
-    """Generators of all permutations of two or more points: a cycle and, for more than two, an exchange."""
-    generators = []
-    for moved in [points, points[:2]][: min(len(points), 3) - 1]:
-        p = np.arange(degree)
-        p[moved] = np.roll(moved, -1)
-        generators.append(p)
-    return generators
-
-
-def order_of(p: Permutation) -> int:
-    """Order of a permutation: the least common multiple of the lengths of its cycles."""
-    labels = orbit_labels(len(p), [p])
-    return math.lcm(*np.bincount(labels).tolist())
-
-
-def groups_of(labels: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-    """The points of each label."""
-    partition = Partition(labels)
-    return np.split(np.argsort(partition.labels, kind="stable"), np.cumsum(partition.group_sizes)[:-1])

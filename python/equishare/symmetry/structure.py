@@ -84,9 +84,14 @@ def decimal_digits(number: int) -> str:
     return str(limbs[-1]) + "".join(f"{low:04000d}" for low in reversed(limbs[:-1]))
 
 
-def proper_divisors(number: int) -> list[int]:
-    """The divisors but 1 and the number itself, increasing."""
-    return [d for d in range(2, number // 2 + 1) if number % d == 0]
+def preferred(candidates: Iterable[Structure]) -> Structure | None:
+    """Of several names of one group: named throughout, then direct products, then short names; None of none."""
+
+    def key(structure: Structure) -> tuple[bool, bool, int, str]:
+        name = str(structure)
+        return not structure.is_named, structure.kind != "product", len(name), name
+
+    return min(candidates, key=key, default=None)
 
 
 def cyclic(n: int) -> Structure:
@@ -102,6 +107,11 @@ def dihedral(n: int) -> Structure:
 def dicyclic(n: int) -> Structure:
     """Dic_n, of order 4n: ⟨r, s | r²ⁿ = 1, s² = rⁿ, s r s⁻¹ = r⁻¹⟩; the quaternion group for n = 2."""
     return Structure("dicyclic", 4 * n, n)
+
+
+def alternating(n: int) -> Structure:
+    """A_n, n ≥ 3."""
+    return Structure("alternating", math.factorial(n) // 2, n)
 
 
 def semidirect(base: Structure, top: Structure) -> Structure:

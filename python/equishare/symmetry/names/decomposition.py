@@ -1,4 +1,4 @@
-"""The finest direct decomposition of a small group, from its multiplication table (docs/symmetry.md).
+"""The finest direct decomposition of a small group, from its multiplication table.
 
 Any two such decompositions have isomorphic factors (Remak, Krull, Schmidt). Source of the two steps, first the cyclic
 factors, then the factors that are not abelian: Kayal and Nezhmetdinov, "Factoring groups efficiently", ICALP 2009.
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
-from equishare.symmetry.automorphisms import load_extra
+from equishare.symmetry.extra import prime_factors
 from equishare.symmetry.permutation_group import PermutationGroup
 
 Table = NDArray[np.int64]
@@ -67,7 +67,7 @@ def _cyclic_factor(table: Table) -> tuple[Elements, Elements] | None:
     ⟨c⟩ is a direct factor if and only if it meets K = G' ⟨g^q for all g⟩ in the identity. Then the order of c is the
     exponent of the abelian group G / K, where every largest subgroup that meets ⟨c⟩ in the identity is a complement.
     """
-    prime_factors, inverse = load_extra("sympy").primefactors, _inverses(table)
+    inverse = _inverses(table)
     commutators = table[table[np.ix_(inverse, inverse)], table]
     derived = np.unique(commutators)
     for c in np.flatnonzero((table == table.T).all(axis=1)).tolist():
@@ -96,8 +96,9 @@ def _factors_without_abelian_ones(table: Table, group: Elements) -> list[Element
     Let Z be the centre and M(x) the centraliser of the centraliser of the class of x. In A × B the centraliser of a
     class is the product of centralisers in A and B, so M((a, b)) = M(a) M(b). An M(x) that is no product of smaller
     ones thus lies in A Z or in B Z, and A Z is a product of such. Those in A Z and those in B Z commute and meet in Z.
-    Linking all pairs that do not gives parts: A Z is the product of some of them, B Z of the others. Of A Z = A × Z(B)
-    the rest without cyclic factors may stand for A, by the exchange property; likewise for B.
+    So link two of them where they do not commute or meet in more than Z. The linked ones form parts: A Z is the product
+    of some of them, B Z of the others. A Z is A × Z(B), so what is left of it without its cyclic factors may stand for
+    A, by the exchange property; likewise for B.
     """
     own = _within(table, group)
     parts = _parts(own)

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components, shortest_path
 
-from equishare.symmetry.automorphisms import orbit_labels
-from equishare.symmetry.permutation_group import PermutationGroup, groups_of
+from equishare.symmetry.permutation_group import PermutationGroup
+from equishare.symmetry.permutations import groups_of, orbit_labels
 from equishare.symmetry.transversal import stabilizer_elements, transversal
 
 # Edges of the graphs that are factored, and those up to which all edges are compared with all.
@@ -21,11 +21,11 @@ _ALL_COMPARED = 2000
 def coordinate_sets(group: PermutationGroup) -> Iterator[list[NDArray[np.int64]]]:
     """Sets of points "coordinate i has value v", from the prime factors of a graph on which the group acts.
 
-    Each graph joins the pairs into which the group moves one pair of points. The prime factors of a connected graph
-    under the Cartesian product are classes of edges, the transitive closure of two relations: Djoković–Winkler's
-    d(a, c) + d(b, e) ≠ d(a, e) + d(b, c) for edges ab and ce, and edges ab, ae such that b and e have no other common
-    neighbour (Feder, "Product graph representations", J. Graph Theory 16, 1992). Removing one class leaves one
-    component for each value of its coordinate.
+    The edges of each graph are the pairs to which the group moves one pair of points. A connected graph is a Cartesian
+    product of prime factors, and each factor is a class of edges. Two edges are of one class if a chain of these
+    relations links them: d(a, c) + d(b, e) ≠ d(a, e) + d(b, c) for edges ab and ce (Djoković and Winkler), or edges ab
+    and ae whose ends b and e have no other common neighbour (Feder, "Product graph representations", J. Graph Theory
+    16, 1992). Without the edges of one class there is one component for each value of its coordinate.
 
     Args:
         group: transitive; graphs of more than 50,000 edges are passed over. In one of more than 2000, only the edges at
@@ -34,15 +34,14 @@ def coordinate_sets(group: PermutationGroup) -> Iterator[list[NDArray[np.int64]]
     Yields:
         The sets of one graph, of all its coordinates; graphs with few edges come first.
     """
-    level = transversal(group.degree, group.generators, 0)
-    movers = level[1]
-    labels = orbit_labels(group.degree, stabilizer_elements(group.degree, group.generators, 0, level))
+    level = transversal(group, 0)
+    labels = orbit_labels(group.degree, stabilizer_elements(group, 0, level))
     suborbits = [suborbit for suborbit in groups_of(labels) if suborbit[0] != 0]
     for suborbit in sorted(suborbits, key=len):
         if len(suborbit) * group.degree > 2 * _MOST_EDGES:
             return
         adjacent = np.zeros((group.degree, group.degree), dtype=np.int64)
-        for point, mover in enumerate(movers):
+        for point, mover in enumerate(level[1]):
             adjacent[point, mover[suborbit]] = 1
         if (adjacent != adjacent.T).any():
             continue

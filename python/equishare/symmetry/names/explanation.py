@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from equishare.partition import Partition
 from equishare.symmetry.structure import Structure
 
 
 def explain(
-    name: str,
+    structure: Structure,
     factors: Sequence[tuple[Structure, tuple[int, ...]]],
     pattern: Partition,
     gap: int,
@@ -19,7 +19,7 @@ def explain(
     """The name, what its elements do, and whether they explain the pattern.
 
     Args:
-        name: of the whole group.
+        structure: of the whole group.
         factors: structure of each factor that moves points of its own, and how many points of each axis it moves.
         pattern: the partition whose group it is.
         gap: its closure gap.
@@ -29,8 +29,7 @@ def explain(
     else:
         counts = Counter(_action(part, moved, pattern.shape) for part, moved in factors)
         action = "; ".join(text if count == 1 else f"{text}, {count} times" for text, count in counts.items())
-    order = _number(math.prod(part.order for part, _ in factors))
-    return f"{name}: {action} (order {order}). {_verdict(pattern, gap)}"
+    return f"{structure}: {action} (order {_number(structure.order)}). {_verdict(pattern, gap)}"
 
 
 def _action(part: Structure, moved: tuple[int, ...], shape: tuple[int, ...]) -> str:
@@ -39,41 +38,41 @@ def _action(part: Structure, moved: tuple[int, ...], shape: tuple[int, ...]) -> 
     if part.kind in ("dihedral", "symmetric", "alternating") and part.index not in moved:
         what = "a ring" if part.kind == "dihedral" else "a set"
         points = " and ".join(_points(moved, shape))
-        return f"{_phrase(part).removesuffix(' of the ring')} of {what} of {part.index}, acting on {points}"
+        return f"{phrase(part).removesuffix(' of the ring')} of {what} of {part.index}, acting on {points}"
     scope = "" if len(shape) == 2 and moved == shape else f" of {' and '.join(_points(moved, shape))}"
-    return _phrase(part) + scope
+    return phrase(part) + scope
 
 
-def _phrase(part: Structure) -> str:
-    if part.kind == "cyclic":
-        return "an exchange" if part.index == 2 else "cyclic shifts"
-    if part.kind == "dihedral":
-        return "rotations and reflections of the ring"
-    if part.kind == "dicyclic":
-        if part.index == 2:
-            return "multiplications by the quaternions ±1, ±i, ±j, ±k"
-        return (
-            f"rotations of order {2 * part.index}, and elements that reverse them and whose squares are the half turn"
-        )
-    if part.kind == "semidirect":
-        p, k = (factor.index for factor in part.parts)
-        return f"shifts of a ring of {p}, and multiplications of its positions by {k} numbers modulo {p}"
-    if part.kind == "symmetric":
-        return "all permutations"
-    if part.kind == "alternating":
-        return "even permutations"
-    if part.kind == "wreath":
-        base, top = part.parts
-        within = str(base) if base.kind in ("product", "semidirect", "wreath") else _phrase(base)
-        if top.degree != part.points:
-            above = f"{top} on"
-        elif top.kind == "product":
-            above = f"{_phrase(top)}, on"
-        else:
-            above = f"{_phrase(top)} of"
-        return f"{above} {part.points} {part.places}, and {within} within each"
-    if part.kind == "unnamed":
-        return "a group without a short name"
+def phrase(part: Structure) -> str:
+    """What the elements of a group do."""
+    words = _WORDS[part.kind]
+    return words if isinstance(words, str) else words(part)
+
+
+def _cyclic(part: Structure) -> str:
+    return "an exchange" if part.index == 2 else "cyclic shifts"
+
+
+def _dicyclic(part: Structure) -> str:
+    if part.index == 2:
+        return "multiplications by the quaternions ±1, ±i, ±j, ±k"
+    return f"rotations of order {2 * part.index}, and elements that reverse them and whose squares are the half turn"
+
+
+def _semidirect(part: Structure) -> str:
+    p, k = (factor.index for factor in part.parts)
+    return f"shifts of a ring of {p}, and multiplications of its positions by {k} numbers modulo {p}"
+
+
+def _wreath(part: Structure) -> str:
+    base, top = part.parts
+    within = str(base) if base.kind in ("product", "semidirect", "wreath") else phrase(base)
+    # Where the top acts otherwise than its name says, the name tells more than the action.
+    above = f"{top} on" if top.degree != part.points else phrase(top) + (", on" if top.kind == "product" else " of")
+    return f"{above} {part.points} {part.places}, and {within} within each"
+
+
+def _product(part: Structure) -> str:
     kinds = {factor.kind for factor in part.parts}
     sizes = " × ".join(str(factor.index) for factor in part.parts)
     if kinds == {"cyclic"}:
@@ -81,10 +80,22 @@ def _phrase(part: Structure) -> str:
     if kinds == {"dihedral"}:
         return f"rotations and reflections of a torus of {sizes} along each axis"
     if "symmetric" in kinds and all(factor.order == math.factorial(factor.index) for factor in part.parts):
-        if len(part.parts) > 2:
-            return f"permutations along each axis of an array of {sizes}"
-        return f"permutations of the rows and of the columns of an array of {sizes}"
-    return " and, independently, ".join(_phrase(factor) for factor in part.parts)
+        axes = "of the rows and of the columns" if len(part.parts) == 2 else "along each axis"
+        return f"permutations {axes} of an array of {sizes}"
+    return " and, independently, ".join(phrase(factor) for factor in part.parts)
+
+
+_WORDS: dict[str, str | Callable[[Structure], str]] = {
+    "cyclic": _cyclic,
+    "dihedral": "rotations and reflections of the ring",
+    "dicyclic": _dicyclic,
+    "alternating": "even permutations",
+    "symmetric": "all permutations",
+    "semidirect": _semidirect,
+    "wreath": _wreath,
+    "unnamed": "a group without a short name",
+    "product": _product,
+}
 
 
 def _points(moved: tuple[int, ...], shape: tuple[int, ...]) -> list[str]:
