@@ -111,6 +111,9 @@ def of_no_real_numbers(draw, x):
         st.sampled_from([torch.complex64, torch.complex128]).map(lambda dtype: torch.zeros(x.shape, dtype=dtype)),
         st.sampled_from([None, [10**30, 1, 2], "ab", object()]).map(lambda entry: [[entry] * x.shape[1]] * len(x)),
         st.just(np.ma.masked_array(x, x > draw(st.floats(-1, 1)))),
+        st.just([np.ma.masked_array(row, row > 0) for row in x]),
+        st.sampled_from([torch.from_numpy(x).to_sparse(), torch.empty(x.shape, device="meta")]),
+        st.just(np.full(x.shape, np.longdouble("1e400"))),
         st.just(ragged),
         st.one_of(st.none(), st.booleans(), st.integers(), st.text(), st.binary(), st.floats()),
         st.one_of(st.dictionaries(st.text(), st.floats()), st.sets(st.integers())),
@@ -341,3 +344,29 @@ MODEL_OPTIONS = {
 def test_wrong_values_of_options_for_models_are_refused(method, name, data):
     value = data.draw(MODEL_OPTIONS[method][name])
     refused(lambda: es.discover(model_problem(), method, **{name: value}), name)
+
+
+@pytest.mark.parametrize("factor", [1e200, 1e-200])
+def test_data_beyond_what_can_be_squared_are_refused(factor):
+    refused(lambda: es.MeanProblem(factor * X, factor * X), "train and val")
+    refused(lambda: es.LinearProblem(X, factor * Y, X, factor * Y), "y_train")
+
+
+@pytest.mark.parametrize("bias", [None, "x", float("nan"), [1], float("inf"), torch.tensor(True), -1, 1.5, 2**70])
+def test_a_bias_that_is_no_truth_value_is_refused(bias):
+    refused(lambda: es.LinearProblem(X, Y, X, Y, bias=bias), "bias")
+
+
+@pytest.mark.parametrize(
+    ("method", "name", "value"),
+    [
+        *[("bilevel", "refine", value) for value in ("no", float("nan"), [1], object(), np.ones(2))],
+        *[("bilevel", n, np.ones(2)) for n in ("optimizer", "lower", "unit", "schedule")],
+        *[("gap", "cut", value) for value in (float("inf"), True, "4", None)],
+        ("oracle", "partition", np.ma.masked_array([0, 1, 2], [0, 1, 0])),
+        ("oracle", "partition", torch.zeros(3, device="meta")),
+    ],
+)
+def test_odd_values_of_options_are_refused(method, name, value):
+    problem = es.MeanProblem(X, X + 0.1)
+    refused(lambda: es.discover(problem, method, **{name: value}), "labels" if name == "partition" else name)

@@ -92,11 +92,17 @@ def below_one(name: str, value: Any) -> None:
         raise ValueError(f"{name} must be a number from 0 to below 1, got {value!r}")
 
 
+def flag(name: str, value: Any) -> None:
+    """TypeError unless the value is True or False."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+
+
 def choice(*accepted: str) -> Check:
     """A check that the value is one of the accepted words."""
 
     def check(name: str, value: Any) -> None:
-        if value not in accepted:
+        if not isinstance(value, str) or value not in accepted:
             raise ValueError(f"{name} must be one of {', '.join(accepted)}; got {value!r}")
 
     return check

@@ -1,6 +1,6 @@
 """Partitions of the entries of a parameter, and the distance between two of them.
 
-A partition is what discovery returns and what it is scored by. Nothing here needs torch.
+A partition is what discovery returns and what it is scored by.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from equishare._matching import max_weight_matching
+from equishare.arrays import real_array, to_numpy
 
 __all__ = ["Partition", "partition_distance"]
 
@@ -77,11 +78,9 @@ class Partition:
         Raises:
             ValueError: assignment is not two-dimensional, has rows but no columns, or holds NaN.
         """
-        array = to_numpy(assignment, "assignment")
+        array = real_array(assignment, "assignment")
         if array.ndim != 2:
             raise ValueError(f"assignment must be a (K, G) matrix, got shape {array.shape}")
-        if array.dtype.kind not in "biuf":
-            raise TypeError(f"assignment must hold real numbers, got dtype {array.dtype}")
         if array.shape[0] and not array.shape[1]:
             raise ValueError(f"assignment must have at least one column, got shape {array.shape}")
         if np.isnan(array).any():
@@ -185,18 +184,6 @@ def _same_shape(p: Partition, q: Partition) -> tuple[NDArray[np.int64], NDArray[
     if p.shape != q.shape:
         raise ValueError(f"partitions must have the same shape, got {p.shape} and {q.shape}")
     return p.labels.reshape(-1), q.labels.reshape(-1)
-
-
-def to_numpy(value: Any, name: str) -> NDArray[Any]:
-    """Numbers or a tensor as an array; ``name`` is what an error calls them."""
-    if hasattr(value, "detach"):
-        value = value.detach().cpu()
-        # NumPy has no bfloat16; float64 holds every torch float exactly.
-        value = (value.double() if value.is_floating_point() else value).numpy()
-    try:
-        return np.asarray(value)
-    except (ValueError, OverflowError) as error:
-        raise ValueError(f"{name} must be a rectangular array of numbers: {error}") from None
 
 
 def _integer_array(labels: Any) -> NDArray[Any]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from equishare.checks import CLOSED_FORM, TRAINED, choice, count, not_negative, option, positive
+from equishare.checks import CLOSED_FORM, TRAINED, choice, count, flag, not_negative, option, positive
 from equishare.hypergradient.settings import Settings
 from equishare.partition import Partition
 from equishare.problems.base import Proposal, Session
@@ -115,7 +115,7 @@ class Options(SearchOptions):
     schedule: str = option("anneal", choice(*PENALTY_SCHEDULES), trained=("cosine", choice(*SCHEDULES)))
     entropy: float | None = option(None, not_negative, trained=0.05)
     column_norm: float | None = option(None, not_negative, trained=0.05)
-    refine: bool = option(True)
+    refine: bool = option(True, flag)
     optimizer: str = option("adam", choice(*OPTIMISERS), only=CLOSED_FORM)
     lower: str = option("normalised", choice(*LOWER_LEVELS), only=CLOSED_FORM)
     unit: str = option("nats", choice(*UNITS), only=CLOSED_FORM)

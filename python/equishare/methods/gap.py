@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,8 +14,8 @@ NEEDS_ESTIMATE = True
 
 
 def _standard_errors(name: str, value: object) -> None:
-    if not isinstance(value, int | float) or not value > 0:
-        raise ValueError(f"{name} must be a positive number of standard errors, got {value}")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise ValueError(f"{name} must be a positive number of standard errors, got {value!r}")
 
 
 @dataclass(frozen=True)

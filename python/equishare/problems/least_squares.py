@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
-import torch
 
+from equishare.arrays import real_array
 from equishare.linalg import solve
 from equishare.problems.base import Labels, Refit, Slot
 from equishare.problems.bootstrap import resampled_moments
@@ -34,18 +34,21 @@ class LeastSquares:
     val: Moments
     has_bias: bool
     origin: float = 0.0
+    #: What the data are called.
+    arrays: ClassVar[str]
 
     def __init__(
         self, slot: Slot, x: tuple[np.ndarray, np.ndarray], y: tuple[np.ndarray, np.ndarray], bias: bool
     ) -> None:
         self.slots, self.has_bias = (slot,), bias
-        self.train = Moments.of(x[0], y[0], bias)
-        self.val = Moments.of(x[1], y[1], bias)
-        self.pooled = self.train.pooled_with(self.val)
+        with np.errstate(over="ignore", invalid="ignore"):
+            self.train = Moments.of(x[0], y[0], bias)
+            self.val = Moments.of(x[1], y[1], bias)
+            self.pooled = self.train.pooled_with(self.val)
         self._estimate: BlockEstimate | None = None
         squares = self.pooled.syy.sum(), self.pooled.sxx.trace(), np.abs(self.pooled.sxy).sum()
         if not np.isfinite(squares).all() or not self.pooled.syy.sum() > np.finfo(float).tiny:
-            raise ValueError("the data are too large or too small to be squared in float64: rescale them")
+            raise ValueError(f"{self.arrays} are too large or too small to be squared in float64: rescale them")
         if self.pooled.count > self.num_inputs + int(bias) and self.pooled.is_full_rank():
             both = np.concatenate(x), np.concatenate(y)
             self._estimate = estimate(*both, self.pooled, bias, self.shape)
@@ -184,19 +187,7 @@ def fit_values(moments: Moments, labels: np.ndarray, num_groups: int) -> np.ndar
 
 def matrix(data: Any, name: str) -> np.ndarray:
     """``data`` as a finite float matrix with at least one row and one column; float32 stays float32."""
-    if isinstance(data, torch.Tensor):
-        data = data.detach().cpu()
-        data = (data.float() if data.dtype == torch.bfloat16 else data).numpy()
-    if isinstance(data, np.ma.MaskedArray):
-        raise TypeError(f"{name} must not be a masked array: drop or fill the masked samples")
-    try:
-        array = np.asarray(data)
-    except ValueError as error:
-        raise ValueError(
-            f"{name} must be a matrix of shape (samples, entries), got rows of different lengths"
-        ) from error
-    if array.dtype.kind not in "fiub":
-        raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}")
+    array = real_array(data, name)
     if array.ndim != 2:
         raise ValueError(f"{name} must be a matrix of shape (samples, entries), got shape {array.shape}")
     if 0 in array.shape:

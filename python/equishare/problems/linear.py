@@ -23,11 +23,15 @@ class LinearProblem(LeastSquares):
         bias: whether to fit b.
 
     Raises:
-        TypeError: not numbers.
+        TypeError: not numbers, or a bias that is neither True nor False.
         ValueError: shapes that do not fit, no sample, NaN or infinite values, constant inputs or outputs.
     """
 
+    arrays = "x_train, y_train, x_val and y_val"
+
     def __init__(self, x_train: Any, y_train: Any, x_val: Any, y_val: Any, bias: bool = True) -> None:
+        if not isinstance(bias, bool | np.bool_):
+            raise TypeError(f"bias must be True or False, got {bias!r}")
         arrays = {"x_train": x_train, "y_train": y_train, "x_val": x_val, "y_val": y_val}
         x_train, y_train, x_val, y_val = (matrix(a, name) for name, a in arrays.items())
         for x, y, name in ((x_train, y_train, "train"), (x_val, y_val, "val")):
@@ -44,7 +48,7 @@ class LinearProblem(LeastSquares):
             if (np.minimum(a.min(0), b.min(0)) == np.maximum(a.max(0), b.max(0))).all():
                 raise ValueError(f"{name}_train and {name}_val hold constant data: no column varies")
         slot = Slot.of("weight", (y_train.shape[1], x_train.shape[1]), "weight")
-        super().__init__(slot, (x_train, x_val), (y_train, y_val), bias)
+        super().__init__(slot, (x_train, x_val), (y_train, y_val), bool(bias))
 
     def about(self) -> About:
         """The data in words and numbers, for the report."""

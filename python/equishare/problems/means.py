@@ -28,6 +28,8 @@ class MeanProblem(LeastSquares):
         ValueError: wrong shape, no sample, NaN or infinite values, samples that are all equal.
     """
 
+    arrays = "train and val"
+
     def __init__(self, train: Any, val: Any) -> None:
         train, val = matrix(train, "train"), matrix(val, "val")
         if train.shape[1] != val.shape[1]:

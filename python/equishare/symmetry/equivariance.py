@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from equishare.partition import to_numpy
+from equishare.arrays import real_array, to_numpy
 from equishare.symmetry.group import SymmetryGroup
 
 __all__ = ["EquivarianceError", "equivariance_error"]
@@ -106,9 +106,7 @@ def equivariance_error(
 
 
 def _inputs(x: Any, num_inputs: int) -> np.ndarray:
-    array = to_numpy(x, "x")
-    if array.dtype.kind not in "fiub":
-        raise TypeError(f"x must hold real numbers, got dtype {array.dtype}")
+    array = real_array(x, "x")
     if array.ndim != 2 or array.shape[1] != num_inputs or not len(array):
         raise ValueError(f"x must have shape (samples, {num_inputs}), got {array.shape}")
     array = array.astype(np.float64)

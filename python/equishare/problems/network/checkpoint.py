@@ -39,7 +39,7 @@ class Checkpoint:
         self._stages: dict[str, Any] = {}
         if path is None:
             return
-        if not isinstance(path, str | os.PathLike):
+        if not isinstance(path, str | os.PathLike) or not os.fspath(path):
             raise TypeError(f"checkpoint must be a path or None, got {path!r}")
         folder = os.path.dirname(os.path.abspath(path))
         if not os.path.isdir(folder):

@@ -155,6 +155,8 @@ class ModelProblem:
         if not isinstance(value, Tensor) or value.dim() > 0:
             got = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
             raise ValueError(f"loss must return a scalar tensor (the mean over the batch), got {got}")
+        if value.is_complex():
+            raise ValueError(f"loss must return a real number, got {value.dtype}")
         if not torch.isfinite(value):
             raise ValueError(f"loss must be finite for the model as it is, got {float(value)} on {name}")
 

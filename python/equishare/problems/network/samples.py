@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from equishare.arrays import real_array
+
 __all__ = ["Batch", "LoaderSamples", "Samples", "Stream", "TensorSamples", "as_samples", "num_batches"]
 
 # Inputs of the model, in the order of its arguments, and the target.
@@ -258,14 +260,14 @@ def _tensor(data: Any, name: str, model: nn.Module, convert: bool) -> Tensor:
     if not isinstance(data, Tensor):
         if not convert:
             raise TypeError(f"{name} must be a tensor, got {type(data).__name__}")
-        array = np.asarray(data)
-        if array.dtype.kind not in "fiub":
-            raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}")
+        array = real_array(data, name)
         # Arrays are float64 unless somebody cared; tensors were made on purpose.
-        data = torch.tensor(array.astype(array.dtype.newbyteorder("="), copy=False))
+        data = torch.tensor(array)
         data = data.to(like.device, like.dtype if data.dtype.is_floating_point else None)
     if data.is_complex():
         raise TypeError(f"{name} must hold real numbers, got {data.dtype}")
+    if data.layout is not torch.strided:
+        raise TypeError(f"{name} must be a dense tensor, got layout {data.layout}")
     if data.device != like.device:
         raise ValueError(f"{name} must be on the device of the model, {like.device}, got {data.device}")
     if data.dtype.is_floating_point and data.dtype != like.dtype:
