@@ -88,7 +88,7 @@ NAN[4, 1] = np.nan
         (lambda: es.MeanProblem(X, np.where(NAN != NAN, np.inf, X)), "val must be finite, got inf"),
         (lambda: es.MeanProblem(X[:1], X[:1]), "at least 3 samples together, got 1 and 1"),
         (lambda: es.MeanProblem(np.ones((5, 2)), np.ones((5, 2))), "constant data"),
-        (lambda: es.MeanProblem(X[0], X), r"train must be a matrix .* got shape \(3,\)"),
+        (lambda: es.MeanProblem(X[0], X), r"train must be a two-dimensional matrix, .* got shape \(3,\)"),
         (lambda: es.MeanProblem(X[:0], X), "train must hold at least one sample"),
         (lambda: es.LinearProblem(X, Y[:5], X, Y), "x_train and y_train must have as many rows"),
         (

@@ -48,3 +48,28 @@ def real_array(value: Any, name: str) -> NDArray[Any]:
         with np.errstate(over="ignore"):
             array = array.astype(np.float64)
     return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def sample_matrix(value: Any, name: str) -> NDArray[Any]:
+    """As :func:`real_array`; a finite matrix of float32 or float64 with at least one row and one column.
+
+    Raises:
+        ValueError: another shape, or numbers that are not finite.
+    """
+    array = real_array(value, name)
+    if array.ndim != 2:
+        raise ValueError(
+            f"{name} must be a two-dimensional matrix, one row a sample and one column an entry, got shape {array.shape}"
+        )
+    if 0 in array.shape:
+        raise ValueError(f"{name} must hold at least one sample and one entry, got shape {array.shape}")
+    if array.dtype != np.float32:
+        array = array.astype(np.float64)
+    finite = np.isfinite(array)
+    if not finite.all():
+        row, column = np.argwhere(~finite)[0]
+        raise ValueError(
+            f"{name} must be finite, got {array[row, column]} at row {row}, column {column} counted from 0 "
+            f"({(~finite).sum()} such values)"
+        )
+    return array

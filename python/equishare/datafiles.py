@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from equishare.arrays import sample_matrix
 from equishare.problems import LinearProblem, MeanProblem
 
 __all__ = ["Data", "read_data", "split_problem"]
@@ -67,7 +68,10 @@ def read_data(path: str | os.PathLike[str]) -> Data:
             raise
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise ValueError(f"{path}: damaged, or not a {path.suffix.lower()} file ({reason})") from error
-    x, *y = [_matrix(array, f"{path}: {name}") for name, array in arrays.items()]
+    try:
+        x, *y = [sample_matrix(array, f"{path}: {name}") for name, array in arrays.items()]
+    except TypeError as error:
+        raise ValueError(str(error)) from None
     if y and len(x) != len(y[0]):
         raise ValueError(f"{path}: x and y must have as many rows as each other, got {len(x)} and {len(y[0])}")
     if len(x) < 2:
@@ -205,26 +209,6 @@ def _by_name(path: Path, names: list[str], columns: list[np.ndarray]) -> dict[st
     return {
         kind: np.stack([c for c, k in zip(columns, kinds, strict=True) if k == kind], axis=1) for kind in ("x", "y")
     }
-
-
-def _matrix(array: np.ndarray, name: str) -> np.ndarray:
-    if array.dtype.kind not in "fiub":
-        raise ValueError(f"{name} must hold real numbers, got dtype {array.dtype}")
-    if array.ndim != 2:
-        raise ValueError(
-            f"{name} must be two-dimensional, one row a sample and one column an entry, got shape {array.shape}"
-        )
-    if 0 in array.shape:
-        raise ValueError(f"{name} must hold at least one row and one column, got {array.shape}")
-    if array.dtype != np.float32:
-        array = array.astype(np.float64)
-    finite = np.isfinite(array)
-    if not finite.all():
-        row, column = np.argwhere(~finite)[0]
-        raise ValueError(
-            f"{name} must be finite, got {array[row, column]} at row {row}, column {column} counted from 0"
-        )
-    return array
 
 
 _READERS: dict[str, Callable[[Path, BinaryIO], dict[str, np.ndarray]]] = {

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import Any, ClassVar, TypeVar
+from typing import ClassVar, TypeVar
 
 import numpy as np
 
-from equishare.arrays import real_array
 from equishare.linalg import solve
 from equishare.problems.base import Labels, Refit, Slot
 from equishare.problems.bootstrap import resampled_moments
@@ -183,22 +182,3 @@ def fit_values(moments: Moments, labels: np.ndarray, num_groups: int) -> np.ndar
         return right / np.bincount(labels.ravel(), minlength=num_groups) / moments.sxx[0, 0]
     normal = gather_curvature(labels, num_groups, moments.sxx, np.ones(1))
     return solve(normal, right)
-
-
-def matrix(data: Any, name: str) -> np.ndarray:
-    """``data`` as a finite float matrix with at least one row and one column; float32 stays float32."""
-    array = real_array(data, name)
-    if array.ndim != 2:
-        raise ValueError(f"{name} must be a matrix of shape (samples, entries), got shape {array.shape}")
-    if 0 in array.shape:
-        raise ValueError(f"{name} must hold at least one sample and one entry, got shape {array.shape}")
-    if array.dtype != np.float32:
-        array = array.astype(np.float64)
-    finite = np.isfinite(array)
-    if not finite.all():
-        row, column = np.argwhere(~finite)[0]
-        raise ValueError(
-            f"{name} must be finite, got {array[row, column]} at row {row}, column {column} "
-            f"({(~finite).sum()} such values)"
-        )
-    return array

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from equishare.arrays import sample_matrix
 from equishare.problems.base import About, Slot
-from equishare.problems.least_squares import LeastSquares, matrix
+from equishare.problems.least_squares import LeastSquares
 
 
 class LinearProblem(LeastSquares):
@@ -33,7 +34,7 @@ class LinearProblem(LeastSquares):
         if not isinstance(bias, bool | np.bool_):
             raise TypeError(f"bias must be True or False, got {bias!r}")
         arrays = {"x_train": x_train, "y_train": y_train, "x_val": x_val, "y_val": y_val}
-        x_train, y_train, x_val, y_val = (matrix(a, name) for name, a in arrays.items())
+        x_train, y_train, x_val, y_val = (sample_matrix(a, name) for name, a in arrays.items())
         for x, y, name in ((x_train, y_train, "train"), (x_val, y_val, "val")):
             if len(x) != len(y):
                 raise ValueError(

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from equishare.arrays import sample_matrix
 from equishare.problems.base import About, Labels, Slot
-from equishare.problems.least_squares import LeastSquares, matrix
+from equishare.problems.least_squares import LeastSquares
 
 # Patterns of up to so many entries are fitted all at once.
 _FEW = 10
@@ -31,7 +32,7 @@ class MeanProblem(LeastSquares):
     arrays = "train and val"
 
     def __init__(self, train: Any, val: Any) -> None:
-        train, val = matrix(train, "train"), matrix(val, "val")
+        train, val = sample_matrix(train, "train"), sample_matrix(val, "val")
         if train.shape[1] != val.shape[1]:
             raise ValueError(
                 f"train and val must have the same number of columns, got shapes {train.shape} and {val.shape}"
