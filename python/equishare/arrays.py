@@ -59,7 +59,8 @@ def sample_matrix(value: Any, name: str) -> NDArray[Any]:
     array = real_array(value, name)
     if array.ndim != 2:
         raise ValueError(
-            f"{name} must be a two-dimensional matrix, one row a sample and one column an entry, got shape {array.shape}"
+            f"{name} must be a two-dimensional matrix, one row a sample and one column an entry, "
+            f"got shape {array.shape}"
         )
     if 0 in array.shape:
         raise ValueError(f"{name} must hold at least one sample and one entry, got shape {array.shape}")

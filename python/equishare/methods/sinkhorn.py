@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -11,6 +10,9 @@ from torch import Tensor
 from equishare.checks import count, option
 from equishare.methods import bilevel
 from equishare.problems.base import Proposal, Session
+
+# An empty column of exponentials is scaled by no more than its inverse.
+_LEAST = 1e-30
 
 
 @dataclass(frozen=True)
@@ -48,15 +50,17 @@ class Sinkhorn:
         parts = [self._normalised(whole).flatten(-3, -2)]
         if entries % groups:
             parts.append(self._normalised(logits[..., entries // groups * groups :, :]))
-        return torch.cat(parts, dim=-2).exp()
+        return torch.cat(parts, dim=-2)
 
     def _normalised(self, block: Tensor) -> Tensor:
+        """``diag(u) K diag(v)``, K = exp(block), rows and columns scaled to their sums (Sinkhorn 1964)."""
         rows, columns = block.shape[-2:]
-        column_log_sum = math.log(rows / columns)
+        kernel = (block - block.detach().amax(-1, keepdim=True)).exp()
+        v = torch.ones_like(kernel[..., :1, :]).mT
         for _ in range(self.iterations):
-            block = block - block.logsumexp(-2, keepdim=True) + column_log_sum
-            block = block - block.logsumexp(-1, keepdim=True)
-        return block
+            u = 1 / (kernel @ v)
+            v = rows / columns / (kernel.mT @ u).clamp_min(_LEAST)
+        return kernel * v.mT / (kernel @ v)
 
     def penalties(self, logits: Tensor) -> tuple[Tensor, Tensor]:
         """Mean row entropy and column norm of A."""

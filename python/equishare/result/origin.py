@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.metadata import version
 from typing import Any
 
@@ -30,8 +31,12 @@ class Origin:
         """That of a call of :func:`equishare.discover`."""
         arguments = {"method": method, "seed": seed, **options}
         shown = "".join(f", {name}={_shown(value)}" for name, value in arguments.items())
-        versions = {"python": platform.python_version()} | {n: version(n) for n in ("equishare", "torch", "numpy")}
-        return cls(f"equishare.discover(problem{shown})", versions)
+        return cls(f"equishare.discover(problem{shown})", dict(_versions()))
+
+
+@lru_cache(maxsize=1)
+def _versions() -> dict[str, str]:
+    return {"python": platform.python_version()} | {name: version(name) for name in ("equishare", "torch", "numpy")}
 
 
 def _shown(value: Any) -> str:

@@ -24,9 +24,7 @@ The noise level, the number of groups and their sizes are not assumed.
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import gammaln
-from scipy.stats import chi2
-from scipy.stats import f as f_distribution
+from scipy.special import chdtrc, fdtrc, gammaln
 
 from equishare.problems.estimates import BlockEstimate, fit_estimate
 from equishare.search.orbits import Symmetry
@@ -76,10 +74,10 @@ class Evidence:
         distance = misfit(self.estimate, labels, values)
         spare = num_entries - num_groups
         if np.isinf(freedom):  # the noise level is known
-            fit, tail = 0.5 * distance, chi2.sf(distance, max(spare, 1))
+            fit, tail = 0.5 * distance, chdtrc(max(spare, 1), distance)
         else:
             fit = 0.5 * (freedom + spare) * np.log1p(distance / freedom)
-            tail = f_distribution.sf(distance / max(spare, 1), max(spare, 1), freedom)
+            tail = fdtrc(max(spare, 1), freedom, distance / max(spare, 1))
         if self.estimate.is_diagonal:
             log_det = np.log(np.diag(precision)).sum()
         else:
