@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from equishare.problems.network.samples import Batch
 from equishare.problems.network.trainer import Trainer
 from equishare.problems.network.training import Training
 from equishare.relax.assignment import SOFTMAX, Assignment, as_softmax_logits
+from equishare.relax.direct import DirectGradient
 
 _RECORDS = 100
 
@@ -76,6 +78,7 @@ class Alternation:
         self.held = HeldOut(replicas.problems, "val", self.owner, training.batch_size)
         self.inner = torch.optim.AdamW(self.lower.values(), training.lr, weight_decay=training.weight_decay, fused=True)
         self.outer = torch.optim.Adam(self.upper.values(), relaxation.outer_lr, fused=True)
+        self.direct = DirectGradient(replicas.slots, relaxation.assignment)
         self.records: list[dict[str, Tensor]] = []
         self.best, self.idle, self.done = float("inf"), 0, 0
 
@@ -136,10 +139,8 @@ class Alternation:
             return value
 
         if self.relaxation.hypergradient == "direct":
-            upper = {name: t.detach().requires_grad_() for name, t in self.upper.items()}
-            lower = {name: t.detach() for name, t in self.lower.items()}
-            gradients = torch.autograd.grad(upper_loss(lower, upper, self.buffers).sum(), list(upper.values()))
-            return dict(zip(upper, gradients, strict=True))
+            loss = partial(upper_loss, buffers=self.buffers)
+            return self.direct(loss, self.lower, self.upper, (entropy, column_norm))
         train = self.batches.next()
         # A replica that has diverged stays as it is; the others go on.
         alive = torch.nonzero(self._alive(val) & self._alive(train))[:, 0]

@@ -124,13 +124,15 @@ class Replicas:
         self._at_once = replicas
 
     def entries(self, lower: State, upper: State) -> State:
-        """The parameters (R, ...) of the twin: θ in place of ψ."""
+        """The parameters (R, ...) of the twin: θ in place of ψ; of a slot that ``upper`` lacks ``lower`` holds θ."""
         full = dict(lower)
         for slot in self.slots:
-            groups = upper[slot.key]
-            gather = ops.soft_gather if groups.is_floating_point() else ops.hard_gather
+            groups = upper.get(slot.key)
             for name, shape, dim in zip(slot.names, slot.shapes, slot.axes, strict=True):
-                theta = gather(groups, lower[name])
+                if groups is None:
+                    theta = lower[name]
+                else:
+                    theta = (ops.soft_gather if groups.is_floating_point() else ops.hard_gather)(groups, lower[name])
                 if dim is None:
                     full[name] = theta.view(-1, *shape)
                 else:
