@@ -253,17 +253,11 @@ HARD = [
 @pytest.mark.parametrize("setting", HARD, ids=lambda s: f"{s.search}-{s.K}-{s.r}")
 def test_simulated_gaps_lie_below_the_bounds_and_not_far(setting):
     row = bound.measure(setting, 2000, np.random.default_rng(7))
-    assert row["gap"] + row["gap_ci"] <= row["bound"] <= row["gap"] * 50
+    # A bound 50 times smaller would be found out.
+    assert row["gap"] + row["gap_ci"] <= row["bound"] < (row["gap"] - row["gap_ci"]) * 50
     assert row["gap_held"] + row["gap_held_ci"] <= row["bound_held"] <= row["simple_bound"]
     assert row["risk"] + row["risk_ci"] <= row["risk_bound"] <= row["risk"] * 50
     assert row["above_limit"] <= bound.FAILURE
-
-
-@pytest.mark.parametrize("setting", HARD, ids=lambda s: f"{s.search}-{s.K}-{s.r}")
-def test_a_bound_that_is_too_small_is_found_out(setting, monkeypatch):
-    monkeypatch.setattr(theory, "gap_bound", lambda *args, **options: gap_bound(*args, **options) / 50)
-    row = bound.measure(setting, 2000, np.random.default_rng(7))
-    assert row["gap"] - row["gap_ci"] > row["bound"]
 
 
 def test_a_path_misses_the_true_partition_and_the_simple_form_does_not_hold():

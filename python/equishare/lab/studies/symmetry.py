@@ -30,8 +30,7 @@ from equishare.lab.studies.separation import RHO, draw_linear
 from equishare.partition import Partition, partition_distance
 from equishare.problems import LinearProblem
 from equishare.result.discovery import Discovery
-from equishare.search.by_evidence import Candidates
-from equishare.search.evidence import Evidence
+from equishare.search.by_evidence import propose_by_evidence
 
 TRIALS = 20
 NAME_TRIALS = 10
@@ -150,9 +149,8 @@ def draw_without_symmetry(rng: np.random.Generator, trials: int, **settings: Any
     draws = draw_linear(rng, trials, **settings)
     selected: list[Scores] = []
     for problem, truth in zip(draws.problems, draws.truths, strict=True):
-        found = Candidates(Evidence(problem.estimate()))
-        found.add_path()
-        selected.append({"pd": float(partition_distance(found.labels[found.best], truth))})
+        (labels,) = propose_by_evidence(problem, polished=False, symmetric=False).labels(0)
+        selected.append({"pd": float(partition_distance(labels, truth))})
     return replace(draws, limits={**draws.limits, NO_SEARCH: selected})
 
 
