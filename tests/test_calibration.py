@@ -59,9 +59,7 @@ class TestCalibration:
 def test_experiment():
     few = [f for f in FAMILIES if f.name in ("K = 10, r = 3", "K = 20, r = 4", "circulant 6")]
     calls = []
-    done = experiment.run(
-        trials=1, seed=1, progress=lambda *step: calls.append(step), families=few, ratios=(5.0,)
-    )
+    done = experiment.run(trials=1, seed=1, progress=lambda *step: calls.append(step), families=few, ratios=(5.0,))
     assert calls[-1] == (6, 6)
     assert [table.name for table in done.tables] == ["families", "separation", "reliability", "curves"]
     for table in done.tables:
