@@ -61,7 +61,7 @@ def test_the_path_is_that_of_wards_method_for_equal_weights(count, columns):
 
 def greedy(entries, weights):
     """Cheapest merges, by sums over all entries of a group."""
-    groups = [[(s, k)] for s, site in enumerate(entries) for k in range(len(site))]
+    groups = [[(s, k)] for s, slot in enumerate(entries) for k in range(len(slot))]
 
     def spread(group):
         e = np.array([entries[s][k] for s, k in group])

@@ -119,11 +119,11 @@ def test_replicas_are_models_of_their_own(name, hard, own):
     if not hard:
         upper = {name: t.requires_grad_() for name, t in upper.items()}
     owner = [2, 0, 1] if own else [0, 0, 0]
-    held = HeldOut(problems, "train", owner)
-    losses = replicas.held_losses(lower, upper, stacked(replicas.buffers, 3), held)
+    held_out = HeldOut(problems, "train", owner)
+    losses = replicas.held_losses(lower, upper, stacked(replicas.buffers, 3), held_out)
     losses.sum().backward()
     with torch.no_grad():
-        blocks, sizes = replicas.block_losses(lower, upper, stacked(replicas.buffers, 3), held)
+        blocks, sizes = replicas.block_losses(lower, upper, stacked(replicas.buffers, 3), held_out)
     assert sizes.tolist() == [4, 4, 4]
     for r in range(3):
         model, (x, y) = replica(replicas, lower, upper, r), problems[owner[r]].train.first()
@@ -272,12 +272,12 @@ def test_losses_of_blocks_average_to_the_loss(kind, sizes):
     problem = es.ModelProblem(case("entries")[0].model, train, val, mse)
     replicas = Replicas([problem])
     lower, upper = random_state(replicas, 2, hard=True)
-    held = HeldOut([problem], "val", [0, 0])
-    losses, found = replicas.block_losses(lower, upper, {}, held)
+    held_out = HeldOut([problem], "val", [0, 0])
+    losses, found = replicas.block_losses(lower, upper, {}, held_out)
     if kind == "batches":
         sizes = [4] * 10
     assert found.tolist() == sizes
-    mean = replicas.held_losses(lower, upper, {}, held).numpy()
+    mean = replicas.held_losses(lower, upper, {}, held_out).numpy()
     assert np.average(losses, axis=1, weights=found) == pytest.approx(mean)
 
 
