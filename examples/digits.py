@@ -107,12 +107,13 @@ def main() -> None:
     )
     parser.add_argument("--count", type=int, default=3000, help="training images, and as many to validate")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--steps", type=int, default=200, help="training steps of a fit")
     given = parser.parse_args()
-    if given.count < 1 or given.seed < 0:
-        parser.error("count must be at least 1, and seed must not be negative")
+    if min(given.count, given.steps) < 1 or given.seed < 0:
+        parser.error("count and steps must be at least 1, and seed must not be negative")
     start = time.perf_counter()
     try:
-        found = find(given.side, given.count, given.seed)
+        found = find(given.side, given.count, given.seed, given.steps)
     except ImportError as error:
         parser.error(str(error))
     pattern, truth = found.partition, true_partition(given.side)

@@ -96,12 +96,13 @@ def main() -> None:
     parser.add_argument("--kinds", type=int, default=1, choices=(1, 2), help="kinds of readings, in turn")
     parser.add_argument("--count", type=int, default=1000, help="training bags, and as many to validate")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--steps", type=int, default=200, help="training steps of a fit")
     given = parser.parse_args()
-    if min(given.length, given.count) < 1 or given.seed < 0:
-        parser.error("length and count must be at least 1, and seed must not be negative")
+    if min(given.length, given.count, given.steps) < 1 or given.seed < 0:
+        parser.error("length, count and steps must be at least 1, and seed must not be negative")
     start = time.perf_counter()
     try:
-        found = find(given.length, given.kinds, given.count, given.seed)
+        found = find(given.length, given.kinds, given.count, given.seed, given.steps)
     except ImportError as error:
         parser.error(str(error))
     pattern = found.partitions["weight"]

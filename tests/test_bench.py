@@ -9,12 +9,12 @@ from dataclasses import replace
 
 import pytest
 import torch
+import typer
 from matplotlib.image import imread
 from rich.console import Console
 
 from equishare import cli
 from equishare.lab import bench
-from equishare.lab.bench import compiling, write
 from equishare.lab.bench.case import Case, Contenders, Requirement, Work, at_least, at_most
 from equishare.lab.bench.result import Results, Row
 from equishare.lab.bench.run import copy_of, disagreement
@@ -120,11 +120,14 @@ class TestAgreement:
     def test_missing_gradient(self):
         assert disagreement((torch.ones(1),), (torch.ones(1), torch.ones(1)), 1.0) == "1 results and 2"
 
-    def test_command_shows_the_rest_and_ends_with_1(self, run, monkeypatch):
+    def test_command_shows_the_rest_and_ends_with_1(self, capsys, monkeypatch):
+        monkeypatch.setenv("COLUMNS", "140")
         wrong = replace(fixed(torch.zeros(1), torch.ones(1)), name="wrong row")
-        monkeypatch.setattr(bench, "select", lambda pattern: [wrong, CASES[TINY]])
-        code, out, err = run("--quick", "--no-compile")
-        assert code == 1
+        results = bench.run([wrong, CASES[TINY]], compile=False, quick=True)
+        with pytest.raises(typer.Exit) as exit:
+            cli.show_bench(results, None)
+        assert exit.value.exit_code == 1
+        out, err = capsys.readouterr()
         assert err.startswith("equishare: error: wrong row: ours and eager disagree: ")
         assert err.count("\n") == 1
         assert TINY in out
@@ -165,14 +168,14 @@ class TestTiming:
 
 class TestCompile:
     def test_takes_part(self, monkeypatch):
-        monkeypatch.setattr(compiling.torch, "compile", lambda function, **options: function)
+        monkeypatch.setattr(torch, "compile", lambda function, **options: function)
         assert list(bench.measure(CASES[TINY], effort=ONCE).samples) == ["ours", "eager", "compile", "copy"]
 
     def test_its_failure_is_a_note(self, monkeypatch):
         def broken(function, **options):
             raise RuntimeError("\nno C++ compiler\nand more")
 
-        monkeypatch.setattr(compiling.torch, "compile", broken)
+        monkeypatch.setattr(torch, "compile", broken)
         row = bench.measure(CASES["soft_gather step 256x256"].reduced(8), effort=ONCE)
         assert row.note == "torch.compile: RuntimeError: no C++ compiler"
         assert [met for bound, met in row.judged if bound.quantity == "compile"] == [None]
@@ -253,14 +256,12 @@ class TestCommand:
         assert message in err
         assert err.count("\n") == 1
 
-    def test_a_failed_write_leaves_no_part(self, tmp_path, monkeypatch):
-        def broken(*arguments, **options):
-            raise OSError("disk full")
-
-        monkeypatch.setattr(write.json, "dumps", broken)
-        with pytest.raises(OSError, match="disk full"):
+    @pytest.mark.parametrize(("blocked", "left"), [("bench.json", []), ("bench.png", ["bench.json"])])
+    def test_a_failed_write_leaves_no_part(self, tmp_path, blocked, left):
+        (tmp_path / blocked).mkdir()
+        with pytest.raises(OSError, match=blocked):
             bench.write_results(Results((measured(ours=1, eager=1, copy=1),), _MACHINE, 0, True), tmp_path)
-        assert list(tmp_path.iterdir()) == []
+        assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*left, blocked])
 
     def test_help(self, run):
         code, out, _ = run("--help")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
+import signal
 import subprocess
 import sys
 from importlib.metadata import entry_points, version
@@ -15,9 +17,8 @@ import torch
 import equishare
 from equishare import cli
 from equishare._native import cuda_status, instruction_set
-from equishare.lab import studies
-from equishare.lab.studies.result import Experiment, Table
-from equishare.report import files
+from equishare.datafiles import read_data, split_problem
+from equishare.lab.studies import bound
 
 
 @pytest.fixture
@@ -85,27 +86,25 @@ class TestDiscover:
         assert b"0 0 1 1 2 2\nsymmetry  C_2" in done.stdout
 
     def test_without_the_packages_that_name_groups(self, run, maps, monkeypatch):
-        def missing(self):
-            raise ImportError("no igraph")
-
-        monkeypatch.setattr(equishare.Discovery, "symmetry", missing)
+        monkeypatch.setitem(sys.modules, "igraph", None)
         code, out, err = run("discover", maps / "map.npz", "--out", maps / "unnamed")
         assert (code, err) == (0, "")
         assert "symmetry  not named: that needs igraph and sympy, pip install 'equishare[symmetry]'\n" in out
         assert json.loads((maps / "unnamed" / "labels.json").read_text())["symmetry"] is None
 
-    def test_options_reach_the_method(self, run, maps, monkeypatch):
-        given = {}
-
-        def discover(problem, method, **options):
-            given.update(options, method=method, sizes=(problem.num_train, problem.num_val))
-            raise ValueError("seen")
-
-        monkeypatch.setattr(equishare, "discover", discover)
-        options = ("--method", "bilevel", "--seed", 7, "--restarts", 4, "--train-fraction", 0.25)
-        run("discover", maps / "map.npz", *options)
-        assert given.pop("progress")
-        assert given == {"method": "bilevel", "seed": 7, "restarts": 4, "sizes": (100, 300), "resamples": 0}
+    @pytest.mark.parametrize("more", [(), ("--resamples", 2)])
+    def test_options_reach_the_method(self, run, maps, more):
+        options = ("--method", "bilevel", "--seed", 7, "--restarts", 4, "--train-fraction", 0.25, *more)
+        code, _, err = run("discover", maps / "map.npz", *options, "--out", maps / "out")
+        assert (code, err) == (0, "")
+        found = equishare.Discovery.load(maps / "out" / "discovery.npz")
+        assert (found.method, found.seed, found.about.num_train, found.about.num_val) == ("bilevel", 7, 100, 300)
+        assert (0 if found.confidence is None else found.confidence.num_resamples) == sum(more[1:])
+        problem = split_problem(read_data(maps / "map.npz"), 0.25, 7)
+        same = equishare.discover(problem, "bilevel", seed=7, restarts=4)
+        assert found.partition == same.partition
+        np.testing.assert_array_equal(found.values, same.values)
+        np.testing.assert_array_equal(found.history["validation_loss"], same.history["validation_loss"])
 
 
 class TestErrors:
@@ -116,7 +115,10 @@ class TestErrors:
             (["discover", "map.npz", "--method", "magic"], "method must be one of auto, "),
             (["discover", "map.npz", "--method", "oracle"], "'oracle' needs the option partition"),
             (["discover", "map.npz", "--method", "gap", "--restarts", "3"], "no option restarts"),
-            (["discover", "map.npz", "--method", "bilevel", "--restarts", "0"], "restarts must be"),
+            (
+                ["discover", "map.npz", "--method", "bilevel", "--restarts", "-4"],
+                "restarts must be a positive integer, got -4",
+            ),
             (["discover", "map.npz", "--train-fraction", "1"], "train_fraction must lie between"),
             (["discover", "map.npz", "--seed", "-1"], "--seed"),
             (["discover", "map.npz", "--seed", "x"], "--seed"),
@@ -155,50 +157,53 @@ class TestErrors:
         assert sorted(maps.iterdir()) == before
 
     def test_a_missing_extra_is_told_before_the_work(self, run, maps, monkeypatch):
-        monkeypatch.setattr(files, "find_spec", lambda name: None)
-        monkeypatch.setattr(equishare, "discover", lambda *a, **k: pytest.fail("work was done"))
-        code, out, err = run("discover", maps / "map.npz", "--out", maps / "out")
+        monkeypatch.setitem(sys.modules, "matplotlib", None)
+        # A file that cannot be read, and is not: the missing extra comes first.
+        code, out, err = run("discover", maps / "none.npz", "--out", maps / "out")
         assert (code, out) == (2, "")
         assert "pip install 'equishare[plot]'" in err
         assert not (maps / "out").exists()
 
-    def test_interrupt(self, run, maps, monkeypatch):
-        def interrupted(*arguments, **options):
-            raise KeyboardInterrupt
-
-        monkeypatch.setattr(equishare, "discover", interrupted)
-        assert run("discover", maps / "map.npz") == (130, "", "equishare: interrupted\n")
+    def test_interrupt(self, tmp_path):
+        # A pipe that nobody writes to: the command waits for data until Ctrl-C. Where tests run in the background,
+        # Ctrl-C is ignored, and a process inherits that.
+        os.mkfifo(tmp_path / "data.npz")
+        code = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        code += "from equishare.cli import main; main(['discover', sys.argv[1]])"
+        command = [sys.executable, "-c", code, tmp_path / "data.npz"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            with open(tmp_path / "data.npz", "wb"):  # returns once the command has opened the other end
+                process.send_signal(signal.SIGINT)
+                out, err = process.communicate(timeout=60)
+        assert (process.returncode, out, err) == (130, "", "equishare: interrupted\n")
 
 
 class TestReproduce:
-    @pytest.fixture
-    def given(self, monkeypatch):
-        """Replace an experiment of minutes by one row; what it was called with."""
-        given = {}
-
-        def fake(trials, seed, progress):
-            given.update(trials=trials, seed=seed)
-            progress(1, 1)
-            row = {"K": 2, "method": "auto", "pd": 0.0, "pd_ci": 0.0, "trials": 4, "seconds": 0.5}
-            table = Table("exp1", "Experiment 1", ("K",), ("pd",), (), [row], x="K")
-            return Experiment("gaussian", seed, (table,), 0.5)
-
-        monkeypatch.setitem(studies.EXPERIMENTS, "gaussian", fake)
-        return given
-
-    def test_table(self, run, given):
-        code, out, err = run("reproduce", "gaussian", "--trials", 4, "--seed", 2)
+    def test_numbers_are_those_of_the_experiment(self, run, tmp_path):
+        folder = tmp_path / "new" / "results"
+        code, out, err = run("reproduce", "bound", "--trials", 2, "--seed", 4, "--out", folder)
         assert (code, err) == (0, "")
-        assert given == {"trials": 4, "seed": 2}
-        assert "Experiment 1" in out
+        document = json.loads((folder / "bound.json").read_text(encoding="utf-8"))
+        assert document["seed"] == 4
+        tables = {table["name"]: table["rows"] for table in document["tables"]}
+        last = len(tables["cells"]) - 1
+        expected = bound.measure(bound.grid()[last], 2, np.random.default_rng([4, last]))
+        for name in ("search", "K", "gap", "bound", "risk", "risk_ci", "risk_bound"):
+            assert tables["cells"][last][name] == expected[name]
+        assert "lies below the bound" in " ".join(out.split())
+        names = ["bound.json", "bound_cells.csv", "bound_summary.csv", "bound_sweep.csv", "bound_sweep_gap.png"]
+        assert sorted(path.name for path in folder.iterdir()) == names
+        assert [f"wrote {folder / name}" in out for name in names] == [True] * 5
+        assert len(tables["cells"]) == len(bound.grid())
+        assert len(tables["sweep"]) == 3 * len(bound.sweep()) - len(bound.SWEEP)
+        searches = {row["search"] for row in tables["summary"]}
+        assert searches == {"full search", "intervals", "blocks", "merge path"}
+        for row in tables["cells"]:
+            assert row["trials"] == 2 and row["bound"] > 0 and row["risk_bound"] > 0
 
-    def test_files(self, run, given, tmp_path):
-        code, out, _ = run("reproduce", "gaussian", "--out", tmp_path / "results")
-        assert code == 0
-        assert given == {"trials": None, "seed": 0}
-        written = sorted(path.name for path in (tmp_path / "results").iterdir())
-        assert written == ["gaussian.json", "gaussian_exp1.csv", "gaussian_exp1_pd.png"]
-        assert out.count("wrote ") == 3
+    def test_without_options_every_trial_is_run(self):
+        defaults = {name: one.default for name, one in inspect.signature(cli.reproduce).parameters.items()}
+        assert (defaults["trials"], defaults["seed"], defaults["out"]) == (None, 0, None)
 
 
 class TestAbout:

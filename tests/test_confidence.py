@@ -15,7 +15,6 @@ from equishare import cli
 from equishare.methods import METHODS
 from equishare.report import print_discovery, write_files
 from equishare.result import calibration
-from equishare.result import confidence as confidence_module
 from equishare.result.confidence import Confidence
 
 
@@ -172,22 +171,42 @@ class TestConfidence:
         np.testing.assert_array_equal(one.frequencies, expected)
         assert one.num_resamples == 4
 
-    def test_all_agree_with_the_table_of_ties(self, one, monkeypatch):
-        for pairs in (1, 1 << 24):
-            monkeypatch.setattr(confidence_module, "_PAIRS", pairs)
-            fresh = Confidence(one.partition, one.labels, one.gaps)
-            ties = fresh.ties
-            np.testing.assert_array_equal(ties, ties.T)
-            flat = [(o, i) for o in range(2) for i in range(3)]
-            for a, k in enumerate(flat):
-                assert [fresh.tie(k, other) for other in flat] == pytest.approx(list(ties[a]))
-            triple = [ties[0, 1], ties[0, 2], ties[1, 2]]
-            pair = ties[3, 4]
-            np.testing.assert_allclose(fresh.groups, [np.mean(triple), pair, np.nan])
-            expected = [[np.mean(triple[:2]), np.mean(triple[::2]), np.mean(triple[1:])], [pair, pair, np.nan]]
-            np.testing.assert_allclose(fresh.entries, expected)
-            for level in (0.01, pair, np.median(triple), 1.0):
-                assert fresh.sure_ties(level) == (int(np.sum(np.array([*triple, pair]) >= level)), 4)
+    def test_all_agree_with_the_table_of_ties(self, one):
+        ties = one.ties
+        np.testing.assert_array_equal(ties, ties.T)
+        flat = [(o, i) for o in range(2) for i in range(3)]
+        for a, k in enumerate(flat):
+            assert [one.tie(k, other) for other in flat] == pytest.approx(list(ties[a]))
+        triple = [ties[0, 1], ties[0, 2], ties[1, 2]]
+        pair = ties[3, 4]
+        np.testing.assert_allclose(one.groups, [np.mean(triple), pair, np.nan])
+        expected = [[np.mean(triple[:2]), np.mean(triple[::2]), np.mean(triple[1:])], [pair, pair, np.nan]]
+        np.testing.assert_allclose(one.entries, expected)
+        for level in (0.01, pair, np.median(triple), 1.0):
+            assert one.sure_ties(level) == (int(np.sum(np.array([*triple, pair]) >= level)), 4)
+
+    def test_more_pairs_than_are_compared_at_a_time(self):
+        """Groups of 900, 123 and 1 entries on 40 resamples: 32 million comparisons, twice those of a block."""
+        rng = np.random.default_rng(0)
+        labels = rng.permutation(np.repeat([0, 1, 2], [900, 123, 1]))
+        found = np.where(rng.random((40, 1024)) < rng.random(1024) / 4, 3 + rng.integers(0, 5, (40, 1024)), labels)
+        one = Confidence(es.Partition(labels), found, np.array([3.0, 5.0, 3.0]))
+        counts = sum((row[:, None] == row for row in found), np.zeros((1024, 1024), int))
+        np.testing.assert_array_equal(one.frequencies, counts / 40)
+        ties, same = one.ties, labels[:, None] == labels
+        np.testing.assert_array_equal(ties, ties.T)
+        for a, b in rng.integers(0, 1024, (200, 2)):
+            assert one.tie(a, b) == ties[a, b]
+        inside = np.where(same & ~np.eye(1024, dtype=bool), ties, np.nan)
+        alone = labels == 2
+        np.testing.assert_allclose(one.entries[~alone], np.nanmean(inside[~alone], axis=1))
+        assert np.isnan(one.entries[alone]).all()
+        # Groups are numbered by first appearance.
+        first = [labels[one.partition.labels == group][0] for group in range(3)]
+        expected = [np.nanmean(inside[labels == group]) if group < 2 else np.nan for group in first]
+        np.testing.assert_allclose(one.groups, expected)
+        for level in (0.5, 0.9, float(np.nanmedian(inside))):
+            assert one.sure_ties(level) == (np.sum(inside >= level) // 2, 900 * 899 // 2 + 123 * 122 // 2)
 
     def test_more_often_is_more_probable(self):
         counts = np.arange(21)

@@ -228,14 +228,16 @@ class TestSplit:
         assert isinstance(problem, MeanProblem)
         assert (problem.num_train, problem.num_val) == (expected, count - expected)
 
-    def test_rows_stay_together_and_are_each_used_once(self, monkeypatch):
-        given = {}
-        monkeypatch.setattr("equishare.datafiles.LinearProblem", lambda *arrays: given.update(enumerate(arrays)))
-        x = np.arange(20.0).reshape(10, 2)
-        split_problem(Data(x, 3 * x[:, :1]), 0.4, seed=1)
-        np.testing.assert_array_equal(given[1], 3 * given[0][:, :1])
-        np.testing.assert_array_equal(given[3], 3 * given[2][:, :1])
-        assert sorted([*given[0][:, 0], *given[2][:, 0]]) == list(x[:, 0])
+    def test_rows_stay_together_and_are_each_used_once(self):
+        x = np.stack([2.0 ** np.arange(10), np.random.default_rng(0).normal(size=10)], 1)
+        problem = split_problem(Data(x, 3 * x[:, :1]), 0.4, seed=1)
+        sides = problem.train, problem.val
+        assert [one.count for one in sides] == [4, 6]
+        # Ten powers of two have this sum only if each is there once.
+        assert sum(one.count * one.x_mean[0] for one in sides) == pytest.approx(2**10 - 1, rel=1e-12)
+        for one in sides:
+            assert one.y_mean == pytest.approx(3 * one.x_mean[:1], rel=1e-12)
+            np.testing.assert_allclose(one.sxy, 3 * one.sxx[:1], rtol=1e-12)
 
     def test_seed(self):
         rng = np.random.default_rng(0)

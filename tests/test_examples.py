@@ -99,9 +99,7 @@ RUNS = {
 @pytest.mark.parametrize("name", RUNS)
 def test_main_prints_a_short_answer(name, monkeypatch, capsys):
     example, arguments, wanted = RUNS[name]
-    monkeypatch.setattr(sys, "argv", [f"{name}.py", *arguments])
-    find = example.find
-    monkeypatch.setattr(example, "find", lambda *given: find(*given, steps=5))
+    monkeypatch.setattr(sys, "argv", [f"{name}.py", *arguments, "--steps", "5"])
     example.main()
     printed = capsys.readouterr().out
     assert all(text in printed for text in [*wanted, "without sharing"])
@@ -112,8 +110,10 @@ def test_main_prints_a_short_answer(name, monkeypatch, capsys):
     ("name", "arguments", "message"),
     [
         ("digits", ["--side", "9"], "invalid choice"),
-        ("digits", ["--count", "0"], "count must be at least 1"),
-        ("exchangeable", ["--count", "0"], "length and count must be at least 1"),
+        ("digits", ["--count", "0"], "count and steps must be at least 1"),
+        ("exchangeable", ["--count", "0"], "length, count and steps must be at least 1"),
+        ("digits", ["--steps", "0"], "count and steps must be at least 1"),
+        ("exchangeable", ["--steps", "0"], "length, count and steps must be at least 1"),
         ("exchangeable", ["--kinds", "3"], "invalid choice"),
     ],
 )

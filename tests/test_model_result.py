@@ -159,7 +159,7 @@ def test_files_are_written_whole_and_named_npz(saved, tmp_path, monkeypatch):
         target.write_bytes(b"half")
         raise OSError("disk full")
 
-    monkeypatch.setattr("equishare.result.archive.np.savez_compressed", full)
+    monkeypatch.setattr(np, "savez_compressed", full)
     with pytest.raises(OSError, match="disk full"):
         saved[0].save(path)
     assert path.read_bytes() == before

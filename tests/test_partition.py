@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 
-from equishare import _matching, partition
-from equishare.partition import Partition, partition_distance
+from equishare._matching import max_weight_matching
+from equishare.partition import Partition, moved_entries, partition_distance
 
 
 def label_lists(count: int, max_entries: int = 8):
@@ -211,18 +211,17 @@ class TestLattice:
             getattr(p, operation)([[0, 1]])
 
 
-@pytest.fixture(params=["dense", "sparse", "sparse in local order"])
-def solver(request, monkeypatch):
-    """Each way to solve the matching, whatever the size of the table."""
-    if request.param != "dense":
-        monkeypatch.setattr(partition, "_DENSE_CELLS", 0)
-    if request.param == "sparse in local order":
-        monkeypatch.setattr(_matching, "_MANY_EDGES", 0)
-    return request.param
+# Each way to solve the matching, whatever the size of the table.
+SOLVERS = {
+    "dense": {},
+    "sparse": {"dense_cells": 0},
+    "sparse in local order": {"dense_cells": 0, "many_edges": 0},
+}
+solvers = pytest.mark.parametrize("solver", SOLVERS)
 
 
-# pytest builds `solver` once a test and not once an example, which is what these tests want.
-fixture_per_test = pytest.mark.usefixtures("solver")
+def distance_by(solver, p, q):
+    return moved_entries(Partition(p), Partition(q), **SOLVERS[solver])
 
 
 class TestDistance:
@@ -238,63 +237,59 @@ class TestDistance:
             (np.zeros((0, 2), int), np.zeros((0, 2), int), 0),
         ],
     )
-    @fixture_per_test
-    def test_examples(self, p, q, distance):
-        result = partition_distance(p, q)
-        assert result == distance
-        assert type(result) is int
-        assert partition_distance(Partition(p), torch.as_tensor(q)) == distance
+    @solvers
+    def test_examples(self, p, q, distance, solver):
+        for result in (
+            distance_by(solver, p, q),
+            partition_distance(p, q),
+            partition_distance(Partition(p), torch.as_tensor(q)),
+        ):
+            assert result == distance
+            assert type(result) is int
 
-    def test_against_the_definition(self, solver):
-        @given(label_lists(2, max_entries=5))
-        def check(lists):
-            a, b = lists
-            assert partition_distance(a, b) == moves_by_brute_force(a, b)
+    @solvers
+    @given(lists=label_lists(2, max_entries=5))
+    def test_against_the_definition(self, solver, lists):
+        a, b = lists
+        assert distance_by(solver, a, b) == partition_distance(a, b) == moves_by_brute_force(a, b)
 
-        check()
+    @solvers
+    @given(lists=label_lists(3, max_entries=12))
+    def test_metric(self, solver, lists):
+        p, q, r = lists
+        assert distance_by(solver, p, q) == distance_by(solver, q, p)
+        assert distance_by(solver, p, r) <= distance_by(solver, p, q) + distance_by(solver, q, r)
+        assert (distance_by(solver, p, q) == 0) == (Partition(p) == Partition(q))
 
-    def test_metric(self, solver):
-        @given(label_lists(3, max_entries=12))
-        def check(lists):
-            p, q, r = map(Partition, lists)
-            assert partition_distance(p, q) == partition_distance(q, p)
-            assert partition_distance(p, r) <= partition_distance(p, q) + partition_distance(q, r)
-            assert (partition_distance(p, q) == 0) == (p == q)
-
-        check()
-
-    def test_renaming(self, solver):
-        @given(label_lists(2, max_entries=12), st.randoms(use_true_random=False))
-        def check(lists, random):
-            a, b = lists
-            names = random.sample(range(-1000, 1000), len(a) + 1)
-            assert partition_distance([names[i] for i in a], b) == partition_distance(a, b)
-
-        check()
+    @solvers
+    @given(lists=label_lists(2, max_entries=12), random=st.randoms(use_true_random=False))
+    def test_renaming(self, solver, lists, random):
+        a, b = lists
+        names = random.sample(range(-1000, 1000), len(a) + 1)
+        assert distance_by(solver, [names[i] for i in a], b) == distance_by(solver, a, b)
 
     @pytest.mark.parametrize(
         ("num_entries", "groups"),
         [(3000, (7, 9)), (3000, (200, 150)), (2000, (1500, 1500)), (2000, (1, 700))],
     )
-    @fixture_per_test
-    def test_against_dense_assignment(self, num_entries, groups):
+    @solvers
+    def test_against_dense_assignment(self, num_entries, groups, solver):
         rng = np.random.default_rng(0)
         a, b = (rng.integers(0, g, num_entries) for g in groups)
         table = np.zeros(groups, dtype=np.int64)
         np.add.at(table, (a, b), 1)
         matched = table[linear_sum_assignment(table, maximize=True)].sum()
-        assert partition_distance(a, b) == num_entries - matched
+        assert distance_by(solver, a, b) == num_entries - matched
 
     @pytest.mark.parametrize("max_weight", [1, 3, 50, 5000])
     @pytest.mark.parametrize("density", [0.02, 0.3, 1.0])
-    def test_matching_of_any_weights(self, max_weight, density, monkeypatch):
+    def test_matching_of_any_weights(self, max_weight, density):
         rng = np.random.default_rng(1)
         for many_edges in (0, 10**9):
-            monkeypatch.setattr(_matching, "_MANY_EDGES", many_edges)
             table = rng.integers(1, max_weight + 1, (40, 30)) * (rng.random((40, 30)) < density)
             rows, cols = np.nonzero(table)
             expected = table[linear_sum_assignment(table, maximize=True)].sum()
-            assert _matching.max_weight_matching(rows, cols, table[rows, cols]) == expected
+            assert max_weight_matching(rows, cols, table[rows, cols], many_edges) == expected
 
     @pytest.mark.parametrize(
         ("p", "q", "distance"),

@@ -41,7 +41,7 @@ def test_shared_values_are_the_least_squares_solution():
 def test_variances_of_estimates_are_those_of_repeated_draws(noise):
     samples = 2000 if noise == "growing with x" else 120
     rng = np.random.default_rng(1)
-    draws, told = [], []
+    draws, claimed = [], []
     for _ in range(300):
         x = rng.normal(size=(samples, 2)) * [1, 3]
         scale = {
@@ -52,8 +52,8 @@ def test_variances_of_estimates_are_those_of_repeated_draws(noise):
         y = scale * rng.normal(size=(samples, 2))
         problem = es.LinearProblem(x[:60], y[:60], x[60:], y[60:])
         draws.append(problem.estimate().values)
-        told.append(problem.estimate().variance)
-    np.testing.assert_allclose(np.mean(told, 0), np.var(draws, 0), rtol=0.25)
+        claimed.append(problem.estimate().variance)
+    np.testing.assert_allclose(np.mean(claimed, 0), np.var(draws, 0), rtol=0.25)
 
 
 def test_equal_noise_is_recognised_and_pooled():
@@ -145,6 +145,6 @@ def test_inputs_of_very_different_units(units):
     y = x @ weight.T + 0.01 * rng.normal(size=(200, 2))
     problem = es.LinearProblem(x[:100], y[:100], x[100:], y[100:])
     columns = es.Partition(np.tile(np.arange(len(units)), (2, 1)))
-    known = es.discover(problem, "oracle", partition=columns)
-    np.testing.assert_allclose(known.values * units, np.arange(1.0, len(units) + 1), rtol=0.01)
+    oracle = es.discover(problem, "oracle", partition=columns)
+    np.testing.assert_allclose(oracle.values * units, np.arange(1.0, len(units) + 1), rtol=0.01)
     assert es.discover(problem).partition == columns

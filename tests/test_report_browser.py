@@ -86,8 +86,8 @@ def test_values_are_those_of_the_discovery_in_every_cell(opened):
     press(driver, Keys.HOME)
     assert readout(driver) == described(d, 7, 0)
     cells = driver.find_elements(By.CSS_SELECTOR, "details td")
-    told = [cell.get_attribute("textContent") for cell in cells]
-    assert told == [str(label) for label in d.partition.labels.ravel()]
+    texts = [cell.get_attribute("textContent") for cell in cells]
+    assert texts == [str(label) for label in d.partition.labels.ravel()]
 
 
 def test_hovering_tells_the_cell_under_the_pointer(opened):
@@ -128,8 +128,8 @@ def test_confidence_under_the_pointer_and_by_keyboard(opened):
     assert readout(driver) == described(d, 0, 0)
     for column in range(1, 8):
         press(driver, Keys.ARROW_RIGHT)
-        told = f", probability of its ties {d.confidence.entries[0, column]:.3g}"
-        assert readout(driver) == described(d, 0, column) + told
+        probability = f", probability of its ties {d.confidence.entries[0, column]:.3g}"
+        assert readout(driver) == described(d, 0, column) + probability
     ActionChains(driver, duration=0).move_to_element_with_offset(canvas, 5, 5).perform()
     row, column = map(int, re.match(r"output (\d+), input (\d+):", readout(driver)).groups())
     assert row > 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +14,7 @@ from report_cases import found, of_model, ring_labels
 from torch.nn.utils.parametrize import remove_parametrizations
 
 import equishare as es
-from equishare.report import figures, files
+from equishare.report import figures
 from equishare.report.cycles import arrows
 from equishare.report.group_figure import group_figure
 from equishare.report.palette import contrast
@@ -113,7 +114,7 @@ class TestOfDiscoveries:
 
     @pytest.mark.parametrize("plot", ["plot_pattern", "plot_history", "plot_group"])
     def test_without_matplotlib(self, plot, monkeypatch):
-        monkeypatch.setattr(files, "find_spec", lambda name: None)
+        monkeypatch.setitem(sys.modules, "matplotlib", None)
         with pytest.raises(ImportError, match=r"pip install 'equishare\[plot\]'"):
             getattr(found([0, 1]), plot)()
 

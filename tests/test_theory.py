@@ -1,6 +1,5 @@
 """Bounds for selection on validation: values, limits, errors, and simulation where selection is hard."""
 
-import json
 import math
 
 import numpy as np
@@ -8,7 +7,7 @@ import pytest
 from scipy.special import gammaln, lambertw
 from scipy.stats import chi2, norm
 
-from equishare import cli, theory
+from equishare import theory
 from equishare.lab.studies import bound
 from equishare.methods.brute_force import all_partitions
 from equishare.problems.means import tied_means
@@ -253,17 +252,11 @@ HARD = [
 @pytest.mark.parametrize("setting", HARD, ids=lambda s: f"{s.search}-{s.K}-{s.r}")
 def test_simulated_gaps_lie_below_the_bounds_and_not_far(setting):
     row = bound.measure(setting, 2000, np.random.default_rng(7))
-    assert row["gap"] + row["gap_ci"] <= row["bound"] <= row["gap"] * 50
+    # A bound 50 times smaller would be found out.
+    assert row["gap"] + row["gap_ci"] <= row["bound"] < (row["gap"] - row["gap_ci"]) * 50
     assert row["gap_held"] + row["gap_held_ci"] <= row["bound_held"] <= row["simple_bound"]
     assert row["risk"] + row["risk_ci"] <= row["risk_bound"] <= row["risk"] * 50
     assert row["above_limit"] <= bound.FAILURE
-
-
-@pytest.mark.parametrize("setting", HARD, ids=lambda s: f"{s.search}-{s.K}-{s.r}")
-def test_a_bound_that_is_too_small_is_found_out(setting, monkeypatch):
-    monkeypatch.setattr(theory, "gap_bound", lambda *args, **options: gap_bound(*args, **options) / 50)
-    row = bound.measure(setting, 2000, np.random.default_rng(7))
-    assert row["gap"] - row["gap_ci"] > row["bound"]
 
 
 def test_a_path_misses_the_true_partition_and_the_simple_form_does_not_hold():
@@ -309,19 +302,3 @@ def test_the_true_partition_is_a_candidate_of_every_fixed_family():
         assert len(labels) == setting.K and labels.max() + 1 == setting.r
         if setting.search != "merge path":
             assert bound.simulate(setting, 2, np.random.default_rng(0)).held.all()
-
-
-def test_command_line_prints_and_writes_the_bounds(tmp_path, capsys):
-    with pytest.raises(SystemExit) as stop:
-        cli.main(["reproduce", "bound", "--trials", "3", "--out", str(tmp_path)])
-    assert not stop.value.code
-    assert "lies below the bound" in " ".join(capsys.readouterr().out.split())
-    names = ["bound.json", "bound_cells.csv", "bound_summary.csv", "bound_sweep.csv", "bound_sweep_gap.png"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == names
-    tables = {t["name"]: t["rows"] for t in json.loads((tmp_path / "bound.json").read_text())["tables"]}
-    assert len(tables["cells"]) == len(bound.grid())
-    assert len(tables["sweep"]) == 3 * len(bound.sweep()) - len(bound.SWEEP)
-    searches = {row["search"] for row in tables["summary"]}
-    assert searches == {"full search", "intervals", "blocks", "merge path"}
-    for row in tables["cells"]:
-        assert row["trials"] == 3 and row["bound"] > 0 and row["risk_bound"] > 0

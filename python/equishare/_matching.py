@@ -24,19 +24,20 @@ from scipy.sparse.csgraph import (
     reverse_cuthill_mckee,
 )
 
-# From this many edges on, a good order of the vertices saves more than finding it costs.
-_MANY_EDGES = 20_000
+#: From this many edges on, a good order of the vertices saves more than finding it costs.
+MANY_EDGES = 20_000
 
 Index = NDArray[np.integer[Any]]
 
 
-def max_weight_matching(rows: Index, cols: Index, weights: Index) -> int:
+def max_weight_matching(rows: Index, cols: Index, weights: Index, many_edges: int = MANY_EDGES) -> int:
     """Largest total weight of edges no two of which share a row or a column.
 
     Args:
         rows: (E,) row of each edge; no edge comes twice.
         cols: (E,) column of each edge.
         weights: (E,) positive integers.
+        many_edges: from so many edges on the vertices are put in a local order, which changes the time alone.
     """
     if not len(weights):
         return 0
@@ -54,7 +55,7 @@ def max_weight_matching(rows: Index, cols: Index, weights: Index) -> int:
         top = left == level
         below = max(int(left[~top].max(initial=0)), int(weights[end]) if end < len(weights) else 0)
         if top.any():
-            size, covered_rows, covered_cols = _matching_and_cover(r[top], c[top])
+            size, covered_rows, covered_cols = _matching_and_cover(r[top], c[top], many_edges)
             row_price[covered_rows] += level - below
             col_price[covered_cols] += level - below
             total += (level - below) * size
@@ -62,12 +63,12 @@ def max_weight_matching(rows: Index, cols: Index, weights: Index) -> int:
     return total
 
 
-def _matching_and_cover(rows: Index, cols: Index) -> tuple[int, Index, Index]:
+def _matching_and_cover(rows: Index, cols: Index, many_edges: int) -> tuple[int, Index, Index]:
     """Size of a maximum matching; rows and columns of a minimum vertex cover (König)."""
     row_names, r = np.unique(rows, return_inverse=True)
     col_names, c = np.unique(cols, return_inverse=True)
     num_rows = len(row_names)
-    if len(r) >= _MANY_EDGES:
+    if len(r) >= many_edges:
         row_order, col_order = _local_order(r, c, num_rows, len(col_names))
         row_names, r = row_names[row_order], np.argsort(row_order)[r]
         col_names, c = col_names[col_order], np.argsort(col_order)[c]

@@ -10,13 +10,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
 from equishare.files import made_folder
 from equishare.progress import progress_bar
+
+if TYPE_CHECKING:
+    from equishare.lab.bench.result import Results
 
 __all__ = ["app", "main"]
 
@@ -187,7 +190,7 @@ def bench(
 
     Ends with exit code 1 if results disagree; a bound that is missed is for the table to say.
     """
-    from equishare.lab.bench import print_results, run, select, write_results
+    from equishare.lab.bench import run, select
     from equishare.report import require_matplotlib
 
     cases = select(rows)
@@ -196,6 +199,17 @@ def bench(
         _check_folder(out)
     with progress_bar("bench") as progress:
         results = run(cases, threads=threads, seed=seed, compile=compile, quick=quick, progress=progress)
+    show_bench(results, out)
+
+
+def show_bench(results: Results, out: Path | None) -> None:
+    """Print the results, write them, and complain about rows that disagree.
+
+    Raises:
+        typer.Exit: with code 1, if there are any.
+    """
+    from equishare.lab.bench import print_results, write_results
+
     print_results(results, Console() if sys.stdout.isatty() else Console(width=132))
     if out is not None:
         _print_paths(write_results(results, out))

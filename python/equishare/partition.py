@@ -13,7 +13,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from equishare._matching import max_weight_matching
+from equishare._matching import MANY_EDGES, max_weight_matching
 from equishare.arrays import real_array, to_numpy
 
 __all__ = ["Partition", "partition_distance"]
@@ -164,18 +164,30 @@ def partition_distance(p: Partition | ArrayLike, q: Partition | ArrayLike) -> in
     """
     p = p if isinstance(p, Partition) else Partition(p)
     q = q if isinstance(q, Partition) else Partition(q)
+    return moved_entries(p, q)
+
+
+def moved_entries(p: Partition, q: Partition, dense_cells: int = _DENSE_CELLS, many_edges: int = MANY_EDGES) -> int:
+    """The distance of two partitions of one shape.
+
+    Args:
+        p: Partition.
+        q: Partition.
+        dense_cells: up to so many cells the table goes to the dense assignment solver.
+        many_edges: of :func:`equishare._matching.max_weight_matching`, which takes larger ones.
+    """
     a, b = _same_shape(p, q)
     if not len(p):
         return 0
     num_cells = p.num_groups * q.num_groups
     codes = a * q.num_groups + b
-    if num_cells <= _DENSE_CELLS:
+    if num_cells <= dense_cells:
         table = np.bincount(codes, minlength=num_cells).reshape(p.num_groups, q.num_groups)
         rows, cols = linear_sum_assignment(table, maximize=True)
         return len(p) - int(table[rows, cols].sum())
     cells, counts = np.unique(codes, return_counts=True)
     rows, cols = np.divmod(cells, q.num_groups)
-    return len(p) - max_weight_matching(rows, cols, counts)
+    return len(p) - max_weight_matching(rows, cols, counts, many_edges)
 
 
 def _same_shape(p: Partition, q: Partition) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

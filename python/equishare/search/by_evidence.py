@@ -84,12 +84,13 @@ class Candidates:
             self.add(conditional_path(self.evidence.estimate, self.labels[best], 2 * num_groups + 6))
 
 
-def propose_by_evidence(problem: Problem, polished: bool) -> Proposal:
+def propose_by_evidence(problem: Problem, polished: bool, symmetric: bool = True) -> Proposal:
     """The partition of the best evidence among merges of entries and, for matrices, what a symmetry adds.
 
     Args:
         problem: with an estimate.
         polished: whether the merges of entries are improved; see :meth:`Candidates.improve`.
+        symmetric: whether a symmetry is searched.
     """
     estimate = problem.estimate()
     assert estimate is not None
@@ -97,7 +98,7 @@ def propose_by_evidence(problem: Problem, polished: bool) -> Proposal:
     found.add_path()
     if polished and not found.evidence.estimate.is_diagonal:
         found.improve()
-    for symmetry in find_symmetries(found.evidence.estimate):
+    for symmetry in find_symmetries(found.evidence.estimate) if symmetric else ():
         found.add_symmetry(symmetry)
     return Proposal([found.labels[found.best]], history=_history(problem, found))
 

@@ -9,14 +9,14 @@ import numpy as np
 
 from equishare.problems.estimates import SliceEstimate
 
-# Pairs of slices whose distances are formed at a time (numbers held).
+# Numbers held while the distances of slices are formed.
 _AT_A_TIME = 1 << 24
 # The costs of all pairs of entries are held: 2 GiB at 16,384 entries.
 _MOST_ENTRIES = 16_384
 
 
 def ward_path(
-    estimates: Sequence[SliceEstimate], totals: Sequence[int], limits: Sequence[int]
+    estimates: Sequence[SliceEstimate], totals: Sequence[int], limits: Sequence[int], at_a_time: int = _AT_A_TIME
 ) -> dict[int, tuple[np.ndarray, ...]]:
     """Partitions on the way from no sharing to one group for each assignment.
 
@@ -31,13 +31,14 @@ def ward_path(
         estimates: of each assignment, (K, C).
         totals: numbers of groups to return, groups of all assignments counted together.
         limits: the most groups of each assignment.
+        at_a_time: numbers held while the distances of slices are formed.
 
     Returns:
         Labels (K,) of each assignment, by total number of groups.
 
     Source: Ward 1963.
     """
-    slots = [_Groups(one) for one in estimates]
+    slots = [_Groups(one, at_a_time) for one in estimates]
     for slot, limit in zip(slots, limits, strict=True):
         while slot.num_groups > limit:
             slot.merge()
@@ -70,7 +71,8 @@ def check_entries(name: str, num_entries: int) -> None:
 class _Groups:
     """Groups of one assignment, and for each the cheapest merge with a group of a greater number."""
 
-    def __init__(self, estimate: SliceEstimate) -> None:
+    def __init__(self, estimate: SliceEstimate, at_a_time: int) -> None:
+        self.at_a_time = at_a_time
         entries = self.mean = estimate.values.copy()
         self.weight = estimate.precision.copy()
         self.parent = np.arange(len(entries))
@@ -86,7 +88,7 @@ class _Groups:
     def _costs(self, a: int, others: slice | np.ndarray) -> np.ndarray:
         w, mean = self.weight[others], self.mean[others]
         out = np.empty(len(w))
-        step = max(1, _AT_A_TIME // max(1, w.shape[1]))
+        step = max(1, self.at_a_time // max(1, w.shape[1]))
         for i in range(0, len(w), step):
             part = slice(i, i + step)
             harmonic = w[part] * self.weight[a] / (w[part] + self.weight[a])

@@ -1,9 +1,12 @@
 """The experiments of ``equishare reproduce``: data generators, tables and figures.
 
-Every experiment is a function ``run(trials=None, seed=0, progress=None) -> Experiment``.
+Every experiment is a function ``run(trials=None, seed=0, progress=None) -> Experiment``. Some take a part of their
+cells, cases or families by keyword.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from equishare.lab.studies import (
     bound,
@@ -17,8 +20,9 @@ from equishare.lab.studies import (
     sum_of_numbers,
     symmetry,
 )
+from equishare.lab.studies.result import Experiment
 
-EXPERIMENTS = {
+EXPERIMENTS: dict[str, Callable[..., Experiment]] = {
     "gaussian": gaussian.run,
     "sum": sum_of_numbers.run,
     "models": models.run,

@@ -8,13 +8,14 @@ maps with a symmetry.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from itertools import product
 
 import numpy as np
 
 from equishare.discover import discover
 from equishare.lab.studies import calibration_tables as tables
-from equishare.lab.studies.calibration_data import RATIOS, VALUES, Family, draw, families
+from equishare.lab.studies.calibration_data import FAMILIES, RATIOS, VALUES, Family, draw
 from equishare.lab.studies.calibration_tables import Pairs, compared
 from equishare.lab.studies.cells import Progress, number_of_trials
 from equishare.lab.studies.result import Experiment
@@ -23,7 +24,14 @@ from equishare.result.calibration import CLOSED_FORM
 RESAMPLES = 20
 
 
-def run(trials: int | None = None, seed: int = 0, progress: Progress | None = None) -> Experiment:
+def run(
+    trials: int | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+    *,
+    families: Sequence[Family] = FAMILIES,
+    ratios: Sequence[float] = RATIOS,
+) -> Experiment:
     """Report the confidence of ties on every family, and compare with the truth; ``trials`` lowers their number.
 
     Raises:
@@ -32,7 +40,7 @@ def run(trials: int | None = None, seed: int = 0, progress: Progress | None = No
     start = time.perf_counter()
     settings = [
         (family, values, ratio, trial)
-        for family, values, ratio in product(families(), VALUES, RATIOS)
+        for family, values, ratio in product(families, VALUES, ratios)
         for trial in range(number_of_trials(trials, family.trials))
     ]
     problems = []

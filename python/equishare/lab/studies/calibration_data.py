@@ -41,8 +41,7 @@ class Family:
     trials: int
 
 
-def families() -> list[Family]:
-    """Those that the curve is fitted on, then those held out."""
+def _families() -> tuple[Family, ...]:
     sizes = ((10, 1), (10, 2), (10, 3), (10, 5), (30, 3), (30, 10), (90, 3), (90, 10))
     fitted = [_random(size, groups, False) for size, groups in sizes]
     others = ((16, 2), (16, 6), (20, 1), (20, 4), (60, 2), (60, 8))
@@ -58,7 +57,7 @@ def families() -> list[Family]:
             )
         ),
     ]
-    return [*fitted, *means, *maps]
+    return (*fitted, *means, *maps)
 
 
 def draw(family: Family, values: str, ratio: float, rng: np.random.Generator) -> tuple[Problem, np.ndarray]:
@@ -87,3 +86,7 @@ def _levels(values: str, count: int, rng: np.random.Generator) -> np.ndarray:
     if values == "equal":
         return rng.permutation(count).astype(np.float64)
     return rng.standard_normal(count) * max(count - 1, 1) / 2
+
+
+#: Those that the curve is fitted on, then those held out.
+FAMILIES = _families()

@@ -11,6 +11,7 @@ Parameter-Sharing", AISTATS 2022, which states PD = 0 for I = 3 and 5 without a 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
@@ -39,12 +40,19 @@ CELLS = (
 )
 
 
-def run(trials: int | None = None, seed: int = 0, progress: Progress | None = None) -> Experiment:
+def run(
+    trials: int | None = None, seed: int = 0, progress: Progress | None = None, *, planned: Sequence[Plan] | None = None
+) -> Experiment:
     """Run the cross-correlation cells, 20 seeds each; ``trials`` lowers that number.
 
     Raises:
         ValueError: ``trials`` is less than one.
     """
+    return run_plans("correlation", plans() if planned is None else planned, trials, seed, progress)
+
+
+def plans() -> list[Plan]:
+    """The one table."""
     cells = [
         Cell(
             {"I": inputs, "kernel": kernel, "train": train},
@@ -56,8 +64,7 @@ def run(trials: int | None = None, seed: int = 0, progress: Progress | None = No
         for inputs, kernel, train, methods, printed in CELLS
     ]
     title = "Cross-correlation y[o] = Σ_j x[o + j] g[j], 100 validation samples"
-    plan = Plan("correlation", title, ("pd", "test_error"), cells)
-    return run_plans("correlation", [plan], trials, seed, progress)
+    return [Plan("correlation", title, ("pd", "test_error"), cells)]
 
 
 def correlation_matrix(inputs: int, kernel: int) -> np.ndarray:

@@ -18,6 +18,7 @@ weights pays when there are few samples. So the table has three references:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
@@ -53,20 +54,26 @@ METRICS = ("test_error", "excess", "groups")
 ORACLE_CANDIDATES = 25
 
 
-def run(trials: int | None = None, seed: int = 0, progress: Progress | None = None) -> Experiment:
+def run(
+    trials: int | None = None, seed: int = 0, progress: Progress | None = None, *, planned: Sequence[Plan] | None = None
+) -> Experiment:
     """Run the denoising cells, 60 trials each; ``trials`` lowers that number.
 
     Raises:
         ValueError: ``trials`` is less than one.
     """
+    return run_plans("denoising", plans() if planned is None else planned, trials, seed, progress)
+
+
+def plans() -> list[Plan]:
+    """The one table."""
     cells = [
         Cell({"K": size, "noise": noise}, partial(draw, size=size, noise=noise), METHODS, TRIALS)
         for size in SIZES
         for noise in VARIANCES
     ]
     title = f"Step denoising on K samples by noise variance, {NUM_TRAIN} + {NUM_VAL} signals"
-    plan = Plan("denoising", title, METRICS, cells, x="noise", log=("excess", "groups"))
-    return run_plans("denoising", [plan], trials, seed, progress)
+    return [Plan("denoising", title, METRICS, cells, x="noise", log=("excess", "groups"))]
 
 
 def sample_steps(rng: np.random.Generator, count: int, size: int, noise: float) -> tuple[np.ndarray, np.ndarray]:

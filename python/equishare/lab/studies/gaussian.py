@@ -10,6 +10,7 @@ measured by running the code that its authors published.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -57,7 +58,9 @@ RELEASED = {
 }
 
 
-def run(trials: int | None = None, seed: int = 0, progress: Progress | None = None) -> Experiment:
+def run(
+    trials: int | None = None, seed: int = 0, progress: Progress | None = None, *, planned: Sequence[Plan] | None = None
+) -> Experiment:
     """Run experiments 1 to 4, the harder cells and the separation sweeps.
 
     ``trials`` lowers the number of trials of every cell (200, 60 in the sweeps, fewer for a
@@ -66,11 +69,11 @@ def run(trials: int | None = None, seed: int = 0, progress: Progress | None = No
     Raises:
         ValueError: ``trials`` is less than one.
     """
-    return run_plans("gaussian", [*plans(), *separation.plans()], trials, seed, progress)
+    return run_plans("gaussian", plans() if planned is None else planned, trials, seed, progress)
 
 
 def plans() -> list[Plan]:
-    """Return experiments 1 to 4, and beyond them larger K, wider noise and fewer samples."""
+    """Experiments 1 to 4; beyond them larger K, wider noise and fewer samples; and the separation sweeps."""
     metrics = ("mse", "pd")
     return [
         Plan(
@@ -126,6 +129,7 @@ def plans() -> list[Plan]:
                 for k, r in ((10, 1), (30, 1), (90, 1), (90, 3), (90, 10))
             ],
         ),
+        *separation.plans(),
     ]
 
 

@@ -58,61 +58,6 @@ class Family:
     trials: int = 8
 
 
-def families() -> list[Family]:
-    """Those that the curves are fitted on, then those held out."""
-    return [
-        Family("entries", "convolution 8", _convolution(8, 200), False),
-        Family("entries", "layers 5", _layers(5, 300), False),
-        Family("entries", "layers 4", _layers(4, 100), False),
-        Family("slices", "12 tokens", _tokens(12, 300), False),
-        Family("entries", "convolution 6", _convolution(6, 60), True),
-        Family("entries", "layers 6", _layers(6, 300), True),
-        Family("slices", "20 tokens", _tokens(20, 600), True),
-        Family("slices", "gated cell", _gates(3, 60), True),
-    ]
-
-
-def run(trials: int | None = None, seed: int = 0, progress: Progress | None = None) -> Experiment:
-    """Report the confidence of ties on every family, and compare with the truth; ``trials`` lowers their number.
-
-    Raises:
-        ValueError: ``trials`` is less than one.
-    """
-    start = time.perf_counter()
-    settings = [
-        (family, noise, trial)
-        for family, noise in product(families(), NOISES)
-        for trial in range(number_of_trials(trials, family.trials))
-    ]
-    problems = []
-    for index, (family, noise, _) in enumerate(settings):
-        problems.append(measure(family, noise, np.random.default_rng([seed, index])))
-        if progress is not None:
-            progress(index + 1, len(settings))
-    shown = tables.every(problems, "label_noise", "The same by the noise on labels of standard deviation 1", TRAINED)
-    return Experiment("model-calibration", seed, shown, time.perf_counter() - start)
-
-
-def measure(family: Family, noise: float, rng: np.random.Generator) -> Pairs:
-    """Solve one problem and compare each pair, of the same assignment, with the truth."""
-    drawn = family.case.draw(rng, noise)
-    found = discover(
-        drawn.problem,
-        seed=int(rng.integers(2**31)),
-        resamples=RESAMPLES,
-        lr=RATE,
-        steps=STEPS,
-        refit_steps=1,  # of the final fits: only the partitions are wanted
-    )
-    assert found.confidence is not None
-    parts = [compared(found.confidence[name], truth.labels.ravel()) for name, truth in drawn.truth.items()]
-    return Pairs(family.kind, family.name, family.held_out, noise, **_joined(parts))
-
-
-def _joined(parts: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-
 def _convolution(width: int, samples: int) -> Case:
     return replace(
         CASES["convolution"], network=lambda: Convolution(width), inputs=normal_inputs(width), samples=samples
@@ -130,3 +75,68 @@ def _tokens(count: int, samples: int) -> Case:
 
 def _gates(size: int, samples: int) -> Case:
     return replace(CASES["gates"], network=lambda: Gated(size, size), inputs=normal_inputs(4, size), samples=samples)
+
+
+#: Those that the curves are fitted on, then those held out.
+FAMILIES = (
+    Family("entries", "convolution 8", _convolution(8, 200), False),
+    Family("entries", "layers 5", _layers(5, 300), False),
+    Family("entries", "layers 4", _layers(4, 100), False),
+    Family("slices", "12 tokens", _tokens(12, 300), False),
+    Family("entries", "convolution 6", _convolution(6, 60), True),
+    Family("entries", "layers 6", _layers(6, 300), True),
+    Family("slices", "20 tokens", _tokens(20, 600), True),
+    Family("slices", "gated cell", _gates(3, 60), True),
+)
+
+
+def run(
+    trials: int | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+    *,
+    families: Sequence[Family] = FAMILIES,
+    noises: Sequence[float] = NOISES,
+    resamples: int = RESAMPLES,
+    steps: int = STEPS,
+) -> Experiment:
+    """Report the confidence of ties on every family, and compare with the truth; ``trials`` lowers their number.
+
+    Raises:
+        ValueError: ``trials`` is less than one.
+    """
+    start = time.perf_counter()
+    settings = [
+        (family, noise, trial)
+        for family, noise in product(families, noises)
+        for trial in range(number_of_trials(trials, family.trials))
+    ]
+    problems = []
+    for index, (family, noise, _) in enumerate(settings):
+        problems.append(measure(family, noise, np.random.default_rng([seed, index]), resamples, steps))
+        if progress is not None:
+            progress(index + 1, len(settings))
+    shown = tables.every(problems, "label_noise", "The same by the noise on labels of standard deviation 1", TRAINED)
+    return Experiment("model-calibration", seed, shown, time.perf_counter() - start)
+
+
+def measure(
+    family: Family, noise: float, rng: np.random.Generator, resamples: int = RESAMPLES, steps: int = STEPS
+) -> Pairs:
+    """Solve one problem and compare each pair, of the same assignment, with the truth."""
+    drawn = family.case.draw(rng, noise)
+    found = discover(
+        drawn.problem,
+        seed=int(rng.integers(2**31)),
+        resamples=resamples,
+        lr=RATE,
+        steps=steps,
+        refit_steps=1,  # of the final fits: only the partitions are wanted
+    )
+    assert found.confidence is not None
+    parts = [compared(found.confidence[name], truth.labels.ravel()) for name, truth in drawn.truth.items()]
+    return Pairs(family.kind, family.name, family.held_out, noise, **_joined(parts))
+
+
+def _joined(parts: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

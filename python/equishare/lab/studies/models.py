@@ -8,6 +8,7 @@ the refitted model against 5,000 outputs free of noise, whose variance is 1.
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ import torch
 
 from equishare.discover import discover
 from equishare.lab.studies.cells import Progress, number_of_trials
-from equishare.lab.studies.models_data import CASES, Drawn
+from equishare.lab.studies.models_data import CASES, Case, Drawn
 from equishare.lab.studies.result import Experiment, Table, mean_and_interval
 from equishare.partition import partition_distance
 from equishare.result.discovery import ModelDiscovery
@@ -24,7 +25,8 @@ TRIALS = 5
 #: Small networks bear, and need, a greater rate than the default.
 RATE = 0.03
 STEPS = 200
-METHODS: dict[str, tuple[str, dict[str, Any]]] = {
+Methods = Mapping[str, tuple[str, dict[str, Any]]]
+METHODS: Methods = {
     "no sharing": ("no_sharing", {"steps": 3 * STEPS}),
     "oracle": ("oracle", {"steps": 3 * STEPS}),
     "bilevel": ("bilevel", {"fit_steps": STEPS}),
@@ -33,7 +35,14 @@ METHODS: dict[str, tuple[str, dict[str, Any]]] = {
 METRICS = ("pd", "test_error")
 
 
-def run(trials: int | None = None, seed: int = 0, progress: Progress | None = None) -> Experiment:
+def run(
+    trials: int | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+    *,
+    cases: Mapping[str, Case] = CASES,
+    methods: Methods = METHODS,
+) -> Experiment:
     """Run the cases, 5 teachers each; ``trials`` lowers that number.
 
     Raises:
@@ -42,22 +51,22 @@ def run(trials: int | None = None, seed: int = 0, progress: Progress | None = No
     count = number_of_trials(trials, TRIALS)
     start = time.perf_counter()
     rows: list[dict[str, Any]] = []
-    for index, (name, case) in enumerate(CASES.items()):
+    for index, (name, case) in enumerate(cases.items()):
         rng = np.random.default_rng([seed, index])
         drawn = [case.draw(rng) for _ in range(count)]
         settings = {"case": name, "K": sum(len(p) for p in drawn[0].truth.values())}
-        for label in METHODS:
-            rows.append({**settings, **measure(label, drawn, seed)})
+        for label in methods:
+            rows.append({**settings, **measure(label, drawn, seed, methods)})
             if progress is not None:
-                progress(len(rows), len(CASES) * len(METHODS))
+                progress(len(rows), len(cases) * len(methods))
     title = "Networks whose weights are shared, with all of them free to be shared; K entries or slices"
     table = Table("models", title, ("case", "K"), METRICS, (), rows)
     return Experiment("models", seed, (table,), time.perf_counter() - start)
 
 
-def measure(label: str, drawn: list[Drawn], seed: int) -> dict[str, Any]:
+def measure(label: str, drawn: list[Drawn], seed: int, methods: Methods = METHODS) -> dict[str, Any]:
     """The row of one method on the trials of a case, which it solves as one batch."""
-    method, options = METHODS[label]
+    method, options = methods[label]
     if method == "oracle":
         options = {**options, "partition": [one.truth for one in drawn]}
     start = time.perf_counter()

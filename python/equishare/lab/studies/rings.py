@@ -9,6 +9,7 @@ whatever the photographs show. That pattern is the one of the dihedral group D_n
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
@@ -32,14 +33,21 @@ LARGE_PIXELS, LARGE_RADIUS = 16, 4.0
 LARGE_METHODS = ("gap", "merge", "closure", "auto")
 
 
-def run(trials: int | None = None, seed: int = 0, progress: Progress | None = None) -> Experiment:
+def run(
+    trials: int | None = None, seed: int = 0, progress: Progress | None = None, *, planned: Sequence[Plan] | None = None
+) -> Experiment:
     """Recover the ring pattern of 8 pixels from 40,000 and 400,000 rings, of 16 from 2,000 and 20,000; 10 seeds each.
 
     Raises:
         ImportError: scikit-learn, which brings the photographs, is not installed.
         ValueError: ``trials`` is less than one.
     """
-    plans = []
+    return run_plans("rings", plans() if planned is None else planned, trials, seed, progress)
+
+
+def plans() -> list[Plan]:
+    """A table for each size of the rings."""
+    found = []
     for name, pixels, radius, counts, methods in (
         ("rings", NUM_PIXELS, RADIUS, (40_000, 400_000), METHODS),
         ("large_rings", LARGE_PIXELS, LARGE_RADIUS, (2_000, 20_000), LARGE_METHODS),
@@ -49,8 +57,8 @@ def run(trials: int | None = None, seed: int = 0, progress: Progress | None = No
             for count in counts
         ]
         title = f"Rings of {pixels} pixels from two photographs, half of them for validation"
-        plans.append(Plan(name, title, ("pd", "groups", "symmetric"), cells))
-    return run_plans("rings", plans, trials, seed, progress)
+        found.append(Plan(name, title, ("pd", "groups", "symmetric"), cells))
+    return found
 
 
 def sample_rings(

@@ -7,7 +7,7 @@ shuffled, each in an order of its own: nothing but the values tells the symmetry
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -28,10 +28,9 @@ from equishare.lab.studies.patterns import (
 from equishare.lab.studies.result import Experiment, Table
 from equishare.lab.studies.separation import RHO, draw_linear
 from equishare.partition import Partition, partition_distance
-from equishare.problems import LinearProblem
+from equishare.problems import LinearProblem, Problem
 from equishare.result.discovery import Discovery
-from equishare.search.by_evidence import Candidates
-from equishare.search.evidence import Evidence
+from equishare.search.by_evidence import propose_by_evidence
 
 TRIALS = 20
 NAME_TRIALS = 10
@@ -67,13 +66,22 @@ NAMES: dict[str, np.ndarray] = {
 }
 
 
-def run(trials: int | None = None, seed: int = 0, progress: Progress | None = None) -> Experiment:
+def run(
+    trials: int | None = None, seed: int = 0, progress: Progress | None = None, *, planned: Sequence[Plan] | None = None
+) -> Experiment:
     """Exact recovery against samples, the samples needed, the names of six groups from data, and maps without symmetry.
 
     Raises:
         ImportError: igraph or sympy, which the names need, are not installed.
         ValueError: ``trials`` is less than one.
     """
+    found = run_plans("symmetry", plans() if planned is None else planned, trials, seed, progress)
+    named, recovery, *others = found.tables
+    return replace(found, tables=(named, samples_needed(recovery), recovery, *others))
+
+
+def plans() -> list[Plan]:
+    """The names, the curves of recovery, and the maps without a symmetry."""
     curves = [
         Cell({"group": name, "samples": n}, partial(draw, labels=labels, samples=n), METHODS, TRIALS)
         for name, labels in CURVES.items()
@@ -99,7 +107,7 @@ def run(trials: int | None = None, seed: int = 0, progress: Progress | None = No
         for groups in (3, 10)
         for ratio in SEPARATIONS
     ]
-    plans = [
+    return [
         Plan(
             "names",
             f"Groups found and named from {NAME_SAMPLES} samples",
@@ -121,9 +129,6 @@ def run(trials: int | None = None, seed: int = 0, progress: Progress | None = No
             without,
         ),
     ]
-    found = run_plans("symmetry", plans, trials, seed, progress)
-    named, recovery, *others = found.tables
-    return replace(found, tables=(named, samples_needed(recovery), recovery, *others))
 
 
 def draw(rng: np.random.Generator, trials: int, *, labels: np.ndarray, samples: int, name: str | None = None) -> Draws:
@@ -149,10 +154,10 @@ def draw_without_symmetry(rng: np.random.Generator, trials: int, **settings: Any
     """
     draws = draw_linear(rng, trials, **settings)
     selected: list[Scores] = []
-    for problem, truth in zip(draws.problems, draws.truths, strict=True):
-        found = Candidates(Evidence(problem.estimate()))
-        found.add_path()
-        selected.append({"pd": float(partition_distance(found.labels[found.best], truth))})
+    problems: Sequence[Problem] = draws.problems
+    for problem, truth in zip(problems, draws.truths, strict=True):
+        (labels,) = propose_by_evidence(problem, polished=False, symmetric=False).labels(0)
+        selected.append({"pd": float(partition_distance(labels, truth))})
     return replace(draws, limits={**draws.limits, NO_SEARCH: selected})
 
 

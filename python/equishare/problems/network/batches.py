@@ -24,12 +24,18 @@ class HeldOut:
         which: name of the set, ``train``, ``val``, ``stop`` or ``pooled``.
         owner: problem of each replica.
         batch_size: that of training; a chunk has at most four times as many samples.
+        chunk: the most samples of a chunk.
     """
 
     def __init__(
-        self, problems: Sequence[Any], which: str, owner: Sequence[int], batch_size: int | None = None
+        self,
+        problems: Sequence[Any],
+        which: str,
+        owner: Sequence[int],
+        batch_size: int | None = None,
+        chunk: int = _CHUNK,
     ) -> None:
-        self.chunk = _CHUNK if batch_size is None else min(_CHUNK, 4 * batch_size)
+        self.chunk = chunk if batch_size is None else min(chunk, 4 * batch_size)
         self.sets = [getattr(problem, which) for problem in problems]
         self.owner = list(owner)
         first = self.sets[0]

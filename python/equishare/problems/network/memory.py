@@ -16,13 +16,16 @@ _COPIES = 7
 _UNKNOWN = 4 << 30
 
 
-def replicas_at_once(run: Callable[[], Tensor], state_bytes: int, device: torch.device) -> int:
+def replicas_at_once(
+    run: Callable[[], Tensor], state_bytes: int, device: torch.device, free_bytes: int | None = None
+) -> int:
     """Replicas whose state and activations fit into half of the free memory, at least 1.
 
     Args:
         run: loss of one replica, with gradients recorded.
         state_bytes: of the parameters of one replica.
         device: where they are.
+        free_bytes: of memory; None: what the system states.
     """
     saved = 0
 
@@ -34,7 +37,8 @@ def replicas_at_once(run: Callable[[], Tensor], state_bytes: int, device: torch.
     with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
         run()
     needed = max(1, _COPIES * state_bytes + 2 * saved)
-    return max(1, int(_SHARE * _free_bytes(device)) // needed)
+    free_bytes = _free_bytes(device) if free_bytes is None else free_bytes
+    return max(1, int(_SHARE * free_bytes) // needed)
 
 
 def _free_bytes(device: torch.device) -> int:

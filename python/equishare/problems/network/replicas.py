@@ -34,6 +34,7 @@ class Replicas:
     Args:
         problems: problems with the same model and data of one shape.
         batch_size: samples that one step of training takes, of data held as tensors; None: all.
+        at_once: replicas trained at a time; None: as many as fit into memory.
 
     Attributes:
         twin: the model without its parametrizations.
@@ -45,7 +46,7 @@ class Replicas:
         device: where they are.
     """
 
-    def __init__(self, problems: Sequence[Any], batch_size: int | None = None) -> None:
+    def __init__(self, problems: Sequence[Any], batch_size: int | None = None, at_once: int | None = None) -> None:
         self.problems, self.loss, self.batch_size = problems, problems[0].loss, batch_size
         model = problems[0].model
         shared = shared_parameters(model)
@@ -65,7 +66,7 @@ class Replicas:
                 self.start[name] = _spread(values[name], slot.num_entries)
         self.device = next(iter(self.start.values())).device
         self.vmapped = self._can_vmap()
-        self._at_once: int | None = None
+        self._at_once = at_once
 
     def free_labels(self, replicas: int) -> State:
         """Labels (R, K) with every entry in a group of its own."""
@@ -106,7 +107,7 @@ class Replicas:
         return torch.cat(losses, 1).double().cpu().numpy(), np.array(sizes)
 
     def at_once(self) -> int:
-        """How many replicas fit into memory."""
+        """How many replicas are trained at a time."""
         if self._at_once is None:
             batch = _part(self.problems[0].train.first(), self.batch_size)
 
@@ -118,10 +119,6 @@ class Replicas:
             with seeded(self.device, 0):
                 self._at_once = replicas_at_once(run, state, self.device)
         return self._at_once
-
-    def take_at_once(self, replicas: int) -> None:
-        """Fix that number, for a search that goes on from a checkpoint and began with so many."""
-        self._at_once = replicas
 
     def entries(self, lower: State, upper: State) -> State:
         """The parameters (R, ...) of the twin: θ in place of ψ; of a slot that ``upper`` lacks ``lower`` holds θ."""

@@ -41,9 +41,11 @@ class NetworkSession(Session):
         replicas: of the model.
         found: the candidates of each problem by pattern, in order of appearance.
         settles: whether candidates whose loss is still falling are trained further.
+        at_once: replicas trained at a time; None: as many as fit into memory.
     """
 
     is_trained: ClassVar[bool] = True
+    at_once: ClassVar[int | None] = None
 
     def __post_init__(self) -> None:
         self.training = self.options if isinstance(self.options, Training) else Training()
@@ -51,12 +53,10 @@ class NetworkSession(Session):
         self.standard_errors = getattr(self.options, "standard_errors", STANDARD_ERRORS)
         about = "" if path is None else self._fingerprint()
         checkpoint = Checkpoint(path, about)
-        self.replicas = Replicas(self.problems, self.training.batch_size)
         # A kept state holds as many replicas at a time as the search began with, so it must go on with as many.
-        at_once = checkpoint.get("at once")
-        if at_once is not None:
-            self.replicas.take_at_once(at_once)
-        elif path is not None:
+        kept = checkpoint.get("at once")
+        self.replicas = Replicas(self.problems, self.training.batch_size, kept or self.at_once)
+        if path is not None and kept is None:
             checkpoint.keep("at once", self.replicas.at_once())
         self.trainer = Trainer(self.replicas, self.training, self.seed, checkpoint, self.tick)
         self.found: list[dict[Pattern, Candidate]] = [{} for _ in self.problems]

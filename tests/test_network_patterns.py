@@ -10,7 +10,6 @@ from scipy.cluster.hierarchy import cut_tree, linkage
 
 import equishare as es
 from equishare.problems.estimates import SliceEstimate
-from equishare.problems.network import memory
 from equishare.problems.network.fisher import entry_weights, fisher_estimates, flat_entries, with_floor
 from equishare.problems.network.memory import replicas_at_once
 from equishare.problems.network.patterns import Pattern, all_free, all_tied, free_state, hard_state
@@ -18,9 +17,9 @@ from equishare.problems.network.replicas import Replicas, stacked
 from equishare.search import ward
 
 
-def path_of(entries, weights, totals, limits):
+def path_of(entries, weights, totals, limits, **more):
     estimates = [SliceEstimate(e, with_floor(w)) for e, w in zip(entries, weights, strict=True)]
-    return ward.ward_path(estimates, totals, limits)
+    return ward.ward_path(estimates, totals, limits, **more)
 
 
 def test_patterns_are_equal_where_they_tie_the_same_entries():
@@ -62,7 +61,7 @@ def test_the_path_is_that_of_wards_method_for_equal_weights(count, columns):
 
 def greedy(entries, weights):
     """Cheapest merges, by sums over all entries of a group."""
-    groups = [[(s, k)] for s, site in enumerate(entries) for k in range(len(site))]
+    groups = [[(s, k)] for s, slot in enumerate(entries) for k in range(len(slot))]
 
     def spread(group):
         e = np.array([entries[s][k] for s, k in group])
@@ -98,14 +97,13 @@ def test_the_path_takes_the_cheapest_merge_of_all_assignments(sizes, seed):
             assert sorted(found) == sorted(own)
 
 
-def test_only_the_wanted_numbers_of_groups_are_reported(monkeypatch):
+def test_only_the_wanted_numbers_of_groups_are_reported():
     entries = np.random.default_rng(0).normal(size=(9, 4))
     weights = np.random.default_rng(1).gamma(2.0, size=(9, 4))
     whole = path_of([entries], [weights], [2, 5], [9])
     assert sorted(whole) == [2, 5]
     assert path_of([entries], [weights], [], [9]) == {}
-    monkeypatch.setattr(ward, "_AT_A_TIME", 6)
-    parts = path_of([entries], [weights], [2, 5], [9])
+    parts = path_of([entries], [weights], [2, 5], [9], at_a_time=6)
     assert all(np.array_equal(parts[total][0], whole[total][0]) for total in whole)
 
 
@@ -117,7 +115,7 @@ def test_entries_that_no_sample_depends_on_go_anywhere():
     assert labels[0] == labels[1] != labels[2]
 
 
-def test_weights_are_squares_of_the_gradients_of_samples(monkeypatch):
+def test_weights_are_squares_of_the_gradients_of_samples():
     problem = linear_problem()
     replicas = Replicas([problem])
     (x,), y = problem.train.first()
@@ -146,19 +144,16 @@ def test_weights_are_one_where_samples_cannot_be_taken_apart():
     assert (weights == 1).all()
 
 
-def test_memory_counts_what_is_saved_for_the_gradients(monkeypatch):
+def test_memory_counts_what_is_saved_for_the_gradients():
     x = torch.ones(1000, dtype=torch.float64, requires_grad=True)
-    monkeypatch.setattr(memory, "_free_bytes", lambda device: 10_000_000)
-    few = replicas_at_once(lambda: x.exp().sum(), 0, x.device)
+    few = replicas_at_once(lambda: x.exp().sum(), 0, x.device, 10_000_000)
     assert few == 5_000_000 // 16_000
-    assert replicas_at_once(lambda: x.exp().sin().sum(), 0, x.device) < few
-    assert replicas_at_once(lambda: x.exp().sum(), 10**9, x.device) == 1
-    monkeypatch.setattr(memory, "_free_bytes", lambda device: 0)
-    assert replicas_at_once(lambda: x.sum(), 0, x.device) == 1
+    assert replicas_at_once(lambda: x.exp().sin().sum(), 0, x.device, 10_000_000) < few
+    assert replicas_at_once(lambda: x.exp().sum(), 10**9, x.device, 10_000_000) == 1
+    assert replicas_at_once(lambda: x.sum(), 0, x.device, 0) == 1
 
 
-def test_memory_is_that_of_a_batch(monkeypatch):
-    monkeypatch.setattr(memory, "_free_bytes", lambda device: 10_000_000)
+def test_memory_is_that_of_a_batch():
     data = linear_data(0, 2000)
     problem = es.ModelProblem(linear(), data, data, mse)
     assert Replicas([problem], batch_size=10).at_once() > 10 * Replicas([problem]).at_once()

@@ -38,13 +38,13 @@ def loop(problem, labels, training, steps, seed=0, clip=None):
     es.sharing.impose(model, {"weight": labels})
     model.weight = entries.view(3, 3)
     optimizer = torch.optim.AdamW(model.parameters(), weight_decay=training.weight_decay)
-    feed = Stream(problem.train, training.batch_size, seed)
+    stream = Stream(problem.train, training.batch_size, seed)
     losses, states = [], []
     for step in range(steps + 1):
         with torch.no_grad():
             losses.append(mse(model(*problem.val.x), problem.val.y).item())
             states.append(model.weight.clone())
-        x, y = feed.next_batch()
+        x, y = stream.next_batch()
         optimizer.param_groups[0]["lr"] = training.rate(step, steps)
         optimizer.zero_grad()
         mse(model(*x), y).backward()

@@ -9,13 +9,13 @@ import pytest
 
 from equishare.lab.studies import calibration as experiment
 from equishare.lab.studies import calibration_tables as tables
-from equishare.lab.studies.calibration_data import families
+from equishare.lab.studies.calibration_data import FAMILIES
 from equishare.result import calibration
 
 
 @pytest.fixture(scope="module")
 def simulated():
-    own = [f for f in families() if f.name in ("K = 20, r = 4", "K = 60, r = 8")]
+    own = [f for f in FAMILIES if f.name in ("K = 20, r = 4", "K = 60, r = 8")]
     rng = np.random.default_rng(7)
     return [
         experiment.measure(family, values, ratio, rng)
@@ -56,12 +56,10 @@ class TestCalibration:
         np.testing.assert_allclose(calibration.fitted(x, holds, np.full(20_000, 0.5)), (-0.5, 1.2, -0.7), atol=0.07)
 
 
-def test_experiment(monkeypatch):
-    few = [f for f in families() if f.name in ("K = 10, r = 3", "K = 20, r = 4", "circulant 6")]
-    monkeypatch.setattr(experiment, "families", lambda: few)
-    monkeypatch.setattr(experiment, "RATIOS", (5.0,))
+def test_experiment():
+    few = [f for f in FAMILIES if f.name in ("K = 10, r = 3", "K = 20, r = 4", "circulant 6")]
     calls = []
-    done = experiment.run(trials=1, seed=1, progress=lambda *step: calls.append(step))
+    done = experiment.run(trials=1, seed=1, progress=lambda *step: calls.append(step), families=few, ratios=(5.0,))
     assert calls[-1] == (6, 6)
     assert [table.name for table in done.tables] == ["families", "separation", "reliability", "curves"]
     for table in done.tables:

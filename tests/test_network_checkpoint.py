@@ -9,8 +9,8 @@ import torch
 from model_cases import BRIEF, columns_data, columns_problem, linear_problem, loader, mse, numbers, split
 
 import equishare as es
-from equishare.problems.network import checkpoint as module
 from equishare.problems.network.checkpoint import Checkpoint
+from equishare.problems.network.session import NetworkSession
 
 
 class Cut(Exception):
@@ -66,21 +66,24 @@ def test_a_search_that_was_cut_off_ends_like_one_that_was_not(method, kind, tmp_
     assert os.listdir(tmp_path) == ["search.pt"]
 
 
+def problem_in_parts(count):
+    """A problem on a machine whose memory holds so many replicas."""
+    problem = linear_problem()
+    problem.Session = type("InParts", (NetworkSession,), {"at_once": count})
+    return problem
+
+
 @pytest.mark.parametrize("patience", [None, 1])
-def test_replicas_in_parts_go_on_with_as_many_at_a_time(patience, tmp_path, monkeypatch):
+def test_replicas_in_parts_go_on_with_as_many_at_a_time(patience, tmp_path):
     options = options_of("bilevel", "whole", restarts=3, steps=12, patience=patience, hypergradient="direct")
     options.pop("hypergradient_options")
-    monkeypatch.setattr("equishare.problems.network.replicas.replicas_at_once", lambda *about: 2)
-    count = After(math.inf)
-    unbroken = numbers(es.discover(linear_problem(), "bilevel", progress=count, **options))
+    unbroken = numbers(es.discover(problem_in_parts(2), "bilevel", **options))
     for call in (3, 15):
         path = tmp_path / f"{call}.pt"
         with pytest.raises(Cut):
-            es.discover(linear_problem(), "bilevel", progress=After(call), checkpoint=path, **options)
+            es.discover(problem_in_parts(2), "bilevel", progress=After(call), checkpoint=path, **options)
         # There may be another amount of free memory by now.
-        with monkeypatch.context() as other:
-            other.setattr("equishare.problems.network.replicas.replicas_at_once", lambda *about: 7)
-            ended = es.discover(linear_problem(), "bilevel", checkpoint=path, **options)
+        ended = es.discover(problem_in_parts(7), "bilevel", checkpoint=path, **options)
         assert numbers(ended) == unbroken
 
 
@@ -183,7 +186,7 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path, monkeypatch):
         target.write_bytes(b"half")
         raise OSError("disk full")
 
-    monkeypatch.setattr(module.torch, "save", full)
+    monkeypatch.setattr(torch, "save", full)
     with pytest.raises(OSError, match="disk full"):
         kept.keep("two", torch.ones(3))
     assert path.read_bytes() == before

@@ -9,16 +9,14 @@ from equishare.result import calibration
 
 
 def family(name):
-    (one,) = [f for f in experiment.families() if f.name == name]
+    (one,) = [f for f in experiment.FAMILIES if f.name == name]
     return one
 
 
-def test_every_family_draws_its_pairs(monkeypatch):
-    monkeypatch.setattr(experiment, "STEPS", 2)
-    monkeypatch.setattr(experiment, "RESAMPLES", 2)
+def test_every_family_draws_its_pairs():
     entries = {"convolution 8": [64], "layers 5": [25, 25], "12 tokens": [12], "gated cell": [4]}
     for name, sizes in entries.items():
-        pairs = experiment.measure(family(name), 0.1, np.random.default_rng(0))
+        pairs = experiment.measure(family(name), 0.1, np.random.default_rng(0), resamples=2, steps=2)
         count = sum(size * (size - 1) // 2 for size in sizes)
         for column in (pairs.tied, pairs.holds, pairs.probability):
             assert column.shape == (count,)
@@ -32,7 +30,7 @@ def test_every_family_draws_its_pairs(monkeypatch):
 
 
 def test_fitted_and_held_out_are_apart():
-    names = {held: {f.name for f in experiment.families() if f.held_out == held} for held in (True, False)}
+    names = {held: {f.name for f in experiment.FAMILIES if f.held_out == held} for held in (True, False)}
     assert names[True] and names[False] and not names[True] & names[False]
 
 
@@ -47,14 +45,11 @@ def test_sure_ties_hold():
     assert judged["at_95"] > 0
 
 
-def test_experiment(monkeypatch):
+def test_experiment():
     few = [family(name) for name in ("convolution 8", "convolution 6", "20 tokens")]
-    monkeypatch.setattr(experiment, "families", lambda: few)
-    monkeypatch.setattr(experiment, "NOISES", (0.5,))
-    monkeypatch.setattr(experiment, "STEPS", 4)
-    monkeypatch.setattr(experiment, "RESAMPLES", 2)
     calls = []
-    done = experiment.run(trials=1, seed=1, progress=lambda *step: calls.append(step))
+    reduced = {"families": few, "noises": (0.5,), "resamples": 2, "steps": 4}
+    done = experiment.run(trials=1, seed=1, progress=lambda *step: calls.append(step), **reduced)
     assert calls == [(1, 3), (2, 3), (3, 3)]
     assert [table.name for table in done.tables] == ["families", "label_noise", "reliability", "curves"]
     for table in done.tables:

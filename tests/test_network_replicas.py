@@ -5,11 +5,10 @@ import copy
 import numpy as np
 import pytest
 import torch
-from model_cases import Columns, columns_data, linear_data, loader, made, mse, split
+from model_cases import Branching, Columns, columns_data, linear_data, loader, made, mse, split
 from torch import nn
 
 import equishare as es
-from equishare.problems.network import batches as module
 from equishare.problems.network.batches import Batches, HeldOut
 from equishare.problems.network.fit import Plan, Start, fit
 from equishare.problems.network.patterns import Pattern, free_state, hard_state
@@ -120,11 +119,11 @@ def test_replicas_are_models_of_their_own(name, hard, own):
     if not hard:
         upper = {name: t.requires_grad_() for name, t in upper.items()}
     owner = [2, 0, 1] if own else [0, 0, 0]
-    held = HeldOut(problems, "train", owner)
-    losses = replicas.held_losses(lower, upper, stacked(replicas.buffers, 3), held)
+    held_out = HeldOut(problems, "train", owner)
+    losses = replicas.held_losses(lower, upper, stacked(replicas.buffers, 3), held_out)
     losses.sum().backward()
     with torch.no_grad():
-        blocks, sizes = replicas.block_losses(lower, upper, stacked(replicas.buffers, 3), held)
+        blocks, sizes = replicas.block_losses(lower, upper, stacked(replicas.buffers, 3), held_out)
     assert sizes.tolist() == [4, 4, 4]
     for r in range(3):
         model, (x, y) = replica(replicas, lower, upper, r), problems[owner[r]].train.first()
@@ -161,7 +160,7 @@ def test_the_soft_start_is_the_model_and_free_entries_are_theirs(name):
     assert torch.allclose(*both, atol=1e-12)
 
 
-def test_making_a_stack_leaves_model_and_generator():
+def test_making_replicas_leaves_model_and_generator():
     (problem,) = case("tied")
     problem.model.drop.p = 0.5
     problem.model.train()
@@ -184,26 +183,26 @@ def run(replicas, count=3, training=TRAINING, steps=20, seed=0):
 
 
 @pytest.mark.parametrize("name", ["entries", "tied", "two", "branch"])
-def test_parts_of_the_replicas_give_what_all_at_once_give(name, monkeypatch):
-    replicas = Replicas(case(name))
-    whole = run(replicas)
-    monkeypatch.setattr(Replicas, "at_once", lambda self: 2)
-    parts = run(replicas)
+def test_parts_of_the_replicas_give_what_all_at_once_give(name):
+    whole, parts = run(Replicas(case(name))), run(Replicas(case(name), at_once=2))
     assert torch.allclose(parts.loss, whole.loss, atol=1e-12)
     assert torch.equal(parts.step, whole.step)
     assert all(torch.allclose(parts.lower[name], t, atol=1e-10) for name, t in whole.lower.items())
 
 
+def branch(looped):
+    """Modules that change no number, but of which replicas have to run one by one if they are to."""
+    return [Branching()] if looped else []
+
+
 @pytest.mark.parametrize("looped", [False, True])
-def test_buffers_train_for_each_replica_and_come_back(looped, monkeypatch):
+def test_buffers_train_for_each_replica_and_come_back(looped):
     def build():
-        model = perceptron(nn.BatchNorm1d(4))
+        model = perceptron(nn.BatchNorm1d(4), *branch(looped))
         es.share(model, "0.weight", dim=0)
         return model
 
     problem = es.ModelProblem(made(build), *split(linear_data(0, 20), 12), mse)
-    if looped:
-        monkeypatch.setattr(Replicas, "_can_vmap", lambda self: False)
     replicas = Replicas([problem])
     assert replicas.vmapped != looped
     fitted = run(replicas, steps=5)
@@ -218,16 +217,15 @@ def test_buffers_train_for_each_replica_and_come_back(looped, monkeypatch):
 
 
 @pytest.mark.parametrize("looped", [False, True])
-def test_dropout_differs_between_replicas_and_comes_from_the_seed(looped, monkeypatch):
+def test_dropout_differs_between_replicas_and_comes_from_the_seed(looped):
     def build():
-        model = perceptron(nn.Dropout(0.5))
+        model = perceptron(nn.Dropout(0.5), *branch(looped))
         es.share(model, "0.weight", dim=0)
         return model
 
     problem = es.ModelProblem(made(build), *split(linear_data(0, 20), 12), mse)
-    if looped:
-        monkeypatch.setattr(Replicas, "_can_vmap", lambda self: False)
     replicas = Replicas([problem])
+    assert replicas.vmapped != looped
     replicas.twin.train()
     one = (
         stacked(replicas.start, 2),
@@ -274,23 +272,26 @@ def test_losses_of_blocks_average_to_the_loss(kind, sizes):
     problem = es.ModelProblem(case("entries")[0].model, train, val, mse)
     replicas = Replicas([problem])
     lower, upper = random_state(replicas, 2, hard=True)
-    held = HeldOut([problem], "val", [0, 0])
-    losses, found = replicas.block_losses(lower, upper, {}, held)
+    held_out = HeldOut([problem], "val", [0, 0])
+    losses, found = replicas.block_losses(lower, upper, {}, held_out)
     if kind == "batches":
         sizes = [4] * 10
     assert found.tolist() == sizes
-    mean = replicas.held_losses(lower, upper, {}, held).numpy()
+    mean = replicas.held_losses(lower, upper, {}, held_out).numpy()
     assert np.average(losses, axis=1, weights=found) == pytest.approx(mean)
 
 
-def test_held_samples_come_in_chunks(monkeypatch):
+@pytest.mark.parametrize(
+    ("batch_size", "chunk", "sizes"),
+    [(None, 5, [5, 5, 2]), (1, 5, [4, 4, 4]), (2, 5, [5, 5, 2]), (2, 100, [8, 4]), (3, 100, [12])],
+)
+def test_held_out_samples_come_in_chunks(batch_size, chunk, sizes):
     problems = case("entries", 2, own=True)
     replicas = Replicas(problems)
     lower, upper = random_state(replicas, 3, hard=True)
     whole = replicas.held_losses(lower, upper, {}, HeldOut(problems, "train", [0, 1, 1]))
-    monkeypatch.setattr(module, "_CHUNK", 5)
-    parts = HeldOut(problems, "train", [0, 1, 1])
-    assert len(list(parts)) == 3
+    parts = HeldOut(problems, "train", [0, 1, 1], batch_size, chunk)
+    assert [y.shape[1] for (_, y), _ in parts] == sizes
     assert torch.allclose(replicas.held_losses(lower, upper, {}, parts), whole)
 
 

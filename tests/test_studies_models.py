@@ -80,26 +80,21 @@ def test_gated_cell_is_the_stated_recurrence():
 
 
 @pytest.mark.parametrize("label", models.METHODS)
-def test_row_of_one_trial(label, monkeypatch):
+def test_row_of_one_trial(label):
     method, _ = models.METHODS[label]
     options = {"steps": 2, "fit_steps": 2, "restarts": 1} if method == "bilevel" else {"steps": 2}
-    monkeypatch.setitem(models.METHODS, label, (method, options))
     one = drawn("layers", samples=40)
-    row = models.measure(label, [one], 0)
+    row = models.measure(label, [one], 0, {label: (method, options)})
     assert row["method"] == label and row["trials"] == 1
     assert row["pd"] == {"no_sharing": 64, "oracle": 0}.get(method, row["pd"])
     assert np.isfinite(row["test_error"])
 
 
-def test_table_is_complete(monkeypatch):
-    for label in ("bilevel", "auto"):
-        monkeypatch.delitem(models.METHODS, label)
-    for label, (method, _) in list(models.METHODS.items()):
-        monkeypatch.setitem(models.METHODS, label, (method, {"steps": 2}))
-    for name, case in CASES.items():
-        monkeypatch.setitem(CASES, name, dataclasses.replace(case, samples=20))
+def test_table_is_complete():
+    cases = {name: dataclasses.replace(case, samples=20) for name, case in CASES.items()}
+    methods = {"no sharing": ("no_sharing", {"steps": 2}), "oracle": ("oracle", {"steps": 2})}
     calls = []
-    done = models.run(trials=2, seed=1, progress=lambda *step: calls.append(step))
+    done = models.run(trials=2, seed=1, progress=lambda *step: calls.append(step), cases=cases, methods=methods)
     (table,) = done.tables
     assert calls == [(i, 8) for i in range(1, 9)]
     wanted = {*table.settings, "method", *table.metrics, *(f"{m}_ci" for m in table.metrics), "trials", "seconds"}

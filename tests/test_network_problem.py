@@ -211,8 +211,8 @@ def test_an_oracle_of_several_assignments_takes_names():
     es.share(model, "out.weight")
     with pytest.raises(ValueError, match="partition must be a dict with the names 'weight', 'out.weight', got list"):
         es.discover(problem(model=model), "oracle", partition=[0, 1, 0, 1])
-    told = {"bias": [0, 1, 0, 1], "out.weight": [0, 0, 1]}
-    found = es.discover(problem(model=model), "oracle", partition=told, steps=3)
+    given = {"bias": [0, 1, 0, 1], "out.weight": [0, 0, 1]}
+    found = es.discover(problem(model=model), "oracle", partition=given, steps=3)
     assert found.partitions["weight"] == es.Partition([0, 1, 0, 1])
     assert found.partitions["out.weight"].labels.tolist() == [[0, 0, 1]]
     with pytest.raises(ValueError, match=r"several partitions: partitions\[name\] for weight, bias, out.weight"):
