@@ -63,7 +63,9 @@ def _pattern(slots: Sequence[Slot], given: Any) -> Labels:
         one = by_name[name] if isinstance(by_name[name], Partition) else Partition(by_name[name])
         shape = slot.shape_of(name)
         if one.shape not in (shape, (slot.num_entries,)):
-            told = f"partition of {name!r} must have shape" if slot.named else "partition must have the problem's shape"
-            raise ValueError(f"{told} {shape}, got {one.shape}")
+            expected = (
+                f"partition of {name!r} must have shape" if slot.named else "partition must have the problem's shape"
+            )
+            raise ValueError(f"{expected} {shape}, got {one.shape}")
         labels.append(one.labels.reshape(shape))
     return tuple(labels)

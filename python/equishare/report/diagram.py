@@ -8,10 +8,10 @@ from equishare.report.cycles import arrows, cycle_notation, ring
 from equishare.report.pieces import Markup, counted, paragraph, text
 from equishare.symmetry import SymmetryGroup
 
-# Longer axes, and further generators, are told in cycles alone.
+# Longer axes, and further generators, are given in cycles alone.
 MAX_POINTS = 128
 MAX_DRAWN = 6
-_MAX_TOLD = 40
+_MAX_LISTED = 40
 _MAX_CYCLES = 400  # characters
 
 _DOT = 3.5
@@ -33,7 +33,7 @@ def generators(group: SymmetryGroup) -> Markup:
     count = len(group.generators)
     if not count:
         return paragraph("There is nothing to draw: no permutation but the identity leaves the pattern unchanged.")
-    told = group.generators[:_MAX_TOLD]
+    listed = group.generators[:_MAX_LISTED]
     made = "a power of one generator" if count == 1 else f"a product of {count:,} generators"
     parts = [
         paragraph(
@@ -41,11 +41,11 @@ def generators(group: SymmetryGroup) -> Markup:
             "where it is moved; a line with two heads is an exchange; hollow points stay."
         ),
         '<div class="generators">\n',
-        *(_generator(i, generator, group) for i, generator in enumerate(told)),
+        *(_generator(i, generator, group) for i, generator in enumerate(listed)),
         "</div>\n",
     ]
-    if count > len(told):
-        parts.append(paragraph(f"{counted(count - len(told), 'more generator')}: d.symmetry().generators holds all."))
+    if count > len(listed):
+        parts.append(paragraph(f"{counted(count - len(listed), 'more generator')}: d.symmetry().generators holds all."))
     return Markup("".join(parts))
 
 

@@ -62,7 +62,7 @@ def _viewer(parameter: Parameter, index: int, suffix: str) -> Markup:
             f"columns, of at most {MAX_SIDE} each. labels.npy and d.partition.labels hold all of it."
         )
     label = f"Pattern{suffix}, {counted(rows, 'row')} and {counted(columns, 'column')}"
-    told = "group" if parameter.values is None else "group and value"
+    shown = "group" if parameter.values is None else "group and value"
     return Markup(
         paragraph(words) + f'<div class="viewer" data-parameter="{index}">\n'
         f'<div class="tools" role="group" aria-label="View of the pattern{text(suffix)}">'
@@ -71,7 +71,7 @@ def _viewer(parameter: Parameter, index: int, suffix: str) -> Markup:
         '<button type="button" data-act="whole">Whole pattern</button></div>\n'
         f'<canvas tabindex="0" role="application" aria-label="{text(label)}" aria-describedby="keys-{index}">'
         f"{text(label)}; the table below tells the same.</canvas>\n"
-        f'<p class="readout" role="status" aria-live="polite">Point at a cell to see its {told}.</p>\n'
+        f'<p class="readout" role="status" aria-live="polite">Point at a cell to see its {shown}.</p>\n'
         f'<p class="hint" id="keys-{index}">Arrow keys move from cell to cell, + and − zoom, 0 shows the whole '
         "pattern. Drag to pan; Ctrl and the wheel zoom.</p>\n</div>\n"
         "<noscript><p>The coloured pattern needs JavaScript; the table tells the same.</p></noscript>\n"

@@ -65,8 +65,8 @@ def _groups(one: ParameterView) -> Table:
     partition, values = one.partition, one.values
     table = Table(title="groups", title_justify="left")
     stability = None if one.confidence is None else one.confidence.groups
-    told = [*([] if values is None else ["value"]), *([] if stability is None else ["stability"])]
-    for name in ("group", "size", *told):
+    columns = [*([] if values is None else ["value"]), *([] if stability is None else ["stability"])]
+    for name in ("group", "size", *columns):
         table.add_column(name, justify="right")
     for group, size in enumerate(partition.group_sizes[:_MAX_GROUPS_SHOWN]):
         cells = [str(group), str(size)]

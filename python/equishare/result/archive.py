@@ -145,22 +145,22 @@ def _upgraded(about: dict[str, Any], arrays: dict[str, np.ndarray]) -> tuple[dic
         sizes = [
             (f"parameter {n}", " × ".join(map(str, arrays[f"labels.{n}"].shape))) for ns in alike.values() for n in ns
         ]
-        told = asdict(About(question, **samples, loss="loss", facts=tuple(sizes)))
-        return about | {"slots": slots, "about": told, "origin": origin, "is_of_model": True}, arrays
+        described = asdict(About(question, **samples, loss="loss", facts=tuple(sizes)))
+        return about | {"slots": slots, "about": described, "origin": origin, "is_of_model": True}, arrays
     shape = arrays["labels"].shape
     name = "weight" if len(shape) == 2 else "mean"
     if len(shape) == 2:
         bias, facts = " + b" if "bias" in arrays else "", (("map", f"{shape[1]} inputs → {shape[0]} outputs"),)
-        told = asdict(About(f"which weights of y = W x{bias} are shared", **samples, facts=facts))
+        described = asdict(About(f"which weights of y = W x{bias} are shared", **samples, facts=facts))
     else:
-        told = asdict(About(f"which of {shape[0]} means are equal", **samples))
+        described = asdict(About(f"which of {shape[0]} means are equal", **samples))
     renamed = {
         f"{key}.{name}" if key in ("labels", "values", "resamples", "gaps") else key: a for key, a in arrays.items()
     }
     slots = [asdict(Slot.of(name, shape, name))]
     upgraded = {
         "slots": slots,
-        "about": told,
+        "about": described,
         "origin": origin,
         "is_of_model": False,
         "complete": True,

@@ -181,8 +181,8 @@ class Discovery(Plotting):
                 )
         num_groups = sum(self.partitions[slot.key].num_groups for slot in self.slots)
         names = ("bias", "validation_loss", "no_sharing_loss", "method", "seed", "history", "complete", "settled")
-        told = {name: getattr(self, name) for name in names}
-        return View(tuple(parameters), num_groups, about=self.about, origin=self.origin, **told)
+        fields = {name: getattr(self, name) for name in names}
+        return View(tuple(parameters), num_groups, about=self.about, origin=self.origin, **fields)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write everything to ``path``, a .npz file without pickled objects, whole or not at all.

@@ -45,7 +45,7 @@ class Draws:
 
     Attributes:
         problems: One problem a trial, all of one shape.
-        truths: The partition that the method ``oracle`` is told, one a trial.
+        truths: The partition that the method ``oracle`` is given, one a trial.
         score: ``score(trial, discovery)`` gives the metrics of one answer.
         limits: Rows that no method has to compute: name -> metrics of each trial.
     """

@@ -75,25 +75,25 @@ def run(
 
 
 def _methods(
-    sets: Sequence[Sets], told: Partition, augerino_samples: Sequence[int], seed: int
+    sets: Sequence[Sets], truth: Partition, augerino_samples: Sequence[int], seed: int
 ) -> list[tuple[str, Callable[[], list[Callable[[], Scores]]]]]:
     """Each method's name, and a function that solves all trials and returns how to score each."""
     found: list[tuple[str, Callable[[], list[Callable[[], Scores]]]]] = []
     for label, method in METHODS.items():
-        found.append((label, lambda method=method: _discovered(sets, told, method, seed)))  # type: ignore[misc]
+        found.append((label, lambda method=method: _discovered(sets, truth, method, seed)))  # type: ignore[misc]
     for count in augerino_samples:
         found.insert(-2, (f"Augerino, {count} samples", lambda count=count: _augerino(sets, count, seed)))  # type: ignore[misc]
     return found
 
 
-def _discovered(sets: Sequence[Sets], told: Partition, method: str, seed: int) -> list[Callable[[], Scores]]:
-    options: dict[str, Any] = {"partition": told} if method == "oracle" else {}
+def _discovered(sets: Sequence[Sets], truth: Partition, method: str, seed: int) -> list[Callable[[], Scores]]:
+    options: dict[str, Any] = {"partition": truth} if method == "oracle" else {}
     answers = discover([sum_problem(one) for one in sets], method, seed, **options)
 
     def score(one: Sets, model: nn.Module, partition: Partition) -> Scores:
         return {
             **_measured(lambda x: predict(model, one, x), one, model, SIZES["test"]),
-            "pd": float(partition_distance(partition, told)),
+            "pd": float(partition_distance(partition, truth)),
         }
 
     return [
