@@ -158,12 +158,12 @@ struct RelaxArgs {
 template <class T>
 struct RelaxBackwardArgs {
   Shape shape;
+  T* logits;                    // (B, K, G) those of forward; stepped in place if moments is given
   const T* x;                   // (B, K)
   const T* theta_weight;        // (B, K) u = dU / dtheta
   const T* entropy_weight;      // (B)
   const T* column_norm_weight;  // (B)
   const T* workspace;           // as forward left it
-  T* logits;                    // (B, K, G) those of forward; stepped in place if moments is given
   T* grad_logits;               // (B, K, G) out; unused if moments is given
   T* moments;                   // relax_moments(shape) entries, zero before the first step, or null
   T rate, beta1, beta2, epsilon;

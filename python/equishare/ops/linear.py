@@ -63,7 +63,7 @@ def _linear(x: Tensor, labels: Tensor, values: Tensor, bias: Tensor | None) -> T
     bias = None if bias is None else bias.contiguous()
     y = _linear_fake(x, labels, values, bias)
     sizes = (x.shape[0], *labels.shape, values.shape[0])
-    arguments = (labels, labels.itemsize, x, values, bias, y)
+    arguments = (labels, labels.itemsize, 0, x, values, bias, y)
     launch_checked("shared_linear", x, sizes, labels, values.shape[0], arguments)
     return y
 
@@ -101,7 +101,7 @@ def _linear_grad(
     grad_x, grad_values = _linear_grad_fake(x, labels, values, u, need_x, need_values)
     sizes = (x.shape[0], *labels.shape, values.shape[0])
     gradients = (grad_x if need_x else None, grad_values if need_values else None)
-    arguments = (labels, labels.itemsize, x, values, u, *gradients)
+    arguments = (labels, labels.itemsize, 0, x, values, u, *gradients)
     launch_checked("shared_linear_backward", x, sizes, labels, values.shape[0], arguments)
     return grad_x, grad_values
 

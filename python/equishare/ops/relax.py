@@ -44,9 +44,9 @@ def relax_forward(logits: Tensor, x: Tensor, out: Relaxation | None = None) -> R
     Raises:
         ValueError: if a shape, dtype, device or layout does not fit.
     """
-    batch, rows, groups = _check(logits, x=x)
+    batch, _, groups, _ = sizes = _check(logits, x=x)
     if out is None:
-        size = kernels(logits).relax_workspace(batch, rows, groups)
+        size = kernels(logits).relax_workspace(*sizes)
         out = Relaxation(
             theta=torch.empty_like(x),
             psi=logits.new_empty((batch, groups)),
@@ -58,7 +58,7 @@ def relax_forward(logits: Tensor, x: Tensor, out: Relaxation | None = None) -> R
     else:
         _check_relaxation(logits, out)
     results = (out.theta, out.psi, out.colsum, out.entropy, out.column_norm, out.workspace)
-    launch("relax_forward", logits, (batch, rows, groups), (logits, x, *results))
+    launch("relax_forward", logits, sizes, (logits, x, *results))
     return out
 
 
@@ -97,7 +97,7 @@ def relax_backward(
         out=out,
     )
     weights = (u, entropy_weight, column_norm_weight)
-    launch("relax_backward", logits, sizes, (logits, x, *weights, relaxation.workspace, out))
+    launch("relax_backward", logits, sizes, (logits, x, *weights, relaxation.workspace, out, None, *_NO_STEP))
     return out
 
 
@@ -161,12 +161,12 @@ def relax_adam_step(
     weights = (u, entropy_weight, column_norm_weight)
     corrections = (1 - betas[0] ** step, 1 - betas[1] ** step)
     scalars = (rate, *betas, epsilon, *corrections)
-    launch("relax_adam_step", logits, sizes, (logits, x, *weights, relaxation.workspace, moments, *scalars))
+    launch("relax_backward", logits, sizes, (logits, x, *weights, relaxation.workspace, None, moments, *scalars))
 
 
 def _check_relaxation(logits: Tensor, r: Relaxation) -> None:
-    batch, rows, groups = _check(logits, theta=r.theta, entropy=r.entropy, column_norm=r.column_norm)
-    size = kernels(logits).relax_workspace(batch, rows, groups)
+    batch, _, groups, _ = sizes = _check(logits, theta=r.theta, entropy=r.entropy, column_norm=r.column_norm)
+    size = kernels(logits).relax_workspace(*sizes)
     for name, tensor, shape in (
         ("psi", r.psi, (batch, groups)),
         ("colsum", r.colsum, (batch, groups)),
@@ -179,10 +179,11 @@ def _check_relaxation(logits: Tensor, r: Relaxation) -> None:
             )
 
 
+_NO_STEP = (0.0,) * 6  # the numbers of Adam where the gradient is asked for
 _PER_PROBLEM = ("entropy_weight", "column_norm_weight", "entropy", "column_norm")
 
 
-def _check(logits: Tensor, **others: Tensor) -> tuple[int, int, int]:
+def _check(logits: Tensor, **others: Tensor) -> tuple[int, int, int, int]:
     if logits.dim() != 3 or logits.dtype not in KERNEL_DTYPES or not serves(logits):
         raise ValueError(
             f"logits must be a float32 or float64 CPU or (with kernels) CUDA tensor of shape (B, K, G), "
@@ -197,4 +198,4 @@ def _check(logits: Tensor, **others: Tensor) -> tuple[int, int, int]:
                 f"{name} must be a contiguous {logits.dtype} tensor of shape {tuple(shape)}, got "
                 f"{tensor.dtype} {tuple(tensor.shape)} with strides {tensor.stride()}"
             )
-    return batch, rows, groups
+    return batch, rows, groups, 1
