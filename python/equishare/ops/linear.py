@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from equishare.ops._checks import all_floating, check_floating, check_labels, full_precision, promoted
+from equishare.ops._checks import check_labels, full_precision, same_floating
 from equishare.ops._rule import STORAGE_DTYPES, Rule, has_kernel, in_transform
 from equishare.ops.hard import are_few, gather_few, hard_gather, hard_scatter, launch_checked
 
@@ -29,12 +29,9 @@ def shared_linear(x: Tensor, labels: Tensor, values: Tensor, bias: Tensor | None
         ValueError: if shapes do not fit or a label is out of range.
     """
     if bias is None:
-        if not all_floating(x, values):
-            x, values = promoted(x, values)
-            check_floating(x=x, values=values)
-    elif not all_floating(x, values, bias):
-        x, values, bias = promoted(x, values, bias)
-        check_floating(x=x, values=values, bias=bias)
+        x, values = same_floating(x=x, values=values)
+    else:
+        x, values, bias = same_floating(x=x, values=values, bias=bias)
     check_labels(labels, 2, x.device)
     shape = labels.shape
     if len(shape) != 2 or x.dim() < 1 or x.shape[-1] != shape[1]:
