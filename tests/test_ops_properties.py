@@ -38,8 +38,8 @@ def problems(draw, dtypes=ALL, columns=True):
     tail = draw(st.sampled_from(("", "C"))) if columns else ""
 
     def make(letters, labels=None):
-        # Leading dimensions of 1 broadcast.
-        leading = [draw(st.sampled_from((n, 1))) for n in batch] if letters[0] == "B" else []
+        # Leading dimensions of 1 broadcast; not those of halves, whose gradients torch would sum as halves.
+        leading = [draw(st.sampled_from((n, 1 if dtype in SINGLE else n))) for n in batch] if letters[0] == "B" else []
         shape = (*leading, *(size[letter] for letter in letters.removeprefix("B").replace("+", tail)))
         if labels is None:
             x = torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype)
