@@ -57,18 +57,18 @@ class Work:
 def soft(b: int, k: int, g: int, shape: str) -> list[Work]:
     """The kernels of one column. An entry's exponential is formed once or, where a row is reduced first, twice."""
     n, rows, groups = b * k * g, b * k, b * g
-    kg, kgc = (b, k, g), (b, k, g, 1)
+    sizes = (b, k, g, 1)
     return [
         Work("soft_gather", shape, 1, n + groups + 3 * rows, 4 * n, n),
-        Work("soft_gather_backward", shape, 2, 2 * n + 2 * groups + 4 * rows, 6 * n, n, scratch=kgc),
-        Work("soft_scatter", shape, 2, n + groups + rows, 4 * n, 2 * n, scratch=kgc),
-        Work("penalties", shape, 3, n + groups + 3 * rows, 8 * n, 2 * n, scratch=kg),
-        Work("penalties (joint)", shape, 3, n + 2 * groups + 4 * rows, 10 * n, 2 * n, scratch=kg),
-        Work("penalties_backward", shape, 2, 2 * n + groups + 3 * rows, 14 * n, 2 * n, scratch=kg),
-        Work("penalties_backward (joint)", shape, 3, 2 * n + 3 * groups + 5 * rows, 20 * n, 2 * n, scratch=kg),
-        Work("relax_forward", shape, 4, 2 * n + 6 * groups + 5 * rows, 16 * n, 3 * n, scratch=kg),
-        Work("relax_backward", shape, 3, 3 * n + 4 * groups + 8 * rows, 24 * n, 3 * n, scratch=kg),
-        Work("relax_adam_step", shape, 3, 7 * n + 4 * groups + 8 * rows, 36 * n, 3 * n, scratch=kg),
+        Work("soft_gather_backward", shape, 2, 2 * n + 2 * groups + 4 * rows, 6 * n, n, scratch=sizes),
+        Work("soft_scatter", shape, 2, n + groups + rows, 4 * n, 2 * n, scratch=sizes),
+        Work("penalties", shape, 3, n + groups + 3 * rows, 8 * n, 2 * n, scratch=sizes),
+        Work("penalties (joint)", shape, 3, n + 2 * groups + 4 * rows, 10 * n, 2 * n, scratch=sizes),
+        Work("penalties_backward", shape, 2, 2 * n + groups + 3 * rows, 14 * n, 2 * n, scratch=sizes),
+        Work("penalties_backward (joint)", shape, 3, 2 * n + 3 * groups + 5 * rows, 20 * n, 2 * n, scratch=sizes),
+        Work("relax_forward", shape, 4, 2 * n + 6 * groups + 5 * rows, 16 * n, 3 * n, scratch=sizes),
+        Work("relax_backward", shape, 3, 3 * n + 4 * groups + 8 * rows, 24 * n, 3 * n, scratch=sizes),
+        Work("relax_backward (Adam)", shape, 3, 7 * n + 4 * groups + 8 * rows, 36 * n, 3 * n, scratch=sizes),
     ]
 
 

@@ -42,7 +42,7 @@ struct SoftGatherArgs {
   const S* logits;       // (B, K, G)
   const S* values;       // (B, G, C)
   S* theta;              // (B, K, C) out
-  Arithmetic<S>* stats;  // (B, K, 2) out: largest logit of the row, 1 / sum of exp(logit - largest)
+  Arithmetic<S>* stats;  // (B, K, 2) out: pivot of the row, 1 / sum of exp(logit - pivot)
 };
 
 template <class S>
@@ -150,7 +150,7 @@ struct RelaxArgs {
   T* colsum;        // (B, G) out
   T* entropy;       // (B) out
   T* column_norm;   // (B) out
-  T* workspace;     // relax_workspace(shape) entries; forward fills it, backward reads it
+  T* workspace;     // relax_workspace(shape) entries, aligned to 64 bytes; for backward
 };
 
 // Cotangents of a relaxation. One of two things happens to the gradient: it is written, or it is
@@ -158,12 +158,12 @@ struct RelaxArgs {
 template <class T>
 struct RelaxBackwardArgs {
   Shape shape;
+  T* logits;                    // (B, K, G) those of forward; stepped in place if moments is given
   const T* x;                   // (B, K)
   const T* theta_weight;        // (B, K) u = dU / dtheta
   const T* entropy_weight;      // (B)
   const T* column_norm_weight;  // (B)
   const T* workspace;           // as forward left it
-  T* logits;                    // (B, K, G) those of forward; stepped in place if moments is given
   T* grad_logits;               // (B, K, G) out; unused if moments is given
   T* moments;                   // relax_moments(shape) entries, zero before the first step, or null
   T rate, beta1, beta2, epsilon;

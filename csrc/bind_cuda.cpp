@@ -2,8 +2,7 @@
 // takes a number of threads, these take a device index, a stream (cudaStream_t as an integer) and a
 // workspace of at least `<name>_workspace(*sizes)` bytes; nothing waits for the device but
 // label_range. Submodules f32, f64, bf16 and f16 hold the kernels of each storage type.
-#include <pybind11/pybind11.h>
-
+#include <string>
 #include <utility>
 
 #include "bind.h"
@@ -14,230 +13,57 @@ using namespace equishare;
 
 namespace {
 
-using Release = py::call_guard<py::gil_scoped_release>;
-
 cuda::Queue queue_of(int device, Address stream, Address workspace) {
-  return {device, at<void>(stream), at<void>(workspace)};
+  return {.device = device, .stream = Array{stream}, .workspace = Array{workspace}};
 }
 
-template <class S>
-void bind_soft(py::module_& m) {
-  using A = Arithmetic<S>;
-  const auto workspace = [&m](const char* name, int64_t (*bytes)(const Shape&)) {
-    m.def(name,
-          [bytes](int64_t b, int64_t k, int64_t g, int64_t c) { return bytes({b, k, g, c, 0}); });
-  };
-  workspace("soft_gather_workspace", &cuda::soft_gather_workspace<S>);
-  workspace("soft_gather_backward_workspace", &cuda::soft_gather_backward_workspace<S>);
-  workspace("soft_scatter_workspace", &cuda::soft_scatter_workspace<S>);
-  workspace("hard_gather_workspace", &cuda::hard_gather_workspace<S>);
-  workspace("hard_scatter_workspace", &cuda::hard_scatter_workspace<S>);
-  m.def(
-      "soft_gather",
-      [](int64_t b, int64_t k, int64_t g, int64_t c, int device, Address stream, Address workspace,
-         Address logits, Address values, Address theta, Address stats) {
-        cuda::soft_gather<S>(
-            {{b, k, g, c, 0}, at<S>(logits), at<S>(values), at<S>(theta), at<A>(stats)},
-            queue_of(device, stream, workspace));
-      },
-      Release());
-  m.def(
-      "soft_gather_backward",
-      [](int64_t b, int64_t k, int64_t g, int64_t c, int device, Address stream, Address workspace,
-         Address logits, Address values, Address cotangent, Address theta, Address stats,
-         Address grad_logits, Address grad_values) {
-        cuda::soft_gather_backward<S>({{b, k, g, c, 0},
-                                       at<S>(logits),
-                                       at<S>(values),
-                                       at<S>(cotangent),
-                                       at<S>(theta),
-                                       at<A>(stats),
-                                       at<S>(grad_logits),
-                                       at<S>(grad_values)},
-                                      queue_of(device, stream, workspace));
-      },
-      Release());
-  m.def(
-      "soft_scatter",
-      [](int64_t b, int64_t k, int64_t g, int64_t c, int device, Address stream, Address workspace,
-         Address logits, Address x, Address out) {
-        cuda::soft_scatter<S>({{b, k, g, c, 0}, at<S>(logits), at<S>(x), at<S>(out)},
-                              queue_of(device, stream, workspace));
-      },
-      Release());
+void bind_size(py::module_& m, const std::string& name, int64_t (*size)(const Shape&)) {
+  m.def(name.c_str(),
+        [size](int64_t b, int64_t k, int64_t g, int64_t c) { return size({b, k, g, c, 0}); });
+}
+using FourSizes = int64_t(int64_t, int64_t, int64_t, int64_t);
+void bind_size(py::module_& m, const std::string& name, FourSizes* size) {
+  m.def(name.c_str(), size);
 }
 
-template <class T>
-void bind_penalties(py::module_& m) {
-  m.def("penalties_workspace", [](int64_t b, int64_t k, int64_t g) {
-    return cuda::penalties_workspace<T>({b, k, g, 1, 0});
-  });
-  m.def("penalties_backward_workspace", [](int64_t b, int64_t k, int64_t g) {
-    return cuda::penalties_backward_workspace<T>({b, k, g, 1, 0});
-  });
-  m.def(
-      "penalties",
-      [](int64_t b, int64_t k, int64_t g, int device, Address stream, Address workspace,
-         Address logits, Address values, Address theta, Address entropy, Address column_norm,
-         Address stats, Address norms) {
-        cuda::penalties<T>({{b, k, g, 1, 0},
-                            at<T>(logits),
-                            at<T>(values),
-                            at<T>(theta),
-                            at<T>(entropy),
-                            at<T>(column_norm),
-                            at<T>(stats),
-                            at<T>(norms)},
-                           queue_of(device, stream, workspace));
-      },
-      Release());
-  m.def(
-      "penalties_backward",
-      [](int64_t b, int64_t k, int64_t g, int device, Address stream, Address workspace,
-         Address logits, Address values, Address cotangent, Address theta, Address stats,
-         Address norms, Address entropy_weight, Address column_norm_weight, Address grad_logits,
-         Address grad_values) {
-        cuda::penalties_backward<T>({{b, k, g, 1, 0},
-                                     at<T>(logits),
-                                     at<T>(values),
-                                     at<T>(cotangent),
-                                     at<T>(theta),
-                                     at<T>(stats),
-                                     at<T>(norms),
-                                     at<T>(entropy_weight),
-                                     at<T>(column_norm_weight),
-                                     at<T>(grad_logits),
-                                     at<T>(grad_values)},
-                                    queue_of(device, stream, workspace));
-      },
-      Release());
-}
-
-template <class S>
-void bind_hard(py::module_& m) {
-  const auto hard = [&m](const char* name, void (*kernel)(const HardArgs<S>&, const cuda::Queue&)) {
+template <int arrays, int numbers = 0, class Args, class Sizes>
+void bind(py::module_& m, const std::string& name, void (*kernel)(const Args&, const cuda::Queue&),
+          Sizes* workspace_bytes) {
+  bind_size(m, name + "_workspace", workspace_bytes);
+  with_parameters<Args, arrays, numbers>([&](auto... types) {
     m.def(
-        name,
-        [kernel](int64_t b, int64_t k, int64_t g, int64_t c, int device, Address stream,
-                 Address workspace, Address labels, int width, int64_t stride, Address in,
-                 Address out) {
-          kernel({{b, k, g, c, 0}, labels_at(labels, width, stride), at<S>(in), at<S>(out)},
+        name.c_str(),
+        [kernel](int64_t a, int64_t b, int64_t c, int64_t d, int device, Address stream,
+                 Address workspace, decltype(types)... parameters) {
+          kernel(arguments<Args>(a, b, c, d, 0, parameters...),
                  queue_of(device, stream, workspace));
         },
         Release());
-  };
-  hard("hard_gather", &cuda::hard_gather<S>);
-  hard("hard_scatter", &cuda::hard_scatter<S>);
-  m.def("shared_linear_workspace", &cuda::shared_linear_workspace<S>);
-  m.def("shared_linear_backward_workspace", &cuda::shared_linear_backward_workspace<S>);
-  m.def(
-      "shared_linear",
-      [](int64_t n, int64_t o, int64_t i, int64_t g, int device, Address stream, Address workspace,
-         Address labels, int width, Address x, Address values, Address bias, Address y) {
-        cuda::shared_linear<S>({n, o, i, g, 0, labels_at(labels, width, 0), at<S>(x), at<S>(values),
-                                at<S>(bias), at<S>(y)},
-                               queue_of(device, stream, workspace));
-      },
-      Release());
-  m.def(
-      "shared_linear_backward",
-      [](int64_t n, int64_t o, int64_t i, int64_t g, int device, Address stream, Address workspace,
-         Address labels, int width, Address x, Address values, Address cotangent, Address grad_x,
-         Address grad_values) {
-        cuda::shared_linear_backward<S>(
-            {n, o, i, g, 0, labels_at(labels, width, 0), at<S>(x), at<S>(values), at<S>(cotangent),
-             at<S>(grad_x), at<S>(grad_values)},
-            queue_of(device, stream, workspace));
-      },
-      Release());
-}
-
-template <class T>
-void bind_relax(py::module_& m) {
-  const auto sizes = [&m](const char* name, int64_t (*size)(const Shape&)) {
-    m.def(name, [size](int64_t b, int64_t k, int64_t g) { return size({b, k, g, 1, 0}); });
-  };
-  sizes("relax_workspace", &cuda::relax_workspace<T>);
-  sizes("relax_moments", &cuda::relax_moments<T>);
-  sizes("relax_forward_workspace", &cuda::relax_forward_workspace<T>);
-  sizes("relax_backward_workspace", &cuda::relax_backward_workspace<T>);
-  sizes("relax_adam_step_workspace", &cuda::relax_backward_workspace<T>);
-  m.def(
-      "relax_forward",
-      [](int64_t b, int64_t k, int64_t g, int device, Address stream, Address scratch,
-         Address logits, Address x, Address theta, Address psi, Address colsum, Address entropy,
-         Address column_norm, Address workspace) {
-        cuda::relax_forward<T>({{b, k, g, 1, 0},
-                                at<T>(logits),
-                                at<T>(x),
-                                at<T>(theta),
-                                at<T>(psi),
-                                at<T>(colsum),
-                                at<T>(entropy),
-                                at<T>(column_norm),
-                                at<T>(workspace)},
-                               queue_of(device, stream, scratch));
-      },
-      Release());
-  m.def(
-      "relax_backward",
-      [](int64_t b, int64_t k, int64_t g, int device, Address stream, Address scratch,
-         Address logits, Address x, Address theta_weight, Address entropy_weight,
-         Address column_norm_weight, Address workspace, Address grad_logits) {
-        cuda::relax_backward<T>({{b, k, g, 1, 0},
-                                 at<T>(x),
-                                 at<T>(theta_weight),
-                                 at<T>(entropy_weight),
-                                 at<T>(column_norm_weight),
-                                 at<T>(workspace),
-                                 at<T>(logits),
-                                 at<T>(grad_logits),
-                                 nullptr,
-                                 0,
-                                 0,
-                                 0,
-                                 0,
-                                 1,
-                                 1},
-                                queue_of(device, stream, scratch));
-      },
-      Release());
-  m.def(
-      "relax_adam_step",
-      [](int64_t b, int64_t k, int64_t g, int device, Address stream, Address scratch,
-         Address logits, Address x, Address theta_weight, Address entropy_weight,
-         Address column_norm_weight, Address workspace, Address moments, double rate, double beta1,
-         double beta2, double epsilon, double correction1, double correction2) {
-        cuda::relax_backward<T>({{b, k, g, 1, 0},
-                                 at<T>(x),
-                                 at<T>(theta_weight),
-                                 at<T>(entropy_weight),
-                                 at<T>(column_norm_weight),
-                                 at<T>(workspace),
-                                 at<T>(logits),
-                                 nullptr,
-                                 at<T>(moments),
-                                 T(rate),
-                                 T(beta1),
-                                 T(beta2),
-                                 T(epsilon),
-                                 T(correction1),
-                                 T(correction2)},
-                                queue_of(device, stream, scratch));
-      },
-      Release());
+  });
 }
 
 template <class S>
 void bind_sharing(py::module_ m) {
-  bind_soft<S>(m);
-  bind_hard<S>(m);
+  using namespace cuda;
+  bind<4>(m, "soft_gather", &soft_gather<S>, &soft_gather_workspace<S>);
+  bind<7>(m, "soft_gather_backward", &soft_gather_backward<S>, &soft_gather_backward_workspace<S>);
+  bind<3>(m, "soft_scatter", &soft_scatter<S>, &soft_scatter_workspace<S>);
+  bind<2>(m, "hard_gather", &hard_gather<S>, &hard_gather_workspace<S>);
+  bind<2>(m, "hard_scatter", &hard_scatter<S>, &hard_scatter_workspace<S>);
+  bind<4>(m, "shared_linear", &shared_linear<S>, &shared_linear_workspace<S>);
+  bind<5>(m, "shared_linear_backward", &shared_linear_backward<S>,
+          &shared_linear_backward_workspace<S>);
 }
 
 template <class T>
 void bind_search(py::module_ m) {
-  bind_penalties<T>(m);
-  bind_relax<T>(m);
+  using namespace cuda;
+  bind<7>(m, "penalties", &penalties<T>, &penalties_workspace<T>);
+  bind<10>(m, "penalties_backward", &penalties_backward<T>, &penalties_backward_workspace<T>);
+  bind<8>(m, "relax_forward", &relax_forward<T>, &relax_forward_workspace<T>);
+  bind<8, 6>(m, "relax_backward", &relax_backward<T>, &relax_backward_workspace<T>);
+  bind_size(m, "relax_workspace", &relax_workspace<T>);
+  bind_size(m, "relax_moments", &relax_moments<T>);
 }
 
 }  // namespace

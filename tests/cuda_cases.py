@@ -76,7 +76,7 @@ def check_penalties(device, dtype, b, k, g, with_values):
     theta = unwritten(b, k, like=z) if with_values else None
     entropy, column_norm, norms = unwritten(b, like=z), unwritten(b, like=z), unwritten(b, g, like=z)
     stats = unwritten(b, k, 3, like=z)
-    launch("penalties", z, (b, k, g), (z, v, theta, entropy, column_norm, stats, norms))
+    launch("penalties", z, (b, k, g, 1), (z, v, theta, entropy, column_norm, stats, norms))
     exact_z = z.double().requires_grad_()
     expected = reference.assignment_penalties(exact_z)
     near(entropy, expected[0])
@@ -91,7 +91,7 @@ def check_penalties(device, dtype, b, k, g, with_values):
     gradients = torch.autograd.grad(objective, exact)
     dz, dv = torch.full_like(z, float("nan")), unwritten(b, g, like=z) if with_values else None
     arrays = (z, v, u, theta, stats, norms, w_entropy, w_norm, dz, dv)
-    launch("penalties_backward", z, (b, k, g), arrays)
+    launch("penalties_backward", z, (b, k, g, 1), arrays)
     near(dz, gradients[0], 4)
     if with_values:
         near(dv, gradients[1], 5 + k**0.5)
@@ -116,7 +116,7 @@ def check_hard(device, dtype, b, k, g, c, label_dtype, shared):
 def check_linear(device, dtype, n, o, i, g, label_dtype, with_bias):
     index = random_labels(device, label_dtype, o, i, groups=g)
     x, v, bias, u = inputs(device, dtype, (n, i), (g,), (o,), (n, o))
-    sizes, of = (n, o, i, g), (index, index.itemsize)
+    sizes, of = (n, o, i, g), (index, index.itemsize, 0)
     y, dx, dv = unwritten(n, o, like=x), unwritten(n, i, like=x), unwritten(g, like=x)
     launch("shared_linear", x, sizes, (*of, x, v, bias if with_bias else None, y))
     weight = v.double()[index.long()]
@@ -133,7 +133,7 @@ def check_linear(device, dtype, n, o, i, g, label_dtype, with_bias):
 
 def check_relax(device, dtype, b, k, g):
     z, x, u, w_entropy, w_norm = inputs(device, dtype, (b, k, g), (b, k), (b, k), (b,), (b,))
-    sizes = (b, k, g)
+    sizes = (b, k, g, 1)
     state = unwritten(kernels(z).relax_workspace(*sizes), like=z)
     theta, psi, colsum = unwritten(b, k, like=z), unwritten(b, g, like=z), unwritten(b, g, like=z)
     entropy, column_norm = unwritten(b, like=z), unwritten(b, like=z)
@@ -147,12 +147,12 @@ def check_relax(device, dtype, b, k, g):
     objective = (expected[0] * u).sum() + (expected[1] * w_entropy).sum() + (expected[2] * w_norm).sum()
     (gradient,) = torch.autograd.grad(objective, exact)
     dz = torch.full_like(z, float("nan"))
-    launch("relax_backward", z, sizes, (z, x, u, w_entropy, w_norm, state, dz))
+    launch("relax_backward", z, sizes, (z, x, u, w_entropy, w_norm, state, dz, None, *[0.0] * 6))
     near(dz, gradient, 4)
     moments = torch.zeros(kernels(z).relax_moments(*sizes), dtype=dtype, device=z.device)
     stepped, parameter = z.clone(), torch.nn.Parameter(z.double())
     adam = (0.05, 0.8, 0.95, 1e-3, 1 - 0.8, 1 - 0.95)
-    launch("relax_adam_step", z, sizes, (stepped, x, u, w_entropy, w_norm, state, moments, *adam))
+    launch("relax_backward", z, sizes, (stepped, x, u, w_entropy, w_norm, state, None, moments, *adam))
     parameter.grad = gradient
     torch.optim.Adam([parameter], lr=0.05, betas=(0.8, 0.95), eps=1e-3).step()
     near(stepped, parameter, 10)

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parent.parent
 HERE = ROOT / "tests" / "cuda_emulation"
 KERNELS = sorted((ROOT / "csrc" / "cuda").glob("*.cu"))
 # -U_FORTIFY_SOURCE: it takes the jumps between fibers for corruption of the stack.
-FLAGS = ["-std=c++17", "-O1", "-fPIC", "-Wall", "-Wextra", "-Wno-unknown-pragmas", "-U_FORTIFY_SOURCE"]
+FLAGS = ["-std=c++20", "-O1", "-fPIC", "-Wall", "-Wextra", "-Wno-unknown-pragmas", "-U_FORTIFY_SOURCE"]
 FLAGS += [f"-I{HERE}", f"-I{ROOT / 'csrc'}"]
 CANARY = 64  # bytes beyond the scratch memory that no kernel may touch
 

@@ -1,5 +1,9 @@
 #include "cpu/dispatch.h"
 
+#ifdef EQUISHARE_X86_64
+#include <cpuid.h>
+#endif
+
 #include <stdexcept>
 #include <string>
 
@@ -14,16 +18,37 @@ extern const InstructionSet instruction_set;
 namespace v4 {
 extern const InstructionSet instruction_set;
 }
+
+namespace {
+
+// The levels by their parts: older compilers know neither the names of the levels nor those of
+// three of the parts. __builtin_cpu_supports asks the operating system too: wide registers it does
+// not save count as absent.
+bool runs_v3() {
+  unsigned unused, basic = 0, extended = 0;
+  __get_cpuid(1, &unused, &unused, &basic, &unused);
+  __get_cpuid(0x80000001, &unused, &unused, &extended, &unused);
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+         __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2") && (basic & bit_F16C) &&
+         (basic & bit_MOVBE) && (extended & bit_LZCNT);
+}
+
+bool runs_v4() {
+  return runs_v3() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+         __builtin_cpu_supports("avx512vl");
+}
+
+}  // namespace
 #endif
 
 int available_instruction_sets(const InstructionSet* (&sets)[3]) {
   int count = 0;
   sets[count++] = &baseline::instruction_set;
 #ifdef EQUISHARE_X86_64
-  // These ask the operating system too: wide registers it does not save count as absent.
   __builtin_cpu_init();
-  if (__builtin_cpu_supports("x86-64-v3")) sets[count++] = &v3::instruction_set;
-  if (__builtin_cpu_supports("x86-64-v4")) sets[count++] = &v4::instruction_set;
+  if (runs_v3()) sets[count++] = &v3::instruction_set;
+  if (runs_v4()) sets[count++] = &v4::instruction_set;
 #endif
   return count;
 }

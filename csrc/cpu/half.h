@@ -24,7 +24,7 @@ EQUISHARE_INLINE Halves narrowed(Vec<float> v, bfloat16) {
 }
 
 #ifdef __AVX512F__
-// The masked forms, of all lanes: GCC 12 warns of uninitialised values inside of the plain ones.
+// The masked forms, as in simd.h.
 EQUISHARE_INLINE Vec<float> widened(Halves h, float16) {
   return (Vec<float>)_mm512_maskz_cvtph_ps(0xffff, (__m256i)h);
 }

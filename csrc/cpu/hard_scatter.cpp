@@ -93,11 +93,10 @@ struct Doubles {
     }
   }
   EQUISHARE_MEMBER Vec<T> rounded() const {
+    Narrow narrow[parts];
+    for (int64_t p = 0; p < parts; ++p) narrow[p] = __builtin_convertvector(part[p], Narrow);
     Vec<T> v;
-    for (int64_t p = 0; p < parts; ++p) {
-      const Narrow narrow = __builtin_convertvector(part[p], Narrow);
-      __builtin_memcpy(reinterpret_cast<char*>(&v) + p * sizeof narrow, &narrow, sizeof narrow);
-    }
+    __builtin_memcpy(&v, narrow, sizeof v);
     return v;
   }
 };

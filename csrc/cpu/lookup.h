@@ -16,6 +16,30 @@ constexpr int table_registers = 4;
 constexpr int table_registers = 0;
 #endif
 
+// Lane l is lane index[l] of a register, or of two.
+#ifdef __AVX512F__
+EQUISHARE_INLINE Vec<float> permuted(Vec<float> a, Simd<float>::Bits index) {
+  return (Vec<float>)_mm512_maskz_permutexvar_ps(0xffff, (__m512i)index, (__m512)a);
+}
+EQUISHARE_INLINE Vec<double> permuted(Vec<double> a, Simd<double>::Bits index) {
+  return (Vec<double>)_mm512_maskz_permutexvar_pd(0xff, (__m512i)index, (__m512d)a);
+}
+EQUISHARE_INLINE Vec<float> permuted(Vec<float> a, Vec<float> b, Simd<float>::Bits index) {
+  return (Vec<float>)_mm512_permutex2var_ps((__m512)a, (__m512i)index, (__m512)b);
+}
+EQUISHARE_INLINE Vec<double> permuted(Vec<double> a, Vec<double> b, Simd<double>::Bits index) {
+  return (Vec<double>)_mm512_permutex2var_pd((__m512d)a, (__m512i)index, (__m512d)b);
+}
+#elif defined(__AVX2__)
+EQUISHARE_INLINE Vec<float> permuted(Vec<float> a, Simd<float>::Bits index) {
+  return (Vec<float>)_mm256_permutevar8x32_ps((__m256)a, (__m256i)index);
+}
+EQUISHARE_INLINE Vec<double> permuted(Vec<double> a, Simd<double>::Bits index) {
+  const Simd<double>::Bits low = index + index, words = low | ((low + 1) << 32);
+  return (Vec<double>)_mm256_permutevar8x32_ps((__m256)a, (__m256i)words);
+}
+#endif
+
 // A table of values in the forms that the tables in registers are loaded from. The array of values
 // is the caller's and outlives it.
 template <class T>
@@ -74,9 +98,9 @@ struct RegisterTable {
   template <int First, int Count>
   EQUISHARE_MEMBER Vec<T> find(typename Simd<T>::Bits index) const {
     if constexpr (Count == 1) {
-      return __builtin_shuffle(entry[First], index);
+      return permuted(entry[First], index);
     } else if constexpr (Count == 2 && EQUISHARE_VECTOR_BYTES == 64) {
-      return __builtin_shuffle(entry[First], entry[First + 1], index);
+      return permuted(entry[First], entry[First + 1], index);
     } else {
       const Vec<T> low = find<First, Count / 2>(index);
       const Vec<T> high = find<First + Count / 2, Count / 2>(index);
@@ -109,7 +133,8 @@ struct PlaneTable {
   template <int First, int Count>
   EQUISHARE_MEMBER static Plane find(const Plane* plane, Plane index) {
     if constexpr (Count == 1) {
-      return __builtin_shuffle(plane[2 * First], plane[2 * First + 1], index);
+      return (Plane)_mm512_permutex2var_epi16((__m512i)plane[2 * First], (__m512i)index,
+                                              (__m512i)plane[2 * First + 1]);
     } else {
       const Plane a = find<First, Count / 2>(plane, index);
       const Plane b = find<First + Count / 2, Count / 2>(plane, index);

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <type_traits>
+#include <utility>
 
 #include "args.h"
 #include "vec_math.h"
@@ -60,13 +61,14 @@ template <class T>
 constexpr T ln_2 = T(0.6931471805599453);
 
 // The larger and the smaller of two; b where one is NaN. (The processor's own, which GCC does not
-// make of a choice between vectors.)
+// make of a choice between vectors. Of 512 bits the masked forms, of all lanes: GCC 12 warns of
+// uninitialised values inside of the plain ones.)
 #ifdef __AVX512F__
 EQUISHARE_INLINE Vec<float> larger(Vec<float> a, Vec<float> b) {
-  return (Vec<float>)_mm512_max_ps((__m512)a, (__m512)b);
+  return (Vec<float>)_mm512_maskz_max_ps(0xffff, (__m512)a, (__m512)b);
 }
 EQUISHARE_INLINE Vec<double> larger(Vec<double> a, Vec<double> b) {
-  return (Vec<double>)_mm512_max_pd((__m512d)a, (__m512d)b);
+  return (Vec<double>)_mm512_maskz_max_pd(0xff, (__m512d)a, (__m512d)b);
 }
 #else
 #if defined(__AVX2__)
@@ -118,14 +120,16 @@ EQUISHARE_INLINE Vec<T> at_least(Vec<T> x, T floor) {
 // The processor splits off the nearest integer (of an infinity, all of it) and scales by it.
 EQUISHARE_INLINE Vec<float> exp2_vec(Vec<float> t) {
   const Vec<float> f = (Vec<float>)_mm512_reduce_ps((__m512)t, _MM_FROUND_NO_EXC);
-  return (Vec<float>)_mm512_scalef_ps((__m512)exp2_polynomial<float>(f), (__m512)(t - f));
+  return (Vec<float>)_mm512_maskz_scalef_ps(0xffff, (__m512)exp2_polynomial<float>(f),
+                                            (__m512)(t - f));
 }
 EQUISHARE_INLINE Vec<double> exp2_vec(Vec<double> t) {
   const Vec<double> f = (Vec<double>)_mm512_reduce_pd((__m512d)t, _MM_FROUND_NO_EXC);
-  return (Vec<double>)_mm512_scalef_pd((__m512d)exp2_polynomial<double>(f), (__m512d)(t - f));
+  return (Vec<double>)_mm512_maskz_scalef_pd(0xff, (__m512d)exp2_polynomial<double>(f),
+                                             (__m512d)(t - f));
 }
 #else
-template <class V, class T = std::decay_t<decltype(V()[0])> >
+template <class V, class T = std::decay_t<decltype(V()[0])>>
 EQUISHARE_INLINE V exp2_vec(V t) {
   const V greatest = V() + MathConstants<T>::greatest;
   const V clamped = smaller(greatest, at_least(t, MathConstants<T>::least));
@@ -265,16 +269,33 @@ EQUISHARE_INLINE T largest(Vec<T> v) {
   return across<T>(v, [](T a, T b) { return a > b ? a : b; });
 }
 
+// Interchanges every second block of `half` lanes of a with the block before it of b.
+template <class T, int half, int... l>
+EQUISHARE_INLINE void interchange(Vec<T>& a, Vec<T>& b, std::integer_sequence<int, l...>) {
+  constexpr int n = lanes<T>;
+#ifdef __clang__
+  const Vec<T> low = __builtin_shufflevector(a, b, (l & half ? n + l - half : l)...);
+  const Vec<T> high = __builtin_shufflevector(a, b, (l & half ? n + l : l + half)...);
+#else
+  using Bits = typename Simd<T>::Bits;
+  const Vec<T> low = __builtin_shuffle(a, b, Bits{(l & half ? n + l - half : l)...});
+  const Vec<T> high = __builtin_shuffle(a, b, Bits{(l & half ? n + l : l + half)...});
+#endif
+  a = low, b = high;
+}
+
+template <class T, int half>
+EQUISHARE_INLINE void interchange(Vec<T>& a, Vec<T>& b) {
+  interchange<T, half>(a, b, std::make_integer_sequence<int, lanes<T>>());
+}
+
 // The sums of `lanes` vectors, in the lanes of one: sum of v[i] in lane i. Overwrites v.
 template <class T, int half = lanes<T> / 2>
 EQUISHARE_INLINE Vec<T> sums_of(Vec<T>* v) {
-  typename Simd<T>::Bits low, high;
-  for (int l = 0; l < lanes<T>; ++l) {
-    low[l] = l / half % 2 * lanes<T> + l / (2 * half) * (2 * half) + l % half;
-    high[l] = low[l] + half;
+  for (int i = 0; i < half; ++i) {
+    interchange<T, half>(v[i], v[i + half]);
+    v[i] += v[i + half];
   }
-  for (int i = 0; i < half; ++i)
-    v[i] = __builtin_shuffle(v[i], v[i + half], low) + __builtin_shuffle(v[i], v[i + half], high);
   if constexpr (half > 1) return sums_of<T, half / 2>(v);
   return v[0];
 }
@@ -282,17 +303,8 @@ EQUISHARE_INLINE Vec<T> sums_of(Vec<T>* v) {
 // Transposes the square of `lanes` vectors in place.
 template <class T, int half = lanes<T> / 2>
 EQUISHARE_INLINE void transpose(Vec<T>* v) {
-  typename Simd<T>::Bits first, second;
-  for (int l = 0; l < lanes<T>; ++l) {
-    first[l] = l & half ? lanes<T> + l - half : l;
-    second[l] = l & half ? lanes<T> + l : l + half;
-  }
-  for (int i = 0; i < lanes<T>; ++i) {
-    if (i & half) continue;
-    const Vec<T> a = v[i], b = v[i + half];
-    v[i] = __builtin_shuffle(a, b, first);
-    v[i + half] = __builtin_shuffle(a, b, second);
-  }
+  for (int i = 0; i < lanes<T>; ++i)
+    if (!(i & half)) interchange<T, half>(v[i], v[i + half]);
   if constexpr (half > 1) transpose<T, half / 2>(v);
 }
 

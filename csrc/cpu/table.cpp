@@ -4,19 +4,45 @@
 
 #define EQUISHARE_TEXT_(name) #name
 #define EQUISHARE_TEXT(name) EQUISHARE_TEXT_(name)
-#define EQUISHARE_SHARING(S)                                                           \
-  {soft_gather<S>,  soft_gather_backward<S>, soft_scatter<S>,          hard_gather<S>, \
-   hard_scatter<S>, shared_linear<S>,        shared_linear_backward<S>}
-#define EQUISHARE_SEARCH(T)                                                        \
-  {penalties<T>,       penalties_backward<T>, relax_forward<T>, relax_backward<T>, \
-   relax_workspace<T>, relax_moments<T>,      exp2_of<T>,       log_of<T>}
 
 namespace equishare::EQUISHARE_ISA {
+namespace {
+
+template <class S>
+constexpr SharingKernels<S> sharing = {
+    .soft_gather = soft_gather<S>,
+    .soft_gather_backward = soft_gather_backward<S>,
+    .soft_scatter = soft_scatter<S>,
+    .hard_gather = hard_gather<S>,
+    .hard_scatter = hard_scatter<S>,
+    .shared_linear = shared_linear<S>,
+    .shared_linear_backward = shared_linear_backward<S>,
+};
+
+template <class T>
+constexpr SearchKernels<T> search = {
+    .penalties = penalties<T>,
+    .penalties_backward = penalties_backward<T>,
+    .relax_forward = relax_forward<T>,
+    .relax_backward = relax_backward<T>,
+    .relax_workspace = relax_workspace<T>,
+    .relax_moments = relax_moments<T>,
+    .exp2 = exp2_of<T>,
+    .log = log_of<T>,
+};
+
+}  // namespace
 
 extern const InstructionSet instruction_set;
-const InstructionSet instruction_set = {EQUISHARE_TEXT(EQUISHARE_ISA), EQUISHARE_SHARING(float),
-                                        EQUISHARE_SHARING(double),     EQUISHARE_SHARING(bfloat16),
-                                        EQUISHARE_SHARING(float16),    EQUISHARE_SEARCH(float),
-                                        EQUISHARE_SEARCH(double),      label_range};
+const InstructionSet instruction_set = {
+    .name = EQUISHARE_TEXT(EQUISHARE_ISA),
+    .f32 = sharing<float>,
+    .f64 = sharing<double>,
+    .bf16 = sharing<bfloat16>,
+    .f16 = sharing<float16>,
+    .search_f32 = search<float>,
+    .search_f64 = search<double>,
+    .label_range = label_range,
+};
 
 }  // namespace equishare::EQUISHARE_ISA

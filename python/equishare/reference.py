@@ -60,7 +60,8 @@ def assignment_penalties(logits: Tensor) -> tuple[Tensor, Tensor]:
 
 def soft_gather_penalties(logits: Tensor, values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """θ, row entropy and column norm; see :func:`equishare.ops.soft_gather_penalties`."""
-    return soft_gather(logits, values), *assignment_penalties(logits)
+    batch = torch.broadcast_shapes(logits.shape[:-2], values.shape[:-1])
+    return soft_gather(logits, values), *assignment_penalties(logits.expand(*batch, -1, -1))
 
 
 def hard_gather(labels: Tensor, values: Tensor) -> Tensor:

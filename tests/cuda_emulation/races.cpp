@@ -79,9 +79,10 @@ void search(Shape s) {
                            q);
   });
   with_scratch(cuda::relax_backward_workspace<T>(s), [&](cuda::Queue q) {
-    RelaxBackwardArgs<T> args{s,        x.data(),  u.data(), w.data(), w.data(), workspace.data(),
-                              z.data(), dz.data(), nullptr,  0.1f,     0.9f,     0.99f,
-                              1e-8f,    0.1f,      0.01f};
+    RelaxBackwardArgs<T> args{
+        s,         z.data(), x.data(), u.data(), w.data(), w.data(), workspace.data(),
+        dz.data(), nullptr,  0.1f,     0.9f,     0.99f,    1e-8f,    0.1f,
+        0.01f};
     cuda::relax_backward<T>(args, q);
     args.moments = moments.data();
     cuda::relax_backward<T>(args, q);

@@ -1,7 +1,8 @@
 """Fused, differentiable, batched operations on soft and hard parameter sharing.
 
-Each has a plain PyTorch twin of the same name in :mod:`equishare.reference`. CPU tensors of float32 or
-float64 use compiled kernels; other devices and dtypes use the twin.
+Each has a plain PyTorch twin of the same name in :mod:`equishare.reference`. Compiled kernels serve tensors on the CPU,
+and on a CUDA device where they are built for it: float32 and float64, and for gathering, scattering and the linear map
+bfloat16 and float16 too. Other devices and dtypes use the twin.
 """
 
 from equishare.ops._memory import empty_cache

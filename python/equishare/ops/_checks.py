@@ -8,18 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from equishare._native import serves
+from equishare.ops._rule import KERNEL_DTYPES
+
 LABEL_DTYPES = (torch.uint8, torch.int16, torch.int32, torch.int64)
-
-
-def all_floating(first: Tensor, *others: Tensor) -> bool:
-    """Whether these are tensors of one floating dtype on one device."""
-    if not isinstance(first, Tensor) or not first.dtype.is_floating_point:
-        return False
-    dtype, device = first.dtype, first.device
-    for x in others:
-        if not isinstance(x, Tensor) or x.dtype is not dtype or x.device != device:
-            return False
-    return True
 
 
 def check_floating(**tensors: Tensor) -> None:
@@ -36,14 +28,61 @@ def check_floating(**tensors: Tensor) -> None:
             raise ValueError(f"{name} must be on the device of {first_name}, {first.device}, got {tensor.device}")
 
 
-def same_floating(a_name: str, a: Tensor, b_name: str, b: Tensor) -> tuple[Tensor, Tensor]:
-    """The two tensors, of one floating dtype on one device, else TypeError or ValueError."""
-    if isinstance(a, Tensor) and isinstance(b, Tensor) and a.dtype is b.dtype and a.device == b.device:
-        if a.dtype.is_floating_point:
-            return a, b
-    a, b = promoted(a, b)
-    check_floating(**{a_name: a, b_name: b})
-    return a, b
+def same_floating(**tensors: Tensor) -> tuple[Tensor, ...]:
+    """The tensors, of one floating dtype on one device, else TypeError or ValueError."""
+    given = tuple(tensors.values())
+    first = given[0]
+    if isinstance(first, Tensor) and first.dtype.is_floating_point:
+        dtype, device = first.dtype, first.device
+        if all(isinstance(x, Tensor) and x.dtype is dtype and x.device == device for x in given):
+            return given
+    given = promoted(*given)
+    check_floating(**dict(zip(tensors, given, strict=True)))
+    return given
+
+
+_LAST_DIMENSIONS = {
+    **dict.fromkeys(("logits", "grad_logits", "out"), "KG"),
+    **dict.fromkeys(("theta", "u", "x"), "K"),
+    **dict.fromkeys(("values", "norms", "grad_values", "psi", "colsum"), "G"),
+    "stats": "K3",
+}
+
+
+def check_buffers(form: str, logits: Tensor, **others: Tensor) -> None:
+    """Contiguous tensors that kernels take as they are, each of the shape that its name has, else ValueError.
+
+    ``form`` is that of the leading dimensions, which all share: ``...``, or ``B`` for a single one.
+    """
+    if (
+        logits.dim() < 2
+        or (form == "B" and logits.dim() != 3)
+        or logits.dtype not in KERNEL_DTYPES
+        or not serves(logits)
+    ):
+        raise ValueError(
+            f"logits must be a float32 or float64 CPU or (with kernels) CUDA tensor of shape ({form}, K, G), "
+            f"got {logits.dtype} {tuple(logits.shape)} on {logits.device}"
+        )
+    *batch, rows, groups = logits.shape
+    size_of = {"K": rows, "G": groups, "3": 3}
+    for name, tensor in (("logits", logits), *others.items()):
+        shape = (*batch, *(size_of[letter] for letter in _LAST_DIMENSIONS.get(name, "")))
+        fits = tensor.shape == shape and tensor.dtype == logits.dtype and tensor.device == logits.device
+        if not fits or not tensor.is_contiguous():
+            raise ValueError(
+                f"{name} must be a contiguous {logits.dtype} tensor of shape {shape} on {logits.device}, got "
+                f"{tensor.dtype} {tuple(tensor.shape)} with strides {tensor.stride()} on {tensor.device}"
+            )
+
+
+def misfit(name: str, other: Tensor, letter: str, size: int, to: str, columns: bool, rule: str) -> ValueError:
+    """The error for values or entries whose G or K is not that of the logits or labels."""
+    form = f"(..., {letter}, C)" if columns else f"(..., {letter})"
+    return ValueError(
+        f"{name} must have shape {form} with {letter} = {size} for {to}, got {tuple(other.shape)}; "
+        f"it has columns exactly when it has {rule}"
+    )
 
 
 def check_labels(labels: Tensor, least_dim: int, device: torch.device) -> None:

@@ -32,7 +32,7 @@ def _penalties_fake(logits: Tensor) -> tuple[Tensor, ...]:
 
 def forward(logits: Tensor, values: Tensor | None, theta: Tensor | None, results: tuple[Tensor, ...]) -> None:
     """Fill θ and entropy, column norm, statistics, norms; all tensors contiguous."""
-    launch("penalties", logits, sizes(logits)[:3], (logits, values, theta, *results))
+    launch("penalties", logits, sizes(logits), (logits, values, theta, *results))
 
 
 def backward(
@@ -44,7 +44,7 @@ def backward(
 ) -> None:
     """Fill the gradients; ``state`` is statistics, norms and the weights of both penalties; all contiguous."""
     arrays = (logits, *values_u_theta, *state, grad_logits, grad_values)
-    launch("penalties_backward", logits, sizes(logits)[:3], arrays)
+    launch("penalties_backward", logits, sizes(logits), arrays)
 
 
 def _save(ctx: Any, inputs: tuple[Tensor], results: tuple[Tensor, ...]) -> None:

@@ -11,7 +11,7 @@ from torch._subclasses.fake_tensor import FakeTensor
 
 from equishare import reference
 from equishare._native import checks_labels, label_range, launch, serves
-from equishare.ops._checks import check_floating, check_label_range, check_labels, common_batch
+from equishare.ops._checks import check_floating, check_label_range, check_labels, common_batch, misfit
 from equishare.ops._memory import output
 from equishare.ops._rule import KERNEL_DTYPES, STORAGE_DTYPES, Rule, has_kernel, is_eager
 
@@ -77,12 +77,8 @@ def hard_scatter(labels: Tensor, x: Tensor, num_groups: int) -> Tensor:
     columns = x.dim() > labels.dim()
     tail = -2 if columns else -1
     if x.dim() < 1 or x.shape[tail] != labels.shape[-1]:
-        form = "(..., K, C)" if columns else "(..., K)"
-        raise ValueError(
-            f"x must have shape {form} with K = {labels.shape[-1]} for labels of shape "
-            f"{tuple(labels.shape)}, got {tuple(x.shape)}; it has columns exactly when it has more "
-            f"dimensions than labels"
-        )
+        to, rule = f"labels of shape {tuple(labels.shape)}", "more dimensions than labels"
+        raise misfit("x", x, "K", labels.shape[-1], to, columns, rule)
     if not has_kernel(x, STORAGE_DTYPES):
         require_label_range(labels, num_groups)
         return reference.hard_scatter(labels, x, num_groups)

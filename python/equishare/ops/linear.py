@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from equishare.ops._checks import all_floating, check_floating, check_labels, full_precision, promoted
+from equishare.ops._checks import check_labels, full_precision, same_floating
 from equishare.ops._rule import STORAGE_DTYPES, Rule, has_kernel, in_transform
 from equishare.ops.hard import are_few, gather_few, hard_gather, hard_scatter, launch_checked
 
@@ -29,12 +29,9 @@ def shared_linear(x: Tensor, labels: Tensor, values: Tensor, bias: Tensor | None
         ValueError: if shapes do not fit or a label is out of range.
     """
     if bias is None:
-        if not all_floating(x, values):
-            x, values = promoted(x, values)
-            check_floating(x=x, values=values)
-    elif not all_floating(x, values, bias):
-        x, values, bias = promoted(x, values, bias)
-        check_floating(x=x, values=values, bias=bias)
+        x, values = same_floating(x=x, values=values)
+    else:
+        x, values, bias = same_floating(x=x, values=values, bias=bias)
     check_labels(labels, 2, x.device)
     shape = labels.shape
     if len(shape) != 2 or x.dim() < 1 or x.shape[-1] != shape[1]:
@@ -63,7 +60,7 @@ def _linear(x: Tensor, labels: Tensor, values: Tensor, bias: Tensor | None) -> T
     bias = None if bias is None else bias.contiguous()
     y = _linear_fake(x, labels, values, bias)
     sizes = (x.shape[0], *labels.shape, values.shape[0])
-    arguments = (labels, labels.itemsize, x, values, bias, y)
+    arguments = (labels, labels.itemsize, 0, x, values, bias, y)
     launch_checked("shared_linear", x, sizes, labels, values.shape[0], arguments)
     return y
 
@@ -101,7 +98,7 @@ def _linear_grad(
     grad_x, grad_values = _linear_grad_fake(x, labels, values, u, need_x, need_values)
     sizes = (x.shape[0], *labels.shape, values.shape[0])
     gradients = (grad_x if need_x else None, grad_values if need_values else None)
-    arguments = (labels, labels.itemsize, x, values, u, *gradients)
+    arguments = (labels, labels.itemsize, 0, x, values, u, *gradients)
     launch_checked("shared_linear_backward", x, sizes, labels, values.shape[0], arguments)
     return grad_x, grad_values
 

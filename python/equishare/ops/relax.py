@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from equishare._native import kernels, launch, serves
+from equishare._native import kernels, launch
+from equishare.ops._checks import check_buffers
 from equishare.ops._memory import output, output_like
-from equishare.ops._rule import KERNEL_DTYPES
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,9 @@ def relax_forward(logits: Tensor, x: Tensor, out: Relaxation | None = None) -> R
     Raises:
         ValueError: if a shape, dtype, device or layout does not fit.
     """
-    batch, rows, groups = _check(logits, x=x)
+    batch, _, groups, _ = sizes = _check(logits, x=x)
     if out is None:
-        size = kernels(logits).relax_workspace(batch, rows, groups)
+        size = kernels(logits).relax_workspace(*sizes)
         out = Relaxation(
             theta=torch.empty_like(x),
             psi=logits.new_empty((batch, groups)),
@@ -58,7 +58,7 @@ def relax_forward(logits: Tensor, x: Tensor, out: Relaxation | None = None) -> R
     else:
         _check_relaxation(logits, out)
     results = (out.theta, out.psi, out.colsum, out.entropy, out.column_norm, out.workspace)
-    launch("relax_forward", logits, (batch, rows, groups), (logits, x, *results))
+    launch("relax_forward", logits, sizes, (logits, x, *results))
     return out
 
 
@@ -97,7 +97,7 @@ def relax_backward(
         out=out,
     )
     weights = (u, entropy_weight, column_norm_weight)
-    launch("relax_backward", logits, sizes, (logits, x, *weights, relaxation.workspace, out))
+    launch("relax_backward", logits, sizes, (logits, x, *weights, relaxation.workspace, out, None, *_NO_STEP))
     return out
 
 
@@ -152,49 +152,32 @@ def relax_adam_step(
         entropy_weight=entropy_weight,
         column_norm_weight=column_norm_weight,
     )
-    size = kernels(logits).relax_moments(*sizes)
-    if moments.shape != (size,) or moments.dtype != logits.dtype:
-        raise ValueError(
-            f"moments must be {size} {logits.dtype} numbers from relax_moments(logits), "
-            f"got {moments.dtype} {tuple(moments.shape)}"
-        )
+    _check_state("moments", moments, kernels(logits).relax_moments(*sizes), logits, "relax_moments")
     weights = (u, entropy_weight, column_norm_weight)
     corrections = (1 - betas[0] ** step, 1 - betas[1] ** step)
     scalars = (rate, *betas, epsilon, *corrections)
-    launch("relax_adam_step", logits, sizes, (logits, x, *weights, relaxation.workspace, moments, *scalars))
+    launch("relax_backward", logits, sizes, (logits, x, *weights, relaxation.workspace, None, moments, *scalars))
 
 
 def _check_relaxation(logits: Tensor, r: Relaxation) -> None:
-    batch, rows, groups = _check(logits, theta=r.theta, entropy=r.entropy, column_norm=r.column_norm)
-    size = kernels(logits).relax_workspace(batch, rows, groups)
-    for name, tensor, shape in (
-        ("psi", r.psi, (batch, groups)),
-        ("colsum", r.colsum, (batch, groups)),
-        ("workspace", r.workspace, (size,)),
-    ):
-        if tensor.shape != shape or tensor.dtype != logits.dtype:
-            raise ValueError(
-                f"relaxation must come from relax_forward with logits of the same shape and dtype: its {name} is "
-                f"{tensor.dtype} {tuple(tensor.shape)}, these logits need {logits.dtype} {shape}"
-            )
+    results = {"theta": r.theta, "psi": r.psi, "colsum": r.colsum, "entropy": r.entropy, "column_norm": r.column_norm}
+    sizes = _check(logits, **results)
+    _check_state("workspace", r.workspace, kernels(logits).relax_workspace(*sizes), logits, "relax_forward")
 
 
-_PER_PROBLEM = ("entropy_weight", "column_norm_weight", "entropy", "column_norm")
-
-
-def _check(logits: Tensor, **others: Tensor) -> tuple[int, int, int]:
-    if logits.dim() != 3 or logits.dtype not in KERNEL_DTYPES or not serves(logits):
+def _check_state(name: str, state: Tensor, size: int, logits: Tensor, origin: str) -> None:
+    # What only the kernels can read: as they made it, on a whole cache line.
+    fits = state.shape == (size,) and state.dtype == logits.dtype and state.device == logits.device
+    if not fits or state.data_ptr() % 64:
         raise ValueError(
-            f"logits must be a float32 or float64 CPU or (with kernels) CUDA tensor of shape (B, K, G), "
-            f"got {logits.dtype} {tuple(logits.shape)} on {logits.device}"
+            f"{name} must be the {size} {logits.dtype} numbers of {origin} with logits of this shape and dtype, got "
+            f"{state.dtype} {tuple(state.shape)}"
         )
-    batch, rows, groups = logits.shape
-    for name, tensor in (("logits", logits), *others.items()):
-        shape = logits.shape[: 1 if name in _PER_PROBLEM else 3 if name in ("logits", "out") else 2]
-        fits = tensor.shape == shape and tensor.dtype == logits.dtype and tensor.device == logits.device
-        if not fits or not tensor.is_contiguous():
-            raise ValueError(
-                f"{name} must be a contiguous {logits.dtype} tensor of shape {tuple(shape)}, got "
-                f"{tensor.dtype} {tuple(tensor.shape)} with strides {tensor.stride()}"
-            )
-    return batch, rows, groups
+
+
+_NO_STEP = (0.0,) * 6  # the numbers of Adam where the gradient is asked for
+
+
+def _check(logits: Tensor, **others: Tensor) -> tuple[int, ...]:
+    check_buffers("B", logits, **others)
+    return (*logits.shape, 1)

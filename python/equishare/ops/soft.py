@@ -17,7 +17,7 @@ from torch.nn import Parameter
 
 from equishare import reference
 from equishare.ops import _soft_rules as rules
-from equishare.ops._checks import common_batch, full_precision, same_floating
+from equishare.ops._checks import common_batch, full_precision, misfit, same_floating
 from equishare.ops._rule import KERNEL_DTYPES, STORAGE_DTYPES, has_kernel, is_direct
 
 # Up to this many logits of a single problem an autograd Function in Python costs more than the kernel saves.
@@ -126,7 +126,7 @@ def soft_project(logits: Tensor, x: Tensor) -> Tensor:
 
 def prepare(logits: Tensor, name: str, other: Tensor, axis: int) -> tuple[Tensor, Tensor, bool]:
     """Both, checked, of one dtype and with equal leading dimensions; and whether ``other`` has columns."""
-    logits, other = same_floating("logits", logits, name, other)
+    logits, other = same_floating(logits=logits, **{name: other})
     shape, other_shape = logits.shape, other.shape
     columns = len(other_shape) >= len(shape)
     tail = -2 if columns else -1
@@ -134,11 +134,8 @@ def prepare(logits: Tensor, name: str, other: Tensor, axis: int) -> tuple[Tensor
         raise ValueError(f"logits must have shape (..., K, G) with G at least 1, got {tuple(shape)}")
     if not other_shape or other_shape[tail] != shape[axis]:
         letter = "G" if axis == -1 else "K"
-        form = f"(..., {letter}, C)" if columns else f"(..., {letter})"
-        raise ValueError(
-            f"{name} must have shape {form} with {letter} = {shape[axis]} for logits of shape {tuple(shape)}, "
-            f"got {tuple(other_shape)}; it has columns exactly when it has at least as many dimensions as logits"
-        )
+        to, rule = f"logits of shape {tuple(shape)}", "at least as many dimensions as logits"
+        raise misfit(name, other, letter, shape[axis], to, columns, rule)
     if shape[:-2] != other_shape[:tail]:
         batch = common_batch("logits", shape[:-2], name, other_shape[:tail])
         logits = logits.expand(*batch, -1, -1)

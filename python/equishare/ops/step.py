@@ -12,10 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from equishare._native import serves
 from equishare.ops import _penalty_rules as rules
+from equishare.ops._checks import check_buffers
 from equishare.ops._memory import output_like
-from equishare.ops._rule import KERNEL_DTYPES
 
 
 @dataclass(frozen=True)
@@ -40,13 +39,13 @@ def soft_step_forward(logits: Tensor, values: Tensor, out: SoftStep | None = Non
     Raises:
         ValueError: if a shape, dtype, device or layout does not fit.
     """
-    _check(logits, values=values)
+    check_buffers("...", logits, values=values)
     if out is None:
         *batch, rows, groups = logits.shape
         shapes = ((*batch, rows), batch, batch, (*batch, rows, 3), (*batch, groups))
         out = SoftStep(*(logits.new_empty(shape) for shape in shapes))
     else:
-        _check(logits, **vars(out))
+        check_buffers("...", logits, **vars(out))
     rules.forward(logits, values, out.theta, (out.entropy, out.column_norm, out.stats, out.norms))
     return out
 
@@ -79,32 +78,12 @@ def soft_step_backward(
         out = output_like(logits), torch.empty_like(values)
     grad_logits, grad_values = out
     weights = {"entropy_weight": entropy_weight, "column_norm_weight": column_norm_weight}
-    _check(logits, values=values, u=u, grad_logits=grad_logits, grad_values=grad_values, **weights, **vars(step))
+    check_buffers(
+        "...", logits, values=values, u=u, grad_logits=grad_logits, grad_values=grad_values, **weights, **vars(step)
+    )
     state = (step.stats, step.norms, entropy_weight, column_norm_weight)
-    if {grad_logits.data_ptr(), grad_values.data_ptr()} & {logits.data_ptr(), values.data_ptr()}:
+    # Of an empty tensor the address is 0.
+    if {grad_logits.data_ptr(), grad_values.data_ptr()} & {logits.data_ptr(), values.data_ptr()} - {0}:
         raise ValueError("out must not be the memory of logits or values")
     rules.backward(logits, (values, u, step.theta), state, grad_logits, grad_values)
     return out
-
-
-def _check(logits: Tensor, **others: Tensor) -> None:
-    if logits.dim() < 2 or logits.dtype not in KERNEL_DTYPES or not serves(logits):
-        raise ValueError(
-            f"logits must be a float32 or float64 CPU or (with kernels) CUDA tensor of shape (..., K, G), "
-            f"got {logits.dtype} {tuple(logits.shape)} on {logits.device}"
-        )
-    *batch, rows, groups = logits.shape
-    shapes = {
-        **dict.fromkeys(("logits", "grad_logits"), (*batch, rows, groups)),
-        **dict.fromkeys(("theta", "u"), (*batch, rows)),
-        **dict.fromkeys(("values", "norms", "grad_values"), (*batch, groups)),
-        "stats": (*batch, rows, 3),
-    }
-    for name, tensor in (("logits", logits), *others.items()):
-        shape = shapes.get(name, tuple(batch))
-        fits = tensor.shape == shape and tensor.dtype == logits.dtype and tensor.device == logits.device
-        if not fits or not tensor.is_contiguous():
-            raise ValueError(
-                f"{name} must be a contiguous {logits.dtype} tensor of shape {shape} on {logits.device}, got "
-                f"{tensor.dtype} {tuple(tensor.shape)} with strides {tensor.stride()} on {tensor.device}"
-            )
