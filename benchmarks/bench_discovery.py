@@ -24,8 +24,8 @@ import torch
 
 import equishare as es
 from equishare.files import written_whole
+from equishare.lab.studies.cells import RELEASE
 from equishare.lab.studies.result import mean_and_interval
-from equishare.methods.bilevel import RELEASE
 
 #: Trials on which both sides must find the same partition, and in what share of them.
 AGREEMENT_TRIALS = 20

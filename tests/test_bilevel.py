@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import equishare as es
-from equishare.methods.bilevel import RELEASE, RELEASE_WITHOUT_PENALTIES
+from equishare.lab.studies.cells import RELEASE, RELEASE_WITHOUT_PENALTIES
 from equishare.relax.assignment import SOFTMAX
 from equishare.relax.descent import Descent, FusedGradient, Rule
 from equishare.relax.objective import Penalties, gradient_by_autograd, lower_level, make_batch

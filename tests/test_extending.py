@@ -10,6 +10,7 @@ import equishare as es
 from equishare.methods import METHODS, methods_for, name_of
 from equishare.problems import About, BlockEstimate, Proposal, Refit, Slot
 from equishare.problems.estimates import as_blocks, fit_estimate
+from equishare.problems.network.session import NetworkSession
 from equishare.problems.network.training import SearchOptions
 from equishare.search.evidence import Evidence
 
@@ -231,7 +232,43 @@ class Wrong:
         return []
 
 
+class Nothing(Normal):
+    def estimate(self, on="all"):
+        return None
+
+
+class Unscored:
+    Options = EveryPair.Options
+
+    def propose(self, session, options):
+        patterns = [(np.zeros(7, int),), (np.arange(7),)]
+        return [Proposal(patterns, np.array([np.nan, np.nan]))]
+
+
+class Short:
+    Options = EveryPair.Options
+
+    def propose(self, session, options):
+        return [Proposal([np.zeros(3, int)])]
+
+
+class Estimating:
+    NEEDS_ESTIMATE = True
+    Options = EveryPair.Options
+
+
+Estimating.propose = Tied.propose
+VECTOR = normal(LABELS["vector"], False)
+NOTHING = Nothing(VECTOR.values, VECTOR.val, VECTOR.precision)
+
 REFUSED = [
+    (lambda: es.discover(NOTHING), ValueError, "a Nothing has no estimate of the entries"),
+    (lambda: es.discover(NOTHING, "gap"), ValueError, "needs the estimate of one parameter"),
+    (lambda: es.discover(Two(RNG), "merge"), ValueError, "a Two has 2 parameters, 'a', 'b'"),
+    (lambda: es.discover(VECTOR, Unscored()), FloatingPointError, "none of 2 candidates has a finite score"),
+    (lambda: es.discover(VECTOR, Short()), ValueError, r"must have \[7\] labels, .* got \[3\]"),
+    (lambda: es.discover(columns_problem(), Estimating()), ValueError, "method 'Estimating' needs an estimate"),
+    (lambda: es.discover(es.ModelProblem), TypeError, "problem must be a MeanProblem"),
     (
         lambda: es.discover(Two(RNG), Wrong()),
         ValueError,
@@ -261,3 +298,18 @@ def test_the_folder_is_the_registry():
     assert [name_of(method) for method in METHODS.values()] == list(METHODS)
     assert methods_for(True) == ["auto", "bilevel", "no_sharing", "oracle", "sinkhorn"]
     assert "oracle" not in methods_for(False, without_options=True)
+
+
+def test_patterns_are_trained_once_and_each_under_its_own_name(tmp_path):
+    """What a method asks for one after another comes from the checkpoint as it was fitted."""
+
+    def losses(path):
+        options = SearchOptions(lr=0.1, refit_steps=60, checkpoint=path)
+        session = NetworkSession([columns_problem()], method="mine", options=options)
+        asked = [[0, 0, 0, 0], [0, 1, 0, 1]], [[0, 1, 0, 1], [0, 1, 2, 3]], [[0, 0, 0, 1]]
+        return [session.evaluate([[(np.array(one),) for one in several]])[0].tolist() for several in asked]
+
+    path = tmp_path / "kept.pt"
+    first = losses(None)
+    assert first[0][1] == first[1][0]
+    assert losses(path) == losses(path) == first

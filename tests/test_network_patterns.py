@@ -9,8 +9,7 @@ from model_cases import linear, linear_data, linear_problem, mse
 from scipy.cluster.hierarchy import cut_tree, linkage
 
 import equishare as es
-from equishare.problems.estimates import SliceEstimate
-from equishare.problems.network.fisher import entry_weights, fisher_estimates, flat_entries, with_floor
+from equishare.problems.network.fisher import entry_weights, fisher_estimates, flat_entries, weighted_estimate
 from equishare.problems.network.memory import replicas_at_once
 from equishare.problems.network.patterns import Pattern, all_free, all_tied, free_state, hard_state
 from equishare.problems.network.replicas import Replicas, stacked
@@ -18,7 +17,7 @@ from equishare.search import ward
 
 
 def path_of(entries, weights, totals, limits, **more):
-    estimates = [SliceEstimate(e, with_floor(w)) for e, w in zip(entries, weights, strict=True)]
+    estimates = [weighted_estimate(e, w) for e, w in zip(entries, weights, strict=True)]
     return ward.ward_path(estimates, totals, limits, **more)
 
 
@@ -126,13 +125,14 @@ def test_weights_are_squares_of_the_gradients_of_samples():
     (flat,) = flat_entries(replicas, replicas.start)
     assert flat[:, 0] == pytest.approx(weight.flatten().numpy())
     (estimate,) = fisher_estimates(replicas, replicas.start, {}, problem.train.first())
-    assert np.array_equal(estimate.values, flat) and np.array_equal(estimate.precision, weights)
-    labels = np.arange(9) % 3
+    assert np.array_equal(estimate.values, flat) and estimate.is_diagonal
+    assert estimate.precision == pytest.approx(weights)
+    labels = (np.arange(9) % 3)[:, None]
     right, precision = estimate.gather(labels, 3)
     for g in range(3):
-        assert right[g, 0] == pytest.approx((weights * flat)[labels == g].sum())
-        assert precision[g, 0] == pytest.approx(weights[labels == g].sum())
-    assert np.array_equal(estimate.apply(flat), weights * flat)
+        assert right[g] == pytest.approx((weights * flat)[labels == g].sum())
+        assert precision[g, g] == pytest.approx(weights[labels == g].sum())
+    assert estimate.apply(flat) == pytest.approx(weights * flat)
     assert estimate.variance == pytest.approx(1 / weights)
 
 

@@ -109,7 +109,7 @@ def _option_table(options: type, kinds: list[str]) -> str:
     for field in fields(options):
         pairs = field.metadata["kinds"]
         defaults = [_default(pairs[kind][0]) if kind in pairs else "–" for kind in kinds]
-        rows[field.name in vars(options)["__annotations__"]] += f"| `{field.name}` | {' | '.join(defaults)} |\n"
+        rows[field.name in vars(options).get("__annotations__", {})] += f"| `{field.name}` | {' | '.join(defaults)} |\n"
     if not any(rows.values()):
         return "It has no options.\n"
     columns = ["Option", "Means, linear maps", "Networks"][: 1 + len(kinds)]

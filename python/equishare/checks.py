@@ -8,7 +8,21 @@ from collections.abc import Callable, Mapping
 from numbers import Integral
 from typing import Any, TypeVar
 
-__all__ = ["checked_options", "choice", "count", "names_of", "not_negative", "option", "positive"]
+import numpy as np
+
+__all__ = [
+    "CLOSED_FORM",
+    "TRAINED",
+    "below_one",
+    "checked_options",
+    "choice",
+    "count",
+    "flag",
+    "names_of",
+    "not_negative",
+    "option",
+    "positive",
+]
 
 Check = Callable[[str, Any], None]
 _T = TypeVar("_T")
@@ -94,7 +108,7 @@ def below_one(name: str, value: Any) -> None:
 
 def flag(name: str, value: Any) -> None:
     """TypeError unless the value is True or False."""
-    if not isinstance(value, bool):
+    if not isinstance(value, bool | np.bool_):
         raise TypeError(f"{name} must be True or False, got {value!r}")
 
 

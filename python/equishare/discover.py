@@ -13,7 +13,7 @@ import numpy as np
 from equishare.checks import CLOSED_FORM, TRAINED, checked_options
 from equishare.methods import METHODS, Method, methods_for, name_of
 from equishare.partition import Partition
-from equishare.problems.base import Labels, Problem, Proposal, Refit, Session
+from equishare.problems.base import Labels, Problem, Proposal, Refit, Session, partitions_of
 from equishare.progress import Progress, part_of, progress_bar, silent
 from equishare.result import calibration
 from equishare.result.confidence import Confidence
@@ -24,23 +24,9 @@ __all__ = ["discover"]
 
 
 @overload
-def discover(
-    problem: Problem,
-    method: str | Method = ...,
-    seed: int = ...,
-    progress: Progress | bool | None = ...,
-    resamples: int = ...,
-    **options: Any,
-) -> Discovery: ...
+def discover(problem: Problem, *arguments: Any, **options: Any) -> Discovery: ...
 @overload
-def discover(
-    problem: Sequence[Problem],
-    method: str | Method = ...,
-    seed: int = ...,
-    progress: Progress | bool | None = ...,
-    resamples: int = ...,
-    **options: Any,
-) -> list[Discovery]: ...
+def discover(problem: Sequence[Problem], *arguments: Any, **options: Any) -> list[Discovery]: ...
 def discover(
     problem: Problem | Sequence[Problem],
     method: str | Method = "auto",
@@ -81,6 +67,8 @@ def discover(
     is_trained = _session_class(problems).is_trained
     chosen = _method(method, is_trained)
     name = name_of(chosen)
+    if is_trained and getattr(chosen, "NEEDS_ESTIMATE", False):
+        raise ValueError(f"method {name!r} needs an estimate of the entries, which a problem that is trained has not")
     if resamples and not getattr(chosen, "SEARCHES", True):
         raise ValueError(f"resamples must be 0 for method {name!r}, which does not search, got {resamples}")
     checked = checked_options(name, chosen.Options, options, TRAINED if is_trained else CLOSED_FORM)
@@ -91,21 +79,23 @@ def discover(
         part = part_of(watch, 0, len(problems), total) if resamples else watch
         found = _solve(chosen, _session(problems, int(seed), part, name, checked))
         for i, one in enumerate(problems if resamples and all(d.complete for d in found) else ()):
-            generator = np.random.default_rng([int(seed), i])
-            batch = [one.resampled(generator) for _ in range(resamples)]
             part = part_of(watch, len(problems) + i * int(resamples), int(resamples), total)
             own = checked.for_resamples(i) if hasattr(checked, "for_resamples") else checked
-            session = _session(batch, int(seed), part, name, own)
             try:
+                generator = np.random.default_rng([int(seed), i])
+                batch = [one.resampled(generator) for _ in range(resamples)]
+                session = _session(batch, int(seed), part, name, own)
                 patterns = [proposal.labels(proposal.best) for proposal in _proposals(chosen, session)]
             except KeyboardInterrupt:
+                if not is_trained:
+                    raise
                 break
             except FloatingPointError as error:
                 warnings.warn(f"no confidence for problem {i}: on a resample, {error}", RuntimeWarning, stacklevel=2)
                 continue
             if session.interrupted:
                 break
-            found[i] = replace(found[i], confidences=_confidences(one, found[i], patterns))
+            found[i] = replace(found[i], confidences=_confidences(one, found[i], patterns, is_trained))
             watch(len(problems) + (i + 1) * int(resamples), total)
     asked = {**options, "resamples": resamples} if resamples else dict(options)
     found = [replace(one, origin=Origin.of(name, int(seed), asked)) for one in found]
@@ -115,11 +105,17 @@ def discover(
 def _solve(method: Method, session: Session) -> list[Discovery]:
     """Propose, select, refit."""
     proposals = _proposals(method, session)
-    patterns = [_numbered(proposal.labels(proposal.best)) for proposal in proposals]
-    refits = session.refit(patterns)
+    partitions = [
+        partitions_of(problem.slots, proposal.labels(proposal.best))
+        for problem, proposal in zip(session.problems, proposals, strict=True)
+    ]
+    # Values are in the order of the groups, which partitions number by first appearance.
+    refits = session.refit(
+        [tuple(own[slot.key].labels for slot in p.slots) for p, own in zip(session.problems, partitions, strict=True)]
+    )
     return [
-        _discovery(session, problem, proposal, pattern, refit)
-        for problem, proposal, pattern, refit in zip(session.problems, proposals, patterns, refits, strict=True)
+        _discovery(session, problem, proposal, own, refit)
+        for problem, proposal, own, refit in zip(session.problems, proposals, partitions, refits, strict=True)
     ]
 
 
@@ -145,49 +141,39 @@ def _proposals(method: Method, session: Session) -> list[Proposal]:
     return proposals
 
 
-def _numbered(pattern: Labels) -> Labels:
-    """The pattern with groups numbered by first appearance."""
-    return tuple(Partition(labels).labels for labels in pattern)
-
-
-def _discovery(session: Session, problem: Problem, proposal: Proposal, pattern: Labels, refit: Refit) -> Discovery:
-    partitions = {
-        name: Partition(labels.reshape(slot.shape_of(name)))
-        for slot, labels in zip(problem.slots, pattern, strict=True)
-        for name in slot.names
-    }
+def _discovery(
+    session: Session, problem: Problem, proposal: Proposal, partitions: dict[str, Partition], refit: Refit
+) -> Discovery:
     history = proposal.history
     if history is None:
         groups = [proposal.num_groups(i) for i in range(len(proposal.patterns))]
         losses = [refit.validation_loss] if proposal.scores is None else proposal.scores
         history = {"num_groups": np.array(groups), "validation_loss": np.asarray(losses)}
+    fields = dict(vars(refit))
     return Discovery(
         slots=tuple(problem.slots),
         partitions=partitions,
-        group_values=refit.values,
-        validation_loss=refit.validation_loss,
-        no_sharing_loss=refit.no_sharing_loss,
+        group_values=fields.pop("values"),
         method=session.method,
         seed=session.seed,
         history=history,
         about=problem.about(),
-        bias=refit.bias,
-        model=refit.model,
-        is_of_model=session.is_trained,
-        complete=refit.complete,
-        settled=refit.settled,
+        is_of_model=refit.model is not None,
+        **fields,
     )
 
 
-def _confidences(problem: Problem, found: Discovery, patterns: Sequence[Labels]) -> dict[str, Confidence]:
+def _confidences(
+    problem: Problem, found: Discovery, patterns: Sequence[Labels], is_trained: bool
+) -> dict[str, Confidence]:
     """How often the ties of a discovery were found again on resamples, by parameter name."""
     confidences = {}
     for s, slot in enumerate(found.slots):
         labels = np.stack([one[s].ravel() for one in patterns])
         for name in slot.names:
             partition, gaps = found.partitions[name], None
-            curves = calibration.TRAINED if found.is_of_model else calibration.CLOSED_FORM
-            estimate = None if found.is_of_model or len(found.slots) > 1 else problem.estimate()
+            curves = calibration.TRAINED if is_trained else calibration.CLOSED_FORM
+            estimate = problem.estimate() if len(found.slots) == 1 else None
             if estimate is not None:
                 gaps = _gaps(partition, found.group_values[name], estimate.variance)
             confidences[name] = Confidence(partition, labels, gaps, curves)
@@ -211,8 +197,8 @@ def _as_problems(problem: Any) -> list[Any]:
         TypeError: something else, or problems of several kinds.
         ValueError: an empty list, or problems that are no batch.
     """
-    problems = [problem] if isinstance(problem, Problem) else problem
-    if not isinstance(problems, Sequence) or not all(isinstance(one, Problem) for one in problems):
+    problems = [problem] if _is_problem(problem) else problem
+    if not isinstance(problems, Sequence) or not all(map(_is_problem, problems)):
         raise TypeError(
             f"problem must be a MeanProblem, a LinearProblem, a ModelProblem (for a torch.nn.Module with its data), "
             f"one of your own (see equishare.problems.Problem) or a list of one of them, got {_types(problem)}"
@@ -225,6 +211,10 @@ def _as_problems(problem: Any) -> list[Any]:
         raise TypeError(f"problem must be a list of problems of one kind, got {names}")
     kinds.pop().check(problems)
     return list(problems)
+
+
+def _is_problem(one: Any) -> bool:
+    return isinstance(one, Problem) and not isinstance(one, type)
 
 
 def _types(problem: Any) -> str:

@@ -21,8 +21,8 @@ class Method(Protocol):
         Options: a frozen data class, whose fields are the keyword options of the method and whose docstring is their
             documentation; see :mod:`equishare.checks` for fields that check themselves.
 
-    It may also have ``NEEDS_ESTIMATE = True``, if it only takes problems with ``problem.estimate()``, and
-    ``SEARCHES = False``, if its proposals do not depend on the data.
+    It may also have ``NEEDS_ESTIMATE = True``, if it does not take problems that are trained, and ``SEARCHES = False``,
+    if the answer is given to it, so that resamples would tell nothing.
     """
 
     Options: type[Any]

@@ -51,8 +51,4 @@ def propose(session: Session, options: Options) -> list[Proposal]:
             check_entries(slot.key, slot.num_entries)
         session.until_interrupted(lambda: search_from_tied(session, options.restarts))
         return [session.proposal(problem) for problem in range(len(session.problems))]
-    proposals = []
-    for done, problem in enumerate(session.problems):
-        proposals.append(propose_by_evidence(problem, polished=True))
-        session.progress(done + 1, len(session.problems))
-    return proposals
+    return session.each(lambda problem: propose_by_evidence(problem, polished=True))

@@ -46,21 +46,6 @@ _RECORDS = 100
 # How many merges and splits of each restart are polished.
 _POLISHED = 6
 
-# What the authors' 2022 code does for Gaussian data.
-RELEASE: dict[str, Any] = {
-    "restarts": 3,
-    "steps": 1000,
-    "optimizer": "rmsprop",
-    "lr": 2e-2,
-    "weight_decay": 1e-4,
-    "unit": "mse",
-    "entropy": 1e-2,
-    "column_norm": 1e-2,
-    "schedule": "constant",
-    "refine": False,
-}
-RELEASE_WITHOUT_PENALTIES: dict[str, Any] = {**RELEASE, "entropy": 0.0, "column_norm": 0.0}
-
 
 @dataclass(frozen=True)
 class Options(SearchOptions):

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from equishare.problems.base import Proposal, Session
+from equishare.problems.base import Problem, Proposal, Session
 
 NEEDS_ESTIMATE = True
 MAX_ENTRIES = 10
@@ -43,10 +43,10 @@ def propose(session: Session, options: Options) -> list[Proposal]:
     if len(slots) > 1:
         raise ValueError(f"method 'brute_force' takes one parameter, got {', '.join(slot.key for slot in slots)}")
     patterns = [(labels,) for labels in all_partitions(num_entries).astype(np.int64)]
-    proposals = []
-    for done, problem in enumerate(session.problems):
+
+    def best(problem: Problem) -> Proposal:
         losses = problem.evaluate(patterns)
-        best = int(losses.argmin())
-        proposals.append(Proposal([patterns[best]], losses[[best]]))
-        session.progress(done + 1, len(session.problems))
-    return proposals
+        i = int(losses.argmin())
+        return Proposal([patterns[i]], losses[[i]])
+
+    return session.each(best)

@@ -21,8 +21,4 @@ class Options:
 
 def propose(session: Session, options: Options) -> list[Proposal]:
     """The best candidate for each problem."""
-    proposals = []
-    for done, problem in enumerate(session.problems):
-        proposals.append(propose_by_evidence(problem, polished=False))
-        session.progress(done + 1, len(session.problems))
-    return proposals
+    return session.each(lambda problem: propose_by_evidence(problem, polished=False))

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from equishare.checks import option
-from equishare.problems.base import Estimate, Proposal, Session
+from equishare.problems.base import Proposal, Session
+from equishare.problems.estimates import BlockEstimate, blocks_of
 
 NEEDS_ESTIMATE = True
 
@@ -31,10 +32,10 @@ class Options:
 
 def propose(session: Session, options: Options) -> list[Proposal]:
     """One partition for each problem."""
-    return [Proposal([_groups(problem.estimate(), options.cut)]) for problem in session.problems]
+    return session.each(lambda problem: Proposal([_groups(blocks_of(problem), options.cut)]))
 
 
-def _groups(estimate: Estimate, cut: float) -> np.ndarray:
+def _groups(estimate: BlockEstimate, cut: float) -> np.ndarray:
     order = np.argsort(estimate.values, axis=None, kind="stable")
     values, variance = estimate.values.ravel()[order], estimate.variance.ravel()[order]
     starts = np.diff(values) > cut * np.sqrt((variance[1:] + variance[:-1]) / 2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from equishare.problems.base import Problem, Proposal, Session
-from equishare.problems.estimates import as_blocks
+from equishare.problems.estimates import blocks_of
 from equishare.search.path import caps, merge_path
 
 NEEDS_ESTIMATE = True
@@ -22,17 +22,11 @@ class Options:
 
 def propose(session: Session, options: Options) -> list[Proposal]:
     """One path for each problem."""
-    proposals = []
-    for done, problem in enumerate(session.problems):
-        proposals.append(_propose(problem))
-        session.progress(done + 1, len(session.problems))
-    return proposals
+    return session.each(_propose)
 
 
 def _propose(problem: Problem) -> Proposal:
-    estimate = problem.estimate(on="train")
-    assert estimate is not None
-    blocks = as_blocks(estimate)
+    blocks = blocks_of(problem, on="train")
     for cap in caps(blocks):
         path = merge_path(blocks, cap)
         losses = problem.evaluate([(labels,) for labels in path])

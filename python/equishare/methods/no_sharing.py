@@ -6,25 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from equishare.checks import TRAINED, count, option
 from equishare.problems.base import Proposal, Session
-from equishare.problems.network.training import FinalSteps, Training
+from equishare.problems.network.training import FitOptions
 
 
 @dataclass(frozen=True)
-class Options(Training):
-    """Every entry in a group of its own.
-
-    Attributes:
-        steps: of each of the final fits of a network; None: 600, doubled while the loss is still falling.
-    """
-
-    steps: int | None = option(None, count, only=TRAINED)
-
-    @property
-    def final(self) -> FinalSteps:
-        """How long the final fits are."""
-        return FinalSteps.of(self.steps)
+class Options(FitOptions):
+    """Every entry in a group of its own."""
 
 
 def propose(session: Session, options: Options) -> list[Proposal]:

@@ -8,31 +8,24 @@ from typing import Any
 
 import numpy as np
 
-from equishare.checks import TRAINED, count, option
+from equishare.checks import option
 from equishare.partition import Partition
 from equishare.problems.base import Labels, Proposal, Session, Slot
-from equishare.problems.network.training import FinalSteps, Training
+from equishare.problems.network.training import FitOptions
 
 SEARCHES = False
 
 
 @dataclass(frozen=True)
-class Options(Training):
+class Options(FitOptions):
     """A partition that is given: only the values are estimated.
 
     Attributes:
         partition: a Partition or labels of the parameter's shape, or a dict of them by parameter name; for a list of
             problems also a list of Partitions, arrays or dicts.
-        steps: of each of the final fits of a network; None: 600, doubled while the loss is still falling.
     """
 
     partition: Any = option()
-    steps: int | None = option(None, count, only=TRAINED)
-
-    @property
-    def final(self) -> FinalSteps:
-        """How long the final fits are."""
-        return FinalSteps.of(self.steps)
 
 
 def propose(session: Session, options: Options) -> list[Proposal]:

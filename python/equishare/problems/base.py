@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from torch import nn
 
+from equishare.partition import Partition
 from equishare.progress import Progress, silent
 
 __all__ = ["About", "Estimate", "Refit", "Labels", "Problem", "Proposal", "Session", "Slot"]
@@ -192,13 +193,31 @@ class Proposal:
         if len(self.patterns) == 1:
             return 0
         assert self.scores is not None
-        scores = np.asarray(self.scores)
+        scores = np.nan_to_num(np.asarray(self.scores, float), nan=np.inf)
+        if not np.isfinite(scores).any():
+            raise FloatingPointError(f"none of {len(scores)} candidates has a finite score")
         as_good = scores == scores.min() if self.as_good is None else self.as_good
         return min(np.flatnonzero(as_good).tolist(), key=lambda i: (self.num_groups(i), scores[i]))
 
     def num_groups(self, i: int) -> int:
         """Number of groups of the i-th candidate, of all slots together."""
         return sum(int(labels.max()) + 1 for labels in self.labels(i))
+
+
+def partitions_of(slots: Sequence[Slot], pattern: Labels) -> dict[str, Partition]:
+    """The partition of each parameter by name.
+
+    Raises:
+        ValueError: the pattern has not one array of labels for each slot, with a label for each entry.
+    """
+    sizes, given = [slot.num_entries for slot in slots], [np.size(labels) for labels in pattern]
+    if sizes != given:
+        raise ValueError(f"a pattern must have {sizes} labels, for each slot as many as entries, got {given}")
+    return {
+        name: Partition(np.reshape(labels, slot.shape_of(name)))
+        for slot, labels in zip(slots, pattern, strict=True)
+        for name in slot.names
+    }
 
 
 @dataclass
@@ -233,6 +252,14 @@ class Session:
         if len(shapes) > 1:
             sizes = sorted({str(slot.shape_of(slot.key)) for problem in problems for slot in problem.slots})
             raise ValueError(f"problems of one list must have the same shape, got {', '.join(sizes)}")
+
+    def each(self, propose: Callable[[Any], Proposal]) -> list[Proposal]:
+        """What a function proposes for each problem, one after another."""
+        proposals = []
+        for done, problem in enumerate(self.problems):
+            proposals.append(propose(problem))
+            self.progress(done + 1, len(self.problems))
+        return proposals
 
     def evaluate(self, patterns: Sequence[Sequence[Labels]]) -> list[np.ndarray]:
         """Validation losses of patterns, a list of them for each problem."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from equishare.linalg import solve
-from equishare.problems.base import Estimate
+from equishare.problems.base import Estimate, Problem
 
 # Pairs of entries handled at a time when normal equations are gathered.
 _PAIRS = 1 << 22
@@ -51,6 +51,11 @@ class BlockEstimate:
         values, variance = np.asarray(values, float), np.asarray(variance, float)
         return cls(values, variance, float(freedom), np.ones((1, 1)), 1 / np.sqrt(variance))
 
+    @classmethod
+    def weighted(cls, values: np.ndarray, precision: np.ndarray) -> BlockEstimate:
+        """Independent estimates of any shape with a known precision, that is the inverse of the variance of each."""
+        return cls(values, 1 / precision, np.inf, np.ones((1, 1)), np.sqrt(precision))
+
     @property
     def is_diagonal(self) -> bool:
         """Whether the estimates do not covary."""
@@ -77,35 +82,25 @@ class BlockEstimate:
         return np.bincount(labels.ravel(), self.apply(self.values).ravel(), num_groups), precision
 
 
-@dataclass(frozen=True)
-class SliceEstimate:
-    """An :class:`Estimate` of K slices of C numbers, none of which covary.
+def blocks_of(problem: Problem, on: str = "all") -> BlockEstimate:
+    """The estimate of a problem's one parameter.
 
-    Attributes:
-        values: (K, C).
-        precision: (K, C), the diagonal of Ω.
-        freedom: degrees of freedom of the noise level.
+    Args:
+        problem: that has it.
+        on: as in :meth:`equishare.problems.Problem.estimate`.
+
+    Raises:
+        ValueError: there is no estimate, or there are several parameters.
     """
-
-    values: np.ndarray
-    precision: np.ndarray
-    freedom: float = np.inf
-
-    @property
-    def variance(self) -> np.ndarray:
-        """(K, C)."""
-        return 1 / self.precision
-
-    def apply(self, w: np.ndarray) -> np.ndarray:
-        """``Ω w`` for w (K, C)."""
-        return self.precision * w
-
-    def gather(self, labels: np.ndarray, num_groups: int) -> tuple[np.ndarray, np.ndarray]:
-        """``AᵀΩŵ`` and the diagonal of ``AᵀΩA``, each (G, C)."""
-        totals = np.zeros((2, num_groups, self.values.shape[1]))
-        np.add.at(totals[0], labels.ravel(), self.apply(self.values))
-        np.add.at(totals[1], labels.ravel(), self.precision)
-        return totals[0], totals[1]
+    estimate = problem.estimate(on=on)
+    if estimate is None or len(problem.slots) != 1:
+        names = ", ".join(repr(slot.key) for slot in problem.slots)
+        what = f"{len(problem.slots)} parameters, {names}" if len(problem.slots) != 1 else "no estimate of the entries"
+        raise ValueError(
+            f"this method needs the estimate of one parameter, and a {type(problem).__name__} has {what}: "
+            f"give a method that does without (see docs/extending.md)"
+        )
+    return as_blocks(estimate)
 
 
 def as_blocks(estimate: Estimate) -> BlockEstimate:

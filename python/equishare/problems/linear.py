@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from equishare.arrays import sample_matrix
+from equishare.checks import flag
 from equishare.problems.base import About, Slot
 from equishare.problems.least_squares import LeastSquares
 
@@ -31,8 +32,7 @@ class LinearProblem(LeastSquares):
     arrays = "x_train, y_train, x_val and y_val"
 
     def __init__(self, x_train: Any, y_train: Any, x_val: Any, y_val: Any, bias: bool = True) -> None:
-        if not isinstance(bias, bool | np.bool_):
-            raise TypeError(f"bias must be True or False, got {bias!r}")
+        flag("bias", bias)
         arrays = {"x_train": x_train, "y_train": y_train, "x_val": x_val, "y_val": y_val}
         x_train, y_train, x_val, y_val = (sample_matrix(a, name) for name, a in arrays.items())
         for x, y, name in ((x_train, y_train, "train"), (x_val, y_val, "val")):
@@ -53,7 +53,12 @@ class LinearProblem(LeastSquares):
 
     def about(self) -> About:
         """The data in words and numbers, for the report."""
-        outputs, inputs = self.shape
-        sizes = (f"{inputs} input{'s' * (inputs > 1)}", f"{outputs} output{'s' * (outputs > 1)}")
-        question = f"which weights of y = W x{' + b' if self.has_bias else ''} are shared"
-        return About(question, self.num_train, self.num_val, facts=(("map", " → ".join(sizes)),))
+        return about_map(self.shape, self.has_bias, self.num_train, self.num_val)
+
+
+def about_map(shape: tuple[int, ...], has_bias: bool, num_train: int | None, num_val: int | None) -> About:
+    """What a report tells of the data of a map (O, I)."""
+    outputs, inputs = shape
+    sizes = (f"{inputs} input{'s' * (inputs > 1)}", f"{outputs} output{'s' * (outputs > 1)}")
+    question = f"which weights of y = W x{' + b' if has_bias else ''} are shared"
+    return About(question, num_train, num_val, facts=(("map", " → ".join(sizes)),))

@@ -66,8 +66,13 @@ class MeanProblem(LeastSquares):
 
     def about(self) -> About:
         """The data in words and numbers, for the report."""
-        noun = "mean" if self.num_entries == 1 else "means"
-        return About(f"which of {self.num_entries} {noun} are equal", self.num_train, self.num_val)
+        return about_means(self.num_entries, self.num_train, self.num_val)
+
+
+def about_means(num_entries: int, num_train: int | None, num_val: int | None) -> About:
+    """What a report tells of the data of means."""
+    noun = "mean" if num_entries == 1 else "means"
+    return About(f"which of {num_entries} {noun} are equal", num_train, num_val)
 
 
 def tied_means(labels: np.ndarray, means: np.ndarray) -> np.ndarray:

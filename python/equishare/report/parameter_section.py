@@ -19,7 +19,7 @@ def answer(parameter: Parameter) -> str:
     """What was found, as sentences for somebody who has never heard of it."""
     partition = parameter.partition
     whose = "" if parameter.name is None else f" of {parameter.name}"
-    if len(partition.shape) == 2 and parameter.name is None:
+    if len(partition.shape) == 2 and parameter.noun == "weight":
         outputs, inputs = partition.shape
         whose = f" from {counted(inputs, 'input')} to {counted(outputs, 'output')}"
     size = counted(len(partition), parameter.noun)

@@ -115,7 +115,7 @@ def data_section(view: View) -> Section:
     if about.num_train is not None and about.num_val is not None:
         pairs.append(("samples", f"{about.num_train:,} to fit, {about.num_val:,} to validate"))
     else:
-        pairs.append(("samples", "not recorded" if origin is None else "drawn by a DataLoader"))
+        pairs.append(("samples", "not recorded" if origin is None else "number not known"))
     return Section("data", "Data", facts(pairs))
 
 

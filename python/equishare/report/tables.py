@@ -42,7 +42,8 @@ def _summary(view: View) -> Table:
     table.add_column()
     for one in view.parameters:
         table.add_row("shared" if one.name is None else one.name, _shared(one))
-    table.add_row("samples", f"{view.about.num_train} to fit, {view.about.num_val} to validate")
+    counts = view.about.num_train, view.about.num_val
+    table.add_row("samples", "number not known" if None in counts else f"{counts[0]} to fit, {counts[1]} to validate")
     table.add_row("method", f"{view.method}, seed {view.seed}")
     table.add_row("groups", f"{view.num_groups}")
     table.add_row("validation loss", f"{view.validation_loss:.6g}")

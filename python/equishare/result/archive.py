@@ -14,6 +14,9 @@ from torch import Tensor
 from equishare.files import written_whole
 from equishare.partition import Partition
 from equishare.problems.base import About, Slot
+from equishare.problems.linear import about_map
+from equishare.problems.means import about_means
+from equishare.problems.network.problem import about_model
 from equishare.result.calibration import CLOSED_FORM, TRAINED
 from equishare.result.confidence import Confidence
 from equishare.result.origin import Origin
@@ -41,6 +44,7 @@ def save_discovery(path: str | os.PathLike[str], found: Any) -> None:
         "about": asdict(found.about),
         "origin": None if found.origin is None else asdict(found.origin),
         "is_of_model": found.is_of_model,
+        "is_trained": any(one.curves is TRAINED for one in found.confidences.values()),
         "dtypes": {name: str(t.dtype).removeprefix("torch.") for name, t in state.items()},
     }
     # NumPy has no bfloat16; its numbers are float32 numbers too.
@@ -95,10 +99,12 @@ def _decoded(about: dict[str, Any], arrays: dict[str, np.ndarray]) -> tuple[dict
     if {name for slot in slots for name in slot.names} != set(partitions):
         raise ValueError("the labels are not those of its parameters")
     values = kinds.get("values", {})
+    if not about["is_of_model"] and set(values) != set(partitions):
+        raise ValueError("the values are not those of its parameters")
     for name, own in values.items():
         if own.shape[:1] != (partitions[name].num_groups,):
             raise ValueError(f"{partitions[name].num_groups} groups but values of shape {own.shape}")
-    curves = TRAINED if about["is_of_model"] else CLOSED_FORM
+    curves = TRAINED if about["is_trained"] else CLOSED_FORM
     gaps = kinds.get("gaps", {})
     fields = {name: about[name] for name in (*_PLAIN, "complete", "settled", "is_of_model")} | {
         "slots": slots,
@@ -130,40 +136,27 @@ def _upgraded(about: dict[str, Any], arrays: dict[str, np.ndarray]) -> tuple[dic
     origin = about.get("origin")
     counts = {} if origin is None else {name: origin.pop(name) for name in ("num_train", "num_val")}
     samples = {"num_train": None, "num_val": None, **counts}
-    if about["format"] == _OLD_MODEL:
-        # Version 0.1 did not say which parameters one assignment tied; equal labels do.
+    is_of_model = about["format"] == _OLD_MODEL
+    if is_of_model:
+        # Equal labels tell that parameters were tied.
         alike: dict[bytes, list[str]] = {}
-        for name, labels in arrays.items():
-            if name.startswith("labels."):
-                alike.setdefault(labels.tobytes(), []).append(name.removeprefix("labels."))
+        for name in [key.removeprefix("labels.") for key in arrays if key.startswith("labels.")]:
+            alike.setdefault(arrays[f"labels.{name}"].tobytes(), []).append(name)
         slots = []
         for names in alike.values():
-            shapes = [arrays[f"labels.{name}"].shape for name in names]
-            size, axes = arrays[f"labels.{names[0]}"].size, [None] * len(names)
-            slots.append(asdict(Slot(tuple(names), tuple(shapes), tuple(axes), size, size, "entry", True)))
-        question = "which entries or slices of a model's parameters are shared"
-        sizes = [
-            (f"parameter {n}", " × ".join(map(str, arrays[f"labels.{n}"].shape))) for ns in alike.values() for n in ns
-        ]
-        described = asdict(About(question, **samples, loss="loss", facts=tuple(sizes)))
-        return about | {"slots": slots, "about": described, "origin": origin, "is_of_model": True}, arrays
-    shape = arrays["labels"].shape
-    name = "weight" if len(shape) == 2 else "mean"
-    if len(shape) == 2:
-        bias, facts = " + b" if "bias" in arrays else "", (("map", f"{shape[1]} inputs → {shape[0]} outputs"),)
-        described = asdict(About(f"which weights of y = W x{bias} are shared", **samples, facts=facts))
+            shapes, size = tuple(arrays[f"labels.{name}"].shape for name in names), arrays[f"labels.{names[0]}"].size
+            slots.append(Slot(tuple(names), shapes, (None,) * len(names), size, size, named=True))
+        described = about_model(slots, **samples)
     else:
-        described = asdict(About(f"which of {shape[0]} means are equal", **samples))
-    renamed = {
-        f"{key}.{name}" if key in ("labels", "values", "resamples", "gaps") else key: a for key, a in arrays.items()
-    }
-    slots = [asdict(Slot.of(name, shape, name))]
-    upgraded = {
-        "slots": slots,
-        "about": described,
-        "origin": origin,
-        "is_of_model": False,
-        "complete": True,
-        "settled": True,
-    }
-    return about | upgraded | {"dtypes": {}}, renamed
+        shape = arrays["labels"].shape
+        name = "weight" if len(shape) == 2 else "mean"
+        slots = [Slot.of(name, shape, name)]
+        if len(shape) == 2:
+            described = about_map(shape, "bias" in arrays, **samples)
+        else:
+            described = about_means(shape[0], **samples)
+        parts = ("labels", "values", "resamples", "gaps")
+        arrays = {f"{key}.{name}" if key in parts else key: array for key, array in arrays.items()}
+    upgraded = {"complete": True, "settled": True, "dtypes": {}, **about}
+    plain = {"slots": [asdict(slot) for slot in slots], "about": asdict(described), "origin": origin}
+    return upgraded | plain | {"is_of_model": is_of_model, "is_trained": is_of_model}, arrays

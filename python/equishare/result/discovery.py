@@ -154,12 +154,14 @@ class Discovery(Plotting):
             ValueError: means, which are no function.
             ValueError, TypeError: see :func:`equishare.equivariance_error`.
         """
-        if not self.is_bare or len(self.partition.shape) != 2:
-            what = "means" if self.is_bare else "a model"
-            raise ValueError(f"equivariance_error needs the discovery of a linear map; this one is of {what}")
+        if not self.is_bare or self.slots[0].noun != "weight":
+            raise ValueError(f"equivariance_error needs the discovery of a linear map; this one is of {self._of()}")
         return equivariance_error(
             self._map if function is None else function, self.symmetry(), x, num_permutations, self.seed
         )
+
+    def _of(self) -> str:
+        return "a model" if self.is_of_model else ", ".join(f"{slot.noun}s" for slot in self.slots)
 
     def _map(self, x: np.ndarray) -> np.ndarray:
         return x @ self.theta.T + (0.0 if self.bias is None else self.bias)
@@ -216,7 +218,7 @@ class Discovery(Plotting):
         if model is None:
             return found
         if not found.is_of_model:
-            raise ValueError("model belongs to the discovery of a model, and this one is of means or of a linear map")
+            raise ValueError(f"model belongs to the discovery of a model, and this one is of {found._of()}")
         if not isinstance(model, nn.Module):
             raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
         try:

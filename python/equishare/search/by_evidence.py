@@ -8,7 +8,7 @@ import numpy as np
 
 from equishare.partition import Partition
 from equishare.problems.base import Problem, Proposal
-from equishare.problems.estimates import as_blocks
+from equishare.problems.estimates import blocks_of
 from equishare.search.evidence import Evidence
 from equishare.search.orbits import Symmetry, find_symmetries
 from equishare.search.path import caps, conditional_path, merge_path
@@ -92,9 +92,7 @@ def propose_by_evidence(problem: Problem, polished: bool, symmetric: bool = True
         polished: whether the merges of entries are improved; see :meth:`Candidates.improve`.
         symmetric: whether a symmetry is searched.
     """
-    estimate = problem.estimate()
-    assert estimate is not None
-    found = Candidates(Evidence(as_blocks(estimate)))
+    found = Candidates(Evidence(blocks_of(problem)))
     found.add_path()
     if polished and not found.evidence.estimate.is_diagonal:
         found.improve()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from equishare.problems.estimates import SliceEstimate
+from equishare.problems.estimates import BlockEstimate
 
 # Numbers held while the distances of slices are formed.
 _AT_A_TIME = 1 << 24
@@ -16,7 +16,7 @@ _MOST_ENTRIES = 16_384
 
 
 def ward_path(
-    estimates: Sequence[SliceEstimate], totals: Sequence[int], limits: Sequence[int], at_a_time: int = _AT_A_TIME
+    estimates: Sequence[BlockEstimate], totals: Sequence[int], limits: Sequence[int], at_a_time: int = _AT_A_TIME
 ) -> dict[int, tuple[np.ndarray, ...]]:
     """Partitions on the way from no sharing to one group for each assignment.
 
@@ -71,7 +71,7 @@ def check_entries(name: str, num_entries: int) -> None:
 class _Groups:
     """Groups of one assignment, and for each the cheapest merge with a group of a greater number."""
 
-    def __init__(self, estimate: SliceEstimate, at_a_time: int) -> None:
+    def __init__(self, estimate: BlockEstimate, at_a_time: int) -> None:
         self.at_a_time = at_a_time
         entries = self.mean = estimate.values.copy()
         self.weight = estimate.precision.copy()

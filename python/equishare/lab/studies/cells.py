@@ -15,7 +15,6 @@ import numpy as np
 
 from equishare.discover import discover
 from equishare.lab.studies.result import Experiment, Table, mean_and_interval
-from equishare.methods.bilevel import RELEASE, RELEASE_WITHOUT_PENALTIES
 from equishare.partition import Partition
 from equishare.problems import LinearProblem, MeanProblem
 from equishare.result.discovery import Discovery
@@ -23,6 +22,20 @@ from equishare.result.discovery import Discovery
 Progress = Callable[[int, int], None]
 Scores = dict[str, float]
 
+#: What the authors' 2022 code does for Gaussian data.
+RELEASE: dict[str, Any] = {
+    "restarts": 3,
+    "steps": 1000,
+    "optimizer": "rmsprop",
+    "lr": 2e-2,
+    "weight_decay": 1e-4,
+    "unit": "mse",
+    "entropy": 1e-2,
+    "column_norm": 1e-2,
+    "schedule": "constant",
+    "refine": False,
+}
+RELEASE_WITHOUT_PENALTIES: dict[str, Any] = {**RELEASE, "entropy": 0.0, "column_norm": 0.0}
 #: Method names of the tables: the method of ``discover`` and its options.
 METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "no sharing": ("no_sharing", {}),

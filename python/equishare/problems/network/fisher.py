@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.func import grad, vmap
 
-from equishare.problems.estimates import SliceEstimate
+from equishare.problems.estimates import BlockEstimate
 from equishare.problems.network.replicas import Replicas, State, taken
 from equishare.problems.network.samples import Batch
 
@@ -16,21 +16,24 @@ _SAMPLES = 512
 _AT_A_TIME = 1 << 24
 # A coordinate that no sample depends on still gets this part of the mean precision.
 _LEAST_WEIGHT = 1e-6
+# Below this mean the samples depend on no coordinate at all.
+_NOTHING = 1e-200
 
 
-def fisher_estimates(replicas: Replicas, lower: State, buffers: State, batch: Batch) -> list[SliceEstimate]:
+def fisher_estimates(replicas: Replicas, lower: State, buffers: State, batch: Batch) -> list[BlockEstimate]:
     """The entries (K, C) of each slot at one replica, all free, with the precision that :func:`entry_weights` gives.
 
     Parameters that one assignment ties side by side stand side by side in C.
     """
     values, weights = flat_entries(replicas, lower), entry_weights(replicas, lower, buffers, batch)
-    return [SliceEstimate(one, with_floor(weight)) for one, weight in zip(values, weights, strict=True)]
+    return [weighted_estimate(one, weight) for one, weight in zip(values, weights, strict=True)]
 
 
-def with_floor(weight: np.ndarray) -> np.ndarray:
-    """Weights of at least a small part of their mean: a coordinate that no sample depends on may go anywhere."""
-    floor = _LEAST_WEIGHT * max(float(weight.mean()), np.finfo(float).tiny)
-    return np.maximum(weight.astype(np.float64), floor)
+def weighted_estimate(values: np.ndarray, weights: np.ndarray) -> BlockEstimate:
+    """Estimates (K, C) that do not covary; a coordinate that no sample depends on keeps a little weight."""
+    mean = float(weights.mean())
+    floor = _LEAST_WEIGHT * (mean if mean > _NOTHING else 1.0)
+    return BlockEstimate.weighted(values.astype(np.float64), np.maximum(weights.astype(np.float64), floor))
 
 
 def entry_weights(replicas: Replicas, lower: State, buffers: State, batch: Batch) -> list[np.ndarray]:

@@ -128,13 +128,7 @@ class ModelProblem:
     def about(self) -> About:
         """The data in words and numbers, for the report."""
         train, val = (len(one) if isinstance(one, Sized) else None for one in (self.train, self.val))
-        facts = []
-        for slot in self.slots:
-            for name in slot.names:
-                shape = " × ".join(map(str, slot.shape_of(name)))
-                facts.append((f"parameter {name}", f"{shape} slices" if slot.is_sliced else shape))
-        question = "which entries or slices of a model's parameters are shared"
-        return About(question, train, val, "loss", tuple(facts))
+        return about_model(self.slots, train, val)
 
     def _check_loss(self, samples: Samples, name: str) -> None:
         x, y = samples.first()
@@ -159,6 +153,17 @@ class ModelProblem:
             raise ValueError(f"loss must return a real number, got {value.dtype}")
         if not torch.isfinite(value):
             raise ValueError(f"loss must be finite for the model as it is, got {float(value)} on {name}")
+
+
+def about_model(slots: Sequence[Slot], num_train: int | None, num_val: int | None) -> About:
+    """What a report tells of the data of a model."""
+    facts = []
+    for slot in slots:
+        for name in slot.names:
+            shape = " × ".join(map(str, slot.shape_of(name)))
+            facts.append((f"parameter {name}", f"{shape} slices" if slot.is_sliced else shape))
+    question = "which entries or slices of a model's parameters are shared"
+    return About(question, num_train, num_val, "loss", tuple(facts))
 
 
 def _check_shared(model: nn.Module) -> None:

@@ -11,13 +11,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from equishare.partition import Partition
-from equishare.problems.base import Refit
+from equishare.problems.base import Refit, partitions_of
 from equishare.problems.network.fit import Fit, Start, gained
 from equishare.problems.network.patterns import Pattern, all_free, hard_state
 from equishare.problems.network.replicas import Replicas, State, joined, psi, stacked, taken
 from equishare.problems.network.trainer import Trainer
-from equishare.sharing import impose, shared_parameters
+from equishare.sharing import impose
 
 # A fit that is best after this part of its steps is repeated with twice as many, while it gains.
 _LATE = 0.9
@@ -154,7 +153,7 @@ def refitted(problem: Any, replicas: Replicas, pattern: Pattern, fitted: Fit, **
         about: further fields of :class:`Refit`.
     """
     model = copy.deepcopy(problem.model)
-    impose(model, as_partitions(model, replicas, pattern))
+    impose(model, partitions_of(replicas.slots, pattern.labels))
     _load(model, fitted, replicas, pattern)
     names = [name for slot in replicas.slots for name in slot.names]
     return Refit(values=group_values(model, names), model=model, **about)
@@ -163,17 +162,6 @@ def refitted(problem: Any, replicas: Replicas, pattern: Pattern, fitted: Fit, **
 def group_values(model: nn.Module, names: Iterable[str]) -> dict[str, np.ndarray]:
     """The shared values ψ of hardened parameters by name, (G,), or (G, …) for slices."""
     return {name: psi(model, name).detach().double().cpu().numpy().copy() for name in names}
-
-
-def as_partitions(model: nn.Module, replicas: Replicas, pattern: Pattern) -> dict[str, Partition]:
-    """Partition of each shared parameter by its qualified name."""
-    shared = shared_parameters(model)
-    partitions = {}
-    for slot, labels in zip(replicas.slots, pattern.labels, strict=True):
-        for name in slot.names:
-            one = shared[name]
-            partitions[name] = Partition(labels.reshape(one.shape) if one.dim is None else labels)
-    return partitions
 
 
 def _load(model: nn.Module, fitted: Fit, replicas: Replicas, pattern: Pattern) -> None:

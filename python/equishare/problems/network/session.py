@@ -61,6 +61,7 @@ class NetworkSession(Session):
         self.trainer = Trainer(self.replicas, self.training, self.seed, checkpoint, self.tick)
         self.found: list[dict[Pattern, Candidate]] = [{} for _ in self.problems]
         self.settles = True
+        self._evaluations = 0
         self._done, self._total = 0, self.training.search_length + FINAL_FITS * self.training.final.steps
 
     def _fingerprint(self) -> str:
@@ -262,12 +263,12 @@ class NetworkSession(Session):
     def evaluate(self, patterns: Sequence[Sequence[Labels]]) -> list[np.ndarray]:
         """Validation losses of patterns, a list of them for each problem, all trained as one batch."""
         own = [[Pattern(labels) for labels in several] for several in patterns]
-        owner = [problem for problem, several in enumerate(own) for _ in several]
-        if owner:
-            lower, buffers = (stacked(s, len(owner)) for s in (self.replicas.start, self.replicas.buffers))
-            flat = [one for several in own for one in several]
-            stage = f"evaluate {sum(map(len, self.found))}"
-            self.try_patterns(owner, flat, lower, buffers, stage, mean=False)
+        fresh = [(i, one) for i, several in enumerate(own) for one in several if one not in self.found[i]]
+        if fresh:
+            lower, buffers = (stacked(s, len(fresh)) for s in (self.replicas.start, self.replicas.buffers))
+            self._evaluations += 1
+            owner, flat = [i for i, _ in fresh], [one for _, one in fresh]
+            self.try_patterns(owner, flat, lower, buffers, f"evaluate {self._evaluations}", mean=False)
         return [np.array([self.found[i][one].loss for one in several]) for i, several in enumerate(own)]
 
     def refit(self, patterns: Sequence[Labels]) -> list[Refit]:

@@ -87,6 +87,22 @@ class Training:
 
 
 @dataclass(frozen=True)
+class FitOptions(Training):
+    """Options of a method that fits one pattern, besides those of :class:`Training`.
+
+    Attributes:
+        steps: of each of the final fits of a network; None: 600, doubled while the loss is still falling.
+    """
+
+    steps: int | None = option(None, count, only=TRAINED)
+
+    @property
+    def final(self) -> FinalSteps:
+        """How long the final fits are."""
+        return FinalSteps.of(self.steps)
+
+
+@dataclass(frozen=True)
 class SearchOptions(Training):
     """Options of a search by training, besides those of :class:`Training`.
 
