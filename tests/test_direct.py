@@ -2,8 +2,9 @@
 
 import pytest
 import torch
-from model_cases import columns_problem, linear_problem
+from model_cases import BRIEF, columns_problem, linear_data, linear_problem, made, mse, split
 
+import equishare as es
 from equishare.methods.sinkhorn import Sinkhorn
 from equishare.problems.network.replicas import Replicas, stacked
 from equishare.relax.assignment import SOFTMAX, as_softmax_logits
@@ -38,3 +39,23 @@ def test_it_is_that_of_autograd(make, singles, assignment):
         assert list(found) == list(upper)
         for own, theirs in zip(found.values(), expected, strict=True):
             assert torch.allclose(own, theirs, atol=1e-12)
+
+
+class Spare(torch.nn.Module):
+    """A shared parameter that the output does not depend on."""
+
+    def __init__(self):
+        super().__init__()
+        self.used, self.spare = torch.nn.Linear(3, 3, bias=False), torch.nn.Linear(3, 3, bias=False)
+
+    def forward(self, x):
+        return self.used(x)
+
+
+@pytest.mark.parametrize("names", [["used.weight", "spare.weight"], ["spare.weight"]])
+def test_a_parameter_that_the_output_does_not_depend_on(names):
+    model = made(Spare)
+    for name in names:
+        es.share(model, name)
+    found = es.discover(es.ModelProblem(model, *split(linear_data(), 40), mse), "bilevel", **BRIEF["bilevel"])
+    assert set(found.partitions) == set(names)

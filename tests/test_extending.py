@@ -252,6 +252,39 @@ class Short:
         return [Proposal([np.zeros(3, int)])]
 
 
+class Proposing:
+    """Whatever it is given."""
+
+    Options = EveryPair.Options
+
+    def __init__(self, *patterns, whole=None, **more):
+        self.proposal = Proposal(list(patterns), **more) if whole is None else whole
+
+    def propose(self, session, options):
+        return [self.proposal] * len(session.problems) if isinstance(self.proposal, Proposal) else self.proposal
+
+
+class Refitting(Normal):
+    given = None
+
+    def refit(self, pattern):
+        return self.given
+
+
+def refitting(given):
+    one = Refitting(VECTOR.values, VECTOR.val, VECTOR.precision)
+    one.given = given
+    return one
+
+
+class Seeded:
+    @dataclass(frozen=True)
+    class Options:
+        seed: int = 0
+
+    propose = EveryPair.propose
+
+
 class Estimating:
     NEEDS_ESTIMATE = True
     Options = EveryPair.Options
@@ -259,9 +292,29 @@ class Estimating:
 
 Estimating.propose = Tied.propose
 VECTOR = normal(LABELS["vector"], False)
+ZEROS, FREE = np.zeros(7, int), np.arange(7)
 NOTHING = Nothing(VECTOR.values, VECTOR.val, VECTOR.precision)
 
 REFUSED = [
+    (lambda: es.discover(VECTOR, Proposing()), ValueError, "'Proposing' must propose at least one pattern"),
+    (
+        lambda: es.discover(VECTOR, Proposing(whole=3)),
+        TypeError,
+        "'Proposing' must return a list of Proposals, got int",
+    ),
+    (lambda: es.discover(VECTOR, Proposing(ZEROS, FREE, scores=[1.0])), ValueError, r"scores of .* must be 2, got"),
+    (lambda: es.discover(VECTOR, Proposing(ZEROS, as_good=[False])), ValueError, "must mark at least one pattern"),
+    (lambda: es.discover(VECTOR, Proposing(ZEROS, history={"a": ["x"]})), ValueError, "columns of numbers"),
+    (lambda: es.discover(VECTOR, Proposing((ZEROS, ZEROS))), ValueError, "a label array for each of 1 slots, got 2"),
+    (lambda: es.discover(VECTOR, Proposing(ZEROS + 0.5)), ValueError, "labels must be integers, got 0.5"),
+    (lambda: es.discover(VECTOR, Seeded()), TypeError, "must not have names of discover, got seed"),
+    (
+        lambda: es.discover(refitting(None), "gap"),
+        ValueError,
+        "with the values of 'w', got NoneType",
+    ),
+    (lambda: es.discover(refitting(Refit({"v": ZEROS}, 0, 0)), "gap"), ValueError, "values of 'w', got 'v'"),
+    (lambda: es.discover(refitting(Refit({"w": ZEROS}, 0, 0)), "gap"), ValueError, "must return 3 values of 'w'"),
     (lambda: es.discover(NOTHING), ValueError, "a Nothing has no estimate of the entries"),
     (lambda: es.discover(NOTHING, "gap"), ValueError, "needs the estimate of one parameter"),
     (lambda: es.discover(Two(RNG), "merge"), ValueError, "a Two has 2 parameters, 'a', 'b'"),
@@ -290,6 +343,38 @@ REFUSED = [
 def test_what_is_refused(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+def test_patterns_may_be_written_in_several_ways():
+    labels = LABELS["vector"]
+    for pattern in (labels, labels.tolist(), es.Partition(labels), 3 * labels - 5, (labels,)):
+        found = es.discover(VECTOR, Proposing(pattern, ZEROS, scores=np.array([0.0, 0.0])))
+        assert found.partition.num_groups == 1  # of equal scores the one with the fewest groups
+        found = es.discover(VECTOR, Proposing(pattern), resamples=2)
+        assert found.partition == es.Partition(labels)
+        assert (found.confidence.labels == es.Partition(labels).labels).all()
+
+
+BAD_ESTIMATES = [
+    (lambda: BlockEstimate.diagonal([np.nan, 1.0], [1.0, 1.0]), "values of an estimate must be finite"),
+    (lambda: BlockEstimate.diagonal([0.0, 1.0], [0.0, 1.0]), "variances of an estimate must be finite and above 0"),
+    (lambda: BlockEstimate.diagonal([0.0, 1.0], 1.0), r"variance must have the shape of values, \(2,\), got \(\)"),
+    (lambda: BlockEstimate.diagonal([0.0, 1.0], [1.0, 1.0], 0.0), "freedom must be above 0, got 0"),
+    (
+        lambda: BlockEstimate.dense([0.0, 1.0], [[1.0, 2.0], [2.0, 1.0]]),
+        "must be symmetric and positive definite",
+    ),
+    (
+        lambda: BlockEstimate.dense([0.0, 1.0], [[1.0, 0.5], [0.0, 1.0]]),
+        "must be symmetric and positive definite",
+    ),
+]
+
+
+@pytest.mark.parametrize(("make", "message"), BAD_ESTIMATES)
+def test_bad_estimates_are_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
 
 
 def test_the_folder_is_the_registry():

@@ -65,7 +65,12 @@ def checked_options(method: str, options: type[_T], given: Mapping[str, Any], ki
         TypeError: an option that the class does not have for this kind, or one without a default that is not given.
         ValueError: a value that is not accepted.
     """
+    if not isinstance(options, type) or not dataclasses.is_dataclass(options):
+        raise TypeError(f"Options of method {method!r} must be a frozen data class, got {options!r}")
     fields = _fields(options, kind)
+    reserved = sorted(set(fields) & {"problem", "method", "seed", "progress", "resamples"})
+    if reserved:
+        raise TypeError(f"Options of method {method!r} must not have names of discover, got {', '.join(reserved)}")
     unknown = sorted(set(given) - set(fields))
     if unknown:
         raise TypeError(

@@ -13,7 +13,7 @@ import numpy as np
 from equishare.checks import CLOSED_FORM, TRAINED, checked_options
 from equishare.methods import METHODS, Method, methods_for, name_of
 from equishare.partition import Partition
-from equishare.problems.base import Labels, Problem, Proposal, Refit, Session, partitions_of
+from equishare.problems.base import Problem, Proposal, Refit, Session, partitions_of
 from equishare.progress import Progress, part_of, progress_bar, silent
 from equishare.result import calibration
 from equishare.result.confidence import Confidence
@@ -85,7 +85,7 @@ def discover(
                 generator = np.random.default_rng([int(seed), i])
                 batch = [one.resampled(generator) for _ in range(resamples)]
                 session = _session(batch, int(seed), part, name, own)
-                patterns = [proposal.labels(proposal.best) for proposal in _proposals(chosen, session)]
+                ties = [partitions_of(one.slots, p.labels(p.best)) for p in _proposals(chosen, session)]
             except KeyboardInterrupt:
                 if not is_trained:
                     raise
@@ -95,7 +95,7 @@ def discover(
                 continue
             if session.interrupted:
                 break
-            found[i] = replace(found[i], confidences=_confidences(one, found[i], patterns, is_trained))
+            found[i] = replace(found[i], confidences=_confidences(one, found[i], ties, is_trained))
             watch(len(problems) + (i + 1) * int(resamples), total)
     asked = {**options, "resamples": resamples} if resamples else dict(options)
     found = [replace(one, origin=Origin.of(name, int(seed), asked)) for one in found]
@@ -121,19 +121,26 @@ def _solve(method: Method, session: Session) -> list[Discovery]:
 
 def _proposals(method: Method, session: Session) -> list[Proposal]:
     """What a method proposes for each problem, scored where there is a choice."""
-    proposals = list(method.propose(session, session.options))
-    if len(proposals) != len(session.problems):
+    name, problems = session.method, session.problems
+    proposals = method.propose(session, session.options)
+    if not isinstance(proposals, Sequence) or not all(isinstance(one, Proposal) for one in proposals):
+        raise TypeError(f"method {name!r} must return a list of Proposals, got {_types(proposals)}")
+    if len(proposals) != len(problems):
         raise ValueError(
-            f"method {session.method!r} must return a Proposal for each of {len(session.problems)} problems, "
-            f"got {len(proposals)}"
+            f"method {name!r} must return a Proposal for each of {len(problems)} problems, got {len(proposals)}"
         )
+    proposals = list(proposals)
+    if METHODS.get(name) is not method:
+        proposals = [one.checked(problem.slots, name) for one, problem in zip(proposals, problems, strict=True)]
     open_ones = [p.scores is None and len(p.patterns) > 1 for p in proposals]
     if any(open_ones):
         patterns = [
             [p.labels(i) for i in range(len(p.patterns))] if is_open else []
             for p, is_open in zip(proposals, open_ones, strict=True)
         ]
-        losses = session.evaluate(patterns)
+        losses = [np.asarray(own, float) for own in session.evaluate(patterns)]
+        if [len(own) for own in losses] != [len(own) for own in patterns]:
+            raise ValueError(f"evaluate must return a loss for each pattern, got {[len(own) for own in losses]}")
         proposals = [
             replace(p, scores=own) if is_open else p
             for p, own, is_open in zip(proposals, losses, open_ones, strict=True)
@@ -144,39 +151,48 @@ def _proposals(method: Method, session: Session) -> list[Proposal]:
 def _discovery(
     session: Session, problem: Problem, proposal: Proposal, partitions: dict[str, Partition], refit: Refit
 ) -> Discovery:
+    if not isinstance(refit, Refit) or set(refit.values) != set(partitions):
+        got = ", ".join(map(repr, refit.values)) if isinstance(refit, Refit) else type(refit).__name__
+        raise ValueError(f"refit must return a Refit with the values of {', '.join(map(repr, partitions))}, got {got}")
     history = proposal.history
     if history is None:
         groups = [proposal.num_groups(i) for i in range(len(proposal.patterns))]
-        losses = [refit.validation_loss] if proposal.scores is None else proposal.scores
-        history = {"num_groups": np.array(groups), "validation_loss": np.asarray(losses)}
-    fields = dict(vars(refit))
+        tried = [refit.validation_loss] if proposal.scores is None else proposal.scores
+        history = {"num_groups": np.array(groups), "validation_loss": np.asarray(tried)}
+    values = {name: np.asarray(own) for name, own in refit.values.items()}
+    for name, own in values.items():
+        count = partitions[name].num_groups
+        if own.shape[:1] != (count,):
+            raise ValueError(f"refit must return {count} values of {name!r}, one a group, got shape {own.shape}")
     return Discovery(
         slots=tuple(problem.slots),
         partitions=partitions,
-        group_values=fields.pop("values"),
+        group_values=values,
         method=session.method,
         seed=session.seed,
         history=history,
         about=problem.about(),
+        bias=refit.bias,
+        model=refit.model,
         is_of_model=refit.model is not None,
-        **fields,
+        validation_loss=float(refit.validation_loss),  # NumPy's numbers are no JSON
+        no_sharing_loss=float(refit.no_sharing_loss),
+        complete=bool(refit.complete),
+        settled=bool(refit.settled),
     )
 
 
 def _confidences(
-    problem: Problem, found: Discovery, patterns: Sequence[Labels], is_trained: bool
+    problem: Problem, found: Discovery, ties: Sequence[dict[str, Partition]], is_trained: bool
 ) -> dict[str, Confidence]:
     """How often the ties of a discovery were found again on resamples, by parameter name."""
     confidences = {}
-    for s, slot in enumerate(found.slots):
-        labels = np.stack([one[s].ravel() for one in patterns])
-        for name in slot.names:
-            partition, gaps = found.partitions[name], None
-            curves = calibration.TRAINED if is_trained else calibration.CLOSED_FORM
-            estimate = problem.estimate() if len(found.slots) == 1 else None
-            if estimate is not None:
-                gaps = _gaps(partition, found.group_values[name], estimate.variance)
-            confidences[name] = Confidence(partition, labels, gaps, curves)
+    curves = calibration.TRAINED if is_trained else calibration.CLOSED_FORM
+    estimate = problem.estimate() if len(found.slots) == 1 else None
+    for name, partition in found.partitions.items():
+        labels = np.stack([one[name].labels.ravel() for one in ties])
+        gaps = None if estimate is None else _gaps(partition, found.group_values[name], estimate.variance)
+        confidences[name] = Confidence(partition, labels, gaps, curves)
     return confidences
 
 

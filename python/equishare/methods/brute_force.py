@@ -45,7 +45,7 @@ def propose(session: Session, options: Options) -> list[Proposal]:
     patterns = [(labels,) for labels in all_partitions(num_entries).astype(np.int64)]
 
     def best(problem: Problem) -> Proposal:
-        losses = problem.evaluate(patterns)
+        losses = np.asarray(problem.evaluate(patterns))
         i = int(losses.argmin())
         return Proposal([patterns[i]], losses[[i]])
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from equishare.problems.base import Problem, Proposal, Session
 from equishare.problems.estimates import blocks_of
 from equishare.search.path import caps, merge_path
@@ -29,7 +31,7 @@ def _propose(problem: Problem) -> Proposal:
     blocks = blocks_of(problem, on="train")
     for cap in caps(blocks):
         path = merge_path(blocks, cap)
-        losses = problem.evaluate([(labels,) for labels in path])
+        losses = np.asarray(problem.evaluate([(labels,) for labels in path]))
         if losses.argmin() < cap / 2:
             break
     return Proposal(path, losses)

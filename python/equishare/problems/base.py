@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
@@ -178,6 +178,35 @@ class Proposal:
     as_good: np.ndarray | None = field(default=None, kw_only=True)
     history: dict[str, np.ndarray] | None = field(default=None, kw_only=True)
 
+    def checked(self, slots: Sequence[Slot], name: str) -> Proposal:
+        """The proposal of a method from outside: labels numbered from 0 without holes, all lengths as they must be.
+
+        Raises:
+            TypeError, ValueError: they are not.
+        """
+        if not len(self.patterns):
+            raise ValueError(f"method {name!r} must propose at least one pattern for each problem, got none")
+        patterns = []
+        for one in self.patterns:
+            given = one if isinstance(one, tuple) else (one,)
+            if len(given) != len(slots):
+                raise ValueError(
+                    f"a pattern of method {name!r} must have a label array for each of {len(slots)} slots, "
+                    f"got {len(given)}"
+                )
+            own = partitions_of(slots, tuple(p.labels if isinstance(p, Partition) else p for p in given))
+            patterns.append(tuple(own[slot.key].labels for slot in slots))
+        for what, value in (("scores", self.scores), ("as_good", self.as_good)):
+            if value is not None and np.shape(value) != (len(patterns),):
+                raise ValueError(f"{what} of method {name!r} must be {len(patterns)}, got shape {np.shape(value)}")
+        if self.as_good is not None and not np.any(self.as_good):
+            raise ValueError(f"as_good of method {name!r} must mark at least one pattern")
+        columns = {key: np.asarray(column) for key, column in (self.history or {}).items()}
+        numbers = all(column.dtype.kind in "fiub" and column.ndim == 1 for column in columns.values())
+        if not numbers or len({len(column) for column in columns.values()}) > 1:
+            raise ValueError(f"history of method {name!r} must have columns of numbers of one length")
+        return replace(self, patterns=patterns, history=columns or None)
+
     def labels(self, i: int) -> Labels:
         """The i-th candidate, a tuple."""
         one = self.patterns[i]
@@ -210,12 +239,13 @@ def partitions_of(slots: Sequence[Slot], pattern: Labels) -> dict[str, Partition
     Raises:
         ValueError: the pattern has not one array of labels for each slot, with a label for each entry.
     """
-    sizes, given = [slot.num_entries for slot in slots], [np.size(labels) for labels in pattern]
+    found = [Partition(labels) for labels in pattern]
+    sizes, given = [slot.num_entries for slot in slots], [len(one) for one in found]
     if sizes != given:
         raise ValueError(f"a pattern must have {sizes} labels, for each slot as many as entries, got {given}")
     return {
-        name: Partition(np.reshape(labels, slot.shape_of(name)))
-        for slot, labels in zip(slots, pattern, strict=True)
+        name: Partition(one.labels.reshape(slot.shape_of(name)))
+        for slot, one in zip(slots, found, strict=True)
         for name in slot.names
     }
 

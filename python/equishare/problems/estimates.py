@@ -42,6 +42,9 @@ class BlockEstimate:
         values, covariance = np.asarray(values, float), np.asarray(covariance, float)
         if covariance.shape != (values.size, values.size):
             raise ValueError(f"covariance must have shape {(values.size,) * 2}, got {covariance.shape}")
+        _check(values, np.diag(covariance), freedom)
+        if not np.allclose(covariance, covariance.T) or not np.linalg.eigvalsh(covariance)[0] > 0:
+            raise ValueError("covariance must be symmetric and positive definite")
         variance = np.diag(covariance).reshape(values.shape)
         return cls(values, variance, float(freedom), np.linalg.inv(covariance), np.ones(values.shape))
 
@@ -49,6 +52,9 @@ class BlockEstimate:
     def diagonal(cls, values: np.ndarray, variance: np.ndarray, freedom: float = np.inf) -> BlockEstimate:
         """Independent estimates of any shape, and the variance of each."""
         values, variance = np.asarray(values, float), np.asarray(variance, float)
+        if variance.shape != values.shape:
+            raise ValueError(f"variance must have the shape of values, {values.shape}, got {variance.shape}")
+        _check(values, variance, freedom)
         return cls(values, variance, float(freedom), np.ones((1, 1)), 1 / np.sqrt(variance))
 
     @classmethod
@@ -82,6 +88,15 @@ class BlockEstimate:
         return np.bincount(labels.ravel(), self.apply(self.values).ravel(), num_groups), precision
 
 
+def _check(values: np.ndarray, variance: np.ndarray, freedom: float) -> None:
+    if not np.isfinite(values).all():
+        raise ValueError("values of an estimate must be finite")
+    if not (np.isfinite(variance).all() and (variance > 0).all()):
+        raise ValueError("variances of an estimate must be finite and above 0")
+    if not freedom > 0:
+        raise ValueError(f"freedom must be above 0, got {freedom}")
+
+
 def blocks_of(problem: Problem, on: str = "all") -> BlockEstimate:
     """The estimate of a problem's one parameter.
 
@@ -99,6 +114,12 @@ def blocks_of(problem: Problem, on: str = "all") -> BlockEstimate:
         raise ValueError(
             f"this method needs the estimate of one parameter, and a {type(problem).__name__} has {what}: "
             f"give a method that does without (see docs/extending.md)"
+        )
+    size = problem.slots[0].num_entries
+    if estimate.values.size != size:
+        raise ValueError(
+            f"estimate of a {type(problem).__name__} must have a value for each of {size} entries, "
+            f"got {estimate.values.size}"
         )
     return as_blocks(estimate)
 

@@ -54,7 +54,9 @@ class DirectGradient:
         for name, psi in values.items():
             self._steps[name] = step = ops.soft_step_forward(upper[name], psi, self._steps.get(name))
             lower[name] = leaves[name] = step.theta.detach().requires_grad_()
-        slopes = torch.autograd.grad(upper_loss(lower, soft).sum(), list(leaves.values()))
+        # The output may not depend on a shared parameter at all.
+        loss = upper_loss(lower, soft).sum()
+        slopes = torch.autograd.grad(loss + 0 * sum(t.sum() for t in leaves.values()), list(leaves.values()))
         gradients = dict(zip(leaves, slopes, strict=True))
         for name, psi in values.items():
             u = gradients[name].contiguous()

@@ -230,7 +230,10 @@ class Discovery(Plotting):
                 f"model does not fit the discovery: it must have the architecture and the shared parameters of the "
                 f"model that was searched ({error})"
             ) from error
-        return replace(found, model=model, slots=slots_of(model), group_values=group_values(model, found.partitions))
+        slots = slots_of(model)
+        if {s.names: s.shapes for s in slots} == {s.names: s.shapes for s in found.slots}:
+            slots = found.slots  # version 0.1 did not keep them
+        return replace(found, model=model, slots=slots, group_values=group_values(model, found.partitions))
 
     def _require_model(self) -> None:
         if self.is_of_model and self.model is None:

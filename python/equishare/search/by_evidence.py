@@ -109,7 +109,7 @@ def _history(problem: Problem, found: Candidates) -> dict[str, np.ndarray]:
     rows = [best[num_groups] for num_groups in sorted(best)]
     return {
         "num_groups": np.array(sorted(best)),
-        "validation_loss": problem.evaluate([(found.labels[i],) for i in rows]),
+        "validation_loss": np.asarray(problem.evaluate([(found.labels[i],) for i in rows])),
         "evidence": np.array([-found.scores[i][1] for i in rows]),
         "rejected": np.array([found.scores[i][0] for i in rows]),
     }
