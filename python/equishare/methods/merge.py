@@ -8,7 +8,7 @@ import numpy as np
 
 from equishare.problems.base import Problem, Proposal, Session
 from equishare.problems.estimates import blocks_of
-from equishare.search.path import caps, merge_path
+from equishare.search.path import merge_path, shortest_path
 
 NEEDS_ESTIMATE = True
 
@@ -29,9 +29,8 @@ def propose(session: Session, options: Options) -> list[Proposal]:
 
 def _propose(problem: Problem) -> Proposal:
     blocks = blocks_of(problem, on="train")
-    for cap in caps(blocks):
-        path = merge_path(blocks, cap)
-        losses = np.asarray(problem.evaluate([(labels,) for labels in path]))
-        if losses.argmin() < cap / 2:
-            break
-    return Proposal(path, losses)
+
+    def losses(path: list[np.ndarray]) -> np.ndarray:
+        return np.asarray(problem.evaluate([(labels,) for labels in path]))
+
+    return Proposal(*shortest_path(blocks, lambda cap: merge_path(blocks, cap), losses))

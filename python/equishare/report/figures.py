@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
-from equishare.report.grid import NO_GROUP, wrapped
+from equishare.report.grid import NO_GROUP, round_width, wrapped
 from equishare.report.history import loss_history
 from equishare.report.palette import text_colour
 from equishare.report.parameter import Parameter, parameter_named
@@ -50,9 +50,7 @@ def pattern_figure(view: View, name: str | None = None) -> Figure:
     """
     parameter = parameter_named(view, name)
     labels, values = parameter.partition.labels, parameter.values
-    # Rows of a round number of entries, some four times as many as there are rows.
-    wrapping = max(20, 10 * int(np.ceil(np.sqrt(4 * labels.size) / 10)))
-    grid = wrapped(labels if labels.ndim <= 2 else labels.reshape(len(labels), -1), wrapping)
+    grid = wrapped(labels if labels.ndim <= 2 else labels.reshape(len(labels), -1), round_width(labels.size))
     lines, columns = grid.shape
     height, width = _panel_size(grid.shape)
     figure, axes = _panel(height, width)

@@ -15,3 +15,8 @@ def wrapped(labels: np.ndarray, width: int) -> np.ndarray:
     width = max(1, min(width, labels.size))
     filler = np.full(-labels.size % width, NO_GROUP)
     return np.concatenate([labels, filler]).reshape(-1, width)
+
+
+def round_width(count: int) -> int:
+    """A round number of entries a row, some four times as many as there are rows."""
+    return max(20, 10 * int(np.ceil(np.sqrt(4 * count) / 10)))

@@ -7,13 +7,14 @@ from functools import cached_property
 
 import numpy as np
 
-from equishare.report.grid import NO_GROUP, wrapped
+from equishare.report.grid import NO_GROUP, round_width, wrapped
 from equishare.report.palette import ranked_colours, text_colour
 from equishare.result.view import ParameterView, View
 from equishare.symmetry import SymmetryGroup
 
 # Of a larger pattern the page shows the first rows and columns: 256 × 256 cells are under 1 MB.
 MAX_SIDE = 256
+UNNAMED = "not named: that needs igraph and sympy, pip install 'equishare[symmetry]'"
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +69,7 @@ class Parameter(ParameterView):
     def _laid_out(self, entries: np.ndarray) -> np.ndarray:
         """What belongs to each entry, in the place of its cell; NO_GROUP in the others."""
         if entries.ndim == 1:
-            return wrapped(entries, min(MAX_SIDE, max(20, 10 * int(np.ceil(np.sqrt(4 * entries.size) / 10)))))
+            return wrapped(entries, min(MAX_SIDE, round_width(entries.size)))
         return entries.reshape(len(entries), -1)
 
     @cached_property

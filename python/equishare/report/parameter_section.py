@@ -6,13 +6,12 @@ import numpy as np
 
 from equishare.report.diagram import generators
 from equishare.report.grid import NO_GROUP
-from equishare.report.parameter import MAX_SIDE, Parameter
+from equishare.report.parameter import MAX_SIDE, UNNAMED, Parameter
 from equishare.report.pieces import Markup, Section, counted, number, paragraph, table, text
 
 # The table of the pattern is for reading cell by cell; a larger one is read by a program.
 _MAX_TABLE_CELLS = 4096
 _MAX_GROUPS = 256
-UNNAMED = "The symmetry is not named: that needs igraph and sympy, pip install 'equishare[symmetry]'."
 
 
 def answer(parameter: Parameter) -> str:
@@ -29,7 +28,7 @@ def answer(parameter: Parameter) -> str:
         noun = "value" if parameter.noun != "slice" else "slice"
         sentence = f"The {size}{whose} share {counted(partition.num_groups, f'different {noun}')}."
     if parameter.group is None:
-        return f"{sentence} {UNNAMED}"
+        return f"{sentence} The symmetry is {UNNAMED}."
     of = "of " if parameter.group.name.startswith("order") else ""
     return f"{sentence} The symmetry group of the pattern is {of}{parameter.group.explanation}"
 
@@ -40,7 +39,7 @@ def parameter_sections(parameter: Parameter, index: int) -> list[Section]:
     pattern = _viewer(parameter, index, suffix) + _groups(parameter, suffix)
     group = parameter.group
     if group is None:
-        drawn: str = paragraph(UNNAMED)
+        drawn: str = paragraph(f"The symmetry is {UNNAMED}.")
     else:
         drawn = paragraph(str(group)) + generators(group)
     return [

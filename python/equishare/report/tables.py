@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from equishare.report.grid import NO_GROUP, wrapped
+from equishare.report.parameter import UNNAMED
 from equishare.report.pieces import counted
 from equishare.result.view import ParameterView, View
 from equishare.symmetry import SymmetryGroup
@@ -15,7 +16,6 @@ from equishare.symmetry import SymmetryGroup
 # Longer answers are for the files of --out.
 _MAX_GROUPS_SHOWN = 20
 _MAX_PATTERN_LINES = 40
-_UNNAMED = "not named: that needs igraph and sympy, pip install 'equishare[symmetry]'"
 
 
 def print_discovery(view: View, console: Console) -> None:
@@ -33,7 +33,7 @@ def print_discovery(view: View, console: Console) -> None:
 
 def print_symmetry(group: SymmetryGroup | None, console: Console) -> None:
     """Print what symmetry the answer has; None where igraph or sympy, which name it, are not installed."""
-    console.print(Text.assemble(("symmetry  ", "bold"), str(group) if group is not None else _UNNAMED))
+    console.print(Text.assemble(("symmetry  ", "bold"), str(group) if group is not None else UNNAMED))
 
 
 def _summary(view: View) -> Table:

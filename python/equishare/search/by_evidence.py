@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,7 +12,7 @@ from equishare.problems.base import Problem, Proposal
 from equishare.problems.estimates import blocks_of
 from equishare.search.evidence import Evidence
 from equishare.search.orbits import Symmetry, find_symmetries
-from equishare.search.path import caps, conditional_path, merge_path
+from equishare.search.path import conditional_path, merge_path, shortest_path
 from equishare.search.polish import polish
 
 # How many of the best cuts of the path are polished.
@@ -38,7 +39,7 @@ class Candidates:
     @property
     def best(self) -> int:
         """Position of the best one, the first of equals."""
-        return _best(self.scores)
+        return min(range(len(self.scores)), key=self.scores.__getitem__)
 
     def add(self, labels: list[np.ndarray]) -> None:
         """Score partitions and keep them."""
@@ -46,23 +47,19 @@ class Candidates:
         self.scores += [self.evidence.score(one) for one in labels]
 
     def add_path(self) -> None:
-        """Add the path of merges, fewest groups first, so far that the best of it lies in its lower half."""
-        for cap in caps(self.evidence.estimate):
-            path = merge_path(self.evidence.estimate, cap)
-            scores = [self.evidence.score(one) for one in path]
-            if _best(scores) < cap / 2:
-                break
-        self.labels += path
-        self.scores += scores
+        """Add the path of merges, so far that the best of it lies in its lower half."""
+        self._add_shortest(lambda cap: merge_path(self.evidence.estimate, cap), None)
 
     def add_symmetry(self, symmetry: Symmetry) -> None:
-        """Add merges of the orbits of a symmetry, so far that the best of them lies in the lower half."""
-        for cap in caps(self.evidence.estimate):
-            merges = symmetry.merges[:cap]
-            scores = [self.evidence.score(one, symmetry) for one in merges]
-            if _best(scores) < cap / 2:
-                break
-        self.labels += merges
+        """Add merges of the orbits of a symmetry, likewise."""
+        self._add_shortest(lambda cap: symmetry.merges[:cap], symmetry)
+
+    def _add_shortest(self, path_to: Callable[[int], list[np.ndarray]], symmetry: Symmetry | None) -> None:
+        def score(path: list[np.ndarray]) -> list[Score]:
+            return [self.evidence.score(one, symmetry) for one in path]
+
+        path, scores = shortest_path(self.evidence.estimate, path_to, score)
+        self.labels += path
         self.scores += scores
 
     def improve(self) -> None:
@@ -113,7 +110,3 @@ def _history(problem: Problem, found: Candidates) -> dict[str, np.ndarray]:
         "evidence": np.array([-found.scores[i][1] for i in rows]),
         "rejected": np.array([found.scores[i][0] for i in rows]),
     }
-
-
-def _best(scores: list[Score]) -> int:
-    return min(range(len(scores)), key=scores.__getitem__)

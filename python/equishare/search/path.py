@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -39,16 +40,26 @@ def merge_path(estimate: BlockEstimate, max_groups: int) -> list[np.ndarray]:
     return merged
 
 
-def caps(estimate: BlockEstimate) -> Iterator[int]:
-    """Numbers of groups that a path may go up to: 64, 128, …, and last the most it can have."""
-    most = estimate.values.size
-    if not estimate.is_diagonal:
-        most = min(most, MAX_GREEDY_GROUPS)
-    cap = _FIRST_CAP
-    while cap < most:
-        yield cap
-        cap *= 2
-    yield most
+def shortest_path(
+    estimate: BlockEstimate,
+    path_to: Callable[[int], list[np.ndarray]],
+    score: Callable[[list[np.ndarray]], Any],
+) -> tuple[list[np.ndarray], Any]:
+    """As much of a path as it takes for its best partition to lie in the lower half, and the scores.
+
+    Args:
+        estimate: that the path is made from.
+        path_to: the path up to so many groups, fewest first; it is asked for 64, 128, … up to what there can be.
+        score: of the partitions of a path, lower is better.
+    """
+    most = estimate.values.size if estimate.is_diagonal else min(estimate.values.size, MAX_GREEDY_GROUPS)
+    cap = min(_FIRST_CAP, most)
+    while True:
+        path = path_to(cap)
+        scores = score(path)
+        if min(range(len(path)), key=scores.__getitem__) < cap / 2 or cap == most:
+            return path, scores
+        cap = min(2 * cap, most)
 
 
 def conditional_path(estimate: BlockEstimate, labels: np.ndarray, max_groups: int) -> list[np.ndarray]:

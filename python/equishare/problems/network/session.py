@@ -274,43 +274,28 @@ class NetworkSession(Session):
     def refit(self, patterns: Sequence[Labels]) -> list[Refit]:
         """The model trained with the pattern of each problem; after Ctrl-C, the model as the search left it."""
         chosen = [Pattern(labels) for labels in patterns]
-        candidates = [found.get(one) for found, one in zip(self.found, chosen, strict=True)]
-        known = [c for c in candidates if c is not None]
-        searched = [c.fit for c in known] if len(known) == len(chosen) else None
+        fitted = [found[one] for found, one in zip(self.found, chosen, strict=True) if one in found]
+        searched = [candidate.fit for candidate in fitted] if len(fitted) == len(chosen) else None
         if not self.interrupted:
             try:
-                return self._refit(chosen, searched)
+                fit, losses, unshared, settled = FinalFits(self.trainer, chosen, searched).run()
+                self.progress(self._total, self._total)
+                fits = [fit[i : i + 1] for i in range(len(chosen))]
+                return self._refitted(chosen, fits, losses, unshared, settled, complete=True)
             except KeyboardInterrupt:
                 if searched is None:
                     raise
                 self.interrupted = True
-        return [
-            refitted(
-                problem,
-                self.replicas,
-                c.pattern,
-                c.fit,
-                validation_loss=c.loss,
-                no_sharing_loss=math.nan,
-                complete=False,
-            )
-            for problem, c in zip(self.problems, known, strict=True)
-        ]
+        assert searched is not None
+        unknown, done = [math.nan] * len(chosen), [True] * len(chosen)
+        return self._refitted(chosen, searched, [c.loss for c in fitted], unknown, done, complete=False)
 
-    def _refit(self, patterns: Sequence[Pattern], searched: Sequence[Fit] | None) -> list[Refit]:
-        fitted, losses, unshared, settled = FinalFits(self.trainer, patterns, searched).run()
-        self.progress(self._total, self._total)
+    def _refitted(self, patterns: Sequence[Pattern], fits: Sequence[Fit], *columns: Any, complete: bool) -> list[Refit]:
+        names = ("validation_loss", "no_sharing_loss", "settled")
+        rows = zip(self.problems, patterns, fits, zip(*columns, strict=True), strict=True)
         return [
-            refitted(
-                problem,
-                self.replicas,
-                patterns[i],
-                fitted[i : i + 1],
-                validation_loss=float(losses[i]),
-                no_sharing_loss=float(unshared[i]),
-                settled=bool(settled[i]),
-            )
-            for i, problem in enumerate(self.problems)
+            refitted(problem, self.replicas, one, fit, complete=complete, **dict(zip(names, row, strict=True)))
+            for problem, one, fit, row in rows
         ]
 
 
