@@ -8,7 +8,7 @@ from model_cases import columns_problem
 
 import equishare as es
 from equishare.methods import METHODS, methods_for, name_of
-from equishare.problems import About, BlockEstimate, Proposal, Refit, Slot
+from equishare.problems import About, BlockEstimate, Proposal, Refit, Session, Slot
 from equishare.problems.estimates import as_blocks, fit_estimate
 from equishare.problems.network.session import NetworkSession
 from equishare.problems.network.training import SearchOptions
@@ -294,6 +294,28 @@ Estimating.propose = Tied.propose
 VECTOR = normal(LABELS["vector"], False)
 ZEROS, FREE = np.zeros(7, int), np.arange(7)
 NOTHING = Nothing(VECTOR.values, VECTOR.val, VECTOR.precision)
+
+
+class TrainedSession(Session):
+    is_trained = True
+
+
+class Trained(Nothing):
+    """Judged by its own session, and without a module."""
+
+    Session = TrainedSession
+
+    def _fit(self, labels):
+        return VECTOR._fit(labels)
+
+
+def test_a_problem_that_is_trained_brings_a_session_of_its_own(tmp_path):
+    labels = LABELS["vector"]
+    found = es.discover(Trained(VECTOR.values, VECTOR.val, VECTOR.precision), Proposing(labels))
+    assert found.partition == es.Partition(labels) and found.values.shape == (3,)
+    found.save(tmp_path / "d.npz")
+    np.testing.assert_array_equal(es.Discovery.load(tmp_path / "d.npz").values, found.values)
+
 
 REFUSED = [
     (lambda: es.discover(VECTOR, Proposing()), ValueError, "'Proposing' must propose at least one pattern"),

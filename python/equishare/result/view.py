@@ -55,8 +55,3 @@ class View:
     settled: bool
     about: About
     origin: Origin | None
-
-    @property
-    def has_names(self) -> bool:
-        """Whether the parameters have names."""
-        return any(parameter.name is not None for parameter in self.parameters)
