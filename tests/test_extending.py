@@ -318,6 +318,13 @@ def test_a_problem_that_is_trained_brings_a_session_of_its_own(tmp_path):
 
 
 REFUSED = [
+    (lambda: Slot.of("w", 3), TypeError, r"shape must be a tuple of integers such as \(3,\), got 3"),
+    (
+        lambda: es.discover(VECTOR, lr=0.1),
+        TypeError,
+        r"no options \(lr: for problems that are trained\)",
+    ),
+    (lambda: es.discover(columns_problem(), "bilevel", unit="mse"), TypeError, r"\(unit: for means and linear maps\)"),
     (lambda: es.discover(VECTOR, Proposing()), ValueError, "'Proposing' must propose at least one pattern"),
     (
         lambda: es.discover(VECTOR, Proposing(whole=3)),

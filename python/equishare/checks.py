@@ -73,8 +73,13 @@ def checked_options(method: str, options: type[_T], given: Mapping[str, Any], ki
         raise TypeError(f"Options of method {method!r} must not have names of discover, got {', '.join(reserved)}")
     unknown = sorted(set(given) - set(fields))
     if unknown:
+        other = TRAINED if kind == CLOSED_FORM else CLOSED_FORM
+        belong = [name for name in unknown if name in _fields(options, other)]
+        whose = "problems that are trained" if other == TRAINED else "means and linear maps"
+        elsewhere = f" ({', '.join(belong)}: for {whose})" if belong else ""
         raise TypeError(
-            f"method {method!r} has no option {', '.join(unknown)}; it takes {', '.join(fields) or 'no options'}"
+            f"method {method!r} has no option {', '.join(unknown)}; "
+            f"it takes {', '.join(fields) or 'no options'}{elsewhere}"
         )
     missing = [n for n, (default, _) in fields.items() if default is dataclasses.MISSING and n not in given]
     if missing:

@@ -42,7 +42,13 @@ class Slot:
 
     @classmethod
     def of(cls, name: str, shape: tuple[int, ...], noun: str = "entry") -> Slot:
-        """One parameter whose single entries may be tied."""
+        """One parameter whose single entries may be tied.
+
+        Raises:
+            TypeError: shape is no tuple of integers.
+        """
+        if not isinstance(shape, tuple) or not all(isinstance(n, int) for n in shape):
+            raise TypeError(f"shape must be a tuple of integers such as (3,), got {shape!r}")
         size = int(np.prod(shape))
         return cls((name,), (shape,), (None,), size, size, noun)
 
