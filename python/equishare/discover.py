@@ -173,6 +173,7 @@ def _discovery(
         history=history,
         about=problem.about(),
         bias=refit.bias,
+        belief=proposal.belief,
         model=refit.model,
         is_of_model=refit.model is not None,
         validation_loss=float(refit.validation_loss),  # NumPy's numbers are no JSON

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Protocol, runtime_checkable
@@ -12,7 +13,7 @@ from torch import nn
 from equishare.partition import Partition
 from equishare.progress import Progress, silent
 
-__all__ = ["About", "Estimate", "Refit", "Labels", "Problem", "Proposal", "Session", "Slot"]
+__all__ = ["About", "Belief", "Estimate", "Refit", "Labels", "Problem", "Proposal", "Session", "Slot"]
 
 #: A pattern as methods propose it: for each slot the group 0 … G − 1 of each entry, without holes.
 Labels = tuple[np.ndarray, ...]
@@ -167,6 +168,27 @@ class Problem(Protocol):
 
 
 @dataclass(frozen=True)
+class Belief:
+    """What the evidence says of an answer beside its partition.
+
+    Attributes:
+        spread: standard deviation τ of the entries of a group about its value; 0: they are equal.
+        spread_interval: between these two numbers τ lies with probability .95.
+        posterior_mean: in the shape of the parameter, each entry's mean given the data: shrunk to the value of its group
+            by as much as τ says.
+        symmetry_log_odds: log odds of the symmetry of the partition (where it has none, of ``guess``) being one of the
+            truth, over all candidates; NaN where no symmetry was looked for.
+        guess: labels of the candidate whose symmetry is judged; None where no symmetry was found.
+    """
+
+    spread: float
+    spread_interval: tuple[float, float]
+    posterior_mean: np.ndarray
+    symmetry_log_odds: float = math.nan
+    guess: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
 class Proposal:
     """Candidate patterns of one problem.
 
@@ -177,12 +199,14 @@ class Proposal:
             those of the least score.
         history: columns of equal length that show how the candidates were found; None: one row a candidate, with its
             number of groups and its score.
+        belief: what else the evidence says of the candidate that is selected; None where it was not asked.
     """
 
     patterns: Sequence[Labels | np.ndarray]
     scores: np.ndarray | None = None
     as_good: np.ndarray | None = field(default=None, kw_only=True)
     history: dict[str, np.ndarray] | None = field(default=None, kw_only=True)
+    belief: Belief | None = field(default=None, kw_only=True)
 
     def checked(self, slots: Sequence[Slot], name: str) -> Proposal:
         """The proposal of a method from outside: labels numbered from 0 without holes, all lengths as they must be.

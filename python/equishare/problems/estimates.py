@@ -26,7 +26,7 @@ class BlockEstimate:
         values: ŵ in the shape of the parameter.
         variance: of each value.
         freedom: degrees of freedom of the noise level.
-        curvature: S (L, L).
+        curvature: S (L, L), or one for each block (B, L, L).
         scale: d in the shape of the parameter.
     """
 
@@ -65,22 +65,46 @@ class BlockEstimate:
     @property
     def is_diagonal(self) -> bool:
         """Whether the estimates do not covary."""
-        return len(self.curvature) == 1
+        return self.curvature.shape[-1] == 1
+
+    @property
+    def log_det(self) -> float:
+        """log det Ω."""
+        own = np.linalg.slogdet(self.curvature)[1]
+        shared = self.scale.size // self.curvature.shape[-1] if self.curvature.ndim == 2 else 1
+        return float(2 * np.log(self.scale).sum() + shared * np.sum(own))
+
+    def widened(self, spread: float) -> BlockEstimate:
+        """The same where entries need not be equal but scatter about their value: covariance ``Ω⁻¹ + spread² I``."""
+        if self.is_diagonal:
+            return BlockEstimate.diagonal(self.values, 1 / self.precision + spread**2, self.freedom)
+        scale = self.blocks(self.scale)
+        same = bool(np.allclose(scale, scale[0], rtol=1e-12))
+        inverse = 1 / (scale[:1] if same else scale)
+        covariance = np.linalg.inv(self.curvature) * (inverse[:, :, None] * inverse[:, None, :])
+        curvature = np.linalg.inv(covariance + spread**2 * np.eye(scale.shape[1]))
+        curvature = curvature[0] if same else curvature
+        return BlockEstimate(
+            self.values, self.variance + spread**2, self.freedom, curvature, np.ones(self.values.shape)
+        )
 
     @property
     def precision(self) -> np.ndarray:
         """Diagonal of Ω in the shape of ``values``: the precision of each entry given all others."""
-        return (self.blocks(self.scale) ** 2 * np.diag(self.curvature)).reshape(self.values.shape)
+        diagonal = np.diagonal(self.curvature, axis1=-2, axis2=-1)
+        return (self.blocks(self.scale) ** 2 * diagonal).reshape(self.values.shape)
 
     def blocks(self, entries: np.ndarray) -> np.ndarray:
         """Entries (…, K) or (…, *shape) as (…, B, L)."""
         lead = entries.shape[: entries.ndim - self.values.ndim]
-        return entries.reshape(*lead, -1, len(self.curvature))
+        return entries.reshape(*lead, -1, self.curvature.shape[-1])
 
     def apply(self, w: np.ndarray) -> np.ndarray:
         """``Ω w`` for w of the shape of ``values``, or with leading axes."""
         scale = self.blocks(self.scale)
-        return (((self.blocks(w) * scale) @ self.curvature) * scale).reshape(w.shape)
+        scaled = self.blocks(w) * scale
+        product = scaled @ self.curvature if self.curvature.ndim == 2 else (scaled[..., None, :] @ self.curvature)[..., 0, :]
+        return (product * scale).reshape(w.shape)
 
     def gather(self, labels: np.ndarray, num_groups: int) -> tuple[np.ndarray, np.ndarray]:
         """``AᵀΩŵ`` (G,) and ``AᵀΩA`` (G, G) for the assignment A of labels in the shape of ``values``."""
@@ -149,12 +173,12 @@ def gather_curvature(labels: np.ndarray, num_groups: int, curvature: np.ndarray,
     Args:
         labels: (B, L) group of each entry.
         num_groups: G.
-        curvature: (L, L).
+        curvature: (L, L), or (B, L, L).
         scale: (B, L), or anything that broadcasts to it.
     """
     count, length = labels.shape
     if length == 1:
-        weights = (np.broadcast_to(scale, labels.shape) ** 2 * curvature).ravel()
+        weights = (np.broadcast_to(scale, labels.shape) ** 2 * curvature.reshape(-1, 1)).ravel()
         return np.diag(np.bincount(labels.ravel(), weights, num_groups))
     total = np.zeros(num_groups * num_groups)
     rows = max(1, _PAIRS // (length * length))
@@ -162,7 +186,8 @@ def gather_curvature(labels: np.ndarray, num_groups: int, curvature: np.ndarray,
     for start in range(0, count, rows):
         part, d = labels[start : start + rows], scale[start : start + rows]
         cells = part[:, :, None] * num_groups + part[:, None, :]
-        pairs = curvature * d[:, :, None] * d[:, None, :]
+        own = curvature if curvature.ndim == 2 else curvature[start : start + rows]
+        pairs = own * d[:, :, None] * d[:, None, :]
         total += np.bincount(cells.ravel(), pairs.ravel(), total.size)
     return total.reshape(num_groups, num_groups)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -12,13 +13,14 @@ import numpy as np
 from torch import nn
 
 from equishare.partition import Partition
-from equishare.problems.base import About, Slot
+from equishare.problems.base import About, Belief, Slot
 from equishare.problems.network.refit import group_values
 from equishare.problems.network.replicas import slots_of
 from equishare.result.archive import load_discovery, save_discovery
 from equishare.result.confidence import Confidence
 from equishare.result.origin import Origin
 from equishare.result.plotting import Plotting
+from equishare.result.verdict import judged, symmetry_probability
 from equishare.result.view import ParameterView, View
 from equishare.sharing import impose
 from equishare.symmetry import EquivarianceError, equivariance_error, symmetry_group
@@ -57,6 +59,8 @@ class Discovery(Plotting):
             another ``lr``, may change the answer.
         confidences: how sure each partition is, where ``discover`` was called with ``resamples``; else empty.
         origin: what it takes to repeat it; None where that is not known.
+        belief: what the evidence says beside the partition, from which ``spread``, ``posterior_mean`` and
+            ``symmetry_log_odds`` are read; None for methods that do not ask it, and for networks.
     """
 
     slots: tuple[Slot, ...]
@@ -75,6 +79,7 @@ class Discovery(Plotting):
     settled: bool = True
     confidences: dict[str, Confidence] = field(default_factory=dict)
     origin: Origin | None = None
+    belief: Belief | None = None
 
     @property
     def is_bare(self) -> bool:
@@ -120,6 +125,38 @@ class Discovery(Plotting):
         return {n: getattr(self.model.get_submodule(p), leaf).detach() for n, (p, _, leaf) in parents.items()}
 
     @property
+    def spread(self) -> float:
+        """Standard deviation τ of the entries of a group about its value; 0 where they are equal, NaN where not judged.
+
+        τ is the most probable one, where scattered entries are more probable than equal ones. The interval that holds
+        it with probability .95 is ``belief.spread_interval``.
+        """
+        return math.nan if self.belief is None else self.belief.spread
+
+    @property
+    def posterior_mean(self) -> Any:
+        """The entries averaged over partitions and spreads, weighted by their evidence: what predicts best.
+
+        The entries of a group are shrunk to its value as far as the estimates and the spread say, and not made equal.
+        In the shape of the parameter; ``theta`` where the evidence was not asked.
+        """
+        return self.theta if self.belief is None else self.belief.posterior_mean
+
+    @property
+    def symmetry_log_odds(self) -> float:
+        """Log odds of the symmetry found, over all candidates of the search, by the evidence as it is.
+
+        It is that of the partition's group being contained in the group of the truth; where the partition has none, of
+        the best candidate that has one. NaN where no symmetry was looked for.
+        """
+        return math.nan if self.belief is None else self.belief.symmetry_log_odds
+
+    @property
+    def symmetry_probability(self) -> float:
+        """The probability of the same, calibrated on simulated problems; see :mod:`equishare.result.verdict`."""
+        return math.nan if self.belief is None else symmetry_probability(self.belief)
+
+    @property
     def confidence(self) -> Any:
         """How sure the partition is: a :class:`Confidence`, or a dict of them by name; None without ``resamples``."""
         return self._bare(self.confidences) if self.confidences else None
@@ -131,14 +168,16 @@ class Discovery(Plotting):
             same_action: demand the same permutation of outputs and inputs.
 
         Returns:
-            The group, a ``SymmetryGroup``, or a dict of groups by name.
+            The group, a ``SymmetryGroup``, or a dict of groups by name. Its ``verdict`` is ``exact``, ``approximate``
+            (entries of an orbit scatter, see ``spread``) or ``none`` (``symmetry_probability`` is below one half).
 
         Raises:
             ValueError: same_action for means, vectors or slices, or for O ≠ I.
             TypeError: same_action is neither True nor False.
             ImportError: igraph or sympy are not installed.
         """
-        return self._bare({n: symmetry_group(p, same_action=same_action) for n, p in self.partitions.items()})
+        groups = {n: symmetry_group(p, same_action=same_action) for n, p in self.partitions.items()}
+        return self._bare(groups if self.belief is None else {n: judged(g, self.belief) for n, g in groups.items()})
 
     def equivariance_error(
         self, x: Any, function: Callable[[np.ndarray], np.ndarray] | None = None, num_permutations: int = 199

@@ -2,111 +2,147 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from equishare.partition import Partition
 from equishare.problems.base import Problem, Proposal
 from equishare.problems.estimates import blocks_of
-from equishare.search.evidence import Evidence
-from equishare.search.orbits import Symmetry, find_symmetries
-from equishare.search.path import conditional_path, merge_path, shortest_path
+from equishare.search.evidence import Evidence, Score
+from equishare.search.orbits import find_symmetries
+from equishare.search.path import conditional_path, greedy_merges, merge_path, shortest_path
 from equishare.search.polish import polish
+from equishare.search.posterior import Posterior
+from equishare.search.segmentation import probable_segmentations
 
 # How many of the best cuts of the path are polished.
 _POLISHED = 10
+# So many in a row that come out no better than the best end the polishing.
+_PATIENCE = 3
 _MAX_ROUNDS = 6
-
-Score = tuple[bool, float]
-
+# So many of the best candidates of each source are judged with what their symmetry is worth.
+_FINALISTS = 12
 
 @dataclass
 class Candidates:
-    """Partitions of one problem and their scores by the evidence.
+    """Partitions of one problem and their scores by the evidence, lower is better.
 
     Attributes:
         evidence: judges them.
-        labels: the partitions.
-        scores: score of each, lower is better.
+        scores: score of each partition.
     """
 
     evidence: Evidence
-    labels: list[np.ndarray] = field(default_factory=list)
-    scores: list[Score] = field(default_factory=list)
+    scores: dict[Partition, Score] = field(default_factory=dict)
 
-    @property
-    def best(self) -> int:
-        """Position of the best one, the first of equals."""
-        return min(range(len(self.scores)), key=self.scores.__getitem__)
+    def ranked(self) -> list[Partition]:
+        """The partitions, best first."""
+        return sorted(self.scores, key=self.scores.__getitem__)
 
-    def add(self, labels: list[np.ndarray]) -> None:
+    def add(self, labels: Sequence[np.ndarray]) -> None:
         """Score partitions and keep them."""
-        self.labels += labels
-        self.scores += [self.evidence.score(one) for one in labels]
+        for one in labels:
+            partition = Partition(one)
+            if partition not in self.scores:
+                self.scores[partition] = self.evidence.score(partition.labels)
 
     def add_path(self) -> None:
-        """Add the path of merges, so far that the best of it lies in its lower half."""
-        self._add_shortest(lambda cap: merge_path(self.evidence.estimate, cap), None)
+        """Add the path of merges, so far that the best of it lies in its lower half, and probable segmentations."""
+        estimate = self.evidence.estimate
 
-    def add_symmetry(self, symmetry: Symmetry) -> None:
-        """Add merges of the orbits of a symmetry, likewise."""
-        self._add_shortest(lambda cap: symmetry.merges[:cap], symmetry)
-
-    def _add_shortest(self, path_to: Callable[[int], list[np.ndarray]], symmetry: Symmetry | None) -> None:
         def score(path: list[np.ndarray]) -> list[Score]:
-            return [self.evidence.score(one, symmetry) for one in path]
+            self.add(path)
+            return [self.scores[Partition(one)] for one in path]
 
-        path, scores = shortest_path(self.evidence.estimate, path_to, score)
-        self.labels += path
-        self.scores += scores
+        shortest_path(estimate, lambda cap: merge_path(estimate, cap), score)
+        values, precision = estimate.values.ravel(), 1 / estimate.variance.ravel()
+        some = probable_segmentations(values, precision, self.evidence.width)
+        self.add([labels.reshape(estimate.values.shape) for labels in some])
 
     def improve(self) -> None:
         """Polish the best candidates, propose new ones around the best of all, and repeat while the best improves."""
-        start = 0
-        seen: set[Partition] = set()
+        estimate = self.evidence.estimate
+        tried: set[Partition] = set()
         for _ in range(_MAX_ROUNDS):
-            before = min(self.scores[:start], default=(True, np.inf))
-            for i in sorted(range(start, len(self.scores)), key=self.scores.__getitem__)[:_POLISHED]:
-                polished = polish(self.evidence.estimate, self.labels[i])
-                if Partition(polished) not in seen:
-                    seen.add(Partition(polished))
-                    self.add([polished])
-            best = self.best
-            if not self.scores[best] < before:
+            before, failed = min(self.scores.values()), 0
+            for partition in [one for one in self.ranked() if one not in tried][:_POLISHED]:
+                tried.add(partition)
+                least = min(self.scores.values())
+                polished = polish(estimate, partition.labels)
+                self.add(greedy_merges(estimate, polished, frequencies=True))
+                failed = 0 if min(self.scores.values()) < least else failed + 1
+                if failed == _PATIENCE:
+                    break
+            self.add(conditional_path(estimate, self.ranked()[0].labels, self.evidence.width))
+            if not min(self.scores.values()) < before:
                 return
-            start = len(self.labels)
-            num_groups = int(self.labels[best].max()) + 1
-            self.add(conditional_path(self.evidence.estimate, self.labels[best], 2 * num_groups + 6))
+
+
+def candidates(evidence: Evidence, polished: bool) -> Candidates:
+    """Merges of entries.
+
+    Args:
+        evidence: of the problem.
+        polished: whether they are improved; see :meth:`Candidates.improve`.
+    """
+    found = Candidates(evidence)
+    found.add_path()
+    if polished and not evidence.estimate.is_diagonal:
+        found.improve()
+    return found
 
 
 def propose_by_evidence(problem: Problem, polished: bool, symmetric: bool = True) -> Proposal:
     """The partition of the best evidence among merges of entries and, for matrices, what a symmetry adds.
+
+    Where weights that are only nearly equal explain the estimates better than equal ones, the search is repeated with
+    the covariance that they have then, for several spreads.
 
     Args:
         problem: with an estimate.
         polished: whether the merges of entries are improved; see :meth:`Candidates.improve`.
         symmetric: whether a symmetry is searched.
     """
-    found = Candidates(Evidence(blocks_of(problem)))
-    found.add_path()
-    if polished and not found.evidence.estimate.is_diagonal:
-        found.improve()
-    for symmetry in find_symmetries(found.evidence.estimate) if symmetric else ():
-        found.add_symmetry(symmetry)
-    return Proposal([found.labels[found.best]], history=_history(problem, found))
+    estimate = blocks_of(problem)
+    posterior = Posterior(estimate, symmetric)
+    exact = _search(posterior, 0.0, polished)
+    posterior.judge_spreads()
+    if posterior.is_scattered:
+        for spread in posterior.likely_spreads():
+            _search(posterior, spread, polished)
+        posterior.judge_spreads()
+    partition, belief = posterior.answer(exact.ranked()[0])
+    # Means are estimated from a place near them; the answer is not.
+    belief = replace(belief, posterior_mean=belief.posterior_mean + getattr(problem, "origin", 0.0))
+    return Proposal([partition.labels], history=_history(problem, exact, posterior), belief=belief)
 
 
-def _history(problem: Problem, found: Candidates) -> dict[str, np.ndarray]:
-    """The best candidate for each number of groups, fewest first."""
-    best: dict[int, int] = {}
-    for i in sorted(range(len(found.scores)), key=found.scores.__getitem__):
-        best.setdefault(int(found.labels[i].max()) + 1, i)
+def _search(posterior: Posterior, spread: float, polished: bool) -> Candidates:
+    """Search with entries that scatter by ``spread``; the best partitions are judged."""
+    evidence = posterior.evidence(spread)
+    found = candidates(evidence, polished)
+    finalists, maps = found.ranked()[:_FINALISTS], []
+    for symmetry in find_symmetries(evidence.estimate) if posterior.is_symmetric else ():
+        own = Candidates(evidence)
+        own.add(symmetry.merges)
+        finalists += [Partition(symmetry.orbits), *own.ranked()[:_FINALISTS]]
+        maps += symmetry.maps
+    posterior.judge(finalists, spread, maps)
+    return found
+
+
+def _history(problem: Problem, exact: Candidates, posterior: Posterior) -> dict[str, np.ndarray]:
+    """The best candidate for each number of groups, fewest first, of those whose entries are equal."""
+    scores = exact.scores | posterior.exact_scores
+    best: dict[int, Partition] = {}
+    for one in sorted(scores, key=scores.__getitem__):
+        best.setdefault(one.num_groups, one)
     rows = [best[num_groups] for num_groups in sorted(best)]
     return {
         "num_groups": np.array(sorted(best)),
-        "validation_loss": np.asarray(problem.evaluate([(found.labels[i],) for i in rows])),
-        "evidence": np.array([-found.scores[i][1] for i in rows]),
-        "rejected": np.array([found.scores[i][0] for i in rows]),
+        "validation_loss": np.asarray(problem.evaluate([(one.labels,) for one in rows])),
+        "evidence": np.array([-scores[one][1] for one in rows]),
+        "rejected": np.array([scores[one][0] for one in rows]),
     }

@@ -22,16 +22,16 @@ def decode(estimate: BlockEstimate, values: np.ndarray) -> np.ndarray:
     outputs, inputs = weight.shape
     # A Cholesky factor that exists also where the samples leave a direction of the weights open.
     eigenvalues, vectors = np.linalg.eigh(estimate.curvature)
-    root = np.sqrt(np.maximum(eigenvalues, 0))[:, None] * vectors.T
-    factor = np.linalg.qr(root).R
+    root = np.sqrt(np.maximum(eigenvalues, 0))[..., None] * np.swapaxes(vectors, -1, -2)
+    factor = np.linalg.qr(root).R.reshape(-1, inputs, inputs)  # of each block, or of all alike
     deviation = (values[None, :, None] - weight[:, None, :]) * scale[:, None, :]  # (O, G, I)
     labels = np.zeros((outputs, 1, inputs), np.int64)
     chosen = np.zeros((outputs, 1, inputs))
     cost = np.zeros((outputs, 1))
     rows = np.arange(outputs)[:, None]
     for i in range(inputs - 1, -1, -1):
-        after = chosen[:, :, i + 1 :] @ factor[i, i + 1 :]
-        grown = cost[:, :, None] + (after[:, :, None] + factor[i, i] * deviation[:, None, :, i]) ** 2
+        after = (chosen[:, :, i + 1 :] @ factor[:, i, i + 1 :, None])[..., 0]
+        grown = cost[:, :, None] + (after[:, :, None] + factor[:, i, i, None, None] * deviation[:, None, :, i]) ** 2
         grown = grown.reshape(outputs, -1)
         keep = min(BEAM, grown.shape[1])
         best = np.argpartition(grown, keep - 1, axis=1)[:, :keep]

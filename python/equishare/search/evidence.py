@@ -9,14 +9,8 @@ posterior is computed in closed form, up to a constant that all partitions share
     values   ½ log det(AᵀΩA / 2π) − log p(ψ̂): ψ is integrated out (Laplace). p is an equal mixture of two priors:
              values drawn independently from a normal of the spread of ŵ, and values whose gaps are
              log-normal with unknown mean and variance (integrated out), for values that are spread evenly
-    labels   −log p(partition | G), the label prior: each of K entries draws one of G labels independently. It is an
-             equal mixture of labels that are equally frequent, G!/G^K, and of labels with unknown frequencies
-             (uniform on the simplex), G! Π_g m_g! (G − 1)!/(K + G − 1)!, for group sizes m_g that are far from
-             equal. This prior charges a partition for the number of partitions it was chosen from
-    groups   G + 3 log G: a proper prior on the number of groups
-
-If a partition unites orbits of a symmetry H, its label prior counts orbits instead of entries. In return it pays
-log(O! I! / |H|): H has at most so many conjugates, which are the same symmetry with rows and columns in another order.
+    labels   −log of the prior of the partition and of its number of groups, alone or through a symmetry; see
+             :mod:`equishare.search.price`. It charges a partition for the number of partitions it was chosen from
 
 The noise level, the number of groups and their sizes are not assumed.
 """
@@ -27,12 +21,9 @@ import numpy as np
 from scipy.special import chdtrc, fdtrc, gammaln
 
 from equishare.problems.estimates import BlockEstimate, fit_estimate
-from equishare.search.orbits import Symmetry
 from equishare.search.polish import misfit
+from equishare.search.price import Closure, log_prior, may_have_symmetry
 
-# p(G) proportional to exp(-G) / G ** 3: with it two values are separated from about three standard errors on.
-_GROUPS_RATE = 1.0
-_GROUPS_EXPONENT = 3.0
 # Prior of the log gap y between neighbouring values, in standard errors: y ~ N(log 4, v / 0.05), v ~ InvGamma(1, 0.2).
 _GAP_LOG_MEAN = np.log(4.0)
 _GAP_COUNT = 0.05
@@ -41,7 +32,12 @@ _GAP_RATE = 0.2
 # A partition is rejected if a misfit as large as its own, or larger, has less than this probability.
 _REJECTION = 1e-5
 # The normal prior is at least this many standard errors wide.
-_LEAST_SPREAD = 10.0
+_LEAST_WIDTH = 10.0
+# From one τ of the grid to the next.
+_SPREAD_STEP = 2.0
+
+#: Whether an F test of the misfit rejects a partition, and its negative log posterior: lower is better.
+Score = tuple[bool, float]
 
 
 class Evidence:
@@ -49,19 +45,38 @@ class Evidence:
 
     Args:
         estimate: unshared estimates and their precision.
+        spread: standard deviation τ of the entries about the value of their group; 0: they are equal. The covariance
+            of the estimates is then ``Ω⁻¹ + τ² I``.
+
+    Attributes:
+        estimate: with that covariance.
+        error: standard error of an entry, the median.
+        width: standard deviation of the values, at least ten standard errors.
+        is_matrix: whether symmetries are looked for.
     """
 
-    def __init__(self, estimate: BlockEstimate) -> None:
-        self.estimate = estimate
+    def __init__(self, estimate: BlockEstimate, spread: float = 0.0) -> None:
+        self.estimate = estimate.widened(spread) if spread else estimate
+        self.spread = spread
+        self.is_matrix = may_have_symmetry(estimate.values.shape)
         self.error = float(np.sqrt(np.median(estimate.variance)))
-        self.spread = max(float(estimate.values.std()), _LEAST_SPREAD * self.error)
+        self.width = max(float(estimate.values.std()), _LEAST_WIDTH * self.error)
+        # Half of the prior mass lies on τ = 0, the other half on the grid.
+        self._log_prior = -np.log(2) - (np.log(len(self.spreads(estimate))) if spread else 0.0)
 
-    def score(self, labels: np.ndarray, symmetry: Symmetry | None = None) -> tuple[bool, float]:
+    @staticmethod
+    def spreads(estimate: BlockEstimate) -> np.ndarray:
+        """The grid of τ > 0: from a quarter of a standard error to the standard deviation of the estimates."""
+        error = float(np.sqrt(np.median(estimate.variance)))
+        most = max(float(estimate.values.std()), error)
+        return error * _SPREAD_STEP ** np.arange(-2, np.ceil(np.log(most / error) / np.log(_SPREAD_STEP)) + 1)
+
+    def score(self, labels: np.ndarray, closure: Closure | None = None) -> Score:
         """Judge the partition ``labels``, numbered 0 … G − 1 without holes.
 
         Args:
             labels: the partition.
-            symmetry: its orbits are kept together, and the label prior then counts orbits, not entries.
+            closure: its symmetry, through which it may be more probable; None for none.
 
         Returns:
             Whether an F test of the misfit rejects the partition, and its negative log posterior. The posterior only
@@ -82,20 +97,19 @@ class Evidence:
             log_det = np.log(np.diag(precision)).sum()
         else:
             log_det = np.linalg.slogdet(precision)[1]
-        laplace = 0.5 * (log_det - num_groups * np.log(2 * np.pi))
-        log_prior = np.logaddexp(self._log_independent(num_groups), self._log_gaps(np.sort(values)))
-        log_prior += (
-            _log_partition(labels, symmetry) - _GROUPS_EXPONENT * np.log(num_groups) - _GROUPS_RATE * num_groups
-        )
-        return bool(spare > 0 and tail < _REJECTION), float(fit + laplace - log_prior)
+        # det Ω is a constant, but for τ.
+        laplace = 0.5 * (log_det - self.estimate.log_det - num_groups * np.log(2 * np.pi))
+        log_values = np.logaddexp(self._log_independent(num_groups), self._log_gaps(np.sort(values)))
+        log_labels = log_prior(labels, closure, self.is_matrix) + self._log_prior
+        return bool(spare > 0 and tail < _REJECTION), float(fit + laplace - log_values - log_labels)
 
     def _log_independent(self, num_groups: int) -> float:
         """log of G! times the normal density at its typical height, for values in any order."""
-        return float(gammaln(num_groups + 1) - num_groups * np.log(np.sqrt(2 * np.pi) * self.spread))
+        return float(gammaln(num_groups + 1) - num_groups * np.log(np.sqrt(2 * np.pi) * self.width))
 
     def _log_gaps(self, values: np.ndarray) -> float:
         """log density of ascending values: the first normal, the log gaps Student-t with a conjugate prior."""
-        first = -np.log(np.sqrt(2 * np.pi) * self.spread)
+        first = -np.log(np.sqrt(2 * np.pi) * self.width)
         count = len(values) - 1
         if count == 0:
             return float(first)
@@ -116,17 +130,3 @@ class Evidence:
         )
         return float(first + student - (log_gap + np.log(self.error)).sum())
 
-
-def _log_partition(labels: np.ndarray, symmetry: Symmetry | None) -> float:
-    if symmetry is None:
-        return _log_labels(np.bincount(labels.ravel()))
-    representatives = np.unique(symmetry.orbits, return_index=True)[1]
-    return _log_labels(np.bincount(labels.ravel()[representatives])) - symmetry.log_conjugates
-
-
-def _log_labels(sizes: np.ndarray) -> float:
-    """log probability of the labels of groups of these sizes, in the order of their values."""
-    num_groups, num_entries = len(sizes), sizes.sum()
-    equal = -num_entries * np.log(num_groups)
-    unknown = gammaln(sizes + 1).sum() + gammaln(num_groups) - gammaln(num_entries + num_groups)
-    return float(np.logaddexp(equal, unknown))

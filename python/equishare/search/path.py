@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from scipy.special import gammaln
 
 from equishare.linalg import pseudo_inverse
 from equishare.problems.estimates import BlockEstimate, fit_estimate
-from equishare.search.segmentation import segmentation_path
+from equishare.search.segmentation import probable_segmentations, segmentation_path
 
 # A greedy path from G groups costs O(G³) time and O(G²) memory. Larger problems start from the best segmentation of the
 # single estimates into so many groups.
@@ -62,29 +63,41 @@ def shortest_path(
         cap = min(2 * cap, most)
 
 
-def conditional_path(estimate: BlockEstimate, labels: np.ndarray, max_groups: int) -> list[np.ndarray]:
+def conditional_path(estimate: BlockEstimate, labels: np.ndarray, spread: float) -> list[np.ndarray]:
     """Segmentations of the estimates of single entries given that all others follow ``labels``.
 
     Given the others, entry k has the estimate ``θ_k − (Ω(θ − ŵ))_k / Ω_kk`` with precision Ω_kk. Once most labels are
     right, this is as precise as the data allow; the plain estimates of covarying entries are less precise.
     """
-    values, _ = fit_estimate(estimate, labels, int(labels.max()) + 1)
+    num_groups = int(labels.max()) + 1
+    values, _ = fit_estimate(estimate, labels, num_groups)
     theta = values[labels]
     conditional = theta - estimate.apply(theta - estimate.values) / estimate.precision
-    path, _ = segmentation_path(conditional.ravel(), estimate.precision.ravel(), min(max_groups, labels.size))
-    return [one.reshape(labels.shape) for one in path]
+    entries = conditional.ravel(), estimate.precision.ravel()
+    path, _ = segmentation_path(*entries, min(2 * num_groups + 6, labels.size))
+    return [one.reshape(labels.shape) for one in [*path, *probable_segmentations(*entries, spread)]]
 
 
-def greedy_merges(estimate: BlockEstimate, labels: np.ndarray) -> list[np.ndarray]:
-    """Merge the groups of ``labels`` pair by pair; all partitions on the way, fewest groups first."""
+def greedy_merges(estimate: BlockEstimate, labels: np.ndarray, frequencies: bool = False) -> list[np.ndarray]:
+    """Merge the groups of ``labels`` pair by pair; all partitions on the way, fewest groups first.
+
+    Args:
+        estimate: of the entries.
+        labels: the partition to start from.
+        frequencies: whether the price of a merge counts what it saves in labels, ``log (m_a + m_b)! / m_a! m_b!``. A
+            large group that was split is then put together before two small groups are.
+    """
     num_groups = int(labels.max()) + 1
+    # Of groups without members the price is that of the fit alone.
+    sizes = np.bincount(labels.ravel()) * float(frequencies)
     values, precision = fit_estimate(estimate, labels, num_groups)
     covariance = pseudo_inverse(precision)
     path = [labels]
     while num_groups > 1:
-        a, b, gap, variance = _cheapest_merge(values, covariance)
+        a, b, gap, variance = _cheapest_merge(values, covariance, sizes)
         direction = covariance[:, a] - covariance[:, b]
         values -= direction * (gap / variance)
+        sizes[[a, b]] = sizes[a] + sizes[b]
         covariance -= np.outer(direction / variance, direction)
         last = num_groups - 1
         # Group b joins a; the last group takes the place of b so that the arrays stay contiguous.
@@ -93,10 +106,10 @@ def greedy_merges(estimate: BlockEstimate, labels: np.ndarray) -> list[np.ndarra
         if a == last:
             renamed[b] = renamed[last] = b
         else:
-            values[b] = values[last]
+            values[b], sizes[b] = values[last], sizes[last]
             covariance[b] = covariance[last]
             covariance[:, b] = covariance[:, last]
-        values, covariance = values[:last], covariance[:last, :last]
+        values, covariance, sizes = values[:last], covariance[:last, :last], sizes[:last]
         labels = renamed[labels]
         num_groups = last
         path.append(labels)
@@ -133,7 +146,7 @@ def greedy_splits(estimate: BlockEstimate, labels: np.ndarray, max_groups: int) 
     return path
 
 
-def _cheapest_merge(values: np.ndarray, covariance: np.ndarray) -> tuple[int, int, float, float]:
+def _cheapest_merge(values: np.ndarray, covariance: np.ndarray, sizes: np.ndarray) -> tuple[int, int, float, float]:
     order = np.argsort(values)
     variance = np.diag(covariance)
     best: tuple[float, int, int, float, float] | None = None
@@ -141,7 +154,8 @@ def _cheapest_merge(values: np.ndarray, covariance: np.ndarray) -> tuple[int, in
         a, b = order[:-distance], order[distance:]
         gap = values[a] - values[b]
         spread = np.maximum(variance[a] + variance[b] - 2 * covariance[a, b], np.finfo(float).tiny)
-        price = gap**2 / spread
+        saved = gammaln(sizes[a] + sizes[b] + 1) - gammaln(sizes[a] + 1) - gammaln(sizes[b] + 1)
+        price = gap**2 / spread - 2 * saved
         i = int(price.argmin())
         if best is None or price[i] < best[0]:
             best = float(price[i]), int(a[i]), int(b[i]), float(gap[i]), float(spread[i])

@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.special import gammaln
 
 from equishare._native import core
+
+# Cuts of `probable_segmentations` lie between so many bins at most, and these are at least this part of the standard
+# error of an entry wide. Time grows with the square of the number of bins.
+_MOST_BINS = 4096
+_BIN_WIDTH = 0.1
+# Costs of a group that are tried are so far apart, in nats.
+_COST_STEP = 2.0
 
 
 def segmentation_path(value: np.ndarray, weight: np.ndarray, max_groups: int) -> tuple[np.ndarray, np.ndarray]:
@@ -32,3 +40,67 @@ def segmentation_path(value: np.ndarray, weight: np.ndarray, max_groups: int) ->
     labels = np.empty_like(opens)
     labels[:, order] = np.cumsum(opens, axis=1) - 1
     return labels, cost
+
+
+def probable_segmentations(value: np.ndarray, precision: np.ndarray, spread: float) -> list[np.ndarray]:
+    """Segmentations of sorted numbers that trade the fit against what the labels cost, each exact for its trade.
+
+    The best segmentation into g groups (:func:`segmentation_path`) only fits. With one large group it splits that group
+    before it tells the small ones apart. Here a segmentation minimises
+
+        Σ over groups   ½ Σ_k w_k (x_k − x̄)² − log m! + ½ log(W/2π) + c,    W = Σ_k w_k,
+
+    for a group of m entries: the terms of :class:`equishare.search.evidence.Evidence` that belong to one group. What
+    the others add a group (values, number of groups) depends little on the segmentation; it is the c, and several are
+    tried. Dynamic programming over cuts between bins of nearly equal numbers finds the optimum.
+
+    Args:
+        value: (K,) numbers in any order.
+        precision: (K,) of each.
+        spread: standard deviation of the values of groups.
+
+    Returns:
+        (K,) labels in the order of ``value``, groups numbered by ascending value; no two are equal.
+    """
+    order = np.argsort(value, kind="stable")
+    x, w = value[order] - np.median(value), precision[order]
+    ends = _bin_ends(x, _BIN_WIDTH / np.sqrt(np.median(w)))
+    count = np.concatenate([[0], ends])
+    total, first, second = (np.concatenate([[0.0], np.cumsum(part)[ends - 1]]) for part in (w, w * x, w * x * x))
+    costs = _costs(len(x), spread)
+    log_factorial = gammaln(np.arange(len(x) + 1) + 1.0)
+    best = np.zeros((len(costs), len(count)))
+    before = np.zeros((len(costs), len(count)), np.int64)
+    for j in range(1, len(count)):
+        weight = total[j] - total[:j]
+        scatter = second[j] - second[:j] - (first[j] - first[:j]) ** 2 / weight
+        price = 0.5 * np.maximum(scatter, 0) - log_factorial[count[j] - count[:j]] + 0.5 * np.log(weight / (2 * np.pi))
+        sums = best[:, :j] + price
+        before[:, j] = sums.argmin(1)
+        best[:, j] = np.take_along_axis(sums, before[:, j : j + 1], 1)[:, 0] + costs
+    found: dict[bytes, np.ndarray] = {}
+    for back in before:
+        opens, j = np.zeros(len(x), np.int64), len(count) - 1
+        while back[j] > 0:
+            j = int(back[j])
+            opens[count[j]] = 1
+        labels = np.empty(len(x), np.int64)
+        labels[order] = np.cumsum(opens)
+        found.setdefault(labels.tobytes(), labels)
+    return list(found.values())
+
+
+def _bin_ends(x: np.ndarray, width: float) -> np.ndarray:
+    """Where bins of ascending numbers end: of one width, at most ``_MOST_BINS`` that are not empty."""
+    while True:
+        inside = np.floor((x - x[0]) / width)
+        ends = np.append(np.flatnonzero(np.diff(inside)) + 1, len(x))
+        if len(ends) <= _MOST_BINS:
+            return ends
+        width *= 2
+
+
+def _costs(num_entries: int, spread: float) -> np.ndarray:
+    """What a further group costs beside the terms above, for 1 to K groups: its value, its share of the labels."""
+    value = np.log(np.sqrt(2 * np.pi) * spread)
+    return value + np.arange(-np.log(num_entries) - 2, np.log(num_entries) + 6, _COST_STEP)

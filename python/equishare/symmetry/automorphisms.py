@@ -88,6 +88,28 @@ def automorphism_group(
         return found, graph.count_automorphisms(color=colours.tolist())
 
 
+def pattern_normaliser_order(labels: NDArray[np.int64]) -> int:
+    """How many pairs of permutations take every group of a pattern (O, I) to a group, maybe another one.
+
+    For the orbits of a group on the cells this is the order of its normaliser, if the group is that of all pairs which
+    leave the orbits unchanged. The pairs are the automorphisms of a graph with a vertex for each output, input, cell and
+    group, whose edges join a cell to the other three.
+
+    Raises:
+        ImportError: igraph is not installed.
+    """
+    num_out, num_in = labels.shape
+    output, in_ = np.divmod(np.arange(labels.size), num_in)
+    cells = num_out + num_in + np.arange(labels.size)
+    ends = [output, num_out + in_, num_out + num_in + labels.size + labels.ravel()]
+    colours = np.repeat(np.arange(4), [num_out, num_in, labels.size, int(labels.max()) + 1])
+    edges = np.concatenate([np.column_stack([cells, end]) for end in ends])
+    graph = load_extra("igraph").Graph(n=len(colours), edges=edges)
+    with _numbers_of_any_length():
+        order: int = graph.count_automorphisms(color=colours.tolist())
+    return order
+
+
 def _coarser(cells: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
     """Codes of the labels: first of a coarser pattern that tells few labels apart, at last of the pattern itself.
 

@@ -63,6 +63,8 @@ class SymmetryGroup:
             the pattern is exactly a symmetry.
         explanation: a sentence for a person.
         extension: the group of the pattern closed to a ring or torus, if it has shift structure up to its boundary.
+        verdict: ``exact``; of a pattern that was found in data ``approximate`` where its entries are only nearly equal,
+            and ``none`` where the data do not tell that there is a symmetry.
     """
 
     partition: Partition
@@ -76,6 +78,7 @@ class SymmetryGroup:
     _reduction: Reduction
     _factors: list[PermutationGroup]
     extension: SymmetryGroup | None = None
+    verdict: str = "exact"
 
     @property
     def name(self) -> str:

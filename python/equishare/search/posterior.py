@@ -1,0 +1,181 @@
+"""The best candidates weighed against each other: which partition is the answer, and what else the evidence says."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.special import logsumexp
+
+from equishare.partition import Partition
+from equishare.problems.base import Belief
+from equishare.problems.estimates import BlockEstimate, fit_estimate
+from equishare.search.alignment import Permutations
+from equishare.search.evidence import Evidence, Score
+from equishare.search.price import Closure, closure_of, generated, is_kept
+
+# So many of the best partitions are judged for every spread.
+_JUDGED = 8
+# Searches with entries that scatter, each with another spread.
+_SEARCHES = 4
+# Terms of less than this weight are left out of the posterior mean.
+_LEAST_WEIGHT = 1e-4
+# Spreads about the best one of the grid, for the interval.
+_FINE = 2.0 ** np.linspace(-1, 1, 17)
+
+
+class Posterior:
+    """Scores of partitions, each with spreads of the entries about the values of their groups.
+
+    Args:
+        estimate: of the unshared entries.
+        symmetric: whether symmetries are looked for, where the parameter may have one.
+
+    Attributes:
+        is_symmetric: whether symmetries are looked for.
+        scores: of a partition and a spread.
+    """
+
+    def __init__(self, estimate: BlockEstimate, symmetric: bool) -> None:
+        self._estimate = estimate
+        self._evidence: dict[float, Evidence] = {}
+        self._closures: dict[Partition, Closure | None] = {}
+        self._maps: list[Permutations] = []
+        self._grid = [0.0, *Evidence.spreads(estimate).tolist()]
+        self.is_symmetric = symmetric and self.evidence(0.0).is_matrix
+        self.scores: dict[tuple[Partition, float], Score] = {}
+        # One value for all entries, about which they scatter: weights without any structure.
+        self._one = Partition(np.zeros(estimate.values.shape, np.int64))
+        self._generic = {s: self.evidence(s).score(self._one.labels) for s in self._grid[1:]}
+
+    def evidence(self, spread: float) -> Evidence:
+        """The evidence for entries that scatter by ``spread``."""
+        if spread not in self._evidence:
+            self._evidence[spread] = Evidence(self._estimate, spread)
+        return self._evidence[spread]
+
+    def judge(self, partitions: list[Partition], spread: float, maps: list[Permutations]) -> None:
+        """Score partitions with what their symmetries are worth, the same for equal partitions.
+
+        Args:
+            partitions: candidates.
+            spread: of their entries.
+            maps: pairs of permutations among which the symmetry of a partition is looked for where igraph is missing.
+        """
+        self._maps += maps
+        for one in partitions:
+            if one not in self._closures:
+                self._closures[one] = self._closure(one.labels)
+            self.scores[one, spread] = self.evidence(spread).score(one.labels, self._closures[one])
+
+    def _closure(self, labels: np.ndarray) -> Closure | None:
+        if not self.is_symmetric:
+            return None
+        try:
+            return closure_of(labels)
+        except ImportError:
+            return generated(labels, self._maps)
+
+    def judge_spreads(self) -> None:
+        """Judge the best partitions for every spread."""
+        best: dict[Partition, Score] = {}
+        for (one, _), score in self.scores.items():
+            best[one] = min(score, best.get(one, score))
+        for one in sorted(best, key=best.__getitem__)[:_JUDGED]:
+            for spread in self._grid:
+                if (one, spread) not in self.scores:
+                    self.judge([one], spread, [])
+
+    @property
+    def exact_scores(self) -> dict[Partition, Score]:
+        """Of partitions whose entries are equal."""
+        return {one: score for (one, spread), score in self.scores.items() if spread == 0}
+
+    @property
+    def is_scattered(self) -> bool:
+        """Whether entries that scatter, about one value or several, explain the estimates better than equal ones."""
+        exact = min(self.exact_scores.values())
+        scattered = [score for (_, spread), score in self.scores.items() if spread > 0]
+        return min([*scattered, *self._generic.values()]) < exact
+
+    def likely_spreads(self) -> list[float]:
+        """Spreads with which a search may find more: the largest of the grid below that about one value."""
+        generic = min(self._generic, key=self._generic.__getitem__)
+        return [spread for spread in self._grid[1:] if spread < generic][-_SEARCHES:]
+
+    def answer(self, plain: Partition) -> tuple[Partition, Belief]:
+        """The partition of the best score, and what else the evidence says.
+
+        Args:
+            plain: the best partition without regard to symmetries. It is the answer where the odds are against the
+                symmetry of the best one, or where the entries are best explained as scattered about one value.
+        """
+        terms = self._terms()
+        partition, spread = min((key for key in self.scores if not self._is_generic(*key)), key=self.scores.__getitem__)
+        odds, guess = self._symmetry(terms, partition)
+        if spread > 0 and not self.scores[partition, spread] < min(self._generic.values()):
+            partition, spread = plain, 0.0
+        if self._closures.get(partition) is not None and odds < 0:
+            partition, spread = plain, 0.0
+        spread, interval = self._spread_of(partition)
+        return partition, Belief(spread, interval, self._mean(terms), odds, guess)
+
+    def _is_generic(self, partition: Partition, spread: float) -> bool:
+        return spread > 0 and partition.num_groups == 1
+
+    def _terms(self) -> dict[tuple[Partition, float], float]:
+        """Log weights of partitions and spreads, those that are rejected left out where not all are."""
+        every = {key: score for key, score in self.scores.items() if not self._is_generic(*key)}
+        every |= {(self._one, spread): score for spread, score in self._generic.items()}
+        possible = {key: score for key, score in every.items() if not score[0]} or every
+        total = logsumexp([-score for _, score in possible.values()])
+        return {key: float(-score - total) for key, (_, score) in possible.items()}
+
+    def _symmetry(
+        self, terms: dict[tuple[Partition, float], float], partition: Partition
+    ) -> tuple[float, np.ndarray | None]:
+        """Log odds of the symmetry of a partition, or of the best candidate that has one, and that candidate."""
+        if not self.is_symmetric:
+            return np.nan, None
+        if self._closures[partition] is None:
+            symmetric = [key for key in self.scores if self._closures[key[0]] and not self._is_generic(*key)]
+            if not symmetric:
+                return -np.inf, None
+            partition, _ = min(symmetric, key=self.scores.__getitem__)
+        closure = self._closures[partition]
+        assert closure is not None
+        holds, fails = [-np.inf], [-np.inf]
+        for (one, spread), weight in terms.items():
+            kept = not self._is_generic(one, spread) and all(is_kept(one.labels, pair) for pair in closure.maps)
+            (holds if kept else fails).append(weight)
+        return float(logsumexp(holds) - logsumexp(fails)), partition.labels
+
+    def _spread_of(self, partition: Partition) -> tuple[float, tuple[float, float]]:
+        """The spread of the entries of a partition: 0 where that has half of the mass, else the most probable one."""
+        closure = self._closures.get(partition)
+
+        def log_weight(spread: float) -> float:
+            return -Evidence(self._estimate, spread).score(partition.labels, closure)[1]
+
+        weights = np.array([log_weight(spread) for spread in self._grid])
+        if partition.num_groups == partition.labels.size or weights[0] >= logsumexp(weights[1:]):
+            fine, mass = np.array(self._grid), weights
+            best = 0.0
+        else:
+            fine = self._grid[1 + int(weights[1:].argmax())] * _FINE
+            mass = np.array([log_weight(spread) for spread in fine])
+            best = float(fine[mass.argmax()])
+        below = np.cumsum(np.exp(mass - logsumexp(mass)))
+        low, high = (float(fine[min(np.searchsorted(below, p), len(fine) - 1)]) for p in (0.025, 0.975))
+        return best, (low, high)
+
+    def _mean(self, terms: dict[tuple[Partition, float], float]) -> np.ndarray:
+        """Mean of the entries over partitions and spreads, given each: the values of groups and what spread allows."""
+        total, mean = 0.0, np.zeros(self._estimate.values.shape)
+        for (one, spread), weight in terms.items():
+            if np.exp(weight) < _LEAST_WEIGHT:
+                continue
+            wide = self.evidence(spread).estimate
+            values, _ = fit_estimate(wide, one.labels, one.num_groups)
+            tied = values[one.labels]
+            mean += np.exp(weight) * (tied + spread**2 * wide.apply(wide.values - tied))
+            total += np.exp(weight)
+        return mean / total
