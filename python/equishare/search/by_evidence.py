@@ -113,6 +113,7 @@ def propose_by_evidence(problem: Problem, polished: bool, symmetric: bool = True
         for spread in posterior.likely_spreads():
             _search(posterior, spread, polished)
         posterior.judge_spreads()
+    posterior.judge_subgroups()
     partition, belief = posterior.answer(exact.ranked()[0])
     # Means are estimated from a place near them; the answer is not.
     belief = replace(belief, posterior_mean=belief.posterior_mean + getattr(problem, "origin", 0.0))

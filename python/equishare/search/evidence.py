@@ -22,7 +22,7 @@ from scipy.special import chdtrc, fdtrc, gammaln
 
 from equishare.problems.estimates import BlockEstimate, fit_estimate
 from equishare.search.polish import misfit
-from equishare.search.price import Closure, log_prior, may_have_symmetry
+from equishare.search.price import Closure, log_all_different, log_prior, may_have_symmetry
 
 # Prior of the log gap y between neighbouring values, in standard errors: y ~ N(log 4, v / 0.05), v ~ InvGamma(1, 0.2).
 _GAP_LOG_MEAN = np.log(4.0)
@@ -100,8 +100,14 @@ class Evidence:
         # det Ω is a constant, but for τ.
         laplace = 0.5 * (log_det - self.estimate.log_det - num_groups * np.log(2 * np.pi))
         log_values = np.logaddexp(self._log_independent(num_groups), self._log_gaps(np.sort(values)))
-        log_labels = log_prior(labels, closure, self.is_matrix) + self._log_prior
-        return bool(spare > 0 and tail < _REJECTION), float(fit + laplace - log_values - log_labels)
+        log_labels = log_prior(labels, closure, self.is_matrix)
+        return bool(spare > 0 and tail < _REJECTION), float(fit + laplace - log_values - log_labels - self._log_prior)
+
+    def score_all_different(self) -> Score:
+        """Judge that no two entries are equal, with half of the prior mass."""
+        labels = np.arange(self.estimate.values.size).reshape(self.estimate.values.shape)
+        rejected, score = self.score(labels)
+        return rejected, score + log_prior(labels, None, self.is_matrix) - log_all_different(labels.size)
 
     def _log_independent(self, num_groups: int) -> float:
         """log of G! times the normal density at its typical height, for values in any order."""

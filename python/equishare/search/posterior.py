@@ -11,11 +11,15 @@ from equishare.problems.estimates import BlockEstimate, fit_estimate
 from equishare.search.alignment import Permutations
 from equishare.search.evidence import Evidence, Score
 from equishare.search.price import Closure, closure_of, generated, is_kept
+from equishare.symmetry.orbits import cell_orbits
 
 # So many of the best partitions are judged for every spread.
 _JUDGED = 8
 # Searches with entries that scatter, each with another spread.
 _SEARCHES = 4
+# Subgroups of a symmetry that are judged: without one generator, and of random elements.
+_DROPPED = 16
+_RANDOM_SUBGROUPS = 12
 # Terms of less than this weight are left out of the posterior mean.
 _LEAST_WEIGHT = 1e-4
 # Spreads about the best one of the grid, for the interval.
@@ -42,9 +46,12 @@ class Posterior:
         self._grid = [0.0, *Evidence.spreads(estimate).tolist()]
         self.is_symmetric = symmetric and self.evidence(0.0).is_matrix
         self.scores: dict[tuple[Partition, float], Score] = {}
-        # One value for all entries, about which they scatter: weights without any structure.
-        self._one = Partition(np.zeros(estimate.values.shape, np.int64))
-        self._generic = {s: self.evidence(s).score(self._one.labels) for s in self._grid[1:]}
+        # Weights without any structure: they scatter about one value, or no two are equal.
+        one, every = np.zeros(estimate.values.shape, np.int64), np.arange(estimate.values.size)
+        self._generic = {(Partition(one), s): self.evidence(s).score(one) for s in self._grid[1:]}
+        if self.is_symmetric:
+            distinct = Partition(every.reshape(estimate.values.shape))
+            self._generic[distinct, 0.0] = self.evidence(0.0).score_all_different()
 
     def evidence(self, spread: float) -> Evidence:
         """The evidence for entries that scatter by ``spread``."""
@@ -84,6 +91,27 @@ class Posterior:
                 if (one, spread) not in self.scores:
                     self.judge([one], spread, [])
 
+    def judge_subgroups(self) -> None:
+        """Judge the orbits of subgroups of the best symmetry, as long as they are better.
+
+        A pattern that ties too much has more symmetries than the truth. What contradicts it is the orbits of some of
+        them: those that all generators but one, or two random products of them, generate.
+        """
+        rng = np.random.default_rng(0)
+        tried: set[Partition] = set()
+        while True:
+            symmetric = [key for key in self.scores if self._closures[key[0]] and not self._is_generic(*key)]
+            if not symmetric:
+                return
+            best, spread = min(symmetric, key=self.scores.__getitem__)
+            if best in tried:
+                return
+            tried.add(best)
+            closure = self._closures[best]
+            assert closure is not None
+            found = {Partition(cell_orbits(maps, best.shape)) for maps in _subgroups(closure.maps, rng)}
+            self.judge([one for one in found if (one, spread) not in self.scores], spread, [])
+
     @property
     def exact_scores(self) -> dict[Partition, Score]:
         """Of partitions whose entries are equal."""
@@ -94,11 +122,12 @@ class Posterior:
         """Whether entries that scatter, about one value or several, explain the estimates better than equal ones."""
         exact = min(self.exact_scores.values())
         scattered = [score for (_, spread), score in self.scores.items() if spread > 0]
-        return min([*scattered, *self._generic.values()]) < exact
+        return min([*scattered, *self._generic.values()], default=exact) < exact
 
     def likely_spreads(self) -> list[float]:
         """Spreads with which a search may find more: the largest of the grid below that about one value."""
-        generic = min(self._generic, key=self._generic.__getitem__)
+        scattered = {spread: score for (_, spread), score in self._generic.items() if spread > 0}
+        generic = min(scattered, key=scattered.__getitem__)
         return [spread for spread in self._grid[1:] if spread < generic][-_SEARCHES:]
 
     def answer(self, plain: Partition) -> tuple[Partition, Belief]:
@@ -119,12 +148,12 @@ class Posterior:
         return partition, Belief(spread, interval, self._mean(terms), odds, guess)
 
     def _is_generic(self, partition: Partition, spread: float) -> bool:
-        return spread > 0 and partition.num_groups == 1
+        return (partition, spread) in self._generic
 
     def _terms(self) -> dict[tuple[Partition, float], float]:
         """Log weights of partitions and spreads, those that are rejected left out where not all are."""
         every = {key: score for key, score in self.scores.items() if not self._is_generic(*key)}
-        every |= {(self._one, spread): score for spread, score in self._generic.items()}
+        every |= self._generic
         possible = {key: score for key, score in every.items() if not score[0]} or every
         total = logsumexp([-score for _, score in possible.values()])
         return {key: float(-score - total) for key, (_, score) in possible.items()}
@@ -179,3 +208,20 @@ class Posterior:
             mean += np.exp(weight) * (tied + spread**2 * wide.apply(wide.values - tied))
             total += np.exp(weight)
         return mean / total
+
+
+def _subgroups(maps: list[Permutations], rng: np.random.Generator) -> list[list[Permutations]]:
+    """Generators of some subgroups: all but one of those given, and pairs of random products of them."""
+    chosen = rng.permutation(len(maps))[:_DROPPED] if len(maps) > 1 else []
+    found = [[one for i, one in enumerate(maps) if i != left_out] for left_out in chosen]
+    for _ in range(_RANDOM_SUBGROUPS):
+        found.append([_product(maps, rng) for _ in range(int(rng.integers(1, 3)))])
+    return found
+
+
+def _product(maps: list[Permutations], rng: np.random.Generator) -> Permutations:
+    """A product of several generators, chosen at random."""
+    outputs, inputs = (np.arange(len(p)) for p in maps[0])
+    for i in rng.integers(len(maps), size=2 * len(maps) + 2):
+        outputs, inputs = maps[i][0][outputs], maps[i][1][inputs]
+    return outputs, inputs

@@ -119,6 +119,11 @@ def log_prior(labels: np.ndarray, closure: Closure | None, is_matrix: bool) -> f
     return float(np.logaddexp(plain, _log_group(labels, closure)) - math.log(2))
 
 
+def log_all_different(num_entries: int) -> float:
+    """log of the prior of no two entries being equal, whose values come in any order, where that has half of the mass."""
+    return float(-gammaln(num_entries + 1) - math.log(2))
+
+
 def _log_group(labels: np.ndarray, closure: Closure) -> float:
     outputs, inputs = labels.shape
     arrangements = float(gammaln(outputs + 1) + gammaln(inputs + 1))
