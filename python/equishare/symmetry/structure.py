@@ -84,6 +84,14 @@ def decimal_digits(number: int) -> str:
     return str(limbs[-1]) + "".join(f"{low:04000d}" for low in reversed(limbs[:-1]))
 
 
+def readable(order: int) -> str:
+    """A natural number in full up to a million millions, then "about 1.61e178"."""
+    if order < 10**12:
+        return f"{order:,}"
+    digits = math.floor(math.log10(order))
+    return f"about {10 ** (math.log10(order) - digits):.2f}e{digits}"
+
+
 def preferred(candidates: Iterable[Structure]) -> Structure | None:
     """Of several names of one group: named throughout, then direct products, then short names; None of none."""
 
