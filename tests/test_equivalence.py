@@ -123,8 +123,9 @@ def test_models_invariants_and_trivial_groups():
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        ({"tolerance": 0}, ValueError, "tolerance must be a number above 0, got 0"),
-        ({"tolerance": np.nan}, ValueError, "tolerance must be a number above 0, got nan"),
+        ({"tolerance": 0}, ValueError, "tolerance must be above 0: no sample shows"),
+        ({"tolerance": np.nan}, ValueError, "tolerance must be at least 0 and finite, got nan"),
+        ({"tolerance": "small"}, TypeError, "tolerance must be a number such as 1e-6, got 'small'"),
         ({"level": 0.7}, ValueError, "level must be above 0 and below 0.5, got 0.7"),
         ({"seed": -1}, ValueError, "seed must be an integer of at least 0, got -1"),
         ({"x": X[:19]}, ValueError, "x must have at least 20 samples for a bound, got 19"),

@@ -127,6 +127,8 @@ def test_very_large_groups():
         ((np.full((4, 4), np.nan),), ValueError, "a parameter must be finite"),
         ((np.zeros((4, 4), complex),), TypeError, "a parameter must hold real numbers"),
         ((np.zeros((4, 4)), np.zeros((2, 4))), TypeError, "x is for a function, and ndarray is none"),
+        ((np.zeros((4, 4)), None, np.nan), ValueError, "tolerance must be at least 0 and finite, got nan"),
+        ((np.tanh, np.zeros((2, 4)), -1), ValueError, "tolerance must be at least 0 and finite, got -1"),
         ((np.tanh,), TypeError, "x must be given"),
         ((np.tanh, np.zeros((2, 3))), ValueError, r"x must have shape \(samples, 4\), got \(2, 3\)"),
     ],

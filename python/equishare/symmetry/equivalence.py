@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from equishare.symmetry.arguments import checked_tolerance
 from equishare.symmetry.evaluation import Evaluated, Function
 from equishare.symmetry.given import as_given
 from equishare.symmetry.moving import Mover
@@ -102,8 +103,9 @@ def equivalence_test(
             out of range.
     """
     given = as_given(group)
-    if not 0 < tolerance < np.inf:
-        raise ValueError(f"tolerance must be a number above 0, got {tolerance!r}")
+    tolerance = checked_tolerance(tolerance)
+    if not tolerance:
+        raise ValueError("tolerance must be above 0: no sample shows that there is no defect at all")
     if not 0 < level < 0.5:
         raise ValueError(f"level must be above 0 and below 0.5, got {level!r}")
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:

@@ -13,6 +13,7 @@ from torch import nn
 from equishare.arrays import real_array
 from equishare.partition import Partition
 from equishare.symmetry import export
+from equishare.symmetry.arguments import checked_tolerance
 from equishare.symmetry.averaging import Average, AveragedLinear, AveragedModule
 from equishare.symmetry.axes import Element, as_element, as_points, starts_of_axes
 from equishare.symmetry.elements import element_batches
@@ -190,8 +191,8 @@ class SymmetryGroup:
             tolerance: relative to the largest entry.
 
         Raises:
-            TypeError: no real numbers, a function without x, or a parameter with one.
-            ValueError: shapes that do not fit, or values that are not finite.
+            TypeError: no real numbers, a function without x, or a parameter with one; tolerance is no number.
+            ValueError: shapes that do not fit, values that are not finite, or a tolerance below 0.
         """
         if callable(function):
             return self._commutes(function, x, tolerance, invariant=False)
@@ -202,7 +203,7 @@ class SymmetryGroup:
             raise ValueError(f"a parameter must have shape {self.partition.shape}, got {values.shape}")
         if not np.isfinite(values).all():
             raise ValueError("a parameter must be finite")
-        most = tolerance * np.abs(values).max()
+        most = checked_tolerance(tolerance) * np.abs(values).max()
         for generator in self.generators:
             cells = values.reshape([len(p) for p in generator])
             if (np.abs(cells[np.ix_(*generator)] - cells) > most).any():
@@ -246,7 +247,7 @@ class SymmetryGroup:
         if x is None:
             raise TypeError("x must be given: a function is compared on inputs")
         known = Evaluated(function, Mover(self.partition.shape, invariant), x)
-        most = tolerance * np.abs(known.outputs).max(initial=0.0)
+        most = checked_tolerance(tolerance) * np.abs(known.outputs).max(initial=0.0)
         places = (known.places(generator) for generator in self.generators)
         return all((np.abs(known.differences(*place)) <= most).all() for place in places)
 
