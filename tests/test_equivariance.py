@@ -154,8 +154,8 @@ def test_groups_of_vectors_and_kernels():
     found = es.equivariance_error(
         lambda x: x + np.roll(x, 1, 2) + np.roll(x, -1, 2), kernel, images, num_permutations=19
     )
-    # Reflections commute with it, quarter turns do not.
-    assert found.errors.min() < 1e-12 or found.errors.max() > 0.5
+    # Quarter turns do not commute with it.
+    assert found.errors.max() > 0.5
     blur = es.equivariance_error(
         lambda x: sum(np.roll(x, s, axis) for s in (1, -1) for axis in (2, 3)), kernel, images, num_permutations=19
     )

@@ -123,6 +123,7 @@ def test_large_names():
         ("order 60, 2 generators", ValueError, "An order alone does not tell a group"),
         ("S_1500 × S_1400", ValueError, "on at most 4096 points, .* which has at least 2100000. G \\+ H acts"),
         ("S_1000000000", ValueError, "which has at least 1000000000"),
+        ("Dic_4000", ValueError, "which has at least 16000"),
         ("C_2^13", ValueError, "which has at least 8192"),
         ("C_2^5000", ValueError, "a power must be from 1 to 4096"),
         ("prism vertices", ValueError, "cannot read 'prism vertices'"),

@@ -11,6 +11,7 @@ from typing import Literal
 Kind = Literal[
     "cyclic", "dihedral", "dicyclic", "alternating", "symmetric", "semidirect", "wreath", "unnamed", "product"
 ]
+Places = Literal["blocks", "coordinates"]
 
 _LETTERS = {"cyclic": "C", "dihedral": "D", "alternating": "A", "symmetric": "S"}
 _ORDER = list(Kind.__args__)  # type: ignore[attr-defined]
@@ -35,7 +36,7 @@ class Structure:
     index: int = 0
     parts: tuple[Structure, ...] = ()
     points: int = 0
-    places: Literal["blocks", "coordinates"] = field(default="blocks", compare=False)
+    places: Places = field(default="blocks", compare=False)
 
     @property
     def is_named(self) -> bool:
