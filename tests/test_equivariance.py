@@ -81,6 +81,88 @@ def test_functions_may_give_tensors_and_take_halves():
     assert found.errors.max() < 1e-12
 
 
+class Counting(torch.nn.Module):
+    """Changes what it holds at each call: buffers in place, buffers replaced, buffers added."""
+
+    def __init__(self, fails=False):
+        super().__init__()
+        self.layers = torch.nn.Sequential(
+            torch.nn.BatchNorm1d(6, momentum=None),
+            torch.nn.BatchNorm1d(6, track_running_stats=False),
+            torch.nn.Dropout(),
+        )
+        self.layers[2].eval()
+        self.register_buffer("calls", torch.zeros(()))
+        self.register_buffer("last", torch.full((6,), torch.nan))
+        self.register_forward_hook(self.count)
+        self.fails = fails
+
+    @staticmethod
+    def count(module, x, y):
+        module.calls.add_(1)
+
+    def forward(self, x):
+        assert not any(part.training for part in self.modules())
+        self.last = x.mean(0)
+        self.register_buffer("new", x[0])
+        torch.nn.functional.batch_norm(
+            x, self.layers[0].running_mean, self.layers[0].running_var, training=True, momentum=0.5
+        )
+        if self.fails and self.calls:
+            raise RuntimeError("no more")
+        return self.layers(x)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize("call", [lambda model: model, lambda model: model.forward])
+def test_a_model_is_left_as_it_was(call, fails):
+    model = Counting(fails)
+    modes = [part.training for part in model.modules()]
+    assert len(set(modes)) == 2
+    before = {name: (buffer, buffer.clone()) for name, buffer in model.named_buffers()}
+    if fails and call(model) is model:
+        model.calls.add_(1)
+        before["calls"] = (model.calls, model.calls.clone())
+        with pytest.raises(RuntimeError, match="no more"):
+            es.equivariance_error(call(model), RING, X, num_permutations=2)
+    else:
+        es.equivariance_error(call(model), RING, X, num_permutations=2)
+        RING.is_equivariant(call(model), X)
+    assert [part.training for part in model.modules()] == modes
+    assert dict(model.named_buffers()).keys() == before.keys()
+    for name, buffer in model.named_buffers():
+        assert buffer is before[name][0]
+        torch.testing.assert_close(buffer, before[name][1], rtol=0, atol=0, equal_nan=True)
+
+
+def test_invariants():
+    mean = es.equivariance_error(lambda x: x.mean(1), RING, X, invariant=True)
+    assert mean.errors.max() < 1e-12
+    assert es.equivariance_error(lambda x: x[:, :1] ** 2, RING, X, invariant=True).errors.max() > 0.5
+    # Of eight outputs for six inputs that move.
+    many = es.equivariance_error(lambda x: np.outer((x**2).sum(1), np.arange(8)), RING, X, invariant=True)
+    assert many.errors.max() < 1e-12
+
+
+def test_groups_of_vectors_and_kernels():
+    means = es.symmetry_group([0, 0, 0, 1, 1, 1])
+    assert es.equivariance_error(np.tanh, means, X).errors.max() < 1e-12
+    assert es.equivariance_error(lambda x: x * np.arange(6), means, X).errors.max() > 0.1
+    ring = np.array([[0, 1, 0], [1, 2, 1], [0, 1, 0]])
+    kernel = es.symmetry_group(ring[None, None])
+    images = RNG.standard_normal((20, 1, 6, 6))
+    found = es.equivariance_error(
+        lambda x: x + np.roll(x, 1, 2) + np.roll(x, -1, 2), kernel, images, num_permutations=19
+    )
+    # Quarter turns do not commute with it.
+    assert found.errors.max() > 0.5
+    blur = es.equivariance_error(
+        lambda x: sum(np.roll(x, s, axis) for s in (1, -1) for axis in (2, 3)), kernel, images, num_permutations=19
+    )
+    assert blur.errors.max() < 1e-12
+    assert blur.p_values.max() <= 0.05
+
+
 def test_trivial_group():
     trivial = es.symmetry_group(np.arange(6).reshape(2, 3))
     found = es.equivariance_error(lambda x: x[:, :2], trivial, X[:, :3])
@@ -124,8 +206,14 @@ def test_of_means():
         ({"function": lambda x: [[1.0], [2.0, 3.0]]}, ValueError, "what function gives must be a rectangular array"),
         ({"x": [[1.0], [2.0, 3.0]]}, ValueError, "x must be a rectangular array of numbers"),
         ({"function": lambda x: 0 * x}, ValueError, "function must vary over x"),
-        ({"group": es.symmetry_group([0, 0, 1])}, ValueError, r"group must be that of a weight \(O, I\)"),
-        ({"group": "D_8"}, TypeError, "group must be a SymmetryGroup, got str"),
+        ({"group": es.symmetry_group([0, 0, 1])}, ValueError, r"x must have shape \(samples, 3\), got \(200, 6\)"),
+        ({"group": "D_8"}, ValueError, r"x must have shape \(samples, 8\), got \(200, 6\)"),
+        ({"group": 3}, TypeError, "group must be a SymmetryGroup, a name such as 'D_6', .*, got int"),
+        (
+            {"function": lambda x: x[:, 0]},
+            ValueError,
+            r"got \(200,\): for outputs that do not move, pass invariant=True",
+        ),
         ({"seed": -1}, ValueError, "seed must be an integer of at least 0, got -1"),
         ({"num_permutations": 0}, ValueError, "num_permutations must be at least 1, got 0"),
         ({"num_permutations": 1.5}, TypeError, "num_permutations must be an integer, got 1.5"),

@@ -7,7 +7,14 @@ from equishare.partition import Partition, partition_distance
 from equishare.problems import LinearProblem, MeanProblem, ModelProblem
 from equishare.result.discovery import Discovery, ModelDiscovery
 from equishare.sharing import compact, harden, model_parameters, share, sharing_parameters
-from equishare.symmetry import SymmetryGroup, equivariance_error, symmetry_group
+from equishare.symmetry import (
+    SymmetryGroup,
+    equivalence_test,
+    equivariance_error,
+    named_group,
+    pattern,
+    symmetry_group,
+)
 
 __all__ = [
     "Discovery",
@@ -20,13 +27,16 @@ __all__ = [
     "SymmetryGroup",
     "compact",
     "discover",
+    "equivalence_test",
     "equivariance_error",
     "harden",
     "hypergradient",
     "model_parameters",
+    "named_group",
     "nn",
     "ops",
     "partition_distance",
+    "pattern",
     "reference",
     "share",
     "sharing",

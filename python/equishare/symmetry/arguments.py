@@ -36,3 +36,17 @@ def checked_same_action(same_action: Any) -> bool:
     if not isinstance(same_action, bool | np.bool_):
         raise TypeError(f"same_action must be True or False, got {same_action!r}")
     return bool(same_action)
+
+
+def checked_tolerance(tolerance: Any) -> float:
+    """A tolerance as a number of at least 0.
+
+    Raises:
+        TypeError: no number.
+        ValueError: below 0, infinite or NaN; a comparison with NaN is never true.
+    """
+    if isinstance(tolerance, bool) or not isinstance(tolerance, int | float | np.integer | np.floating):
+        raise TypeError(f"tolerance must be a number such as 1e-6, got {tolerance!r}")
+    if not 0 <= tolerance < np.inf:
+        raise ValueError(f"tolerance must be at least 0 and finite, got {tolerance!r}")
+    return float(tolerance)

@@ -34,13 +34,14 @@ class Reduction:
     followers: list[tuple[NDArray[np.int64], NDArray[np.int64]]]
 
     def lift(self, p: Permutation) -> Permutation:
-        """The element of the group on all points that acts as p on the kept ones."""
-        lifted = np.arange(self.degree)
-        lifted[self.kept] = self.kept[p]
+        """The element of the group on all points that acts as p on the kept ones; also of a batch (..., k) of them."""
+        lifted = np.empty((*p.shape[:-1], self.degree), dtype=np.int64)
+        lifted[...] = np.arange(self.degree)
+        lifted[..., self.kept] = self.kept[p]
         image = np.arange(self.degree)
         for leader, follower in self.followers:
             image[leader] = follower
-            lifted[follower] = image[lifted[leader]]
+            lifted[..., follower] = image[lifted[..., leader]]
         return lifted
 
 

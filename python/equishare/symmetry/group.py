@@ -1,28 +1,34 @@
-"""The symmetry group of a partition: what :func:`symmetry_group` returns and how it is found."""
+"""A group of permutations of the axes of a parameter, and what can be asked of it."""
 
 from __future__ import annotations
 
-import itertools
-import math
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from torch import nn
 
-from equishare.partition import Partition, partition_distance
-from equishare.symmetry.arguments import checked_same_action, checked_shape
-from equishare.symmetry.automorphisms import automorphism_group
-from equishare.symmetry.boundary import extension
-from equishare.symmetry.factors import direct_factors
-from equishare.symmetry.followers import Reduction, without_followers
-from equishare.symmetry.names import explain, recognise_pattern
+from equishare.arrays import real_array
+from equishare.partition import Partition
+from equishare.symmetry import export
+from equishare.symmetry.arguments import checked_tolerance
+from equishare.symmetry.averaging import Average, AveragedLinear, AveragedModule
+from equishare.symmetry.axes import Element, as_element, as_points, starts_of_axes
+from equishare.symmetry.elements import element_batches
+from equishare.symmetry.evaluation import Evaluated
+from equishare.symmetry.followers import Reduction
+from equishare.symmetry.moving import Mover
 from equishare.symmetry.orbits import cell_orbits
 from equishare.symmetry.permutation_group import PermutationGroup
-from equishare.symmetry.permutations import Permutation, cycle_and_exchange, groups_of, moves, orbit_labels
-from equishare.symmetry.structure import Structure, decimal_digits, sorted_product, symmetric
+from equishare.symmetry.permutations import Permutation
+from equishare.symmetry.structure import Structure, decimal_digits, readable
 
-__all__ = ["Orbits", "SymmetryGroup", "symmetry_group"]
+__all__ = ["Orbits", "SymmetryGroup"]
+
+# Elements that an average is summed over unless the caller wants more.
+_MOST_ELEMENTS = 10_000
 
 
 @dataclass(frozen=True)
@@ -44,9 +50,12 @@ class Orbits:
 
 @dataclass(frozen=True, eq=False)
 class SymmetryGroup:
-    """All permutations that leave a pattern of tied entries unchanged.
+    """A group of permutations of the axes of a parameter that leaves a pattern of tied entries unchanged.
 
         label[p_out[o], p_in[i]] = label[o, i]    (a kernel has p_tap, its taps numbered in C order, as a third one)
+
+    :func:`equishare.symmetry_group` gives all permutations that do. :func:`equishare.named_group` gives the group that
+    was named, and the pattern that it ties, which other permutations may keep too: A_5 ties what S_5 ties.
 
     A linear map tied in this pattern is equivariant: permuting its inputs by p_in permutes its outputs by p_out,
     y[p_out[o]] of x[p_in[i]] (Ravanbakhsh, Schneider, Póczos, ICML 2017).
@@ -84,7 +93,7 @@ class SymmetryGroup:
     def name(self) -> str:
         """C_n, D_n (order 2n), Q_8, Dic_n, S_n, A_n, C_p ⋊ C_k, products ×, wreath products ≀, "trivial".
 
-        Or "order N, k generators" where none of these was proved.
+        Or "order N, k generators" where none of these was proved. :func:`equishare.named_group` takes the other names.
         """
         return str(self.structure)
 
@@ -98,7 +107,124 @@ class SymmetryGroup:
         points = np.arange(self._reduction.group.degree)
         for factor in self._factors:
             points = factor.random_element(rng)[points]
-        return _split(self._reduction.lift(points), self.partition.shape)
+        return as_element(self._reduction.lift(points), self.partition.shape)
+
+    def to_sympy(self) -> Any:
+        """The group as a ``sympy.combinatorics.PermutationGroup``.
+
+        Its points are the outputs 0, …, O − 1, then the inputs O, …, O + I − 1, then the taps of a kernel in C order.
+        Those of a vector are its entries.
+
+        Raises:
+            ImportError: sympy is not installed.
+        """
+        return export.sympy_group(self._points(), self._degree)
+
+    def to_gap(self) -> str:
+        """The group as GAP reads it, ``Group((1,2,3)(4,5,6))``: points as those of :meth:`to_sympy`, from 1 on."""
+        return export.gap_group(self._points())
+
+    def permutation_matrices(self) -> list[tuple[csr_array, ...]]:
+        """For each generator a tuple of sparse matrices, one for each axis, with ``P @ x = x[p]``.
+
+        A weight W tied in the pattern commutes with them, ``P_out @ W = W @ P_in``, and so does the map that it is:
+        ``P_out @ (W @ x) = W @ (P_in @ x)``. This is f(x ρ) = f(x) π of :func:`equishare.equivariance_error`.
+        """
+        return [export.matrices(generator) for generator in self.generators]
+
+    def equivariant_basis(self) -> csr_array:
+        """An orthonormal basis B (dimension, entries) of the parameters that the group leaves unchanged.
+
+        The dimension is the number of orbits on cells, ``orbits.cells.num_groups``. Row k is 1 / √(size) on orbit k,
+        the entries of the parameter in C order: ``(c @ B).reshape(shape)`` is the parameter with coordinates c, and
+        ``w.ravel() @ B.T @ B`` projects w on the space, which takes the mean of each orbit. B holds one number for each
+        entry, whatever the dimension.
+        """
+        return export.orthonormal_indicators(self.orbits.cells)
+
+    def average(
+        self, function: Callable[[Any], Any], invariant: bool = False, limit: int = _MOST_ELEMENTS
+    ) -> Callable[[Any], Any]:
+        """The function averaged over the group, which makes it equivariant.
+
+            f̄(x) = 1/|G| Σ f(x ρ) π⁻¹    over all elements (π, ρ)
+
+        ``x ρ`` has the columns ``x[:, ρ]``, and f̄(x ρ) = f̄(x) π up to rounding. An equivariant f is left as it is. All
+        elements are visited, a batch of them at a time: f gets (elements · n, I) rows and must treat each alone. The
+        average of a ``torch.nn.Linear`` is that of its weights over the orbits, and is exact for any order.
+
+        Args:
+            function: takes (n, I) to (n, O), arrays or tensors, where the group is that of a weight; (n, K) to (n, K)
+                for a vector (K,); images (n, I, *grid) to (n, O, *grid) for a kernel, whose taps turn the grid.
+            invariant: the outputs do not move, and may have any shape: f̄(x ρ) = f̄(x).
+            limit: most elements to sum over.
+
+        Returns:
+            A function; a ``torch.nn.Module`` of a module, which it holds as ``function`` and trains through.
+
+        Raises:
+            TypeError: function cannot be called.
+            ValueError: the group has more than ``limit`` elements; when called, shapes that do not fit.
+        """
+        if not callable(function):
+            raise TypeError(f"function must be callable, got {type(function).__name__}")
+        mover = Mover(self.partition.shape, invariant)
+        if _is_linear(function) and len(self.partition.shape) < 3:
+            return self._averaged_linear(function, invariant)  # type: ignore[arg-type]
+        if self.order > limit:
+            raise ValueError(
+                f"the average is over all elements: at most limit={limit} of them, and the group has "
+                f"{readable(self.order)}. Average each nn.Linear, which takes no sum, or tie its weights as "
+                f"es.pattern(group) does; average over a smaller group; raise limit; or take the mean over "
+                f"group.random_element(rng), which is equivariant only nearly"
+            )
+        kind = AveragedModule if isinstance(function, nn.Module) else Average
+        return kind(function, self._batches, mover)  # type: ignore[arg-type]
+
+    def is_equivariant(self, function: Any, x: Any = None, tolerance: float = 1e-6) -> bool:
+        """Whether a parameter, or a function on inputs x, commutes with every generator.
+
+        A parameter w commutes if ``|w[p_out[o], p_in[i]] − w[o, i]| ≤ tolerance · max |w|``, a function if
+        ``|f(x ρ) − f(x) π| ≤ tolerance · max |f(x)|`` in every entry. Then f commutes with every product of generators
+        on x: no statement on other inputs, for which see :func:`equishare.equivalence_test`.
+
+        Args:
+            function: an array or tensor of the shape of the pattern; or a function as in :meth:`average`.
+            x: inputs of a function; None for a parameter.
+            tolerance: relative to the largest entry.
+
+        Raises:
+            TypeError: no real numbers, a function without x, or a parameter with one; tolerance is no number.
+            ValueError: shapes that do not fit, values that are not finite, or a tolerance below 0.
+        """
+        if callable(function):
+            return self._commutes(function, x, tolerance, invariant=False)
+        if x is not None:
+            raise TypeError(f"x is for a function, and {type(function).__name__} is none: leave x out for a parameter")
+        values = real_array(function, "a parameter").astype(np.float64)
+        if values.shape != self.partition.shape:
+            raise ValueError(f"a parameter must have shape {self.partition.shape}, got {values.shape}")
+        if not np.isfinite(values).all():
+            raise ValueError("a parameter must be finite")
+        most = checked_tolerance(tolerance) * np.abs(values).max()
+        for generator in self.generators:
+            cells = values.reshape([len(p) for p in generator])
+            if (np.abs(cells[np.ix_(*generator)] - cells) > most).any():
+                return False
+        return True
+
+    def is_invariant(self, function: Callable[[Any], Any], x: Any, tolerance: float = 1e-6) -> bool:
+        """Whether a function gives the same for x ρ as for x, for every generator: ``|f(x ρ) − f(x)| ≤ …``.
+
+        Args:
+            function: as in :meth:`average`, its outputs of any shape (n, ...).
+            x: inputs.
+            tolerance: relative to the largest entry of f(x).
+
+        Raises:
+            TypeError, ValueError: as :meth:`is_equivariant`.
+        """
+        return self._commutes(function, x, tolerance, invariant=True)
 
     def __str__(self) -> str:
         return self.explanation
@@ -109,119 +235,33 @@ class SymmetryGroup:
             f"same_action={self.same_action}, generators={len(self.generators)}, closure_gap={self.closure_gap})"
         )
 
+    @property
+    def _degree(self) -> int:
+        return int(starts_of_axes(self.partition.shape)[-1])
 
-def symmetry_group(partition: Any, shape: tuple[int, ...] | None = None, same_action: bool = False) -> SymmetryGroup:
-    """The group of permutations that leave a partition of the entries of a parameter unchanged.
+    def _points(self) -> list[Permutation]:
+        return [as_points(generator, self.partition.shape) for generator in self.generators]
 
-    A weight (O, I) is moved by pairs of permutations, of its outputs and of its inputs; a convolution kernel
-    (O, I, *taps) by permutations of its channels together with an isometry of the grid of its taps; a vector (means, or
-    the slices of a stack) by permutations of its entries. Groups are not renamed: every entry keeps its label.
+    def _batches(self, size: int) -> Iterator[Element]:
+        for points in element_batches(self._factors, self._reduction.group.degree, size):
+            yield as_element(self._reduction.lift(points), self.partition.shape)
 
-    Args:
-        partition: Partition or array of labels.
-        shape: shape of the parameter, where the partition has another one, (O * I,) for example.
-        same_action: demand the same permutation of outputs and inputs; O = I.
+    def _commutes(self, function: Callable[[Any], Any], x: Any, tolerance: float, invariant: bool) -> bool:
+        if x is None:
+            raise TypeError("x must be given: a function is compared on inputs")
+        known = Evaluated(function, Mover(self.partition.shape, invariant), x)
+        most = checked_tolerance(tolerance) * np.abs(known.outputs).max(initial=0.0)
+        places = (known.places(generator) for generator in self.generators)
+        return all((np.abs(known.differences(*place)) <= most).all() for place in places)
 
-    Raises:
-        ValueError: there are no entries, the shape has another number of them or a negative size, or same_action with
-            O ≠ I or for a vector; labels that :class:`Partition` refuses.
-        TypeError: shape is no tuple of integers, same_action is neither True nor False; labels that
-            :class:`Partition` refuses.
-        ImportError: igraph or sympy are not installed (``pip install "equishare[symmetry]"``).
-    """
-    same_action = checked_same_action(same_action)
-    pattern = _shaped(partition if isinstance(partition, Partition) else Partition(partition), shape)
-    if len(pattern.shape) == 1:
-        if same_action:
-            raise ValueError("same_action needs a weight (O, I) or a kernel (O, I, *taps), got a vector")
-        return _vector_group(pattern)
-    found = _weight_group(pattern, same_action)
-    if len(pattern.shape) == 2 and found.closure_gap:
-        wider = extension(pattern, found.orbits.cells)
-        if wider is not None:
-            closed = _weight_group(Partition(wider.labels), same_action=False)
-            return replace(found, extension=closed, explanation=f"{found.explanation} {wider.sentence(closed.name)}")
-    return found
+    def _averaged_linear(self, function: nn.Linear, invariant: bool) -> AveragedLinear:
+        mover, shape = Mover(self.partition.shape, invariant), tuple(function.weight.shape)
+        mover.check_inputs((1, shape[1]))
+        mover.check_outputs((1, shape[0]), 1)
+        pairs = [(mover.outputs(g, shape[:1]), mover.inputs(g, shape[1:])) for g in self.generators]
+        outputs = cell_orbits([(p_out,) for p_out, _ in pairs], shape[:1])
+        return AveragedLinear(function, cell_orbits(pairs, shape), outputs)
 
 
-def _shaped(partition: Partition, shape: tuple[int, ...] | None) -> Partition:
-    shape = partition.shape if shape is None else checked_shape(shape)
-    if not shape or not len(partition) or math.prod(shape) != len(partition):
-        raise ValueError(
-            f"shape must be that of a vector, a weight or a kernel with the {len(partition)} entries of the partition "
-            f"and at least one, got {shape}"
-        )
-    return Partition(partition.labels.reshape(shape))
-
-
-def _vector_group(pattern: Partition) -> SymmetryGroup:
-    groups = [points for points in groups_of(pattern.labels) if len(points) > 1]
-    factors = [
-        PermutationGroup(len(pattern), cycle_and_exchange(len(pattern), points), math.factorial(len(points)))
-        for points in groups
-    ]
-    parts = [(symmetric(len(points)), (len(points),)) for points in groups]
-    structure = sorted_product(part for part, _ in parts)
-    points, every = [p for factor in factors for p in factor.generators], np.arange(len(pattern))
-    return SymmetryGroup(
-        partition=pattern,
-        same_action=False,
-        order=structure.order,
-        generators=[(p,) for p in points],
-        orbits=Orbits(pattern, None, None, pattern),
-        structure=structure,
-        closure_gap=0,
-        explanation=explain(structure, parts, pattern, 0),
-        _reduction=Reduction(PermutationGroup(len(pattern), points, structure.order), len(pattern), every, []),
-        _factors=factors,
-    )
-
-
-def _weight_group(pattern: Partition, same_action: bool) -> SymmetryGroup:
-    triples, order = automorphism_group(pattern.labels, same_action)
-    starts = _starts(pattern.shape)
-    points = [np.concatenate([p + start for p, start in zip(t, starts[:-1], strict=False)]) for t in triples]
-    reduction = without_followers(PermutationGroup(int(starts[-1]), points, order))
-    factors = direct_factors(reduction.group)
-    moved = [_moved([reduction.lift(p) for p in factor.generators], starts) for factor in factors]
-    structure, parts = recognise_pattern(factors, moved, same_action)
-    generators = []
-    for factor, part in zip(factors, parts, strict=True):
-        # The number of generators is part of the name of an unnamed group.
-        chosen = factor.random_generators() if part.kind == "unnamed" else factor.few_generators()
-        generators += [_split(reduction.lift(p), pattern.shape) for p in chosen]
-    cells = Partition(cell_orbits(generators, pattern.shape))
-    gap = partition_distance(cells, pattern)
-    orbits = orbit_labels(reduction.degree, points)
-    axes = [Partition(orbits[a:b]) for a, b in itertools.pairwise(starts)]
-    taps = Partition(axes[2].labels.reshape(pattern.shape[2:])) if len(pattern.shape) > 2 else None
-    return SymmetryGroup(
-        partition=pattern,
-        same_action=same_action,
-        order=order,
-        generators=generators,
-        orbits=Orbits(axes[0], axes[1], taps, cells),
-        structure=structure,
-        closure_gap=gap,
-        explanation=explain(structure, list(zip(parts, moved, strict=True)), pattern, gap),
-        _reduction=reduction,
-        _factors=factors,
-    )
-
-
-def _starts(shape: tuple[int, ...]) -> NDArray[np.int64]:
-    """First point of each axis, and the number of points: outputs, inputs and, for a kernel, taps; or entries."""
-    return np.cumsum([0, *shape[:2], *([math.prod(shape[2:])] if len(shape) > 2 else [])])
-
-
-def _split(points: Permutation, shape: tuple[int, ...]) -> tuple[Permutation, ...]:
-    """The permutation of each axis."""
-    return tuple(points[a:b] - a for a, b in itertools.pairwise(_starts(shape)))
-
-
-def _moved(generators: list[Permutation], starts: NDArray[np.int64]) -> tuple[int, ...]:
-    """How many points of each axis a group moves."""
-    moved = np.zeros(starts[-1], dtype=bool)
-    for p in generators:
-        moved |= moves(p)
-    return tuple(int(moved[a:b].sum()) for a, b in itertools.pairwise(starts))
+def _is_linear(function: Any) -> bool:
+    return isinstance(function, nn.Linear) and type(function).forward is nn.Linear.forward

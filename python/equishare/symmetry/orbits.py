@@ -36,11 +36,13 @@ def cell_orbits(generators: Sequence[Sequence[Permutation]], shape: Sequence[int
     links, waiting = [np.empty((0, 2), np.int64)], 0
     for generator in generators:
         cells = labels.reshape([len(p) for p in generator])
+        fixed: list[Permutation] = []
         for axis, p in enumerate(generator):
-            # Cells of which no coordinate moves link to themselves.
+            # Cells are linked to their images along the first axis on which they move; others link to themselves.
             moved = np.flatnonzero(moves(p))
-            images = cells[np.ix_(*generator[:axis], p[moved], *generator[axis + 1 :])]
-            links.append(np.column_stack([cells.take(moved, axis=axis).reshape(-1), images.reshape(-1)]))
+            images = cells[np.ix_(*fixed, p[moved], *generator[axis + 1 :])]
+            links.append(np.column_stack([cells[np.ix_(*fixed, moved)].ravel(), images.ravel()]))
+            fixed.append(np.flatnonzero(~moves(p)))
         waiting += sum(map(len, links[-len(generator) :]))
         if waiting > num_cells:
             labels, links, waiting = joined(labels, links), links[:1], 0

@@ -90,3 +90,17 @@ def groups_of(labels: NDArray[np.int64]) -> list[NDArray[np.int64]]:
     """The points of each label."""
     partition = Partition(labels)
     return np.split(np.argsort(partition.labels, kind="stable"), np.cumsum(partition.group_sizes)[:-1])
+
+
+def cycles(p: Permutation) -> list[list[int]]:
+    """The cycles of two points and more, each from its smallest point on."""
+    image, seen, found = p.tolist(), np.zeros(len(p), dtype=bool), []
+    for start in np.flatnonzero(moves(p)).tolist():
+        cycle, point = [], start
+        while not seen[point]:
+            seen[point] = True
+            cycle.append(point)
+            point = image[point]
+        if cycle:
+            found.append(cycle)
+    return found

@@ -11,6 +11,7 @@ from typing import Literal
 Kind = Literal[
     "cyclic", "dihedral", "dicyclic", "alternating", "symmetric", "semidirect", "wreath", "unnamed", "product"
 ]
+Places = Literal["blocks", "coordinates"]
 
 _LETTERS = {"cyclic": "C", "dihedral": "D", "alternating": "A", "symmetric": "S"}
 _ORDER = list(Kind.__args__)  # type: ignore[attr-defined]
@@ -35,7 +36,7 @@ class Structure:
     index: int = 0
     parts: tuple[Structure, ...] = ()
     points: int = 0
-    places: Literal["blocks", "coordinates"] = field(default="blocks", compare=False)
+    places: Places = field(default="blocks", compare=False)
 
     @property
     def is_named(self) -> bool:
@@ -82,6 +83,14 @@ def decimal_digits(number: int) -> str:
     while number := number // limb:
         limbs.append(number % limb)
     return str(limbs[-1]) + "".join(f"{low:04000d}" for low in reversed(limbs[:-1]))
+
+
+def readable(order: int) -> str:
+    """A natural number in full up to a million millions, then "about 1.61e178"."""
+    if order < 10**12:
+        return f"{order:,}"
+    digits = math.floor(math.log10(order))
+    return f"about {10 ** (math.log10(order) - digits):.2f}e{digits}"
 
 
 def preferred(candidates: Iterable[Structure]) -> Structure | None:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from equishare.partition import Partition
-from equishare.symmetry.structure import Structure
+from equishare.symmetry.structure import Structure, readable
 
 
 def explain(
@@ -29,7 +29,7 @@ def explain(
     else:
         counts = Counter(_action(part, moved, pattern.shape) for part, moved in factors)
         action = "; ".join(text if count == 1 else f"{text}, {count} times" for text, count in counts.items())
-    return f"{structure}: {action} (order {_number(structure.order)}). {_verdict(pattern, gap)}"
+    return f"{structure}: {action} (order {readable(structure.order)}). {_verdict(pattern, gap)}"
 
 
 def _action(part: Structure, moved: tuple[int, ...], shape: tuple[int, ...]) -> str:
@@ -115,10 +115,3 @@ def _verdict(pattern: Partition, gap: int) -> str:
     if pattern.num_groups == len(pattern):
         return "No two cells are tied."
     return "It explains every tie."
-
-
-def _number(order: int) -> str:
-    if order < 10**12:
-        return f"{order:,}"
-    digits = math.floor(math.log10(order))
-    return f"about {10 ** (math.log10(order) - digits):.2f}e{digits}"
