@@ -12,14 +12,15 @@ left to the prior of the values, which are in order there.)
 The entries of a weight (O, I) may also have got their labels through a symmetry: a group H of pairs of permutations, of
 outputs and of inputs, whose orbits on the cells are tied. The prior is then an equal mixture of plain(P) and
 
-    group(P) = 1/(c_O c_I) · |N|/(O! I!) · (½ [P = orbits]/G! + ½ labels(orbits in each group) · p(G))
+    group(P) = 1/(c_O c_I) · |N|/(O! I!) · (½ few(n, G)/G! + ½ labels(orbits in each group) · p(G))
 
 - H is the group of *all* pairs that leave P unchanged. So the prior depends on P alone, not on how it was found.
 - c_n is the number of conjugacy classes of subgroups of S_n (OEIS A000638): each class is as probable as any other.
 - Of the O! I! ways to arrange rows and columns, those in N give the same orbits. N is the group that takes orbits to
   orbits, the normaliser. All O! I!/|N| conjugates are as probable.
-- Half of the mass lies on "the pattern is the orbits, and no two orbits have the same value". The other half lets
-  orbits draw labels as entries do.
+- Half of the mass lies on "the pattern is the orbits, but for few that have the same value": of n orbits, m = n − G
+  join others with probability 2^−(m + 1), all such partitions alike, few = 2^−(m + 1)/S(n, G) with Stirling's numbers
+  of the second kind. Their values come in any order. The other half lets orbits draw labels as entries do.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ from equishare.symmetry.orbits import cell_orbits
 # p(G) proportional to exp(-G) / G ** 3: with it two values are separated from about three standard errors on.
 _GROUPS_RATE = 1.0
 _GROUPS_EXPONENT = 3.0
+# Orbits that join others, at most, for "few" to be possible.
+_MOST_JOINED = 8
 # Conjugacy classes of subgroups of S_n for n = 0 … 18 (OEIS A000638); beyond, their logarithm is continued linearly.
 _CLASSES = (1, 1, 2, 4, 11, 19, 56, 96, 296, 554, 1593, 3094, 10723, 20832, 75154, 159129, 686165, 1466358, 7274651)
 _LOG_CLASSES_SLOPE = 1.1
@@ -129,11 +132,24 @@ def _log_group(labels: np.ndarray, closure: Closure) -> float:
     arrangements = float(gammaln(outputs + 1) + gammaln(inputs + 1))
     representatives = np.unique(closure.orbits, return_index=True)[1]
     sizes = np.bincount(labels.ravel()[representatives])
-    merged = _log_labels(sizes) + _log_count(len(sizes))
-    # In which order of their values the orbits come: all orders are as probable.
-    distinct = -gammaln(len(sizes) + 1) if len(representatives) == len(sizes) else -np.inf
+    few = _log_few(len(representatives), len(sizes)) - gammaln(len(sizes) + 1)
     classes = _log_classes(outputs) + _log_classes(inputs)
-    return float(closure.log_normaliser - arrangements - classes + np.logaddexp(distinct, merged) - math.log(2))
+    merged = _log_labels(sizes) + _log_count(len(sizes))
+    price = closure.log_normaliser - arrangements - classes
+    return float(price + np.logaddexp(few, merged) - math.log(2))
+
+
+def _log_few(num_orbits: int, num_groups: int) -> float:
+    """log of 2^−(m + 1)/S(n, n − m) for m = n − G of n orbits that join others; −∞ for many."""
+    joined = num_orbits - num_groups
+    if joined > _MOST_JOINED:
+        return -np.inf
+    # S(n, n - m) for m = 0, 1, ... from n = 1 on.
+    stirling = np.zeros(joined + 1)
+    stirling[0] = 1.0
+    for n in range(2, num_orbits + 1):
+        stirling[1:] += np.maximum(n - np.arange(1, joined + 1), 0) * stirling[:-1]
+    return float(-(joined + 1) * math.log(2) - np.log(stirling[joined]))
 
 
 def _log_count(num_groups: int) -> float:
