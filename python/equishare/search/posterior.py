@@ -20,6 +20,9 @@ _SEARCHES = 4
 # Subgroups of a symmetry that are judged: without one generator, and of random elements.
 _DROPPED = 16
 _RANDOM_SUBGROUPS = 12
+# Values that lie less than so many spreads apart are those of a continuum: entries that are spread evenly over an
+# interval have the standard deviation of its length over √12 = 3.5. Twice that, as spreads come on a coarse grid.
+_LEAST_GAP = 8.0
 # Terms of less than this weight are left out of the posterior mean.
 _LEAST_WEIGHT = 1e-4
 # Spreads about the best one of the grid, for the interval.
@@ -138,7 +141,7 @@ class Posterior:
                 symmetry of the best one, or where the entries are best explained as scattered about one value.
         """
         terms = self._terms()
-        partition, spread = min((key for key in self.scores if not self._is_generic(*key)), key=self.scores.__getitem__)
+        partition, spread = min((key for key in self.scores if self._is_told(*key)), key=self.scores.__getitem__)
         odds, guess = self._symmetry(terms, partition)
         if spread > 0 and not self.scores[partition, spread] < min(self._generic.values()):
             partition, spread = plain, 0.0
@@ -146,6 +149,13 @@ class Posterior:
             partition, spread = plain, 0.0
         spread, interval = self._spread_of(partition)
         return partition, Belief(spread, interval, self._mean(terms), odds, guess)
+
+    def _is_told(self, partition: Partition, spread: float) -> bool:
+        """Whether scattered entries show their groups: a gap lies between them, or a symmetry tells them."""
+        if spread == 0 or self._closures[partition] is not None:
+            return not self._is_generic(partition, spread)
+        values, _ = fit_estimate(self.evidence(spread).estimate, partition.labels, partition.num_groups)
+        return partition.num_groups > 1 and float(np.diff(np.sort(values)).min()) > _LEAST_GAP * spread
 
     def _is_generic(self, partition: Partition, spread: float) -> bool:
         return (partition, spread) in self._generic
@@ -184,7 +194,7 @@ class Posterior:
         def log_weight(spread: float) -> float:
             return -Evidence(self._estimate, spread).score(partition.labels, closure)[1]
 
-        weights = np.array([log_weight(spread) for spread in self._grid])
+        weights = np.array([log_weight(s) if self._is_told(partition, s) else -np.inf for s in self._grid])
         if partition.num_groups == partition.labels.size or weights[0] >= logsumexp(weights[1:]):
             fine, mass = np.array(self._grid), weights
             best = 0.0

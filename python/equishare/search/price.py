@@ -12,12 +12,13 @@ left to the prior of the values, which are in order there.)
 The entries of a weight (O, I) may also have got their labels through a symmetry: a group H of pairs of permutations, of
 outputs and of inputs, whose orbits on the cells are tied. The prior is then an equal mixture of plain(P) and
 
-    group(P) = 1/(c_O c_I) · |N|/(O! I!) · (½ few(n, G)/G! + ½ labels(orbits in each group) · p(G))
+    group(P) = 1/(c_O c_I) · |N|/(O! I!) · 1/n³ · (½ few(n, G)/G! + ½ labels(orbits in each group) · p(G))
 
 - H is the group of *all* pairs that leave P unchanged. So the prior depends on P alone, not on how it was found.
 - c_n is the number of conjugacy classes of subgroups of S_n (OEIS A000638): each class is as probable as any other.
 - Of the O! I! ways to arrange rows and columns, those in N give the same orbits. N is the group that takes orbits to
   orbits, the normaliser. All O! I!/|N| conjugates are as probable.
+- n is the number of orbits: few are more probable. (Dividing by Σ 1/n³ would change little.)
 - Half of the mass lies on "the pattern is the orbits, but for few that have the same value": of n orbits, m = n − G
   join others with probability 2^−(m + 1), all such partitions alike, few = 2^−(m + 1)/S(n, G) with Stirling's numbers
   of the second kind. Their values come in any order. The other half lets orbits draw labels as entries do.
@@ -135,7 +136,7 @@ def _log_group(labels: np.ndarray, closure: Closure) -> float:
     few = _log_few(len(representatives), len(sizes)) - gammaln(len(sizes) + 1)
     classes = _log_classes(outputs) + _log_classes(inputs)
     merged = _log_labels(sizes) + _log_count(len(sizes))
-    price = closure.log_normaliser - arrangements - classes
+    price = closure.log_normaliser - arrangements - classes - _GROUPS_EXPONENT * math.log(len(representatives))
     return float(price + np.logaddexp(few, merged) - math.log(2))
 
 

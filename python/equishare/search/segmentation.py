@@ -67,12 +67,13 @@ def probable_segmentations(value: np.ndarray, precision: np.ndarray, spread: flo
     ends = _bin_ends(x, _BIN_WIDTH / np.sqrt(np.median(w)))
     count = np.concatenate([[0], ends])
     total, first, second = (np.concatenate([[0.0], np.cumsum(part)[ends - 1]]) for part in (w, w * x, w * x * x))
+    lightest = w.min()  # sums of heavy entries lose light ones
     costs = _costs(len(x), spread)
     log_factorial = gammaln(np.arange(len(x) + 1) + 1.0)
     best = np.zeros((len(costs), len(count)))
     before = np.zeros((len(costs), len(count)), np.int64)
     for j in range(1, len(count)):
-        weight = total[j] - total[:j]
+        weight = np.maximum(total[j] - total[:j], lightest)
         scatter = second[j] - second[:j] - (first[j] - first[:j]) ** 2 / weight
         price = 0.5 * np.maximum(scatter, 0) - log_factorial[count[j] - count[:j]] + 0.5 * np.log(weight / (2 * np.pi))
         sums = best[:, :j] + price
