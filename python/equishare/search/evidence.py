@@ -61,6 +61,7 @@ class Evidence:
         self.is_matrix = may_have_symmetry(estimate.values.shape)
         self.error = float(np.sqrt(np.median(estimate.variance)))
         self.width = max(float(estimate.values.std()), _LEAST_WIDTH * self.error)
+        self._log_det = self.estimate.log_det
         # Half of the prior mass lies on τ = 0, the other half on the grid.
         self._log_prior = -np.log(2) - (np.log(len(self.spreads(estimate))) if spread else 0.0)
 
@@ -98,7 +99,7 @@ class Evidence:
         else:
             log_det = np.linalg.slogdet(precision)[1]
         # det Ω is a constant, but for τ.
-        laplace = 0.5 * (log_det - self.estimate.log_det - num_groups * np.log(2 * np.pi))
+        laplace = 0.5 * (log_det - self._log_det - num_groups * np.log(2 * np.pi))
         log_values = np.logaddexp(self._log_independent(num_groups), self._log_gaps(np.sort(values)))
         log_labels = log_prior(labels, closure, self.is_matrix)
         return bool(spare > 0 and tail < _REJECTION), float(fit + laplace - log_values - log_labels - self._log_prior)

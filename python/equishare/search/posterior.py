@@ -16,7 +16,7 @@ from equishare.symmetry.orbits import cell_orbits
 # So many of the best partitions are judged for every spread.
 _JUDGED = 8
 # Searches with entries that scatter, each with another spread.
-_SEARCHES = 4
+_SEARCHES = 2
 # Subgroups of a symmetry that are judged: without one generator, and of random elements.
 _DROPPED = 16
 _RANDOM_SUBGROUPS = 12
@@ -128,10 +128,14 @@ class Posterior:
         return min([*scattered, *self._generic.values()], default=exact) < exact
 
     def likely_spreads(self) -> list[float]:
-        """Spreads with which a search may find more: the largest of the grid below that about one value."""
+        """Spreads with which a search may find more: below that of all entries about one value, or none where that is.
+
+        Without a symmetry to tell them, groups lie so far apart that the spread within is a small part of that of all.
+        """
         scattered = {spread: score for (_, spread), score in self._generic.items() if spread > 0}
-        generic = min(scattered, key=scattered.__getitem__)
-        return [spread for spread in self._grid[1:] if spread < generic][-_SEARCHES:]
+        most = min(scattered, key=scattered.__getitem__) / (2 if self.is_symmetric else _LEAST_GAP / 2)
+        some = [spread for spread in self._grid[1:] if self.evidence(0.0).error / 2 <= spread <= most]
+        return some[::-2][:_SEARCHES]
 
     def answer(self, plain: Partition) -> tuple[Partition, Belief]:
         """The partition of the best score, and what else the evidence says.
@@ -192,7 +196,7 @@ class Posterior:
         closure = self._closures.get(partition)
 
         def log_weight(spread: float) -> float:
-            return -Evidence(self._estimate, spread).score(partition.labels, closure)[1]
+            return -self.evidence(spread).score(partition.labels, closure)[1]
 
         weights = np.array([log_weight(s) if self._is_told(partition, s) else -np.inf for s in self._grid])
         if partition.num_groups == partition.labels.size or weights[0] >= logsumexp(weights[1:]):
