@@ -28,6 +28,11 @@ class Parameter(ParameterView):
     group: SymmetryGroup | None = None
 
     @property
+    def is_scattered(self) -> bool:
+        """Whether the entries of a group are only nearly equal."""
+        return self.belief is not None and self.belief.spread > 0
+
+    @property
     def axes(self) -> list[str]:
         """What the axes of the partition are called."""
         taps = len(self.partition.shape) - 2

@@ -218,6 +218,8 @@ class Discovery(Plotting):
                         values if values is not None and values.ndim == 1 and not slot.is_sliced else None,
                         slot.noun,
                         self.confidences.get(name),
+                        self.belief,
+                        self.symmetry_probability,
                     )
                 )
         num_groups = sum(self.partitions[slot.key].num_groups for slot in self.slots)
