@@ -108,7 +108,7 @@ def _finite(value: float) -> float | None:
 def _symmetry(group: SymmetryGroup, one: ParameterView) -> dict[str, object]:
     is_found = group.verdict != "none"
     return {
-        "verdict": group.verdict,
+        "verdict": None if one.belief is None else group.verdict,
         "probability": _finite(one.symmetry_probability),
         "log_odds": None if one.belief is None else _finite(one.belief.symmetry_log_odds),
         "guess": None if one.belief is None else name_of_guess(one.belief),

@@ -73,7 +73,9 @@ class Plotting:
         return loss_figure(self.view())
 
     def plot_group(self, name: str | None = None) -> Figure:
-        """The generators of the symmetry as a matplotlib figure: arrows on rings of outputs and of inputs.
+        """The generators of the pattern's group as a matplotlib figure: arrows on rings of outputs and of inputs.
+
+        They are drawn whatever the verdict of :meth:`symmetry`, which tells whether the data bear them out.
 
         Args:
             name: of the parameter, where there are several.
