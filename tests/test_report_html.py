@@ -131,7 +131,7 @@ class TestContent:
     def test_entries_stand_about_the_value_of_their_group(self, tmp_path):
         d = believed(found(ring_labels(8)), spread=0.2)
         page = page_of(d, tmp_path / "a.html")
-        assert "The entries of a group scatter by 0.2 (0.1 to 0.4) about its value: so far with" in page.text
+        assert "The entries of a group scatter by 0.2 (0.1 to 0.4) about its value; the range has" in page.text
         dots = [c for c in page.all("circle") if c.get("class") == "entry" and c["cx"] != "13"]
         marks, bands = [
             [
@@ -149,6 +149,9 @@ class TestContent:
         expected = slope * d.posterior_mean.ravel()[order] + offset
         np.testing.assert_allclose(np.sort([float(dot["cx"]) for dot in dots]), np.sort(expected), atol=0.2)
         np.testing.assert_allclose([float(band["width"]) for band in bands], 2 * 0.2 * slope, atol=0.3)
+        own = d.posterior_mean[d.partition.labels == 0]
+        assert "groupvalueentries fromtoentries" in page.text
+        assert f"0{d.values[0]:.6g}{own.min():.6g}{own.max():.6g}8" in page.text
         entry = np.unravel_index(order[np.argmin(d.posterior_mean.ravel()[order[:8]])], (8, 8))
         assert f"output {entry[0]}, input {entry[1]}: {d.posterior_mean[entry]:.6g}" in page.text
 

@@ -110,15 +110,21 @@ def test_means_have_no_probability(labels, spread, kind, start):
     assert np.isnan(d.symmetry_probability)
 
 
+def named(patterns, mean):
+    values = {name: np.arange(es.Partition(labels).num_groups) for name, labels in patterns.items()}
+    belief = Belief(0.0, (0.0, 0.0), mean, 100.0, CIRCULANT)
+    return answer(patterns, values, named=True, belief=belief, validation_loss=1.0, history={})
+
+
+def test_a_parameter_with_a_name_has_its_means_by_name():
+    mean = np.arange(64.0)
+    ((name, shown),) = named({"a": CIRCULANT}, mean).posterior_mean.items()
+    assert name == "a"
+    np.testing.assert_array_equal(shown, mean.reshape(8, 8))
+
+
 def test_several_parameters_are_judged_each():
-    d = answer(
-        {"a": CIRCULANT, "b": np.arange(64).reshape(8, 8)},
-        {"a": i, "b": np.arange(64)},
-        named=True,
-        belief=Belief(0.0, (0.0, 0.0), np.zeros((8, 8)), 100.0, CIRCULANT),
-        validation_loss=1.0,
-        history={},
-    )
+    d = named({"a": CIRCULANT, "b": np.arange(64).reshape(8, 8)}, np.zeros(64))
     assert {name: group.verdict for name, group in d.symmetry().items()} == {"a": "exact", "b": "none"}
 
 

@@ -113,11 +113,15 @@ def _groups(parameter: Parameter, suffix: str) -> Markup:
     sizes = parameter.partition.group_sizes
     shown = range(min(len(sizes), _MAX_GROUPS))
     values = parameter.values
-    header = ["group", *(["value"] if values is not None else []), parameter.counted_in[1]]
+    ends = parameter.extremes
+    several = parameter.counted_in[1]
+    ranges = [] if ends is None else [f"{several} from", "to"]
+    header = ["group", *(["value"] if values is not None else []), *ranges, several]
     rows = [
         [
             Markup(f'<span class="swatch" style="background:{parameter.colours[g]}"></span>{g}'),
             *([number(values[g])] if values is not None else []),
+            *([] if ends is None else [number(end[g]) for end in ends]),
             f"{sizes[g]:,}",
         ]
         for g in shown

@@ -21,7 +21,7 @@ _NARROWEST_BAND = 1.5
 def strips(parameter: Parameter) -> Markup:
     """A chart of the entries about the values of their groups; nothing where they are equal or not known."""
     belief, values, partition = parameter.belief, parameter.values, parameter.partition
-    if belief is None or values is None or not belief.spread or belief.posterior_mean.shape != partition.shape:
+    if belief is None or values is None or not belief.spread:
         return Markup("")
     sizes, means = partition.group_sizes, belief.posterior_mean.ravel()
     largest = np.argsort(-sizes, kind="stable")[:_MAX_ROWS]
@@ -35,7 +35,7 @@ def strips(parameter: Parameter) -> Markup:
         parts.append(_row(_TOP + _ROW * (i + 0.5), int(group), own, across, parameter))
     words = scatter(belief.spread, belief.spread_interval)
     label = f"{counted(len(shown), 'group')} in the order of their values; {words}"
-    lead = paragraph(f"The {words}: so far with probability .95. {_left_out(parameter)}".strip())
+    lead = paragraph(f"The {words}; the range has probability .95. {_left_out(parameter)}".strip())
     chart = (
         f'<svg role="img" aria-label="{text(label)}" viewBox="0 0 {_WIDTH} {bottom + _BOTTOM:.0f}">'
         f"{''.join(parts)}</svg>"
@@ -72,10 +72,10 @@ def _spaced(entries: np.ndarray, means: np.ndarray) -> np.ndarray:
 
 def _row(y: float, group: int, entries: np.ndarray, across: Scale, parameter: Parameter) -> str:
     assert parameter.belief is not None and parameter.values is not None
-    value, spread, means = parameter.values[group], parameter.belief.spread, parameter.belief.posterior_mean
+    value, spread, means = parameter.values[group], parameter.belief.spread, parameter.belief.posterior_mean.ravel()
     middle = float(across(value))
     half = max(float(across(value + spread)) - middle, _NARROWEST_BAND)
-    places = zip(*np.unravel_index(entries, means.shape), means.ravel()[entries], strict=True)
+    places = zip(*np.unravel_index(entries, parameter.partition.shape), means[entries], strict=True)
     dots = "".join(
         f'<circle class="entry" cx="{float(across(mean)):.1f}" cy="{y + _HEIGHTS[i % 3]:.1f}" r="3">'
         f"<title>{text(_where(parameter, place))}: {number(mean)}</title></circle>"

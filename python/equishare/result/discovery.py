@@ -138,9 +138,12 @@ class Discovery(Plotting):
         """The entries averaged over partitions and spreads, weighted by their evidence: what predicts best.
 
         The entries of a group are shrunk to its value as far as the estimates and the spread say, and not made equal.
-        In the shape of the parameter; ``theta`` where the evidence was not asked.
+        In the shape of the parameter, or a dict by name; ``theta`` where the evidence was not asked.
         """
-        return self.theta if self.belief is None else self.belief.posterior_mean
+        if self.belief is None:
+            return self.theta
+        slot = self.slots[0]  # the evidence is of one slot
+        return self._bare({name: self.belief.posterior_mean.reshape(slot.shape_of(name)) for name in slot.names})
 
     @property
     def symmetry_log_odds(self) -> float:
