@@ -151,7 +151,7 @@ class TestContent:
         np.testing.assert_allclose([float(band["width"]) for band in bands], 2 * 0.2 * slope, atol=0.3)
         own = d.posterior_mean[d.partition.labels == 0]
         assert "groupvalueentries fromtoentries" in page.text
-        assert f"0{d.values[0]:.6g}{own.min():.6g}{own.max():.6g}8" in page.text
+        assert f"0{d.values[0]:.6g}{own.min():.4g}{own.max():.4g}8" in page.text
         entry = np.unravel_index(order[np.argmin(d.posterior_mean.ravel()[order[:8]])], (8, 8))
         assert f"output {entry[0]}, input {entry[1]}: {d.posterior_mean[entry]:.6g}" in page.text
 

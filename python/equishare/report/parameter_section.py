@@ -121,7 +121,7 @@ def _groups(parameter: Parameter, suffix: str) -> Markup:
         [
             Markup(f'<span class="swatch" style="background:{parameter.colours[g]}"></span>{g}'),
             *([number(values[g])] if values is not None else []),
-            *([] if ends is None else [number(end[g]) for end in ends]),
+            *([] if ends is None else [f"{end[g]:.4g}" for end in ends]),
             f"{sizes[g]:,}",
         ]
         for g in shown

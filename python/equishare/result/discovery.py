@@ -172,7 +172,9 @@ class Discovery(Plotting):
 
         Returns:
             The group, a ``SymmetryGroup``, or a dict of groups by name. Its ``verdict`` is ``exact``, ``approximate``
-            (entries of an orbit scatter, see ``spread``) or ``none`` (``symmetry_probability`` is below one half).
+            (entries of an orbit scatter, see ``spread``) or ``none`` (``symmetry_probability`` is below one half, or
+            nothing is tied), and its explanation says so first. Whatever the verdict, it is the group of the pattern.
+            Where the evidence was not asked, there is no verdict but that of the pattern itself, ``exact``.
 
         Raises:
             ValueError: same_action for means, vectors or slices, or for O ≠ I.
