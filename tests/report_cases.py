@@ -10,6 +10,7 @@ import numpy as np
 
 import equishare as es
 from equishare.problems import About, Slot
+from equishare.problems.base import Belief
 from equishare.result.confidence import Confidence
 from equishare.result.discovery import Discovery
 from equishare.result.origin import Origin
@@ -53,6 +54,14 @@ def found(labels, history=None, origin=None, seed=0, confidence=None) -> Discove
         origin=origin,
         confidences={} if confidence is None else {"w": confidence},
     )
+
+
+def believed(d, spread=0.0, log_odds=100.0, guess=None) -> Discovery:
+    """The same with a belief; entries stand within the spread about the value of their group."""
+    rng = np.random.default_rng(0)
+    mean = d.theta + spread * rng.uniform(-1, 1, d.theta.shape)
+    judged = d.partition.labels if guess is None else guess
+    return replace(d, belief=Belief(spread, (spread / 2, 2 * spread), mean, log_odds, judged))
 
 
 def confidence(labels, seed=0) -> Confidence:

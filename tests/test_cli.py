@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -50,19 +51,48 @@ def maps(tmp_path):
 
 
 class TestDiscover:
-    @pytest.mark.parametrize("method", ["auto", "bilevel", "merge", "gap"])
-    def test_map(self, run, maps, method):
+    @pytest.mark.parametrize(
+        ("method", "verdict"),
+        [
+            ("auto", r", exact: it holds with probability (above )?[0-9.]+ %\. C"),
+            ("bilevel", ": c"),  # methods that ask no evidence say no verdict
+            ("merge", ": c"),
+            ("gap", ": c"),
+        ],
+    )
+    def test_map(self, run, maps, method, verdict):
         code, out, err = run("discover", maps / "map.npz", "--method", method)
         assert (code, err) == (0, "")
         assert "4 inputs → 4 outputs, 16 entries" in out
         pattern = "0 1 2 3\n3 0 1 2\n2 3 0 1\n1 2 3 0\n"
-        assert out.endswith(f"{pattern}symmetry  C_4: cyclic shifts (order 4). It explains every tie.\n")
+        before, _, after = out.partition(pattern)
+        words = rf"symmetry C_4{verdict}yclic shifts \(order 4\)\. It explains every tie\."
+        assert re.fullmatch(words, " ".join(after.split()))
+        assert "spread" not in before
 
     def test_means(self, run, maps):
         code, out, err = run("discover", maps / "means.npy", "--train-fraction", 0.3)
         assert (code, err) == (0, "")
         assert "30 to fit, 70 to validate" in out
-        assert "\n0 0 1 1 2 2\nsymmetry  C_2 × C_2 × C_2: an exchange of 2 entries, 3 times" in out
+        assert "\n0 0 1 1 2 2\nsymmetry  C_2 × C_2 × C_2, exact: an exchange of 2 entries, 3 times" in out
+
+    def test_entries_that_scatter(self, run, tmp_path):
+        rng = np.random.default_rng(0)
+        x = rng.normal(size=(800, 6))
+        weight = np.array([1.2, -0.7, 0.3, -1.4, 0.8, 0.0])[(np.arange(6) - np.arange(6)[:, None]) % 6]
+        weight += 0.15 * rng.normal(size=(6, 6))
+        np.savez(tmp_path / "map.npz", x=x, y=x @ weight.T + rng.normal(size=(800, 6)))
+        code, out, err = run("discover", tmp_path / "map.npz", "--resamples", 0, "--out", tmp_path / "out")
+        assert (code, err) == (0, "")
+        assert re.search(
+            r"\nspread  +entries of a group scatter by 0\.\d+ \(0\.\d+ to 0\.\d+\) about its value *\n", out
+        )
+        assert "\nsymmetry  C_6, approximate: it holds nearly, with probability " in out
+        document = json.loads((tmp_path / "out" / "labels.json").read_text(encoding="utf-8"))
+        symmetry, found = document["symmetry"], equishare.Discovery.load(tmp_path / "out" / "discovery.npz")
+        assert (symmetry["verdict"], symmetry["guess"], symmetry["name"]) == ("approximate", "C_6", "C_6")
+        assert (symmetry["probability"], symmetry["log_odds"]) == (found.symmetry_probability, found.symmetry_log_odds)
+        assert (document["spread"], document["spread_interval"]) == (found.spread, list(found.belief.spread_interval))
 
     def test_files(self, run, maps):
         folder = maps / "new" / "out"

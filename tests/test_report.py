@@ -11,10 +11,11 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from report_cases import found
+from report_cases import believed, found
 from rich.console import Console
 
 from equishare.partition import Partition
+from equishare.problems.base import Belief
 from equishare.report import figures, print_discovery, write_files
 from equishare.report.grid import NO_GROUP, wrapped
 from equishare.result.discovery import Discovery
@@ -70,6 +71,12 @@ class TestTables:
             ["0", "2", f"{one.values[0]:.6g}"],
             ["1", "4", f"{one.values[1]:.6g}"],
         ]
+
+    def test_spread(self):
+        one = discovery([[0, 1, 1], [1, 0, 1]])
+        words = "entries of a group scatter by 0.12 (0.06 to 0.24) about its value"
+        assert words in printed(believed(one, 0.12), width=100)
+        assert "scatter" not in printed(believed(one, 0.0)) + printed(one)
 
     @pytest.mark.parametrize(
         ("labels", "width", "part"),
@@ -202,11 +209,22 @@ class TestFiles:
             "bias": [1.0] * 8,
             "validation_loss": one.validation_loss,
             "no_sharing_loss": 0.125,
+            "spread": None,
+            "spread_interval": None,
             "symmetry": None,
             "labels": labels.tolist(),
         }
         for name in ("pattern.png", "loss.png"):
             assert contents[name].read_bytes().startswith(b"\x89PNG")
+
+    def test_what_no_symmetry_is_in_json(self, tmp_path):
+        one = replace(discovery(RING), belief=Belief(0.0, (0.0, np.inf), np.zeros((8, 8)), -np.inf, None))
+        write_files(one.view(), tmp_path, one.symmetry())
+        document = json.loads((tmp_path / "labels.json").read_text(), parse_constant=pytest.fail)
+        told = {name: document["symmetry"][name] for name in ("verdict", "probability", "log_odds", "guess", "name")}
+        assert told == {"verdict": "none", "probability": 0.0, "log_odds": None, "guess": None, "name": None}
+        assert (document["symmetry"]["order"], document["symmetry"]["generators"]) == (None, [])
+        assert (document["spread"], document["spread_interval"]) == (0.0, [0.0, None])
 
     def test_means_have_no_bias(self, tmp_path):
         write_files(discovery([0, 1]).view(), tmp_path)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from browser import MISSING, is_there, started
-from report_cases import confidence, found, of_model, origin, ring_labels
+from report_cases import believed, confidence, found, of_model, origin, ring_labels
 
 pytest.importorskip("selenium", reason="selenium is not installed")
 from selenium.webdriver import ActionChains, Keys  # noqa: E402
@@ -19,6 +19,7 @@ LOW_CONTRAST = (Path(__file__).parent / "low_contrast.js").read_text(encoding="u
 KERNEL = np.arange(36).reshape(2, 2, 3, 3) // 9
 REPORTS = {
     "map": lambda: found(ring_labels(8), origin=origin(), confidence=confidence(ring_labels(8))),
+    "scattered": lambda: believed(found(ring_labels(8)), spread=0.2),
     "means": lambda: found([0, 1, 0, 2]),
     "model": lambda: of_model({"a.weight": ring_labels(4), "b": [0, 1, 1], "c": KERNEL}),
 }

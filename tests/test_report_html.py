@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from model_cases import columns, columns_data, mse, split
-from report_cases import HOSTILE, Page, confidence, found, of_model, origin, page_of, ring_labels
+from report_cases import HOSTILE, Page, believed, confidence, found, of_model, origin, page_of, ring_labels
 
 import equishare as es
 from equishare import cli
@@ -39,6 +39,10 @@ CASES = {
         {"a.weight": ring_labels(4), "b": [0, 1, 1], "c": np.arange(36).reshape(2, 2, 3, 3) // 9}
     ),
     "hostile model": lambda: of_model({HOSTILE: ring_labels(3), "x": [0, 0]}),
+    "exact": lambda: believed(found(ring_labels(8), origin=origin())),
+    "approximate": lambda: believed(found(ring_labels(8), origin=origin()), spread=0.2),
+    "none": lambda: believed(found(ring_labels(8), origin=origin()), log_odds=-100.0),
+    "means that scatter": lambda: believed(found([0, 1, 0, 2]), spread=0.2, log_odds=np.nan),
     "all separate": lambda: found(np.arange(4096).reshape(64, 64)),
 }
 
@@ -106,6 +110,59 @@ class TestContent:
             "auto, seed 3",
         ):
             assert part in text
+
+    @pytest.mark.parametrize(
+        ("spread", "log_odds", "start"),
+        [
+            (0.0, 100.0, "The symmetry is D_8, exact: it holds with probability above 99.9 %. Rotations"),
+            (0.2, 100.0, "The symmetry is D_8, approximate: it holds nearly, with probability above 99.9 %. Rotations"),
+            (0.2, -100.0, "No symmetry can be told from these data. The best guess is D_8, with probability below 0.1"),
+        ],
+    )
+    def test_the_first_sentence_is_the_verdict(self, spread, log_odds, start, tmp_path):
+        page = page_of(believed(found(ring_labels(8)), spread, log_odds), tmp_path / "a.html")
+        assert page.text.partition("\nAnswer\n")[2].partition("Answer\n")[2].startswith(start)
+        share = "lie about 5 different values" if spread else "share 5 different values"
+        assert f"The 64 weights from 8 inputs to 8 outputs {share}." in page.text
+        # Nothing that was not found is drawn.
+        assert ("Generator 1" in page.text) == (log_odds > 0)
+        assert ("may do so by chance" in page.text) == (log_odds < 0)
+
+    def test_entries_stand_about_the_value_of_their_group(self, tmp_path):
+        d = believed(found(ring_labels(8)), spread=0.2)
+        page = page_of(d, tmp_path / "a.html")
+        assert "The entries of a group scatter by 0.2 (0.1 to 0.4) about its value; the range has" in page.text
+        dots = [c for c in page.all("circle") if c.get("class") == "entry" and c["cx"] != "13"]
+        marks, bands = [
+            [
+                one
+                for one in page.all(tag)
+                if one.get("class") == name and one.get("x") != "1" and one.get("d") != "M13 0V14"
+            ]
+            for tag, name in (("path", "value"), ("rect", "band"))
+        ]
+        assert (len(dots), len(marks), len(bands)) == (64, 5, 5)
+        # All lie on one scale, in the order of the values.
+        places = [float(mark["d"][1:].split()[0]) for mark in marks]
+        slope, offset = np.polyfit(np.sort(d.values), places, 1)
+        order = np.concatenate([np.flatnonzero(d.partition.labels.ravel() == g) for g in np.argsort(d.values)])
+        expected = slope * d.posterior_mean.ravel()[order] + offset
+        np.testing.assert_allclose(np.sort([float(dot["cx"]) for dot in dots]), np.sort(expected), atol=0.2)
+        np.testing.assert_allclose([float(band["width"]) for band in bands], 2 * 0.2 * slope, atol=0.3)
+        own = d.posterior_mean[d.partition.labels == 0]
+        assert "groupvalueentries fromtoentries" in page.text
+        assert f"0{d.values[0]:.6g}{own.min():.4g}{own.max():.4g}8" in page.text
+        entry = np.unravel_index(order[np.argmin(d.posterior_mean.ravel()[order[:8]])], (8, 8))
+        assert f"output {entry[0]}, input {entry[1]}: {d.posterior_mean[entry]:.6g}" in page.text
+
+    def test_entries_of_large_parameters_are_left_out_and_it_says_so(self, tmp_path):
+        labels = np.concatenate([np.zeros(500, int), np.arange(60)])
+        page = page_of(believed(found(labels), spread=0.2, log_odds=np.nan), tmp_path / "a.html")
+        assert len([c for c in page.all("circle") if c.get("class") == "entry"]) == 1 + 40 + 23
+        assert "Of 60 groups the 24 largest are shown. Of larger groups 40 entries are shown, at even" in page.text
+
+    def test_equal_entries_have_no_spread_to_draw(self, tmp_path):
+        assert "spread-0" not in [s["id"] for s in page_of(believed(found([0, 1])), tmp_path / "a.html").all("section")]
 
     def test_history(self, tmp_path):
         page = page_of(found(ring_labels(3), history=TRIED), tmp_path / "a.html")

@@ -1,17 +1,20 @@
-"""Files of version 0.1, made before the present format, still load.
+"""Files keep what was found, and those of version 0.1, made before the present format, still load.
 
 ``data/map-0.1.npz``: y = W x + 2 N(0, 1) for a circulant W (6, 6), 150 + 150 samples, 4 resamples.
 ``data/model-0.1.npz``: a network with a layer for each of six columns (weight and bias tied) and a readout, 200 + 200
 samples, 2 resamples. Both were drawn at random and saved by version 0.1.0.
 """
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from report_cases import believed, found, ring_labels
 
 import equishare as es
+from equishare.problems.base import Belief
 
 DATA = Path(__file__).parent / "data"
 
@@ -26,6 +29,7 @@ def test_a_map(tmp_path):
     assert d.origin.call == "equishare.discover(problem, method='auto', seed=0, resamples=4)"
     assert (d.about.num_train, d.about.num_val) == (150, 150)
     assert d.symmetry().name == "C_6"
+    assert d.belief is None and np.isnan(d.spread)
     d.report(tmp_path / "d.html")
     page = (tmp_path / "d.html").read_text(encoding="utf-8")
     assert "which weights of y = W x + b are shared" in page and "150 to fit, 150 to validate" in page
@@ -33,6 +37,38 @@ def test_a_map(tmp_path):
     again = es.Discovery.load(tmp_path / "again.npz")
     assert again.partition == d.partition and again.about == d.about and again.origin == d.origin
     np.testing.assert_array_equal(again.confidence.ties, d.confidence.ties)
+
+
+GUESS = np.arange(4).reshape(2, 2)
+
+
+@pytest.mark.parametrize(
+    "belief",
+    [
+        Belief(0.1, (1 / 30, 0.3), np.array([[1.0, np.nan], [1 / 3, -np.inf]]), 5 / 3, GUESS),
+        Belief(0.0, (0.0, np.inf), np.zeros((2, 2)), -np.inf, None),
+        Belief(0.0, (0.0, 0.0), np.zeros((2, 2))),
+        None,
+    ],
+)
+def test_a_belief_is_kept_to_the_last_bit(belief, tmp_path):
+    d = dataclasses.replace(found([[0, 1], [1, 0]]), belief=belief)
+    d.save(tmp_path / "d.npz")
+    again = es.Discovery.load(tmp_path / "d.npz").belief
+    assert (again is None) == (belief is None)
+    for field in dataclasses.fields(Belief) if belief is not None else ():
+        kept, given = getattr(again, field.name), getattr(belief, field.name)
+        assert type(kept) is type(given)
+        np.testing.assert_array_equal(kept, given)
+        assert getattr(kept, "dtype", None) == getattr(given, "dtype", None)
+
+
+def test_a_belief_without_its_means_is_damage(tmp_path):
+    believed(found(ring_labels(3))).save(tmp_path / "d.npz")
+    with np.load(tmp_path / "d.npz") as file:
+        np.savez(tmp_path / "d.npz", **{name: file[name] for name in file.files if name != "belief.posterior_mean"})
+    with pytest.raises(ValueError, match="is not a saved Discovery, or it is damaged"):
+        es.Discovery.load(tmp_path / "d.npz")
 
 
 class Columns(torch.nn.Module):

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
+from equishare.report.axis import Scale, axis
 from equishare.report.history import LossHistory
 from equishare.report.pieces import Markup, number, text
 
@@ -14,8 +13,6 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 80, 14, 14, 48
 # As many points as a screen can tell apart.
 _MAX_POINTS = 800
 _MAX_DOTS = 100
-
-Scale = Callable[[np.ndarray | float], np.ndarray]
 
 
 def curve(history: LossHistory, found: float, no_sharing: float) -> Markup:
@@ -33,8 +30,8 @@ def curve(history: LossHistory, found: float, no_sharing: float) -> Markup:
     levels = np.array([v for v in (*y, found, no_sharing) if np.isfinite(v)])
     if not len(levels):
         return Markup("")
-    x_ticks, across = _axis(np.append(x, history.found), (_LEFT, _WIDTH - _RIGHT), 50.0, whole=True)
-    y_ticks, up = _axis(levels, (_HEIGHT - _BOTTOM, _TOP), 10.0, whole=False)
+    x_ticks, across = axis(np.append(x, history.found), (_LEFT, _WIDTH - _RIGHT), 50.0, whole=True)
+    y_ticks, up = axis(levels, (_HEIGHT - _BOTTOM, _TOP), 10.0, whole=False)
     parts = [_grid(x_ticks, y_ticks, across, up, history.name)]
     if np.isfinite(no_sharing):
         level = float(up(no_sharing))
@@ -65,30 +62,6 @@ def curve(history: LossHistory, found: float, no_sharing: float) -> Markup:
         f'<figure class="curve"><svg role="img" aria-label="{text(label)}" viewBox="0 0 {_WIDTH} {_HEIGHT}">'
         f"{''.join(parts)}</svg>\n<figcaption>{key}</figcaption></figure>\n"
     )
-
-
-def _axis(values: np.ndarray, span: tuple[float, float], ratio: float, whole: bool) -> tuple[np.ndarray, Scale]:
-    """Ticks, and where a value lies; logarithmic where the values are positive and more than `ratio` apart."""
-    low, high = float(values.min()), float(values.max())
-    if low > 0 and high > ratio * low:
-        a, b = np.log10(low), np.log10(high)
-        powers = 10.0 ** np.arange(np.floor(a), np.ceil(b) + 1)
-        steps = (1,) if b - a > 3 else (1, 2, 5)
-        ticks = np.unique(np.outer(powers, steps))
-        return ticks[(ticks >= low * 0.999) & (ticks <= high * 1.001)], _scale(np.log10, a, b, span)
-    room = 0.0 if whole else 0.05 * (high - low)
-    if high - low <= 1e-12 * max(abs(high), abs(low)):
-        room = 0.5 if whole else max(abs(high), 1e-300) * 0.05
-    low, high = low - room, high + room
-    step = 10.0 ** np.floor(np.log10((high - low) / 4))
-    step *= next(f for f in (1, 2, 5, 10) if (high - low) / (f * step) <= 8)
-    step = max(step, 1.0) if whole else step
-    ticks = step * np.arange(np.ceil(low / step), np.floor(high / step) + 1)
-    return ticks, _scale(np.asarray, low, high, span)
-
-
-def _scale(transform: Callable[..., np.ndarray], low: float, high: float, span: tuple[float, float]) -> Scale:
-    return lambda value: span[0] + (transform(value) - low) / (high - low) * (span[1] - span[0])
 
 
 def _grid(x_ticks: np.ndarray, y_ticks: np.ndarray, across: Scale, up: Scale, x_name: str) -> str:

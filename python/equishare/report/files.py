@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -13,7 +14,8 @@ import numpy as np
 from equishare.files import made_folder, written_whole
 from equishare.report.page import write_report
 from equishare.result.confidence import Confidence
-from equishare.result.view import View
+from equishare.result.verdict import name_of_guess
+from equishare.result.view import ParameterView, View
 from equishare.symmetry import SymmetryGroup
 from equishare.symmetry.structure import decimal_digits
 
@@ -29,9 +31,11 @@ def write_files(view: View, folder: str | os.PathLike[str], group: SymmetryGroup
 
     - ``report.html``: see :meth:`equishare.Discovery.report`.
     - ``labels.npy``: group of each entry, int64, in the shape of the parameter.
-    - ``labels.json``: the same with values, sizes, losses, method, seed and version; where a group is given, its name,
-      order (a string), generators (pairs of permutations, of outputs and of inputs), closure gap and explanation; and
-      how sure groups and entries are where that is known.
+    - ``labels.json``: the same with values, sizes, losses, method, seed and version; how far entries scatter about the
+      value of their group, and how sure groups and entries are, where that is known. Where a group is given, its
+      verdict, probability, log odds, name, order (a string), generators (pairs of permutations, of outputs and of
+      inputs), closure gap and explanation, and the name of the best guess. Of the verdict ``none`` name and order are
+      null, for no symmetry was found. Infinite numbers, and those that are not known, are null.
     - ``pattern.png``, ``loss.png``: see :mod:`equishare.report.figures`.
 
     The folder is made if it is missing.
@@ -71,7 +75,9 @@ def _document(view: View, group: SymmetryGroup | None) -> dict[str, object]:
         "bias": None if view.bias is None else view.bias.tolist(),
         "validation_loss": view.validation_loss,
         "no_sharing_loss": view.no_sharing_loss,
-        "symmetry": None if group is None else _symmetry(group),
+        "spread": None if one.belief is None else one.belief.spread,
+        "spread_interval": None if one.belief is None else [_finite(end) for end in one.belief.spread_interval],
+        "symmetry": None if group is None else _symmetry(group, one),
         "labels": one.partition.labels.tolist(),
     }
     if one.confidence is not None:
@@ -95,11 +101,20 @@ def _without_nan(array: np.ndarray) -> object:
     return np.where(np.isnan(array), np.array(None), array.astype(object)).tolist()
 
 
-def _symmetry(group: SymmetryGroup) -> dict[str, object]:
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None  # JSON has no infinity either
+
+
+def _symmetry(group: SymmetryGroup, one: ParameterView) -> dict[str, object]:
+    is_found = group.verdict != "none"
     return {
-        "name": group.name,
-        "order": decimal_digits(group.order),
-        "generators": [[p.tolist() for p in generator] for generator in group.generators],
+        "verdict": None if one.belief is None else group.verdict,
+        "probability": _finite(one.symmetry_probability),
+        "log_odds": None if one.belief is None else _finite(one.belief.symmetry_log_odds),
+        "guess": None if one.belief is None else name_of_guess(one.belief),
+        "name": group.name if is_found else None,
+        "order": decimal_digits(group.order) if is_found else None,
+        "generators": [[p.tolist() for p in generator] for generator in group.generators if is_found],
         "closure_gap": group.closure_gap,
         "explanation": group.explanation,
     }

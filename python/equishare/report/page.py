@@ -23,6 +23,10 @@ from equishare.report.sections import (
 from equishare.result.view import View
 from equishare.symmetry import SymmetryGroup
 
+_SCATTERED = (
+    " Here the entries of a group are close to one number and not equal. d.theta holds that number for each of them; "
+    "d.posterior_mean holds what the data say of each, which is what to predict with."
+)
 _SCRIPTS = ("theme.js", "view.js", "pattern.js")
 
 
@@ -84,6 +88,7 @@ def _answer_section(view: View, parameters: list[Parameter]) -> Section:
         paragraph(
             "Sharing means that entries are one number, not several that happen to be close. A symmetry is a way to "
             "permute inputs and outputs together that changes nothing: the pattern is the same afterwards."
+            + (_SCATTERED if any(p.is_scattered for p in parameters) else "")
         )
     )
     return Section("answer", "Answer", "".join(parts))

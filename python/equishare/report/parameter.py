@@ -28,6 +28,22 @@ class Parameter(ParameterView):
     group: SymmetryGroup | None = None
 
     @property
+    def is_scattered(self) -> bool:
+        """Whether the entries of a group are only nearly equal."""
+        return self.belief is not None and self.belief.spread > 0
+
+    @property
+    def extremes(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """The least and the greatest mean among the entries of each group, where they are only nearly equal."""
+        if self.belief is None or not self.is_scattered:
+            return None
+        labels, means = self.partition.labels.ravel(), self.belief.posterior_mean.ravel()
+        low, high = np.full((2, self.partition.num_groups), [[np.inf], [-np.inf]])
+        np.minimum.at(low, labels, means)
+        np.maximum.at(high, labels, means)
+        return low, high
+
+    @property
     def axes(self) -> list[str]:
         """What the axes of the partition are called."""
         taps = len(self.partition.shape) - 2

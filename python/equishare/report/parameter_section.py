@@ -8,10 +8,12 @@ from equishare.report.diagram import generators
 from equishare.report.grid import NO_GROUP
 from equishare.report.parameter import MAX_SIDE, UNNAMED, Parameter
 from equishare.report.pieces import Markup, Section, counted, number, paragraph, table, text
+from equishare.report.strips import strips
 
 # The table of the pattern is for reading cell by cell; a larger one is read by a program.
 _MAX_TABLE_CELLS = 4096
 _MAX_GROUPS = 256
+_CHANCE = paragraph("No generators are drawn: permutations that keep this pattern may do so by chance.")
 
 
 def answer(parameter: Parameter) -> str:
@@ -26,11 +28,16 @@ def answer(parameter: Parameter) -> str:
         sentence = f"Nothing is shared: each of the {size}{whose} has a value of its own."
     else:
         noun = "value" if parameter.noun != "slice" else "slice"
-        sentence = f"The {size}{whose} share {counted(partition.num_groups, f'different {noun}')}."
-    if parameter.group is None:
+        do = "lie about" if parameter.is_scattered else "share"
+        sentence = f"The {size}{whose} {do} {counted(partition.num_groups, f'different {noun}')}."
+    group = parameter.group
+    if group is None:
         return f"{sentence} The symmetry is {UNNAMED}."
-    of = "of " if parameter.group.name.startswith("order") else ""
-    return f"{sentence} The symmetry group of the pattern is {of}{parameter.group.explanation}"
+    of = "of " if group.name.startswith("order") else ""
+    if parameter.belief is None:
+        return f"{sentence} The symmetry group of the pattern is {of}{group.explanation}"
+    names_group = group.explanation.startswith(group.name)
+    return f"{f'The symmetry is {of}' if names_group else ''}{group.explanation} {sentence}"
 
 
 def parameter_sections(parameter: Parameter, index: int) -> list[Section]:
@@ -41,16 +48,19 @@ def parameter_sections(parameter: Parameter, index: int) -> list[Section]:
     if group is None:
         drawn: str = paragraph(f"The symmetry is {UNNAMED}.")
     else:
-        drawn = paragraph(str(group)) + generators(group)
+        drawn = paragraph(str(group)) + (generators(group) if group.is_trivial or group.verdict != "none" else _CHANCE)
+    scattered = strips(parameter)
     return [
         Section(f"pattern-{index}", f"Pattern{suffix}", pattern),
+        *([Section(f"spread-{index}", f"Spread{suffix}", scattered)] if scattered else []),
         Section(f"symmetry-{index}", f"Symmetry{suffix}", drawn),
     ]
 
 
 def _viewer(parameter: Parameter, index: int, suffix: str) -> Markup:
     rows, columns = parameter.grid.shape
-    same = "Cells with the same number and colour hold the same value."
+    nearly = "nearly " if parameter.is_scattered else ""
+    same = f"Cells with the same number and colour hold {nearly}the same value."
     words = same if parameter.noun != "slice" else "Slices with the same number and colour are equal."
     if len(parameter.partition.shape) == 1 and rows > 1:
         words += f" They are wrapped into rows of {columns}."
@@ -103,11 +113,15 @@ def _groups(parameter: Parameter, suffix: str) -> Markup:
     sizes = parameter.partition.group_sizes
     shown = range(min(len(sizes), _MAX_GROUPS))
     values = parameter.values
-    header = ["group", *(["value"] if values is not None else []), parameter.counted_in[1]]
+    ends = parameter.extremes
+    several = parameter.counted_in[1]
+    ranges = [] if ends is None else [f"{several} from", "to"]
+    header = ["group", *(["value"] if values is not None else []), *ranges, several]
     rows = [
         [
             Markup(f'<span class="swatch" style="background:{parameter.colours[g]}"></span>{g}'),
             *([number(values[g])] if values is not None else []),
+            *([] if ends is None else [f"{end[g]:.4g}" for end in ends]),
             f"{sizes[g]:,}",
         ]
         for g in shown

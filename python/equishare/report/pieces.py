@@ -101,6 +101,12 @@ def number(value: float) -> str:
     return f"{value:.6g}"
 
 
+def scatter(spread: float, interval: tuple[float, float]) -> str:
+    """How far the entries of a group lie from its value, as a sentence without an end."""
+    low, high = interval
+    return f"entries of a group scatter by {spread:.2g} ({low:.2g} to {high:.2g}) about its value"
+
+
 def counted(count: int, noun: str) -> str:
     """``1 group``, ``2 groups``, ``2 entries``."""
     several = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"

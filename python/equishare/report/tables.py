@@ -9,7 +9,7 @@ from rich.text import Text
 
 from equishare.report.grid import NO_GROUP, wrapped
 from equishare.report.parameter import UNNAMED
-from equishare.report.pieces import counted
+from equishare.report.pieces import counted, scatter
 from equishare.result.view import ParameterView, View
 from equishare.symmetry import SymmetryGroup
 
@@ -46,6 +46,9 @@ def _summary(view: View) -> Table:
     table.add_row("samples", "number not known" if None in counts else f"{counts[0]} to fit, {counts[1]} to validate")
     table.add_row("method", f"{view.method}, seed {view.seed}")
     table.add_row("groups", f"{view.num_groups}")
+    for one in view.parameters:
+        if one.belief is not None and one.belief.spread > 0:
+            table.add_row("spread", scatter(one.belief.spread, one.belief.spread_interval))
     table.add_row("validation loss", f"{view.validation_loss:.6g}")
     table.add_row("… without sharing", f"{view.no_sharing_loss:.6g}")
     for one in view.parameters:

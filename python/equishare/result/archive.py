@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from equishare.files import written_whole
 from equishare.partition import Partition
-from equishare.problems.base import About, Slot
+from equishare.problems.base import About, Belief, Slot
 from equishare.problems.linear import about_map
 from equishare.problems.means import about_means
 from equishare.problems.network.problem import about_model
@@ -50,6 +50,7 @@ def save_discovery(path: str | os.PathLike[str], found: Any) -> None:
     # NumPy has no bfloat16; its numbers are float32 numbers too.
     wide = {n: t.float() if t.dtype == torch.bfloat16 else t for n, t in state.items()}
     gaps = {name: one.gaps for name, one in found.confidences.items() if one.gaps is not None}
+    belief = {} if found.belief is None else {f.name: getattr(found.belief, f.name) for f in fields(Belief)}
     kinds: dict[str, dict[str, np.ndarray]] = {
         "labels": {name: one.labels for name, one in found.partitions.items()},
         # A model holds its values.
@@ -58,6 +59,8 @@ def save_discovery(path: str | os.PathLike[str], found: Any) -> None:
         "resamples": {name: one.labels for name, one in found.confidences.items()},
         "gaps": gaps,
         "history": found.history,
+        # Numbers are arrays too: an array keeps all of their bits, NaN and infinity as well.
+        "belief": {name: np.asarray(value) for name, value in belief.items() if value is not None},
     }
     arrays = {f"{kind}.{name}": array for kind, named in kinds.items() for name, array in named.items()}
     if found.bias is not None:
@@ -106,7 +109,7 @@ def _decoded(about: dict[str, Any], arrays: dict[str, np.ndarray]) -> tuple[dict
             raise ValueError(f"{partitions[name].num_groups} groups but values of shape {own.shape}")
     curves = TRAINED if about["is_trained"] else CLOSED_FORM
     gaps = kinds.get("gaps", {})
-    fields = {name: about[name] for name in (*_PLAIN, "complete", "settled", "is_of_model")} | {
+    found = {name: about[name] for name in (*_PLAIN, "complete", "settled", "is_of_model")} | {
         "slots": slots,
         "partitions": partitions,
         "group_values": values,
@@ -114,6 +117,7 @@ def _decoded(about: dict[str, Any], arrays: dict[str, np.ndarray]) -> tuple[dict
         "history": kinds.get("history", {}),
         "about": About(**{**about["about"], "facts": tuple(map(tuple, about["about"]["facts"]))}),
         "origin": None if about["origin"] is None else Origin(**about["origin"]),
+        "belief": _belief(kinds["belief"]) if "belief" in kinds else None,
         "confidences": {
             name: Confidence(partitions[name], labels, gaps.get(name), curves)
             for name, labels in kinds.get("resamples", {}).items()
@@ -123,7 +127,18 @@ def _decoded(about: dict[str, Any], arrays: dict[str, np.ndarray]) -> tuple[dict
         name: torch.from_numpy(array.copy()).to(getattr(torch, about["dtypes"][name]))
         for name, array in kinds.get("state", {}).items()
     }
-    return fields, state
+    return found, state
+
+
+def _belief(arrays: dict[str, np.ndarray]) -> Belief:
+    low, high = arrays["spread_interval"].tolist()
+    return Belief(
+        arrays["spread"].item(),
+        (low, high),
+        arrays["posterior_mean"],
+        arrays["symmetry_log_odds"].item(),
+        arrays.get("guess"),
+    )
 
 
 def _slot(content: dict[str, Any]) -> Slot:

@@ -138,9 +138,12 @@ class Discovery(Plotting):
         """The entries averaged over partitions and spreads, weighted by their evidence: what predicts best.
 
         The entries of a group are shrunk to its value as far as the estimates and the spread say, and not made equal.
-        In the shape of the parameter; ``theta`` where the evidence was not asked.
+        In the shape of the parameter, or a dict by name; ``theta`` where the evidence was not asked.
         """
-        return self.theta if self.belief is None else self.belief.posterior_mean
+        if self.belief is None:
+            return self.theta
+        slot = self.slots[0]  # the evidence is of one slot
+        return self._bare({name: self.belief.posterior_mean.reshape(slot.shape_of(name)) for name in slot.names})
 
     @property
     def symmetry_log_odds(self) -> float:
@@ -169,7 +172,9 @@ class Discovery(Plotting):
 
         Returns:
             The group, a ``SymmetryGroup``, or a dict of groups by name. Its ``verdict`` is ``exact``, ``approximate``
-            (entries of an orbit scatter, see ``spread``) or ``none`` (``symmetry_probability`` is below one half).
+            (entries of an orbit scatter, see ``spread``) or ``none`` (``symmetry_probability`` is below one half, or
+            nothing is tied), and its explanation says so first. Whatever the verdict, it is the group of the pattern.
+            Where the evidence was not asked, there is no verdict but that of the pattern itself, ``exact``.
 
         Raises:
             ValueError: same_action for means, vectors or slices, or for O ≠ I.
@@ -218,6 +223,8 @@ class Discovery(Plotting):
                         values if values is not None and values.ndim == 1 and not slot.is_sliced else None,
                         slot.noun,
                         self.confidences.get(name),
+                        self.belief,
+                        self.symmetry_probability,
                     )
                 )
         num_groups = sum(self.partitions[slot.key].num_groups for slot in self.slots)

@@ -29,9 +29,10 @@ class Plotting:
     def report(self, path: str | os.PathLike[str]) -> None:
         """Write one HTML file that tells what was found; it opens offline in any browser.
 
-        It holds the answer in a sentence, the coloured pattern of each parameter, its symmetry with generators
-        drawn, the losses, what was tried, the data, and what it takes to repeat it. Of a pattern of more than 256
-        rows or columns it shows the first 256, and says so.
+        It holds the answer in a sentence, the verdict on the symmetry first, the coloured pattern of each parameter,
+        entries that scatter about the value of their group, the symmetry with generators drawn, the losses, what was
+        tried, the data, and what it takes to repeat it. Of a pattern of more than 256 rows or columns it shows the
+        first 256, and says so.
 
         Args:
             path: the file, ending in .html; it is written whole or not at all.
@@ -73,7 +74,9 @@ class Plotting:
         return loss_figure(self.view())
 
     def plot_group(self, name: str | None = None) -> Figure:
-        """The generators of the symmetry as a matplotlib figure: arrows on rings of outputs and of inputs.
+        """The generators of the pattern's group as a matplotlib figure: arrows on rings of outputs and of inputs.
+
+        They are drawn whatever the verdict of :meth:`symmetry`, which tells whether the data bear them out.
 
         Args:
             name: of the parameter, where there are several.

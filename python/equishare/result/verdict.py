@@ -16,12 +16,15 @@ from dataclasses import replace
 import numpy as np
 from scipy.special import expit
 
+from equishare.partition import Partition
 from equishare.problems.base import Belief
 from equishare.symmetry import SymmetryGroup, symmetry_group
 
 #: Offset and slope of the curve.
 CURVE = (0.0, 1.0)
 _MOST = 100.0
+# Beyond it a probability is told as "above".
+_SURE = 0.999
 
 
 def symmetry_probability(belief: Belief) -> float:
@@ -35,25 +38,59 @@ def symmetry_probability(belief: Belief) -> float:
 
 
 def judged(group: SymmetryGroup, belief: Belief) -> SymmetryGroup:
-    """The group of a partition with its verdict, and an explanation that says it first."""
+    """The group of a partition with its verdict, and an explanation that says it first.
+
+    A group of means, where no symmetry is looked for, is as exact as its ties. That of the same permutations of outputs
+    and inputs is part of the group that was judged, so it is at least as probable.
+    """
     probability = symmetry_probability(belief)
-    if math.isnan(probability):
-        verdict = "none" if group.is_trivial else "approximate" if belief.spread else "exact"
-        return replace(group, verdict=verdict)
     if group.is_trivial or probability < 0.5:
-        return replace(group, verdict="none", explanation=_none(belief, probability))
-    near = f", nearly: weights of an orbit differ by {belief.spread:.2g} (standard deviation)" if belief.spread else ""
-    sentence = f"{group.explanation} It holds with probability {_percent(probability)}{near}."
-    return replace(group, verdict="approximate" if belief.spread else "exact", explanation=sentence)
+        return replace(group, verdict="none", explanation=_none(group, belief, probability))
+    verdict = "approximate" if belief.spread else "exact"
+    action = group.explanation.removeprefix(f"{group.name}: ")
+    if not math.isnan(probability):
+        least = "at least " if group.same_action and probability <= _SURE else ""
+        nearly = " nearly," if belief.spread else ""
+        action = f"it holds{nearly} with probability {least}{percent(probability)}. {action[:1].upper()}{action[1:]}"
+    explanation = f"{group.name}, {verdict}: {action}"
+    if belief.spread:
+        explanation += f" The entries of a group scatter by {belief.spread:.2g} about its value."
+    return replace(group, verdict=verdict, explanation=explanation)
 
 
-def _none(belief: Belief, probability: float) -> str:
-    sentence = "No symmetry can be told from these data."
-    if belief.guess is None:
+def name_of_guess(belief: Belief) -> str | None:
+    """Name of the symmetry that is judged; None where none was found.
+
+    Raises:
+        ImportError: igraph or sympy are not installed.
+    """
+    return None if belief.guess is None else symmetry_group(belief.guess).name
+
+
+def percent(probability: float) -> str:
+    """A probability in words: ``93.1 %``, ``above 99.9 %``, ``below 0.1 %``."""
+    if probability > _SURE:
+        return f"above {100 * _SURE:.1f} %"
+    return f"{100 * probability:.1f} %" if probability >= 1 - _SURE else f"below {100 - 100 * _SURE:.1f} %"
+
+
+def _none(group: SymmetryGroup, belief: Belief, probability: float) -> str:
+    if math.isnan(probability):
+        return group.explanation
+    guess = name_of_guess(belief)
+    if probability < 0.5:
+        sentence = "No symmetry can be told from these data."
+        if guess is not None:
+            sentence += f" The best guess is {guess}, with probability {percent(probability)}."
+        if group.extension is not None:
+            sentence += (
+                f" The pattern has shift structure up to its boundary, which is not judged: closed to a ring or torus "
+                f"it has group {group.extension.name}."
+            )
         return sentence
-    guess = symmetry_group(belief.guess).name
-    return f"{sentence} The best guess is {guess}, with probability {_percent(probability)}."
-
-
-def _percent(probability: float) -> str:
-    return "above 99.9 %" if probability > 0.999 else "below 0.1 %" if probability < 0.001 else f"{probability:.1%}"
+    if Partition(belief.guess) == group.partition:
+        return group.explanation  # its symmetry permutes outputs and inputs differently
+    return (
+        f"{group.explanation} Nearly as good a pattern has the symmetry {guess}, "
+        f"which holds with probability {percent(probability)}."
+    )

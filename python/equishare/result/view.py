@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from equishare.partition import Partition
-from equishare.problems.base import About
+from equishare.problems.base import About, Belief
 from equishare.result.confidence import Confidence
 from equishare.result.origin import Origin
 
@@ -22,6 +23,8 @@ class ParameterView:
         values: (G,) value of each group; None for slices, which hold several numbers each, and where not known.
         noun: what one entry is.
         confidence: how sure the partition is; None where that was not asked for.
+        belief: what else the evidence says; None where it was not asked.
+        symmetry_probability: of the symmetry that the belief judges, or of its guess; NaN where none was looked for.
     """
 
     name: str | None
@@ -29,6 +32,8 @@ class ParameterView:
     values: np.ndarray | None
     noun: str
     confidence: Confidence | None = None
+    belief: Belief | None = None
+    symmetry_probability: float = math.nan
 
 
 @dataclass(frozen=True, eq=False)

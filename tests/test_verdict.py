@@ -1,0 +1,161 @@
+"""The verdict on a symmetry: exact, approximate or none, and the words that say it.
+
+How probable a symmetry is, is fitted elsewhere: here the odds are given, and the curve is the identity.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from report_cases import answer, believed, found, ring_labels
+
+import equishare as es
+from equishare.problems.base import Belief
+from equishare.result import verdict
+
+i = np.arange(8)
+RING, CIRCULANT = ring_labels(8), (i - i[:, None]) % 8
+VALID = np.where((i - i[:6, None] >= 0) & (i - i[:6, None] < 3), i - i[:6, None] + 1, 0)
+
+
+@pytest.fixture(autouse=True)
+def curve(monkeypatch):
+    monkeypatch.setattr(verdict, "CURVE", (0.0, 1.0))
+
+
+def told(d, **options) -> tuple[str, str]:
+    group = d.symmetry(**options)
+    return group.verdict, str(group)
+
+
+def test_exact():
+    kind, words = told(believed(found(RING)))
+    assert kind == "exact"
+    assert words == (
+        "D_8, exact: it holds with probability above 99.9 %. Rotations and reflections of the ring (order 16). "
+        "It explains every tie."
+    )
+
+
+def test_approximate():
+    kind, words = told(believed(found(CIRCULANT), spread=0.123, log_odds=np.log(9)))
+    assert kind == "approximate"
+    assert words == (
+        "C_8, approximate: it holds nearly, with probability 90.0 %. Cyclic shifts (order 8). It explains every tie. "
+        "The entries of a group scatter by 0.12 about its value."
+    )
+
+
+@pytest.mark.parametrize("labels", [RING, np.arange(64).reshape(8, 8)], ids=["symmetric", "nothing tied"])
+def test_none_names_the_best_guess_alone(labels):
+    kind, words = told(believed(found(labels), log_odds=-np.log(9), guess=CIRCULANT))
+    assert kind == "none"
+    assert words == "No symmetry can be told from these data. The best guess is C_8, with probability 10.0 %."
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.1])
+def test_none_without_a_guess(spread):
+    d = found(np.arange(64).reshape(8, 8))
+    d = replace(d, belief=Belief(spread, (0.0, 0.2), d.theta, -np.inf, None))
+    assert told(d) == ("none", "No symmetry can be told from these data.")
+    assert d.symmetry_probability == 0
+
+
+def test_shift_structure_up_to_a_boundary_is_told_and_not_judged():
+    kind, words = told(believed(found(VALID), log_odds=-np.inf, guess=CIRCULANT))
+    assert kind == "none"
+    assert words.endswith(
+        "with probability below 0.1 %. The pattern has shift structure up to its boundary, which is not judged: closed "
+        "to a ring or torus it has group C_8."
+    )
+
+
+def test_a_pattern_without_symmetry_beside_one_that_has_it():
+    kind, words = told(believed(found(np.arange(64).reshape(8, 8)), log_odds=np.log(3), guess=CIRCULANT))
+    assert kind == "none"
+    assert words.startswith("trivial: ")
+    assert words.endswith("Nearly as good a pattern has the symmetry C_8, which holds with probability 75.0 %.")
+
+
+class TestSameAction:
+    def test_is_a_part_of_what_was_judged(self):
+        d = believed(found(CIRCULANT), log_odds=np.log(3))
+        kind, words = told(d, same_action=True)
+        assert kind == "exact"
+        assert words.startswith("C_8, exact: it holds with probability at least 75.0 %. Cyclic shifts")
+
+    def test_where_there_is_none(self):
+        # The outputs are out of order, so that no permutation alone turns both.
+        d = believed(found(CIRCULANT[[0, 2, 1, 5, 4, 3, 7, 6]]))
+        assert told(d)[0] == "exact"
+        kind, words = told(d, same_action=True)
+        assert kind == "none"
+        assert words.startswith("trivial: only the identity")
+        assert "told" not in words and "probability" not in words
+
+
+@pytest.mark.parametrize(
+    ("labels", "spread", "kind", "start"),
+    [
+        ([0, 0, 1, 1, 2], 0.0, "exact", "C_2 × C_2, exact: an exchange of 2 entries"),
+        ([0, 0, 1, 1, 2], 0.1, "approximate", "C_2 × C_2, approximate: an exchange of 2 entries"),
+        ([0, 1, 2], 0.0, "none", "trivial: only the identity"),
+    ],
+)
+def test_means_have_no_probability(labels, spread, kind, start):
+    d = replace(believed(found(labels), spread), belief=Belief(spread, (0.0, 0.2), np.zeros(len(labels))))
+    assert told(d)[0] == kind
+    assert told(d)[1].startswith(start)
+    assert "probability" not in told(d)[1]
+    assert np.isnan(d.symmetry_probability)
+
+
+def named(patterns, mean):
+    values = {name: np.arange(es.Partition(labels).num_groups) for name, labels in patterns.items()}
+    belief = Belief(0.0, (0.0, 0.0), mean, 100.0, CIRCULANT)
+    return answer(patterns, values, named=True, belief=belief, validation_loss=1.0, history={})
+
+
+def test_a_parameter_with_a_name_has_its_means_by_name():
+    mean = np.arange(64.0)
+    ((name, shown),) = named({"a": CIRCULANT}, mean).posterior_mean.items()
+    assert name == "a"
+    np.testing.assert_array_equal(shown, mean.reshape(8, 8))
+
+
+def test_several_parameters_are_judged_each():
+    d = named({"a": CIRCULANT, "b": np.arange(64).reshape(8, 8)}, np.zeros(64))
+    assert {name: group.verdict for name, group in d.symmetry().items()} == {"a": "exact", "b": "none"}
+
+
+def test_without_a_belief_nothing_is_said():
+    d = found(RING)
+    assert d.symmetry().explanation == es.symmetry_group(RING).explanation
+    assert np.isnan([d.spread, d.symmetry_log_odds, d.symmetry_probability]).all()
+    np.testing.assert_array_equal(d.posterior_mean, d.theta)
+
+
+@pytest.mark.parametrize(
+    ("probability", "words"),
+    [(1.0, "above 99.9 %"), (0.931, "93.1 %"), (0.5, "50.0 %"), (0.002, "0.2 %"), (0.0, "below 0.1 %")],
+)
+def test_probabilities_in_words(probability, words):
+    assert verdict.percent(probability) == words
+
+
+@pytest.mark.parametrize(
+    ("scatter", "kind"), [(0.0, "exact"), (0.15, "approximate"), (None, "none")], ids=["exact", "approximate", "none"]
+)
+def test_of_data(scatter, kind):
+    rng = np.random.default_rng(0)
+    weight = np.array([1.2, -0.7, 0.3, 0.0, 0.9, -0.2, 0.5, -1.1])[CIRCULANT]
+    weight = rng.normal(size=(8, 8)) if scatter is None else weight + scatter * rng.normal(size=(8, 8))
+    x = rng.normal(size=(800, 8))
+    y = x @ weight.T + rng.normal(size=(800, 8))
+    d = es.discover(es.LinearProblem(x[:400], y[:400], x[400:], y[400:]))
+    group = d.symmetry()
+    assert group.verdict == kind
+    assert (group.name == "C_8") == (kind != "none")
+    if scatter is not None:
+        low, high = d.belief.spread_interval
+        assert low <= scatter <= high
