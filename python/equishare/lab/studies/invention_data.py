@@ -37,7 +37,7 @@ FEWEST, MOST = 6, 10
 #: Degrees of freedom of the noise with heavy tails.
 TAILS = 3
 
-KINDS = ("symmetry", "random labels", "all different")
+KINDS = ("symmetry", "one value", "random labels", "all different")
 VALUES = ("even", "normal")
 INPUTS = ("white", f"AR(1), {RHO}")
 NOISES = ("normal", "heavy tails", "depends on an input")
@@ -109,6 +109,13 @@ def _symmetric(name: str, labels: np.ndarray, held_out: bool) -> Family:
     return Family("symmetry", name, partial(shuffled, labels), held_out)
 
 
+def _equal(outputs: int, inputs: int, held_out: bool) -> Family:
+    def labels(_rng: np.random.Generator) -> np.ndarray:
+        return np.zeros((outputs, inputs), np.int64)
+
+    return Family("one value", f"{outputs} × {inputs}", labels, held_out, ("even",))
+
+
 def _random(outputs: int, inputs: int, held_out: bool) -> Family:
     def labels(rng: np.random.Generator) -> np.ndarray:
         return random_labels(rng, outputs * inputs, int(rng.integers(2, 7))).reshape(outputs, inputs)
@@ -123,7 +130,7 @@ def _different(outputs: int, inputs: int, held_out: bool) -> Family:
     return Family("all different", f"{outputs} × {inputs}", labels, held_out, ("normal",), trials=3)
 
 
-#: Those that the curve is fitted on, then those held out.
+#: Those that the curve is fitted on and those held out. Weights that are all equal have every symmetry.
 FAMILIES = (
     _symmetric("circulant 8", circulant(8), False),
     _symmetric("dihedral 8", dihedral(8), False),
@@ -143,4 +150,6 @@ FAMILIES = (
     _random(6, 10, True),
     _random(12, 12, True),
     _different(6, 10, True),
+    _equal(4, 5, False),
+    _equal(6, 6, True),
 )

@@ -38,7 +38,7 @@ def false_groups(maps: Sequence[Judged]) -> tuple[Table, Table]:
 
     By δ/s, and by each other setting.
     """
-    own = [j for j in maps if j.of.family.kind != "symmetry"]
+    own = [j for j in maps if j.of.family.kind in ("random labels", "all different")]
     rows, by_setting = [], []
     for kind, ratio in product(dict.fromkeys(j.of.family.kind for j in own), sorted({j.of.ratio for j in own})):
         some = [j for j in own if (j.of.family.kind, j.of.ratio) == (kind, ratio)]
@@ -55,15 +55,20 @@ def false_groups(maps: Sequence[Judged]) -> tuple[Table, Table]:
 
 
 def power(maps: Sequence[Judged]) -> tuple[Table, Table]:
-    """Maps with a symmetry: how often each rule asserts a group of the truth, by δ/s and by pattern."""
+    """Maps with a symmetry: how often each rule asserts a group of the truth, by δ/s and by pattern.
+
+    Where all weights are equal δ/s means nothing; these maps are counted by pattern alone.
+    """
     own = [j for j in maps if j.of.family.kind == "symmetry"]
     metrics = ("right", "exact", "false")
     rows, by_pattern = [], []
     for values, ratio in product(dict.fromkeys(j.of.values for j in own), sorted({j.of.ratio for j in own})):
         some = [j for j in own if (j.of.values, j.of.ratio) == (values, ratio)]
         rows += _rows({"values": values, "separation": ratio}, some, metrics)
-    for name in dict.fromkeys(j.of.family.name for j in own):
-        by_pattern += _rows({"pattern": name}, [j for j in own if j.of.family.name == name], metrics)
+    own += [j for j in maps if j.of.family.kind == "one value"]
+    for kind, name in dict.fromkeys((j.of.family.kind, j.of.family.name) for j in own):
+        some = [j for j in own if (j.of.family.kind, j.of.family.name) == (kind, name)]
+        by_pattern += _rows({"pattern": name if kind == "symmetry" else f"{kind}, {name}"}, some, metrics)
     title = "Maps with a symmetry: share of draws with a group of the truth, an exact partition, a false group"
     return (
         Table("power", title, ("values", "separation"), metrics, (), rows, x="separation", log=("separation",)),
