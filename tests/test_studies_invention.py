@@ -10,6 +10,7 @@ from equishare.lab.studies import invention_tables as tables
 from equishare.lab.studies.invention_data import FAMILIES, Draw, draw
 from equishare.lab.studies.invention_rules import Asserted, Judged, asserted, contained, version_01
 from equishare.lab.studies.patterns import circulant, dihedral, permutations, repeated_rows
+from equishare.lab.studies.result import share_and_interval
 from equishare.partition import partition_distance
 
 BY_NAME = {(f.kind, f.name): f for f in FAMILIES}
@@ -48,6 +49,12 @@ def test_values_lie_as_far_apart_as_said_and_the_noise_has_unit_variance():
 )
 def test_contained(labels, truth, expected):
     assert contained(labels, truth) is expected
+
+
+def test_interval_of_a_share():
+    share, interval = share_and_interval([True, False, True, True])
+    assert (share, interval) == (0.75, pytest.approx(0.75 - 0.3006, abs=1e-3))
+    assert share_and_interval([False] * 20) == (0.0, pytest.approx(0.1611, abs=1e-3))
 
 
 def test_nothing_is_asserted_where_the_verdict_is_none():

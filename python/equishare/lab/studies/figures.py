@@ -34,7 +34,7 @@ STYLES = {
     "merge": ("#009e73", ">"),
     "closure": ("#cc79a7", "s"),
     "auto": ("#0040c0", "o"),
-    "auto at 95 %": ("#56b4e9", "D"),
+    "auto at 95 %": ("#7030a0", "D"),
     "version 0.1": ("#d55e00", "v"),
     "measured gap": ("#0040c0", "o"),
     "bound": ("#d55e00", None),
@@ -75,6 +75,9 @@ NAMES = {
     "true_at_95": "share true of ties reported at 95 %",
 }
 
+#: Metrics drawn from 0 to 1, however far their intervals reach.
+SHARES = {"false", "right", "exact", "group_holds"}
+
 
 def draw_figure(table: Table, metric: str, path: Path) -> None:
     """Draw ``metric`` against ``table.x`` with 95 % intervals; the format goes by the suffix.
@@ -104,6 +107,8 @@ def draw_figure(table: Table, metric: str, path: Path) -> None:
         axis.set_xlabel(NAMES.get(table.x, table.x))
         axis.set_ylabel(NAMES.get(metric, metric.replace("_", " ")))
         axis.grid(alpha=0.25)
+        if metric in SHARES:
+            axis.set_ylim(-0.03, 1.03)
     if metric in table.log:
         _make_logarithmic(axes, min(row[metric] for row in table.rows if metric in row))
     for axis in axes.flat[len(panels) :]:

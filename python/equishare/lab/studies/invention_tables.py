@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from equishare.lab.studies.invention_rules import Judged
-from equishare.lab.studies.result import Table, mean_and_interval
+from equishare.lab.studies.result import Table, share_and_interval
 from equishare.result.calibration import fitted, probability
 from equishare.result.verdict import CURVE
 
@@ -81,7 +81,7 @@ def _rows(settings: dict[str, Any], maps: Sequence[Judged], metrics: Iterable[st
     for rule in maps[0].rules:
         row = {**settings, "method": rule, "trials": len(maps), "seconds": None}
         for metric in metrics:
-            row[metric], row[f"{metric}_ci"] = mean_and_interval([getattr(j.rules[rule], metric) for j in maps])
+            row[metric], row[f"{metric}_ci"] = share_and_interval([getattr(j.rules[rule], metric) for j in maps])
         rows.append(row)
     return rows
 
@@ -151,7 +151,7 @@ def reliability(maps: Sequence[Judged]) -> Table:
             inside = (said >= low) & ((said < high) | (high == 1.0))
             if inside.any():
                 row = {"maps": where, "said": float(said[inside].mean()), "method": name}
-                row["group_holds"], row["group_holds_ci"] = mean_and_interval(groups.holds[inside])
+                row["group_holds"], row["group_holds_ci"] = share_and_interval(groups.holds[inside])
                 rows.append({**row, "trials": int(inside.sum()), "seconds": None})
     line = {"method": "as reported", "group_holds_ci": float("nan"), "trials": None, "seconds": None}
     ends = product(("fitted on", "held out"), (0.0, 1.0))
