@@ -13,7 +13,7 @@ from functools import partial
 import numpy as np
 
 from equishare.lab.studies.patterns import circulant, dihedral, exchangeable, shuffled
-from equishare.lab.studies.sampling import random_labels
+from equishare.lab.studies.sampling import random_labels, standard_error
 from equishare.lab.studies.separation import RHO, autoregressive
 from equishare.problems import LinearProblem, MeanProblem, Problem
 
@@ -70,9 +70,7 @@ def draw(family: Family, values: str, ratio: float, rng: np.random.Generator) ->
         return MeanProblem(samples[:half], samples[half:]), labels
     outputs, inputs = labels.shape
     x = autoregressive(rng, NUM_SAMPLES, inputs, RHO)
-    centred = x - x.mean(0)
-    error = np.sqrt(np.diag(np.linalg.inv(centred.T @ centred)).mean())
-    y = x @ (error * levels)[labels].T + rng.standard_normal((NUM_SAMPLES, outputs))
+    y = x @ (standard_error(x) * levels)[labels].T + rng.standard_normal((NUM_SAMPLES, outputs))
     return LinearProblem(x[:half], y[:half], x[half:], y[half:]), labels.ravel()
 
 

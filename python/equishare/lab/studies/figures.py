@@ -34,12 +34,17 @@ STYLES = {
     "merge": ("#009e73", ">"),
     "closure": ("#cc79a7", "s"),
     "auto": ("#0040c0", "o"),
+    "auto at 95 %": ("#7030a0", "D"),
+    "version 0.1": ("#d55e00", "v"),
     "measured gap": ("#0040c0", "o"),
     "bound": ("#d55e00", None),
     "simple bound": ("#999999", None),
     "ties": ("#0040c0", "o"),
     "all pairs": ("#e69f00", "s"),
     "as reported": ("#999999", None),
+    "shipped": ("#0040c0", "o"),
+    "fitted here": ("#d55e00", "D"),
+    "odds as they are": ("#e69f00", "s"),
     "means": ("#0040c0", "o"),
     "maps": ("#d55e00", "D"),
     "entries": ("#0040c0", "o"),
@@ -56,6 +61,10 @@ NAMES = {
     "separation": "δ/s, spacing of the values / standard error",
     "gap": r"gap  $E\,\|\hat\theta_{\hat a}-\hat\theta_{a^*}\|^2$",
     "exact": "share of draws found exactly",
+    "false": "share of draws with a false group",
+    "right": "share of draws with a true group",
+    "group_holds": "share of these groups that are true",
+    "said": "probability of the group",
     "noise": "noise variance",
     "label_noise": "noise on labels of standard deviation 1",
     "train": "training samples of 100",
@@ -65,6 +74,9 @@ NAMES = {
     "at_95": "share of ties reported at 95 %",
     "true_at_95": "share true of ties reported at 95 %",
 }
+
+#: Metrics drawn from 0 to 1, however far their intervals reach.
+SHARES = {"false", "right", "exact", "group_holds"}
 
 
 def draw_figure(table: Table, metric: str, path: Path) -> None:
@@ -95,6 +107,8 @@ def draw_figure(table: Table, metric: str, path: Path) -> None:
         axis.set_xlabel(NAMES.get(table.x, table.x))
         axis.set_ylabel(NAMES.get(metric, metric.replace("_", " ")))
         axis.grid(alpha=0.25)
+        if metric in SHARES:
+            axis.set_ylim(-0.03, 1.03)
     if metric in table.log:
         _make_logarithmic(axes, min(row[metric] for row in table.rows if metric in row))
     for axis in axes.flat[len(panels) :]:

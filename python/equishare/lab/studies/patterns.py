@@ -47,6 +47,11 @@ def side_by_side(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return labels
 
 
+def repeated_rows(times: int, kinds: int, inputs: int) -> np.ndarray:
+    """Each of ``kinds`` rows with ``inputs`` labels of its own, so many times: its copies may be permuted."""
+    return np.repeat(np.arange(kinds * inputs).reshape(kinds, inputs), times, axis=0)
+
+
 def shuffled(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """The same pattern with its rows and its columns in another order."""
     outputs, inputs = labels.shape

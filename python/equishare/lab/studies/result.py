@@ -57,3 +57,15 @@ def mean_and_interval(samples: Sequence[float] | np.ndarray) -> tuple[float, flo
         return mean, float("nan")
     quantile = stats.t.ppf(0.975, len(values) - 1)
     return mean, float(quantile * values.std(ddof=1) / np.sqrt(len(values)))
+
+
+def share_and_interval(flags: Sequence[bool] | np.ndarray) -> tuple[float, float]:
+    """Return the share of draws that are true, and how far the farther end of its 95 % interval lies.
+
+    The interval is Wilson's. Where all draws agree it has a width, unlike that of :func:`mean_and_interval`.
+    """
+    count = int(np.sum(flags))
+    found = stats.binomtest(count, len(flags))
+    ends = found.proportion_ci(method="wilson")
+    share = count / len(flags)
+    return share, float(max(share - ends.low, ends.high - share))

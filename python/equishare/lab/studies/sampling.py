@@ -33,6 +33,12 @@ def random_labels(rng: np.random.Generator, num_entries: int, num_groups: int) -
             return Partition(labels).labels
 
 
+def standard_error(x: np.ndarray) -> float:
+    """Standard error of a weight of inputs x (n, I) for noise of unit variance: √ of the mean diagonal of (XᵀX)⁻¹."""
+    centred = x - x.mean(axis=0)
+    return float(np.sqrt(np.diag(np.linalg.inv(centred.T @ centred)).mean()))
+
+
 def nearest_labels(estimates: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Label each estimate by the nearest of the true ``values`` (G,).
 
