@@ -22,7 +22,7 @@ from scipy.special import chdtrc, fdtrc, gammaln
 
 from equishare.problems.estimates import BlockEstimate, fit_estimate
 from equishare.search.polish import misfit
-from equishare.search.price import Closure, log_all_different, log_prior, may_have_symmetry
+from equishare.search.price import Closure, log_prior, may_have_symmetry
 
 # Prior of the log gap y between neighbouring values, in standard errors: y ~ N(log 4, v / 0.05), v ~ InvGamma(1, 0.2).
 _GAP_LOG_MEAN = np.log(4.0)
@@ -100,32 +100,43 @@ class Evidence:
             log_det = np.linalg.slogdet(precision)[1]
         # det Ω is a constant, but for τ.
         laplace = 0.5 * (log_det - self._log_det - num_groups * np.log(2 * np.pi))
-        log_values = np.logaddexp(self._log_independent(num_groups), self._log_gaps(np.sort(values)))
-        log_labels = log_prior(labels, closure, self.is_matrix)
-        return bool(spare > 0 and tail < _REJECTION), float(fit + laplace - log_values - log_labels - self._log_prior)
+        order = np.argsort(values)
+        errors = 1 / np.sqrt(np.diag(precision)[order])
+        independent = self._log_independent(errors)
+        in_order = np.logaddexp(gammaln(num_groups + 1) + independent, self._log_gaps(values[order], errors))
+        named, unnamed = log_prior(labels, closure, self.is_matrix)
+        log_values = np.logaddexp(in_order + named, independent + unnamed)
+        # Values are taken to lie where the density is typical, e^(−1/2) of its height.
+        log_prior_all = log_values - 0.5 * num_groups + self._log_prior
+        return bool(spare > 0 and tail < _REJECTION), float(fit + laplace - log_prior_all)
 
-    def score_all_different(self) -> Score:
-        """Judge that no two entries are equal, with half of the prior mass."""
-        labels = np.arange(self.estimate.values.size).reshape(self.estimate.values.shape)
-        rejected, score = self.score(labels)
-        return rejected, score + log_prior(labels, None, self.is_matrix) - log_all_different(labels.size)
+    def _log_independent(self, errors: np.ndarray) -> float:
+        """log of the normal density at its height, for values in any order.
 
-    def _log_independent(self, num_groups: int) -> float:
-        """log of G! times the normal density at its typical height, for values in any order."""
-        return float(gammaln(num_groups + 1) - num_groups * np.log(np.sqrt(2 * np.pi) * self.width))
+        A value that is known less well than to the width of the prior is not known better than that.
+        """
+        return float(-0.5 * np.log(2 * np.pi * (self.width**2 + errors**2)).sum())
 
-    def _log_gaps(self, values: np.ndarray) -> float:
-        """log density of ascending values: the first normal, the log gaps Student-t with a conjugate prior."""
-        first = -np.log(np.sqrt(2 * np.pi) * self.width)
+    def _log_gaps(self, values: np.ndarray, errors: np.ndarray) -> float:
+        """log density of ascending values: the first normal, the log gaps Student-t with a conjugate prior.
+
+        Args:
+            values: ascending.
+            errors: standard error of each, given the others.
+        """
+        first = -0.5 * np.log(2 * np.pi * (self.width**2 + errors[0] ** 2))
         count = len(values) - 1
         if count == 0:
             return float(first)
-        # Below one standard error the density is taken as flat: ψ̂ is not known more finely than that.
-        log_gap = np.log(np.maximum(np.diff(values) / self.error, 1.0))
+        # Below one standard error the density is taken as flat: ψ̂ is not known more finely than that. The logarithm of
+        # such a gap has a variance of about one; without it many of them would seem to be of one length.
+        gap, least = np.diff(values), np.sqrt((errors[1:] ** 2 + errors[:-1] ** 2) / 2)
+        log_gap = np.log(np.maximum(gap, least) / self.error)
+        unresolved = np.count_nonzero(gap < least)
         mean = log_gap.mean()
         strength, shape = _GAP_COUNT + count, _GAP_SHAPE + count / 2
         rate = _GAP_RATE + 0.5 * (
-            ((log_gap - mean) ** 2).sum() + _GAP_COUNT * count / strength * (mean - _GAP_LOG_MEAN) ** 2
+            unresolved + ((log_gap - mean) ** 2).sum() + _GAP_COUNT * count / strength * (mean - _GAP_LOG_MEAN) ** 2
         )
         student = (
             gammaln(shape)

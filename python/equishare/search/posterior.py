@@ -20,6 +20,8 @@ _SEARCHES = 2
 # Subgroups of a symmetry that are judged: without one generator, and of random elements.
 _DROPPED = 16
 _RANDOM_SUBGROUPS = 12
+# Entries are called equal where that has at least this probability.
+_LEAST_EXACT = 0.1
 # Values that lie less than so many spreads apart are those of a continuum: entries that are spread evenly over an
 # interval have the standard deviation of its length over √12 = 3.5. Twice that, as spreads come on a coarse grid.
 _LEAST_GAP = 8.0
@@ -49,12 +51,9 @@ class Posterior:
         self._grid = [0.0, *Evidence.spreads(estimate).tolist()]
         self.is_symmetric = symmetric and self.evidence(0.0).is_matrix
         self.scores: dict[tuple[Partition, float], Score] = {}
-        # Weights without any structure: they scatter about one value, or no two are equal.
-        one, every = np.zeros(estimate.values.shape, np.int64), np.arange(estimate.values.size)
+        # Weights without any structure scatter about one value.
+        one = np.zeros(estimate.values.shape, np.int64)
         self._generic = {(Partition(one), s): self.evidence(s).score(one) for s in self._grid[1:]}
-        if self.is_symmetric:
-            distinct = Partition(every.reshape(estimate.values.shape))
-            self._generic[distinct, 0.0] = self.evidence(0.0).score_all_different()
 
     def evidence(self, spread: float) -> Evidence:
         """The evidence for entries that scatter by ``spread``."""
@@ -132,7 +131,7 @@ class Posterior:
 
         Without a symmetry to tell them, groups lie so far apart that the spread within is a small part of that of all.
         """
-        scattered = {spread: score for (_, spread), score in self._generic.items() if spread > 0}
+        scattered = {spread: score for (_, spread), score in self._generic.items()}
         most = min(scattered, key=scattered.__getitem__) / (2 if self.is_symmetric else _LEAST_GAP / 2)
         some = [spread for spread in self._grid[1:] if self.evidence(0.0).error / 2 <= spread <= most]
         return some[::-2][:_SEARCHES]
@@ -192,22 +191,22 @@ class Posterior:
         return float(logsumexp(holds) - logsumexp(fails)), partition.labels
 
     def _spread_of(self, partition: Partition) -> tuple[float, tuple[float, float]]:
-        """The spread of the entries of a partition: 0 where that has half of the mass, else the most probable one."""
+        """The spread of the entries of a partition: 0 where that is not improbable, else the most probable one."""
         closure = self._closures.get(partition)
 
         def log_weight(spread: float) -> float:
             return -self.evidence(spread).score(partition.labels, closure)[1]
 
         weights = np.array([log_weight(s) if self._is_told(partition, s) else -np.inf for s in self._grid])
-        if partition.num_groups == partition.labels.size or weights[0] >= logsumexp(weights[1:]):
-            fine, mass = np.array(self._grid), weights
-            best = 0.0
-        else:
-            fine = self._grid[1 + int(weights[1:].argmax())] * _FINE
-            mass = np.array([log_weight(spread) for spread in fine])
-            best = float(fine[mass.argmax()])
-        below = np.cumsum(np.exp(mass - logsumexp(mass)))
-        low, high = (float(fine[min(np.searchsorted(below, p), len(fine) - 1)]) for p in (0.025, 0.975))
+        weights -= logsumexp(weights)
+        best, fine, mass = 0.0, np.array(self._grid), np.exp(weights)
+        if partition.num_groups < partition.labels.size and mass[0] < _LEAST_EXACT:
+            about = self._grid[1 + int(weights[1:].argmax())] * _FINE
+            finer = np.array([log_weight(spread) for spread in about])
+            best = float(about[finer.argmax()])
+            fine = np.concatenate([[0.0], about])
+            mass = np.concatenate([mass[:1], (1 - mass[0]) * np.exp(finer - logsumexp(finer))])
+        low, high = (float(fine[min(np.searchsorted(mass.cumsum(), p), len(fine) - 1)]) for p in (0.025, 0.975))
         return best, (low, high)
 
     def _mean(self, terms: dict[tuple[Partition, float], float]) -> np.ndarray:

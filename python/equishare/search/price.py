@@ -6,13 +6,13 @@ The prior of a partition P of K entries into G groups is, for a parameter that i
 
 where ``labels`` is the probability that each of K entries draws one of G labels: an equal mixture of labels that are
 equally frequent, G!/G^K, and of labels with unknown frequencies (uniform on the simplex),
-G! Π_g m_g! (G − 1)!/(K + G − 1)!, for group sizes m_g that are far from equal. p(G) ∝ exp(−G)/G³. (The factor G! is
-left to the prior of the values, which are in order there.)
+G! Π_g m_g! (G − 1)!/(K + G − 1)!, for group sizes m_g that are far from equal. p(G) ∝ exp(−G/2)/G³. (The factor G! is
+left to the prior of the values, which come in order there. With ``few`` there is none.)
 
 The entries of a weight (O, I) may also have got their labels through a symmetry: a group H of pairs of permutations, of
 outputs and of inputs, whose orbits on the cells are tied. The prior is then an equal mixture of plain(P) and
 
-    group(P) = 1/(c_O c_I) · |N|/(O! I!) · 1/n³ · (½ few(n, G)/G! + ½ labels(orbits in each group) · p(G))
+    group(P) = 1/(c_O c_I) · |N|/(O! I!) · 1/n³ · (½ few(n, G) + ½ labels(orbits in each group) · p(G))
 
 - H is the group of *all* pairs that leave P unchanged. So the prior depends on P alone, not on how it was found.
 - c_n is the number of conjugacy classes of subgroups of S_n (OEIS A000638): each class is as probable as any other.
@@ -21,7 +21,7 @@ outputs and of inputs, whose orbits on the cells are tied. The prior is then an 
 - n is the number of orbits: few are more probable. (Dividing by Σ 1/n³ would change little.)
 - Half of the mass lies on "the pattern is the orbits, but for few that have the same value": of n orbits, m = n − G
   join others with probability 2^−(m + 1), all such partitions alike, few = 2^−(m + 1)/S(n, G) with Stirling's numbers
-  of the second kind. Their values come in any order. The other half lets orbits draw labels as entries do.
+  of the second kind. Their values are independent. The other half lets orbits draw labels as entries do.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ from equishare.symmetry.automorphisms import automorphism_group, pattern_normali
 from equishare.symmetry.chain import StabilizerChain
 from equishare.symmetry.orbits import cell_orbits
 
-# p(G) proportional to exp(-G) / G ** 3: with it two values are separated from about three standard errors on.
-_GROUPS_RATE = 1.0
+# p(G) proportional to exp(-G / 2) / G ** 3: with it two values are separated from about three standard errors on.
+_GROUPS_RATE = 0.5
 _GROUPS_EXPONENT = 3.0
 # Orbits that join others, at most, for "few" to be possible.
 _MOST_JOINED = 8
@@ -106,38 +106,33 @@ def generated(labels: np.ndarray, maps: list[Permutations]) -> Closure | None:
     return Closure(cell_orbits(kept, labels.shape), kept, math.log(chain.order))
 
 
-def log_prior(labels: np.ndarray, closure: Closure | None, is_matrix: bool) -> float:
-    """log of the prior of a partition, up to G!, see above.
+def log_prior(labels: np.ndarray, closure: Closure | None, is_matrix: bool) -> tuple[float, float]:
+    """logs of the two parts of the prior of a partition, see above.
 
     Args:
         labels: numbered 0 … G − 1 without holes.
         closure: its symmetry, None for none.
         is_matrix: whether it may have one. Then half of the mass is that of partitions through a symmetry.
+
+    Returns:
+        The part whose groups are named in the order of their values, up to G!, and the part whose values are drawn
+        independently whatever the group.
     """
     sizes = np.bincount(labels.ravel())
     plain = _log_labels(sizes) + _log_count(len(sizes))
     if not is_matrix:
-        return plain
+        return plain, -np.inf
+    plain -= math.log(2)
     if closure is None:
-        return plain - math.log(2)
-    return float(np.logaddexp(plain, _log_group(labels, closure)) - math.log(2))
-
-
-def log_all_different(num_entries: int) -> float:
-    """log of the prior of no two entries being equal, whose values come in any order, where that has half of the mass."""
-    return float(-gammaln(num_entries + 1) - math.log(2))
-
-
-def _log_group(labels: np.ndarray, closure: Closure) -> float:
+        return plain, -np.inf
     outputs, inputs = labels.shape
-    arrangements = float(gammaln(outputs + 1) + gammaln(inputs + 1))
     representatives = np.unique(closure.orbits, return_index=True)[1]
-    sizes = np.bincount(labels.ravel()[representatives])
-    few = _log_few(len(representatives), len(sizes)) - gammaln(len(sizes) + 1)
-    classes = _log_classes(outputs) + _log_classes(inputs)
-    merged = _log_labels(sizes) + _log_count(len(sizes))
-    price = closure.log_normaliser - arrangements - classes - _GROUPS_EXPONENT * math.log(len(representatives))
-    return float(price + np.logaddexp(few, merged) - math.log(2))
+    merged = np.bincount(labels.ravel()[representatives])
+    price = closure.log_normaliser - gammaln(outputs + 1) - gammaln(inputs + 1)
+    price -= _log_classes(outputs) + _log_classes(inputs) + _GROUPS_EXPONENT * math.log(len(representatives))
+    price -= 2 * math.log(2)
+    named = np.logaddexp(plain, price + _log_labels(merged) + _log_count(len(sizes)))
+    return float(named), float(price + _log_few(len(representatives), len(sizes)))
 
 
 def _log_few(num_orbits: int, num_groups: int) -> float:
