@@ -1,4 +1,4 @@
-"""What the evidence says beside the partition: the price of a symmetry, entries that are only nearly equal, the odds."""
+"""What the evidence says beside the partition: the price of a symmetry, entries nearly equal, the odds."""
 
 import numpy as np
 import pytest
@@ -56,7 +56,15 @@ def test_a_map_of_zeros_with_few_other_weights():
 
 @pytest.mark.parametrize(
     "labels",
-    [circulant(6), dihedral(8), torus(2, 3), exchangeable(2, 3), blocks(2, 3), permutations(5), np.arange(12).reshape(3, 4)],
+    [
+        circulant(6),
+        dihedral(8),
+        torus(2, 3),
+        exchangeable(2, 3),
+        blocks(2, 3),
+        permutations(5),
+        np.arange(12).reshape(3, 4),
+    ],
     ids=["circulant", "dihedral", "torus", "exchangeable", "blocks", "permutations", "distinct"],
 )
 def test_the_price_is_that_of_the_pattern_however_it_is_arranged_or_found(labels):
@@ -170,7 +178,9 @@ def test_what_predicts_best_is_never_far_worse_than_no_sharing():
     for spread in (0.05, 0.1, 0.3, 1.0):
         weight = spread * rng.standard_normal((6, 6))
         problem = map_problem(weight, 100, rng)
-        errors = [np.square(one - weight).sum() for one in (es.discover(problem).posterior_mean, problem.estimate().values)]
+        errors = [
+            np.square(one - weight).sum() for one in (es.discover(problem).posterior_mean, problem.estimate().values)
+        ]
         ratios.append(errors[0] / errors[1])
     assert max(ratios) < 1.2
     assert np.mean(ratios) < 0.9

@@ -148,7 +148,7 @@ def test_probabilities_in_words(probability, words):
 )
 def test_of_data(scatter, kind):
     rng = np.random.default_rng(0)
-    weight = np.array([1.2, -0.7, 0.3, 0.0, 0.9, -0.2, 0.5, -1.1])[CIRCULANT]
+    weight = np.array([1.8, -1.2, 0.6, 0.0, 2.4, -0.6, 1.2, -1.8])[CIRCULANT]
     weight = rng.normal(size=(8, 8)) if scatter is None else weight + scatter * rng.normal(size=(8, 8))
     x = rng.normal(size=(800, 8))
     y = x @ weight.T + rng.normal(size=(800, 8))

@@ -103,7 +103,9 @@ class BlockEstimate:
         """``Ω w`` for w of the shape of ``values``, or with leading axes."""
         scale = self.blocks(self.scale)
         scaled = self.blocks(w) * scale
-        product = scaled @ self.curvature if self.curvature.ndim == 2 else (scaled[..., None, :] @ self.curvature)[..., 0, :]
+        product = (
+            scaled @ self.curvature if self.curvature.ndim == 2 else (scaled[..., None, :] @ self.curvature)[..., 0, :]
+        )
         return (product * scale).reshape(w.shape)
 
     def gather(self, labels: np.ndarray, num_groups: int) -> tuple[np.ndarray, np.ndarray]:

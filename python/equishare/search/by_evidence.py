@@ -25,6 +25,7 @@ _MAX_ROUNDS = 6
 # So many of the best candidates of each source are judged with what their symmetry is worth.
 _FINALISTS = 12
 
+
 @dataclass
 class Candidates:
     """Partitions of one problem and their scores by the evidence, lower is better.

@@ -147,4 +147,3 @@ class Evidence:
             - count / 2 * np.log(2 * np.pi)
         )
         return float(first + student - (log_gap + np.log(self.error)).sum())
-

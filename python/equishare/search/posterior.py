@@ -20,6 +20,9 @@ _SEARCHES = 2
 # Subgroups of a symmetry that are judged: without one generator, and of random elements.
 _DROPPED = 16
 _RANDOM_SUBGROUPS = 12
+# Log odds below which the partition is chosen without its symmetry. Above, and below 0, the partition may be right where
+# the symmetry cannot be told.
+_LEAST_ODDS = -6.0
 # Entries are called equal where that has at least this probability.
 _LEAST_EXACT = 0.1
 # Values that lie less than so many spreads apart are those of a continuum: entries that are spread evenly over an
@@ -140,15 +143,15 @@ class Posterior:
         """The partition of the best score, and what else the evidence says.
 
         Args:
-            plain: the best partition without regard to symmetries. It is the answer where the odds are against the
-                symmetry of the best one, or where the entries are best explained as scattered about one value.
+            plain: the best partition without regard to symmetries. It is the answer where the odds are clearly against
+                the symmetry of the best one, or where the entries are best explained as scattered about one value.
         """
         terms = self._terms()
         partition, spread = min((key for key in self.scores if self._is_told(*key)), key=self.scores.__getitem__)
         odds, guess = self._symmetry(terms, partition)
         if spread > 0 and not self.scores[partition, spread] < min(self._generic.values()):
             partition, spread = plain, 0.0
-        if self._closures.get(partition) is not None and odds < 0:
+        if self._closures.get(partition) is not None and odds < _LEAST_ODDS:
             partition, spread = plain, 0.0
         spread, interval = self._spread_of(partition)
         return partition, Belief(spread, interval, self._mean(terms), odds, guess)
@@ -198,7 +201,7 @@ class Posterior:
             return -self.evidence(spread).score(partition.labels, closure)[1]
 
         weights = np.array([log_weight(s) if self._is_told(partition, s) else -np.inf for s in self._grid])
-        weights -= logsumexp(weights)
+        weights = weights - float(logsumexp(weights))
         best, fine, mass = 0.0, np.array(self._grid), np.exp(weights)
         if partition.num_groups < partition.labels.size and mass[0] < _LEAST_EXACT:
             about = self._grid[1 + int(weights[1:].argmax())] * _FINE
@@ -225,7 +228,7 @@ class Posterior:
 
 def _subgroups(maps: list[Permutations], rng: np.random.Generator) -> list[list[Permutations]]:
     """Generators of some subgroups: all but one of those given, and pairs of random products of them."""
-    chosen = rng.permutation(len(maps))[:_DROPPED] if len(maps) > 1 else []
+    chosen = rng.permutation(len(maps))[:_DROPPED].tolist() if len(maps) > 1 else []
     found = [[one for i, one in enumerate(maps) if i != left_out] for left_out in chosen]
     for _ in range(_RANDOM_SUBGROUPS):
         found.append([_product(maps, rng) for _ in range(int(rng.integers(1, 3)))])

@@ -92,8 +92,8 @@ def pattern_normaliser_order(labels: NDArray[np.int64]) -> int:
     """How many pairs of permutations take every group of a pattern (O, I) to a group, maybe another one.
 
     For the orbits of a group on the cells this is the order of its normaliser, if the group is that of all pairs which
-    leave the orbits unchanged. The pairs are the automorphisms of a graph with a vertex for each output, input, cell and
-    group, whose edges join a cell to the other three.
+    leave the orbits unchanged. The pairs are the automorphisms of a graph with a vertex for each output, input, cell
+    and group, whose edges join a cell to the other three.
 
     Raises:
         ImportError: igraph is not installed.

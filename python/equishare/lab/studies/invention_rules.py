@@ -97,7 +97,7 @@ def version_01(problem: LinearProblem) -> np.ndarray:
         first = np.unique(symmetry.orbits, return_index=True)[1]
         for labels in symmetry.merges:
             rejected, score = evidence.score(labels)
-            score += log_prior(labels, None, False) - log_prior(labels.ravel()[first], None, False) + conjugates
+            score += log_prior(labels, None, False)[0] - log_prior(labels.ravel()[first], None, False)[0] + conjugates
             partition = Partition(labels)
             scores[partition] = min(scores.get(partition, (True, np.inf)), (rejected, score))
     return min(scores, key=scores.__getitem__).labels
