@@ -20,7 +20,7 @@ _SEARCHES = 2
 # Subgroups of a symmetry that are judged: without one generator, and of random elements.
 _DROPPED = 16
 _RANDOM_SUBGROUPS = 12
-# Log odds below which the partition is chosen without its symmetry. Above, and below 0, the partition may be right where
+# Log odds below which the partition is chosen without its symmetry. Between them and 0 the partition may be right though
 # the symmetry cannot be told.
 _LEAST_ODDS = -6.0
 # Entries are called equal where that has at least this probability.
@@ -201,7 +201,7 @@ class Posterior:
             return -self.evidence(spread).score(partition.labels, closure)[1]
 
         weights = np.array([log_weight(s) if self._is_told(partition, s) else -np.inf for s in self._grid])
-        weights = weights - float(logsumexp(weights))
+        weights -= np.logaddexp.reduce(weights)
         best, fine, mass = 0.0, np.array(self._grid), np.exp(weights)
         if partition.num_groups < partition.labels.size and mass[0] < _LEAST_EXACT:
             about = self._grid[1 + int(weights[1:].argmax())] * _FINE

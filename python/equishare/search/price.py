@@ -12,13 +12,15 @@ left to the prior of the values, which come in order there. With ``few`` there i
 The entries of a weight (O, I) may also have got their labels through a symmetry: a group H of pairs of permutations, of
 outputs and of inputs, whose orbits on the cells are tied. The prior is then an equal mixture of plain(P) and
 
-    group(P) = 1/(c_O c_I) · |N|/(O! I!) · 1/n³ · (½ few(n, G) + ½ labels(orbits in each group) · p(G))
+    group(P) = 1/n³ · 1/c(n) · |N|/(O! I!) · (½ few(n, G) + ½ labels(orbits in each group) · p(G))
 
 - H is the group of *all* pairs that leave P unchanged. So the prior depends on P alone, not on how it was found.
-- c_n is the number of conjugacy classes of subgroups of S_n (OEIS A000638): each class is as probable as any other.
+- n is the number of orbits: few are more probable. (Dividing by Σ 1/n³ would change little.)
+- c(n) = (c_O c_I)^(log n / log K) stands for the number of classes of groups with n orbits, each of which is as probable
+  as any other. c_k is the number of conjugacy classes of subgroups of S_k (OEIS A000638). Nearly all of them are small
+  and have nearly K orbits; one orbit has a single class.
 - Of the O! I! ways to arrange rows and columns, those in N give the same orbits. N is the group that takes orbits to
   orbits, the normaliser. All O! I!/|N| conjugates are as probable.
-- n is the number of orbits: few are more probable. (Dividing by Σ 1/n³ would change little.)
 - Half of the mass lies on "the pattern is the orbits, but for few that have the same value": of n orbits, m = n − G
   join others with probability 2^−(m + 1), all such partitions alike, few = 2^−(m + 1)/S(n, G) with Stirling's numbers
   of the second kind. Their values are independent. The other half lets orbits draw labels as entries do.
@@ -129,7 +131,9 @@ def log_prior(labels: np.ndarray, closure: Closure | None, is_matrix: bool) -> t
     representatives = np.unique(closure.orbits, return_index=True)[1]
     merged = np.bincount(labels.ravel()[representatives])
     price = closure.log_normaliser - gammaln(outputs + 1) - gammaln(inputs + 1)
-    price -= _log_classes(outputs) + _log_classes(inputs) + _GROUPS_EXPONENT * math.log(len(representatives))
+    orbits = math.log(len(representatives))
+    price -= (_log_classes(outputs) + _log_classes(inputs)) * orbits / math.log(labels.size)
+    price -= _GROUPS_EXPONENT * orbits
     price -= 2 * math.log(2)
     named = np.logaddexp(plain, price + _log_labels(merged) + _log_count(len(sizes)))
     return float(named), float(price + _log_few(len(representatives), len(sizes)))
