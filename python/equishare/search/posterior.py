@@ -201,7 +201,7 @@ class Posterior:
             return -self.evidence(spread).score(partition.labels, closure)[1]
 
         weights = np.array([log_weight(s) if self._is_told(partition, s) else -np.inf for s in self._grid])
-        weights -= np.logaddexp.reduce(weights)
+        weights -= np.asarray(logsumexp(weights))
         best, fine, mass = 0.0, np.array(self._grid), np.exp(weights)
         if partition.num_groups < partition.labels.size and mass[0] < _LEAST_EXACT:
             about = self._grid[1 + int(weights[1:].argmax())] * _FINE

@@ -100,8 +100,13 @@ class Groups:
 
     @classmethod
     def of(cls, maps: Sequence[Judged], held_out: bool) -> Groups:
-        """Those of the maps held out, or of the others. Where no group is proposed, none is judged."""
-        own = [j for j in maps if j.of.family.held_out == held_out and j.log_odds > -np.inf]
+        """Those of the maps held out, or of the others. Where no group is proposed, none is judged.
+
+        Maps with one value are left out. Their odds cannot be large, and those of weights that differ little are as
+        large: a pattern of one group is never sure.
+        """
+        some = [j for j in maps if j.of.family.held_out == held_out and j.of.family.kind != "one value"]
+        own = [j for j in some if j.log_odds > -np.inf]
         odds = np.array([[j.log_odds] for j in own]).reshape(-1, 1)
         return cls(np.clip(odds, -_MOST, _MOST), np.array([j.holds for j in own], bool))
 
