@@ -209,7 +209,7 @@ class Posterior:
             best = float(about[finer.argmax()])
             fine = np.concatenate([[0.0], about])
             mass = np.concatenate([mass[:1], (1 - mass[0]) * np.exp(finer - logsumexp(finer))])
-        low, high = (float(fine[min(np.searchsorted(mass.cumsum(), p), len(fine) - 1)]) for p in (0.025, 0.975))
+        low, high = (float(fine[min(int(np.searchsorted(mass.cumsum(), p)), len(fine) - 1)]) for p in (0.025, 0.975))
         return best, (low, high)
 
     def _mean(self, terms: dict[tuple[Partition, float], float]) -> np.ndarray:
