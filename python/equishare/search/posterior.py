@@ -20,8 +20,8 @@ _SEARCHES = 2
 # Subgroups of a symmetry that are judged: without one generator, and of random elements.
 _DROPPED = 16
 _RANDOM_SUBGROUPS = 12
-# Log odds below which the partition is chosen without its symmetry. Between them and 0 the partition may be right though
-# the symmetry cannot be told.
+# Log odds below which the partition is chosen without its symmetry. Between them and 0 the partition may well be
+# right, and the symmetry is not sure.
 _LEAST_ODDS = -6.0
 # Entries are called equal where that has at least this probability.
 _LEAST_EXACT = 0.1
