@@ -17,7 +17,7 @@ outputs and of inputs, whose orbits on the cells are tied. The prior is then an 
 - H is the group of *all* pairs that leave P unchanged. So the prior depends on P alone, not on how it was found.
 - n is the number of orbits: few are more probable. (Dividing by Σ 1/n³ would change little.)
 - c(n) = (c_O c_I)^(log n / log K) stands for the number of classes of groups with n orbits, each of which is as
-  probable as any other. c_k is the number of conjugacy classes of subgroups of S_k (OEIS A000638). Nearly all of them are small
+  probable as any other. c_k is the number of conjugacy classes of subgroups of S_k (OEIS A000638). Nearly all are small
   and have nearly K orbits; one orbit has a single class.
 - Of the O! I! ways to arrange rows and columns, those in N give the same orbits. N is the group that takes orbits to
   orbits, the normaliser. All O! I!/|N| conjugates are as probable.
