@@ -21,7 +21,7 @@ from equishare.problems.base import Belief
 from equishare.symmetry import SymmetryGroup, symmetry_group
 
 #: Offset and slope of the curve.
-CURVE = (-1.9, 0.29)
+CURVE = (-1.3, 0.37)
 _MOST = 100.0
 # Beyond it a probability is told as "above".
 _SURE = 0.999

@@ -33,6 +33,8 @@ _GAP_RATE = 0.2
 _REJECTION = 1e-5
 # The normal prior is at least this many standard errors wide.
 _LEAST_WIDTH = 10.0
+# Numbers in the covariances of all blocks: the precision with a spread is made once for each spread.
+_MOST_WIDENED = 1 << 22
 # From one τ of the grid to the next.
 _SPREAD_STEP = 2.0
 
@@ -67,7 +69,12 @@ class Evidence:
 
     @staticmethod
     def spreads(estimate: BlockEstimate) -> np.ndarray:
-        """The grid of τ > 0: from a quarter of a standard error to the standard deviation of the estimates."""
+        """The grid of τ > 0: from a quarter of a standard error to the standard deviation of the estimates.
+
+        Empty where the covariances of all blocks would take too much memory.
+        """
+        if estimate.values.size * estimate.curvature.shape[-1] > _MOST_WIDENED:
+            return np.empty(0)
         error = float(np.sqrt(np.median(estimate.variance)))
         most = max(float(estimate.values.std()), error)
         return error * _SPREAD_STEP ** np.arange(-2, np.ceil(np.log(most / error) / np.log(_SPREAD_STEP)) + 1)

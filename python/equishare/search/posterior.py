@@ -20,9 +20,9 @@ _SEARCHES = 2
 # Subgroups of a symmetry that are judged: without one generator, and of random elements.
 _DROPPED = 16
 _RANDOM_SUBGROUPS = 12
-# Log odds below which the partition is chosen without its symmetry. Between them and 0 the partition may well be
-# right, and the symmetry is not sure.
-_LEAST_ODDS = -6.0
+# Clear log odds. Where they are against a symmetry, its partition is not the answer. In between it may be right, and
+# the symmetry is not sure. Entries that are only nearly equal need clear odds for it.
+_CLEAR_ODDS = 6.0
 # Entries are called equal where that has at least this probability.
 _LEAST_EXACT = 0.1
 # Values that lie less than so many spreads apart are those of a continuum: entries that are spread evenly over an
@@ -151,8 +151,8 @@ class Posterior:
         odds, guess = self._symmetry(terms, partition)
         if spread > 0 and not self.scores[partition, spread] < min(self._generic.values()):
             partition, spread = plain, 0.0
-        if self._closures.get(partition) is not None and odds < _LEAST_ODDS:
-            partition, spread = plain, 0.0
+        if self._closures.get(partition) is not None and odds < (_CLEAR_ODDS if spread else -_CLEAR_ODDS):
+            partition = plain
         spread, interval = self._spread_of(partition)
         return partition, Belief(spread, interval, self._mean(terms), odds, guess)
 
