@@ -147,8 +147,18 @@ class Posterior:
                 the symmetry of the best one, or where the entries are best explained as scattered about one value.
         """
         terms = self._terms()
-        partition, spread = min((key for key in self.scores if self._is_told(*key)), key=self.scores.__getitem__)
+        told = sorted((key for key in self.scores if self._is_told(*key)), key=self.scores.__getitem__)
+        partition, spread = told[0]
         odds, guess = self._symmetry(terms, partition)
+        rejected, least = self.scores[told[0]]
+        for one, width in told[1:] if guess is not None and odds < _CLEAR_ODDS else ():
+            # Of a partition and one that ties a little less, the latter may have a symmetry that is sure.
+            if self.scores[one, width] > (rejected, least + _CLEAR_ODDS):
+                break
+            own, labels = self._symmetry(terms, one)
+            if self._closures[one] is not None and own >= _CLEAR_ODDS:
+                partition, spread, odds, guess = one, width, own, labels
+                break
         if spread > 0 and not self.scores[partition, spread] < min(self._generic.values()):
             partition, spread = plain, 0.0
         if self._closures.get(partition) is not None and odds < (_CLEAR_ODDS if spread else -_CLEAR_ODDS):
