@@ -20,8 +20,10 @@ _SEARCHES = 2
 # Subgroups of a symmetry that are judged: without one generator, and of random elements.
 _DROPPED = 16
 _RANDOM_SUBGROUPS = 12
-# Clear log odds. Where they are against a symmetry, its partition is not the answer. In between it may be right, and
-# the symmetry is not sure. Entries that are only nearly equal need clear odds for it.
+# Log odds from which on a symmetry is more probable than none, by the curve of result/verdict.py. Entries that are only
+# nearly equal need them.
+_EVEN_ODDS = 3.5
+# Clear log odds. Where they are against a symmetry, its partition is not the answer; in between it may be right.
 _CLEAR_ODDS = 6.0
 # Entries are called equal where that has at least this probability.
 _LEAST_EXACT = 0.1
@@ -151,7 +153,7 @@ class Posterior:
         partition, spread = told[0]
         odds, guess = self._symmetry(terms, partition)
         rejected, least = self.scores[told[0]]
-        for one, width in told[1:] if guess is not None and odds < _CLEAR_ODDS else ():
+        for one, width in told[1:] if guess is not None and odds < _EVEN_ODDS else ():
             # Of a partition and one that ties a little less, the latter may have a symmetry that is sure.
             if self.scores[one, width] > (rejected, least + _CLEAR_ODDS):
                 break
@@ -161,7 +163,7 @@ class Posterior:
                 break
         if spread > 0 and not self.scores[partition, spread] < min(self._generic.values()):
             partition, spread = plain, 0.0
-        if self._closures.get(partition) is not None and odds < (_CLEAR_ODDS if spread else -_CLEAR_ODDS):
+        if self._closures.get(partition) is not None and odds < (_EVEN_ODDS if spread else -_CLEAR_ODDS):
             partition = plain
         spread, interval = self._spread_of(partition)
         return partition, Belief(spread, interval, self._mean(terms), odds, guess)
