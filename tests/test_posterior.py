@@ -73,10 +73,10 @@ def test_the_price_is_that_of_the_pattern_however_it_is_arranged_or_found(labels
     for _ in range(3):
         moved = es.Partition(rng.permutation(int(labels.max()) + 1)[shuffled(labels, rng)]).labels
         assert price.log_prior(moved, closure_of(moved), True) == pytest.approx(expected)
-    posterior = Posterior(BlockEstimate.diagonal(labels + 0.1, np.ones(labels.shape)), symmetric=True)
     one = es.Partition(labels)
     scores = []
     for maps in ([], [(np.arange(len(labels))[::-1], np.arange(labels.shape[1]))]):
+        posterior = Posterior(BlockEstimate.diagonal(labels + 0.1, np.ones(labels.shape)), symmetric=True)
         posterior.judge([one], 0.0, maps)
         scores.append(posterior.scores[one, 0.0])
     assert scores[0] == scores[1]

@@ -12,6 +12,7 @@ from report_cases import answer, believed, found, ring_labels
 import equishare as es
 from equishare.problems.base import Belief
 from equishare.result import verdict
+from equishare.search import posterior
 
 i = np.arange(8)
 RING, CIRCULANT = ring_labels(8), (i - i[:, None]) % 8
@@ -20,7 +21,7 @@ VALID = np.where((i - i[:6, None] >= 0) & (i - i[:6, None] < 3), i - i[:6, None]
 
 @pytest.fixture(autouse=True)
 def curve(monkeypatch):
-    monkeypatch.setattr(verdict, "CURVE", (0.0, 1.0))
+    monkeypatch.setattr(posterior, "CURVE", (0.0, 1.0))
 
 
 def told(d, **options) -> tuple[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -28,6 +28,7 @@ class BlockEstimate:
         freedom: degrees of freedom of the noise level.
         curvature: S (L, L), or one for each block (B, L, L).
         scale: d in the shape of the parameter.
+        origin: number that was subtracted from the values, and is added to those of the answer.
     """
 
     values: np.ndarray
@@ -35,6 +36,7 @@ class BlockEstimate:
     freedom: float
     curvature: np.ndarray
     scale: np.ndarray
+    origin: float = 0.0
 
     @classmethod
     def dense(cls, values: np.ndarray, covariance: np.ndarray, freedom: float = np.inf) -> BlockEstimate:
@@ -76,17 +78,17 @@ class BlockEstimate:
 
     def widened(self, spread: float) -> BlockEstimate:
         """The same where entries need not be equal but scatter about their value: covariance ``Ω⁻¹ + spread² I``."""
+        variance = self.variance + spread**2
         if self.is_diagonal:
-            return BlockEstimate.diagonal(self.values, 1 / self.precision + spread**2, self.freedom)
+            precise = 1 / (1 / self.precision + spread**2)
+            return replace(self, variance=variance, curvature=np.ones((1, 1)), scale=np.sqrt(precise))
         scale = self.blocks(self.scale)
         same = bool(np.allclose(scale, scale[0], rtol=1e-12))
         inverse = 1 / (scale[:1] if same else scale)
         covariance = np.linalg.inv(self.curvature) * (inverse[:, :, None] * inverse[:, None, :])
         curvature = np.linalg.inv(covariance + spread**2 * np.eye(scale.shape[1]))
         curvature = curvature[0] if same else curvature
-        return BlockEstimate(
-            self.values, self.variance + spread**2, self.freedom, curvature, np.ones(self.values.shape)
-        )
+        return replace(self, variance=variance, curvature=curvature, scale=np.ones(self.values.shape))
 
     @property
     def precision(self) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import ClassVar, TypeVar
 
 import numpy as np
@@ -50,7 +51,7 @@ class LeastSquares:
             raise ValueError(f"{self.arrays} are too large or too small to be squared in float64: rescale them")
         if self.pooled.count > self.num_inputs + int(bias) and self.pooled.is_full_rank():
             both = np.concatenate(x), np.concatenate(y)
-            self._estimate = estimate(*both, self.pooled, bias, self.shape)
+            self._estimate = replace(estimate(*both, self.pooled, bias, self.shape), origin=self.origin)
 
     @property
     def shape(self) -> tuple[int, ...]:

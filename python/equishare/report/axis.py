@@ -36,5 +36,15 @@ def axis(values: np.ndarray, span: tuple[float, float], ratio: float, whole: boo
     return ticks, _scale(np.asarray, low, high, span)
 
 
+def vertical_lines(ticks: np.ndarray, across: Scale, top: float, bottom: float) -> str:
+    """SVG of a line and a number for each tick of an axis that goes from left to right."""
+    parts = []
+    for tick in ticks:
+        x = float(across(tick))
+        parts.append(f'<path class="grid" d="M{x:.1f} {top}V{bottom:g}"/>')
+        parts.append(f'<text x="{x:.1f}" y="{bottom + 15:g}">{tick:g}</text>')
+    return "".join(parts)
+
+
 def _scale(transform: Callable[..., np.ndarray], low: float, high: float, span: tuple[float, float]) -> Scale:
     return lambda value: span[0] + (transform(value) - low) / (high - low) * (span[1] - span[0])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from equishare.report.axis import Scale, axis
+from equishare.report.axis import Scale, axis, vertical_lines
 from equishare.report.history import LossHistory
 from equishare.report.pieces import Markup, number, text
 
@@ -71,10 +71,7 @@ def _grid(x_ticks: np.ndarray, y_ticks: np.ndarray, across: Scale, up: Scale, x_
         y = float(up(tick))
         parts.append(f'<path class="grid" d="M{_LEFT} {y:.1f}H{_WIDTH - _RIGHT}"/>')
         parts.append(f'<text class="end" x="{_LEFT - 8}" y="{y:.1f}">{tick:.{digits}g}</text>')
-    for tick in x_ticks:
-        x = float(across(tick))
-        parts.append(f'<path class="grid" d="M{x:.1f} {_TOP}V{_HEIGHT - _BOTTOM}"/>')
-        parts.append(f'<text x="{x:.1f}" y="{_HEIGHT - _BOTTOM + 15}">{tick:g}</text>')
+    parts.append(vertical_lines(x_ticks, across, _TOP, _HEIGHT - _BOTTOM))
     middle = (_LEFT + _WIDTH - _RIGHT) / 2
     parts.append(f'<text x="{middle:.1f}" y="{_HEIGHT - 10}">{text(x_name)}</text>')
     return "".join(parts)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from equishare.symmetry.permutations import cycles
+
 
 def ring(count: int) -> np.ndarray:
     """(count, 2) points on the unit circle, clockwise from the top, y upwards."""
@@ -15,22 +17,6 @@ def arrows(p: np.ndarray) -> list[tuple[int, int, bool]]:
     """Start, end, and whether it goes both ways: one arrow for each point that moves, one for an exchange."""
     moved = [(i, int(j)) for i, j in enumerate(p) if i != j]
     return [(i, j, int(p[j]) == i) for i, j in moved if not (int(p[j]) == i and j < i)]
-
-
-def cycles(p: np.ndarray) -> list[list[int]]:
-    """Cycles of two points and more, each from its smallest point on."""
-    seen = np.zeros(len(p), dtype=bool)
-    found = []
-    for start in range(len(p)):
-        cycle = []
-        point = start
-        while not seen[point]:
-            seen[point] = True
-            cycle.append(point)
-            point = int(p[point])
-        if len(cycle) > 1:
-            found.append(cycle)
-    return found
 
 
 def cycle_notation(p: np.ndarray, longest: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from equishare.report.axis import Scale, axis
+from equishare.report.axis import Scale, axis, vertical_lines
 from equishare.report.parameter import Parameter
 from equishare.report.pieces import Markup, counted, number, paragraph, scatter, text
 
@@ -93,11 +93,6 @@ def _where(parameter: Parameter, place: list[int]) -> str:
 
 
 def _grid(ticks: np.ndarray, across: Scale, bottom: float, parameter: Parameter) -> str:
-    parts = []
-    for tick in ticks:
-        x = float(across(tick))
-        parts.append(f'<path class="grid" d="M{x:.1f} {_TOP}V{bottom:.1f}"/>')
-        parts.append(f'<text x="{x:.1f}" y="{bottom + 15:.1f}">{tick:.6g}</text>')
     middle = (_LEFT + _WIDTH - _RIGHT) / 2
-    parts.append(f'<text x="{middle:.1f}" y="{bottom + 38:.1f}">{text(parameter.noun)}</text>')
-    return "".join(parts)
+    name = f'<text x="{middle:.1f}" y="{bottom + 38:.1f}">{text(parameter.noun)}</text>'
+    return vertical_lines(ticks, across, _TOP, bottom) + name

@@ -1,11 +1,7 @@
 """Whether a symmetry holds, holds nearly, or cannot be told: the odds of the evidence, calibrated.
 
-The log odds ℓ of :class:`equishare.problems.base.Belief` compare the candidates that the search saw. They are too sure
-where it saw few of those that contradict the symmetry. The probability is
-
-    1 / (1 + exp(−a − b ℓ)),    ℓ within ±100,
-
-with a and b fitted to simulated problems whose symmetry is known (``equishare reproduce invention``).
+The log odds of :class:`equishare.problems.base.Belief` become a probability by the curve of
+:mod:`equishare.search.posterior`.
 """
 
 from __future__ import annotations
@@ -14,15 +10,13 @@ import math
 from dataclasses import replace
 
 import numpy as np
-from scipy.special import expit
 
 from equishare.partition import Partition
 from equishare.problems.base import Belief
+from equishare.result import calibration
+from equishare.search import posterior
 from equishare.symmetry import SymmetryGroup, symmetry_group
 
-#: Offset and slope of the curve.
-CURVE = (-1.3, 0.37)
-_MOST = 100.0
 # Beyond it a probability is told as "above".
 _SURE = 0.999
 
@@ -33,8 +27,7 @@ def symmetry_probability(belief: Belief) -> float:
         return math.nan
     if belief.guess is None:
         return 0.0
-    offset, slope = CURVE
-    return float(expit(offset + slope * np.clip(belief.symmetry_log_odds, -_MOST, _MOST)))
+    return float(calibration.probability(np.array([belief.symmetry_log_odds]), posterior.CURVE))
 
 
 def judged(group: SymmetryGroup, belief: Belief) -> SymmetryGroup:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -116,8 +116,6 @@ def propose_by_evidence(problem: Problem, polished: bool, symmetric: bool = True
         posterior.judge_spreads()
     posterior.judge_subgroups()
     partition, belief = posterior.answer(exact.ranked()[0])
-    # Means are estimated from a place near them; the answer is not.
-    belief = replace(belief, posterior_mean=belief.posterior_mean + getattr(problem, "origin", 0.0))
     return Proposal([partition.labels], history=_history(problem, exact, posterior), belief=belief)
 
 

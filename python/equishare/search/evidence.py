@@ -2,13 +2,15 @@
 
 With ŵ the unshared least-squares estimates from all samples and Ω their precision (see
 :class:`equishare.problems.base.Estimate`), a partition with assignment A says ``ŵ ~ N(A ψ, Ω⁻¹)``. Its negative log
-posterior is computed in closed form, up to a constant that all partitions share:
+posterior is computed in closed form, up to a constant that all partitions share. Where entries scatter about their
+values by τ, Ω⁻¹ + τ² I stands for Ω⁻¹; τ = 0 has half of the prior mass, a grid of τ the other half:
 
     fit      ½ (ν + K − G) log(1 + Q/ν),  Q = min over ψ of (ŵ − A ψ)ᵀ Ω (ŵ − A ψ): the noise level, estimated
              with ν degrees of freedom, is integrated out; ½ Q where it is known (ν = ∞)
-    values   ½ log det(AᵀΩA / 2π) − log p(ψ̂): ψ is integrated out (Laplace). p is an equal mixture of two priors:
-             values drawn independently from a normal of the spread of ŵ, and values whose gaps are
-             log-normal with unknown mean and variance (integrated out), for values that are spread evenly
+    values   ½ log det(AᵀΩA / 2π) − ½ log det Ω − log p(ψ̂): ψ is integrated out (Laplace). p is an equal mixture of
+             two priors: values drawn independently from a normal of the width of ŵ, and values whose gaps are
+             log-normal with unknown mean and variance (integrated out), for values that are spread evenly. Of a
+             normal density the typical height is taken, e^(−½) of the greatest
     labels   −log of the prior of the partition and of its number of groups, alone or through a symmetry; see
              :mod:`equishare.search.price`. It charges a partition for the number of partitions it was chosen from
 
@@ -23,6 +25,7 @@ from scipy.special import chdtrc, fdtrc, gammaln
 from equishare.problems.estimates import BlockEstimate, fit_estimate
 from equishare.search.polish import misfit
 from equishare.search.price import Closure, log_prior, may_have_symmetry
+from equishare.search.segmentation import prior_width
 
 # Prior of the log gap y between neighbouring values, in standard errors: y ~ N(log 4, v / 0.05), v ~ InvGamma(1, 0.2).
 _GAP_LOG_MEAN = np.log(4.0)
@@ -31,8 +34,6 @@ _GAP_SHAPE = 1.0
 _GAP_RATE = 0.2
 # A partition is rejected if a misfit as large as its own, or larger, has less than this probability.
 _REJECTION = 1e-5
-# The normal prior is at least this many standard errors wide.
-_LEAST_WIDTH = 10.0
 # Numbers in the covariances of all blocks: the precision with a spread is made once for each spread.
 _MOST_WIDENED = 1 << 22
 # From one τ of the grid to the next.
@@ -59,10 +60,9 @@ class Evidence:
 
     def __init__(self, estimate: BlockEstimate, spread: float = 0.0) -> None:
         self.estimate = estimate.widened(spread) if spread else estimate
-        self.spread = spread
         self.is_matrix = may_have_symmetry(estimate.values.shape)
         self.error = float(np.sqrt(np.median(estimate.variance)))
-        self.width = max(float(estimate.values.std()), _LEAST_WIDTH * self.error)
+        self.width = prior_width(estimate.values, self.error)
         self._log_det = self.estimate.log_det
         # Half of the prior mass lies on τ = 0, the other half on the grid.
         self._log_prior = -np.log(2) - (np.log(len(self.spreads(estimate))) if spread else 0.0)

@@ -18,7 +18,7 @@ from equishare.problems.estimates import BlockEstimate, fit_estimate
 from equishare.search.alignment import Alignment, Permutations, background
 from equishare.search.path import MAX_GREEDY_GROUPS, greedy_merges
 from equishare.search.price import may_have_symmetry
-from equishare.search.segmentation import probable_segmentations
+from equishare.search.segmentation import prior_width, probable_segmentations
 
 # Inputs whose images are searched, one after another, while that joins orbits.
 _MAX_SEARCHES = 6
@@ -112,9 +112,8 @@ def _join_all(orbits: _Orbits, maps: list[Permutations]) -> bool:
 def _merges(estimate: BlockEstimate, orbits: np.ndarray) -> list[np.ndarray]:
     """Partitions into unions of orbits: greedy merges, and segmentations of the values of the orbits."""
     values, precision = fit_estimate(estimate, orbits, int(orbits.max()) + 1)
-    spread = float(values.std())
     error = np.sqrt(np.maximum(np.diag(pseudo_inverse(precision)), np.finfo(float).tiny))
-    segments = probable_segmentations(values, error**-2, max(spread, 10 * float(np.median(error))))
+    segments = probable_segmentations(values, error**-2, prior_width(values, float(np.median(error))))
     return [*greedy_merges(estimate, orbits), *(labels[orbits] for labels in segments)]
 
 

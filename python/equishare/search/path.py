@@ -63,11 +63,12 @@ def shortest_path(
         cap = min(2 * cap, most)
 
 
-def conditional_path(estimate: BlockEstimate, labels: np.ndarray, spread: float) -> list[np.ndarray]:
+def conditional_path(estimate: BlockEstimate, labels: np.ndarray, width: float) -> list[np.ndarray]:
     """Segmentations of the estimates of single entries given that all others follow ``labels``.
 
     Given the others, entry k has the estimate ``θ_k − (Ω(θ − ŵ))_k / Ω_kk`` with precision Ω_kk. Once most labels are
-    right, this is as precise as the data allow; the plain estimates of covarying entries are less precise.
+    right, this is as precise as the data allow; the plain estimates of covarying entries are less precise. ``width`` is
+    that of :func:`probable_segmentations`.
     """
     num_groups = int(labels.max()) + 1
     values, _ = fit_estimate(estimate, labels, num_groups)
@@ -75,7 +76,7 @@ def conditional_path(estimate: BlockEstimate, labels: np.ndarray, spread: float)
     conditional = theta - estimate.apply(theta - estimate.values) / estimate.precision
     entries = conditional.ravel(), estimate.precision.ravel()
     path, _ = segmentation_path(*entries, min(2 * num_groups + 6, labels.size))
-    return [one.reshape(labels.shape) for one in [*path, *probable_segmentations(*entries, spread)]]
+    return [one.reshape(labels.shape) for one in [*path, *probable_segmentations(*entries, width)]]
 
 
 def greedy_merges(estimate: BlockEstimate, labels: np.ndarray, frequencies: bool = False) -> list[np.ndarray]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy.special import logsumexp
 
@@ -20,9 +22,12 @@ _SEARCHES = 2
 # Subgroups of a symmetry that are judged: without one generator, and of random elements.
 _DROPPED = 16
 _RANDOM_SUBGROUPS = 12
-# Log odds from which on a symmetry is more probable than none, by the curve of result/verdict.py. Entries that are only
-# nearly equal need them.
-_EVEN_ODDS = 3.5
+#: Offset a and slope b of the probability of a symmetry with log odds ℓ, 1 / (1 + exp(−a − b ℓ)). The odds compare the
+#: candidates that the search saw, and are too sure where it saw few that contradict the symmetry. So the curve is
+#: fitted to simulated problems whose symmetry is known, by ``equishare reproduce invention``.
+CURVE = (-1.3, 0.37)
+# From these log odds on a symmetry is more probable than none. Entries that are only nearly equal need them.
+_EVEN_ODDS = -CURVE[0] / CURVE[1]
 # Clear log odds. Where they are against a symmetry, its partition is not the answer; in between it may be right.
 _CLEAR_ODDS = 6.0
 # Entries are called equal where that has at least this probability.
@@ -57,8 +62,8 @@ class Posterior:
         self.is_symmetric = symmetric and self.evidence(0.0).is_matrix
         self.scores: dict[tuple[Partition, float], Score] = {}
         # Weights without any structure scatter about one value.
-        one = np.zeros(estimate.values.shape, np.int64)
-        self._generic = {(Partition(one), s): self.evidence(s).score(one) for s in self._grid[1:]}
+        one = Partition(np.zeros(estimate.values.shape, np.int64))
+        self._generic = {(one, s): self.evidence(s).score(one.labels) for s in self._grid[1:]}
 
     def evidence(self, spread: float) -> Evidence:
         """The evidence for entries that scatter by ``spread``."""
@@ -66,7 +71,7 @@ class Posterior:
             self._evidence[spread] = Evidence(self._estimate, spread)
         return self._evidence[spread]
 
-    def judge(self, partitions: list[Partition], spread: float, maps: list[Permutations]) -> None:
+    def judge(self, partitions: Sequence[Partition], spread: float, maps: Sequence[Permutations] = ()) -> None:
         """Score partitions with what their symmetries are worth, the same for equal partitions.
 
         Args:
@@ -96,7 +101,7 @@ class Posterior:
         for one in sorted(best, key=best.__getitem__)[:_JUDGED]:
             for spread in self._grid:
                 if (one, spread) not in self.scores:
-                    self.judge([one], spread, [])
+                    self.judge([one], spread)
 
     def judge_subgroups(self) -> None:
         """Judge the orbits of subgroups of the best symmetry, as long as they are better.
@@ -107,17 +112,19 @@ class Posterior:
         rng = np.random.default_rng(0)
         tried: set[Partition] = set()
         while True:
-            symmetric = [key for key in self.scores if self._closures[key[0]] and not self._is_generic(*key)]
-            if not symmetric:
+            best = self._best_symmetric()
+            if best is None or best[0] in tried:
                 return
-            best, spread = min(symmetric, key=self.scores.__getitem__)
-            if best in tried:
-                return
-            tried.add(best)
-            closure = self._closures[best]
-            assert closure is not None
-            found = {Partition(cell_orbits(maps, best.shape)) for maps in _subgroups(closure.maps, rng)}
-            self.judge([one for one in found if (one, spread) not in self.scores], spread, [])
+            partition, spread = best
+            tried.add(partition)
+            maps = self._closures[partition].maps  # type: ignore[union-attr]
+            found = {Partition(cell_orbits(some, partition.shape)) for some in _subgroups(maps, rng)}
+            self.judge([one for one in found if (one, spread) not in self.scores], spread)
+
+    def _best_symmetric(self) -> tuple[Partition, float] | None:
+        """The best partition with a symmetry, and its spread."""
+        symmetric = [key for key in self.scores if self._closures[key[0]] and not self._is_generic(*key)]
+        return min(symmetric, key=self.scores.__getitem__, default=None)
 
     @property
     def exact_scores(self) -> dict[Partition, Score]:
@@ -136,8 +143,8 @@ class Posterior:
 
         Without a symmetry to tell them, groups lie so far apart that the spread within is a small part of that of all.
         """
-        scattered = {spread: score for (_, spread), score in self._generic.items()}
-        most = min(scattered, key=scattered.__getitem__) / (2 if self.is_symmetric else _LEAST_GAP / 2)
+        _, generic = min(self._generic, key=self._generic.__getitem__)
+        most = generic / (2 if self.is_symmetric else _LEAST_GAP / 2)
         some = [spread for spread in self._grid[1:] if self.evidence(0.0).error / 2 <= spread <= most]
         return some[::-2][:_SEARCHES]
 
@@ -192,13 +199,12 @@ class Posterior:
         """Log odds of the symmetry of a partition, or of the best candidate that has one, and that candidate."""
         if not self.is_symmetric:
             return np.nan, None
-        if self._closures[partition] is None:
-            symmetric = [key for key in self.scores if self._closures[key[0]] and not self._is_generic(*key)]
-            if not symmetric:
-                return -np.inf, None
-            partition, _ = min(symmetric, key=self.scores.__getitem__)
         closure = self._closures[partition]
-        assert closure is not None
+        if closure is None:
+            best = self._best_symmetric()
+            if best is None:
+                return -np.inf, None
+            return self._symmetry(terms, best[0])
         holds, fails = [-np.inf], [-np.inf]
         for (one, spread), weight in terms.items():
             kept = not self._is_generic(one, spread) and all(is_kept(one.labels, pair) for pair in closure.maps)
@@ -209,15 +215,19 @@ class Posterior:
         """The spread of the entries of a partition: 0 where that is not improbable, else the most probable one."""
         closure = self._closures.get(partition)
 
-        def log_weight(spread: float) -> float:
-            return -self.evidence(spread).score(partition.labels, closure)[1]
+        def log_weight(evidence: Evidence) -> float:
+            return -evidence.score(partition.labels, closure)[1]
 
-        weights = np.array([log_weight(s) if self._is_told(partition, s) else -np.inf for s in self._grid])
+        told = [self._is_told(partition, s) for s in self._grid]
+        weights = np.array(
+            [log_weight(self.evidence(s)) if t else -np.inf for s, t in zip(self._grid, told, strict=True)]
+        )
         weights -= np.asarray(logsumexp(weights))
         best, fine, mass = 0.0, np.array(self._grid), np.exp(weights)
         if partition.num_groups < partition.labels.size and mass[0] < _LEAST_EXACT:
             about = self._grid[1 + int(weights[1:].argmax())] * _FINE
-            finer = np.array([log_weight(spread) for spread in about])
+            # Not kept: each holds the covariances of all blocks.
+            finer = np.array([log_weight(Evidence(self._estimate, spread)) for spread in about])
             best = float(about[finer.argmax()])
             fine = np.concatenate([[0.0], about])
             mass = np.concatenate([mass[:1], (1 - mass[0]) * np.exp(finer - logsumexp(finer))])
@@ -235,7 +245,7 @@ class Posterior:
             tied = values[one.labels]
             mean += np.exp(weight) * (tied + spread**2 * wide.apply(wide.values - tied))
             total += np.exp(weight)
-        return mean / total
+        return mean / total + self._estimate.origin
 
 
 def _subgroups(maps: list[Permutations], rng: np.random.Generator) -> list[list[Permutations]]:

@@ -11,6 +11,8 @@ from equishare._native import core
 # error of an entry wide. Time grows with the square of the number of bins.
 _MOST_BINS = 4096
 _BIN_WIDTH = 0.1
+# The prior of the values of groups is at least this many standard errors wide.
+_LEAST_WIDTH = 10.0
 # Costs of a group that are tried are so far apart, in nats.
 _COST_STEP = 2.0
 
@@ -42,7 +44,12 @@ def segmentation_path(value: np.ndarray, weight: np.ndarray, max_groups: int) ->
     return labels, cost
 
 
-def probable_segmentations(value: np.ndarray, precision: np.ndarray, spread: float) -> list[np.ndarray]:
+def prior_width(values: np.ndarray, error: float) -> float:
+    """Standard deviation of the prior of values: that of the estimates, at least ten of their standard errors."""
+    return max(float(values.std()), _LEAST_WIDTH * error)
+
+
+def probable_segmentations(value: np.ndarray, precision: np.ndarray, width: float) -> list[np.ndarray]:
     """Segmentations of sorted numbers that trade the fit against what the labels cost, each exact for its trade.
 
     The best segmentation into g groups (:func:`segmentation_path`) only fits. With one large group it splits that group
@@ -57,7 +64,7 @@ def probable_segmentations(value: np.ndarray, precision: np.ndarray, spread: flo
     Args:
         value: (K,) numbers in any order.
         precision: (K,) of each.
-        spread: standard deviation of the values of groups.
+        width: of the prior of the values of groups, see :func:`prior_width`.
 
     Returns:
         (K,) labels in the order of ``value``, groups numbered by ascending value; no two are equal.
@@ -68,7 +75,7 @@ def probable_segmentations(value: np.ndarray, precision: np.ndarray, spread: flo
     count = np.concatenate([[0], ends])
     total, first, second = (np.concatenate([[0.0], np.cumsum(part)[ends - 1]]) for part in (w, w * x, w * x * x))
     lightest = w.min()  # sums of heavy entries lose light ones
-    costs = _costs(len(x), spread)
+    costs = _costs(len(x), width)
     log_factorial = gammaln(np.arange(len(x) + 1) + 1.0)
     best = np.zeros((len(costs), len(count)))
     before = np.zeros((len(costs), len(count)), np.int64)
@@ -101,7 +108,7 @@ def _bin_ends(x: np.ndarray, width: float) -> np.ndarray:
         width *= 2
 
 
-def _costs(num_entries: int, spread: float) -> np.ndarray:
+def _costs(num_entries: int, width: float) -> np.ndarray:
     """What a further group costs beside the terms above, for 1 to K groups: its value, its share of the labels."""
-    value = np.log(np.sqrt(2 * np.pi) * spread)
+    value = np.log(np.sqrt(2 * np.pi) * width)
     return value + np.arange(-np.log(num_entries) - 2, np.log(num_entries) + 6, _COST_STEP)

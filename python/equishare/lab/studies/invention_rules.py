@@ -18,7 +18,6 @@ from equishare.search.orbits import find_symmetries
 from equishare.search.price import closure_of, generated, is_kept, log_prior
 
 #: Maps of which version 0.1 computed the order of a group.
-_MOST_MAPS = 64
 LEVEL = 0.95
 
 
@@ -91,7 +90,7 @@ def version_01(problem: LinearProblem) -> np.ndarray:
     evidence.is_matrix = False
     scores: dict[Partition, Score] = dict(candidates(evidence, polished=True).scores)
     for symmetry in find_symmetries(evidence.estimate):
-        group = generated(symmetry.orbits, symmetry.maps[:_MOST_MAPS])
+        group = generated(symmetry.orbits, symmetry.maps)
         log_order = 0.0 if group is None else group.log_normaliser
         conjugates = float(gammaln(np.array(symmetry.orbits.shape) + 1).sum()) - log_order
         first = np.unique(symmetry.orbits, return_index=True)[1]

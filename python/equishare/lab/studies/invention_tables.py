@@ -12,12 +12,10 @@ import numpy as np
 from equishare.lab.studies.invention_rules import Judged
 from equishare.lab.studies.result import Table, share_and_interval
 from equishare.result.calibration import fitted, probability
-from equishare.result.verdict import CURVE
+from equishare.search.posterior import CURVE
 
 #: Edges of the bins of the probability.
 BINS = (0.0, 0.02, 0.1, 0.3, 0.5, 0.7, 0.9, 0.95, 1.0)
-# The curve takes log odds within ± this.
-_MOST = 100.0
 # Settings by which false groups are counted: what a setting of a map is.
 _SETTINGS: dict[str, Callable[[Judged], str]] = {
     "data": lambda j: f"{j.of.family.kind}, {j.of.family.name}",
@@ -108,7 +106,7 @@ class Groups:
         some = [j for j in maps if j.of.family.held_out == held_out and j.of.family.kind != "one value"]
         own = [j for j in some if j.log_odds > -np.inf]
         odds = np.array([[j.log_odds] for j in own]).reshape(-1, 1)
-        return cls(np.clip(odds, -_MOST, _MOST), np.array([j.holds for j in own], bool))
+        return cls(odds, np.array([j.holds for j in own], bool))
 
     def loss(self, curve: tuple[float, ...]) -> float:
         """Mean of −log of the probability that a curve gives to what is true."""
