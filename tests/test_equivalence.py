@@ -126,6 +126,8 @@ def test_models_invariants_and_trivial_groups():
         ({"tolerance": 0}, ValueError, "tolerance must be above 0: no sample shows"),
         ({"tolerance": np.nan}, ValueError, "tolerance must be at least 0 and finite, got nan"),
         ({"tolerance": "small"}, TypeError, "tolerance must be a number such as 1e-6, got 'small'"),
+        ({"level": "a"}, ValueError, "level must be a finite number above 0, got 'a'"),
+        ({"invariant": "no"}, TypeError, "invariant must be True or False, got 'no'"),
         ({"level": 0.7}, ValueError, "level must be above 0 and below 0.5, got 0.7"),
         ({"seed": -1}, ValueError, "seed must be an integer of at least 0, got -1"),
         ({"x": X[:19]}, ValueError, "x must have at least 20 samples for a bound, got 19"),

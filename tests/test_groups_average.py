@@ -162,3 +162,5 @@ def test_a_limit_may_be_raised():
     np.testing.assert_allclose(average(np.arange(8.0)[None]), [17.5])
     with pytest.raises(TypeError, match="function must be callable, got int"):
         ICOSAHEDRON.average(3)
+    with pytest.raises(ValueError, match="limit must be a positive integer, got 'many'"):
+        ICOSAHEDRON.average(np.tanh, limit="many")

@@ -116,6 +116,12 @@ def below_one(name: str, value: Any) -> None:
         raise ValueError(f"{name} must be a number from 0 to below 1, got {value!r}")
 
 
+def natural(name: str, value: Any) -> None:
+    """ValueError unless the value is an integer of at least 0."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < 0:
+        raise ValueError(f"{name} must be an integer of at least 0, got {value!r}")
+
+
 def flag(name: str, value: Any) -> None:
     """TypeError unless the value is True or False."""
     if not isinstance(value, bool | np.bool_):

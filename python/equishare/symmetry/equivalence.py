@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from equishare.checks import flag, natural, positive
 from equishare.symmetry.arguments import checked_tolerance
 from equishare.symmetry.evaluation import Evaluated, Function
 from equishare.symmetry.given import as_given
@@ -106,10 +107,11 @@ def equivalence_test(
     tolerance = checked_tolerance(tolerance)
     if not tolerance:
         raise ValueError("tolerance must be above 0: no sample shows that there is no defect at all")
-    if not 0 < level < 0.5:
+    positive("level", level)
+    if not level < 0.5:
         raise ValueError(f"level must be above 0 and below 0.5, got {level!r}")
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        raise ValueError(f"seed must be an integer of at least 0, got {seed!r}")
+    natural("seed", seed)
+    flag("invariant", invariant)
     known = Evaluated(function, Mover(given.shape, invariant), x)
     known.spread()
     count = len(known.inputs)

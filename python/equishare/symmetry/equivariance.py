@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from equishare.checks import flag, natural
 from equishare.symmetry.evaluation import Evaluated, Function
 from equishare.symmetry.given import as_given
 from equishare.symmetry.moving import Mover
@@ -67,8 +68,8 @@ def equivariance_error(
             below one, or a seed that is no natural number.
     """
     given = as_given(group)
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        raise ValueError(f"seed must be an integer of at least 0, got {seed!r}")
+    natural("seed", seed)
+    flag("invariant", invariant)
     if isinstance(num_permutations, bool) or not isinstance(num_permutations, int | np.integer):
         raise TypeError(f"num_permutations must be an integer, got {num_permutations!r}")
     if num_permutations < 1:

@@ -11,6 +11,7 @@ from scipy.sparse import csr_array
 from torch import nn
 
 from equishare.arrays import real_array
+from equishare.checks import count, flag
 from equishare.partition import Partition
 from equishare.symmetry import export
 from equishare.symmetry.arguments import checked_tolerance
@@ -163,11 +164,14 @@ class SymmetryGroup:
             A function; a ``torch.nn.Module`` of a module, which it holds as ``function`` and trains through.
 
         Raises:
-            TypeError: function cannot be called.
-            ValueError: the group has more than ``limit`` elements; when called, shapes that do not fit.
+            TypeError: function cannot be called, or invariant is neither True nor False.
+            ValueError: the group has more than ``limit`` elements, or limit is no positive integer; when called, shapes
+                that do not fit.
         """
         if not callable(function):
             raise TypeError(f"function must be callable, got {type(function).__name__}")
+        flag("invariant", invariant)
+        count("limit", limit)
         mover = Mover(self.partition.shape, invariant)
         if _is_linear(function) and len(self.partition.shape) < 3:
             return self._averaged_linear(function, invariant)  # type: ignore[arg-type]
