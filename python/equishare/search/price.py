@@ -22,8 +22,9 @@ outputs and of inputs, whose orbits on the cells are tied. The prior is then an 
 - Of the O! I! ways to arrange rows and columns, those in N give the same orbits. N is the group that takes orbits to
   orbits, the normaliser. All O! I!/|N| conjugates are as probable.
 - Half of the mass lies on "the pattern is the orbits, but for few that have the same value": of n orbits, m = n − G
-  join others with probability 2^−(m + 1), all such partitions alike, few = 2^−(m + 1)/S(n, G) with Stirling's numbers
-  of the second kind. Their values are independent. The other half lets orbits draw labels as entries do.
+  join others. m is drawn from Poisson's law with mean ½, all such partitions are alike, and the values are independent:
+  few = e^(−½) (½)^m / (m! S(n, G)) with Stirling's numbers of the second kind. With a law whose tail is longer, values
+  of a generic kernel that nearly coincide are tied. The other half lets orbits draw labels as entries do.
 """
 
 from __future__ import annotations
@@ -143,7 +144,7 @@ def log_prior(labels: np.ndarray, closure: Closure | None, is_matrix: bool) -> t
 
 
 def _log_few(num_orbits: int, num_groups: int) -> float:
-    """log of 2^−(m + 1)/S(n, n − m) for m = n − G of n orbits that join others; −∞ for many."""
+    """log of e^(−½) (½)^m / (m! S(n, n − m)) for m = n − G of n orbits that join others; −∞ for many."""
     joined = num_orbits - num_groups
     if joined > _MOST_JOINED:
         return -np.inf
@@ -152,7 +153,7 @@ def _log_few(num_orbits: int, num_groups: int) -> float:
     stirling[0] = 1.0
     for n in range(2, num_orbits + 1):
         stirling[1:] += np.maximum(n - np.arange(1, joined + 1), 0) * stirling[:-1]
-    return float(-(joined + 1) * math.log(2) - np.log(stirling[joined]))
+    return float(-0.5 - joined * math.log(2) - gammaln(joined + 1) - np.log(stirling[joined]))
 
 
 def _log_count(num_groups: int) -> float:
