@@ -1,78 +1,17 @@
-"""Problems and methods from outside: what the protocols promise, and what is refused."""
-
-from dataclasses import dataclass
+"""Problems and methods from outside: what the protocols promise."""
 
 import numpy as np
 import pytest
+from extending_cases import LABELS, RNG, TRUTH, VECTOR, ZEROS, EveryPair, Nothing, Plain, Proposing, Tied, Two, normal
 from model_cases import columns_problem
 
 import equishare as es
 from equishare.methods import METHODS, methods_for, name_of
-from equishare.problems import About, BlockEstimate, Proposal, Refit, Session, Slot
-from equishare.problems.estimates import as_blocks, fit_estimate
+from equishare.problems import BlockEstimate, Session
+from equishare.problems.estimates import as_blocks
 from equishare.problems.network.session import NetworkSession
 from equishare.problems.network.training import SearchOptions
 from equishare.search.evidence import Evidence
-
-RNG = np.random.default_rng(0)
-TRUTH = {"a": np.array([0, 0, 1, 1]), "b": np.array([[0, 1], [1, 0]])}
-
-
-class Plain:
-    """An Estimate of nothing but the members of the protocol."""
-
-    def __init__(self, values, precision, freedom=50.0):
-        self.values, self.precision, self.freedom = values, precision, freedom
-        self.variance = np.diag(np.linalg.inv(precision)).reshape(values.shape)
-
-    def apply(self, w):
-        return (self.precision @ w.ravel()).reshape(w.shape)
-
-    def gather(self, labels, num_groups):
-        a = np.eye(num_groups)[labels.ravel()]
-        return a.T @ self.apply(self.values).ravel(), a.T @ self.precision @ a
-
-
-class Normal:
-    """One parameter that was measured with a known covariance, and once more to validate."""
-
-    def __init__(self, values, val, precision, plain=True):
-        self.values, self.val, self.precision, self.plain = values, val, precision, plain
-        self.slots = (Slot.of("w", values.shape),)
-
-    def estimate(self, on="all"):
-        if self.plain:
-            return Plain(self.values, self.precision)
-        return BlockEstimate.dense(self.values, np.linalg.inv(self.precision), 50.0)
-
-    def _fit(self, labels):
-        return fit_estimate(as_blocks(self.estimate()), labels.reshape(self.values.shape), labels.max() + 1)[0]
-
-    def evaluate(self, patterns):
-        return np.array([((self.val - self._fit(one)[one].reshape(self.val.shape)) ** 2).mean() for (one,) in patterns])
-
-    def refit(self, pattern):
-        free = (np.arange(self.values.size),)
-        return Refit({"w": self._fit(pattern[0])}, *self.evaluate([pattern, free]))
-
-    def resampled(self, generator):
-        noise = generator.multivariate_normal(np.zeros(self.values.size), np.linalg.inv(self.precision))
-        return Normal(self.values + noise.reshape(self.values.shape), self.val, self.precision, self.plain)
-
-    def about(self):
-        return About("which entries of w are equal", None, None, loss="squared error")
-
-
-def normal(labels, plain, seed=0):
-    rng = np.random.default_rng(seed)
-    root = rng.normal(size=(labels.size, labels.size))
-    precision = 200 * (np.eye(labels.size) + 0.1 * root @ root.T)
-    noise = rng.multivariate_normal(np.zeros(labels.size), np.linalg.inv(precision), size=2)
-    values = 1.0 * labels + noise.reshape(2, *labels.shape)
-    return Normal(*values, precision, plain)
-
-
-LABELS = {"vector": np.array([0, 0, 1, 2, 1, 2, 2]), "matrix": np.array([[0, 1, 2], [2, 0, 1], [1, 2, 0]])}
 
 
 @pytest.mark.parametrize(
@@ -140,57 +79,6 @@ def test_a_known_noise_level_is_the_limit_of_many_degrees_of_freedom(kind):
         assert known[1] == pytest.approx(limit[1], rel=1e-6)
 
 
-def test_dense_and_diagonal_estimates_check_their_shapes():
-    with pytest.raises(ValueError, match=r"covariance must have shape \(3, 3\), got \(2, 2\)"):
-        BlockEstimate.dense(np.zeros(3), np.eye(2))
-
-
-class Two:
-    """Two parameters with names, each measured by itself."""
-
-    def __init__(self, rng):
-        self.values = {name: labels + 0.05 * rng.normal(size=labels.shape) for name, labels in TRUTH.items()}
-        self.slots = tuple(Slot.of(name, labels.shape) for name, labels in TRUTH.items())
-
-    def estimate(self, on="all"):
-        return None
-
-    def evaluate(self, patterns):
-        return np.array([sum(map(self._misfit, TRUTH, labels)) for labels in patterns])
-
-    def _misfit(self, name, labels):
-        values, labels = self.values[name].ravel(), labels.ravel()
-        means = np.bincount(labels, values) / np.bincount(labels)
-        return ((values - means[labels]) ** 2).sum() + 0.01 * len(means)
-
-    def refit(self, pattern):
-        values = {}
-        for name, labels in zip(TRUTH, pattern, strict=True):
-            values[name] = np.bincount(labels.ravel(), self.values[name].ravel()) / np.bincount(labels.ravel())
-        free = tuple(np.arange(4).reshape(labels.shape) for labels in TRUTH.values())
-        return Refit(values, *self.evaluate([pattern, free]))
-
-    def resampled(self, generator):
-        return Two(generator)
-
-    def about(self):
-        return About("what is equal in a and b", 4, 4)
-
-
-class EveryPair:
-    """All partitions of either parameter into at most two groups."""
-
-    @dataclass(frozen=True)
-    class Options:
-        """No options."""
-
-    def propose(self, session, options):
-        two = [np.array([int(bit) for bit in f"{code:03b}0"[::-1]]) for code in range(8)]
-        two = [es.Partition(one).labels for one in two]
-        every = [(a, b.reshape(2, 2)) for a in two for b in two]
-        return [Proposal(every) for _ in session.problems]
-
-
 def test_several_parameters_have_answers_by_name(tmp_path):
     found = es.discover(Two(RNG), EveryPair(), resamples=3)
     assert found.method == "EveryPair"
@@ -208,92 +96,10 @@ def test_several_parameters_have_answers_by_name(tmp_path):
     assert given.partitions == found.partitions
 
 
-class Tied:
-    """Everything tied, nothing tied, and the truth: judged by the session, whatever the problem."""
-
-    Options = SearchOptions
-
-    def propose(self, session, options):
-        patterns = [(np.zeros(4, int),), (np.arange(4),), (np.array([0, 1, 0, 1]),)]
-        losses = session.evaluate([patterns] * len(session.problems))
-        return [Proposal(patterns, own) for own in losses]
-
-
 def test_a_method_from_outside_serves_networks():
     found = es.discover([columns_problem(), columns_problem(seed=3)], Tied(), lr=0.1, refit_steps=60)
     assert [d.partition.labels.tolist() for d in found] == [[0, 1, 0, 1]] * 2
     assert all(d.model is not None for d in found)
-
-
-class Wrong:
-    Options = EveryPair.Options
-
-    def propose(self, session, options):
-        return []
-
-
-class Nothing(Normal):
-    def estimate(self, on="all"):
-        return None
-
-
-class Unscored:
-    Options = EveryPair.Options
-
-    def propose(self, session, options):
-        patterns = [(np.zeros(7, int),), (np.arange(7),)]
-        return [Proposal(patterns, np.array([np.nan, np.nan]))]
-
-
-class Short:
-    Options = EveryPair.Options
-
-    def propose(self, session, options):
-        return [Proposal([np.zeros(3, int)])]
-
-
-class Proposing:
-    """Whatever it is given."""
-
-    Options = EveryPair.Options
-
-    def __init__(self, *patterns, whole=None, **more):
-        self.proposal = Proposal(list(patterns), **more) if whole is None else whole
-
-    def propose(self, session, options):
-        return [self.proposal] * len(session.problems) if isinstance(self.proposal, Proposal) else self.proposal
-
-
-class Refitting(Normal):
-    given = None
-
-    def refit(self, pattern):
-        return self.given
-
-
-def refitting(given):
-    one = Refitting(VECTOR.values, VECTOR.val, VECTOR.precision)
-    one.given = given
-    return one
-
-
-class Seeded:
-    @dataclass(frozen=True)
-    class Options:
-        seed: int = 0
-
-    propose = EveryPair.propose
-
-
-class Estimating:
-    NEEDS_ESTIMATE = True
-    Options = EveryPair.Options
-
-
-Estimating.propose = Tied.propose
-VECTOR = normal(LABELS["vector"], False)
-ZEROS, FREE = np.zeros(7, int), np.arange(7)
-NOTHING = Nothing(VECTOR.values, VECTOR.val, VECTOR.precision)
 
 
 class TrainedSession(Session):
@@ -317,63 +123,6 @@ def test_a_problem_that_is_trained_brings_a_session_of_its_own(tmp_path):
     np.testing.assert_array_equal(es.Discovery.load(tmp_path / "d.npz").values, found.values)
 
 
-REFUSED = [
-    (lambda: Slot.of("w", 3), TypeError, r"shape must be a tuple of integers such as \(3,\), got 3"),
-    (
-        lambda: es.discover(VECTOR, lr=0.1),
-        TypeError,
-        r"no options \(lr: for problems that are trained\)",
-    ),
-    (lambda: es.discover(columns_problem(), "bilevel", unit="mse"), TypeError, r"\(unit: for means and linear maps\)"),
-    (lambda: es.discover(VECTOR, Proposing()), ValueError, "'Proposing' must propose at least one pattern"),
-    (
-        lambda: es.discover(VECTOR, Proposing(whole=3)),
-        TypeError,
-        "'Proposing' must return a list of Proposals, got int",
-    ),
-    (lambda: es.discover(VECTOR, Proposing(ZEROS, FREE, scores=[1.0])), ValueError, r"scores of .* must be 2, got"),
-    (lambda: es.discover(VECTOR, Proposing(ZEROS, as_good=[False])), ValueError, "must mark at least one pattern"),
-    (lambda: es.discover(VECTOR, Proposing(ZEROS, history={"a": ["x"]})), ValueError, "columns of numbers"),
-    (lambda: es.discover(VECTOR, Proposing((ZEROS, ZEROS))), ValueError, "a label array for each of 1 slots, got 2"),
-    (lambda: es.discover(VECTOR, Proposing(ZEROS + 0.5)), ValueError, "labels must be integers, got 0.5"),
-    (lambda: es.discover(VECTOR, Seeded()), TypeError, "must not have names of discover, got seed"),
-    (
-        lambda: es.discover(refitting(None), "gap"),
-        ValueError,
-        "with the values of 'w', got NoneType",
-    ),
-    (lambda: es.discover(refitting(Refit({"v": ZEROS}, 0, 0)), "gap"), ValueError, "values of 'w', got 'v'"),
-    (lambda: es.discover(refitting(Refit({"w": ZEROS}, 0, 0)), "gap"), ValueError, "must return 3 values of 'w'"),
-    (lambda: es.discover(NOTHING), ValueError, "a Nothing has no estimate of the entries"),
-    (lambda: es.discover(NOTHING, "gap"), ValueError, "needs the estimate of one parameter"),
-    (lambda: es.discover(Two(RNG), "merge"), ValueError, "a Two has 2 parameters, 'a', 'b'"),
-    (lambda: es.discover(VECTOR, Unscored()), FloatingPointError, "none of 2 candidates has a finite score"),
-    (lambda: es.discover(VECTOR, Short()), ValueError, r"must have \[7\] labels, .* got \[3\]"),
-    (lambda: es.discover(columns_problem(), Estimating()), ValueError, "method 'Estimating' needs an estimate"),
-    (lambda: es.discover(es.ModelProblem), TypeError, "problem must be a MeanProblem"),
-    (
-        lambda: es.discover(Two(RNG), Wrong()),
-        ValueError,
-        "method 'Wrong' must return a Proposal for each of 1 problems",
-    ),
-    (lambda: es.discover(Two(RNG), 3), TypeError, "method must be a name or have Options and propose"),
-    (lambda: es.discover(object()), TypeError, "problem must be a MeanProblem, .* got object"),
-    (lambda: es.discover([Two(RNG), columns_problem()]), TypeError, "of one kind, got ModelProblem, Two"),
-    (
-        lambda: es.discover(Two(RNG), EveryPair(), most=3),
-        TypeError,
-        "method 'EveryPair' has no option most; it takes no",
-    ),
-    (lambda: es.discover(Two(RNG), "brute_force"), ValueError, "method 'brute_force' takes one parameter, got a, b"),
-]
-
-
-@pytest.mark.parametrize(("call", "error", "message"), REFUSED)
-def test_what_is_refused(call, error, message):
-    with pytest.raises(error, match=message):
-        call()
-
-
 def test_patterns_may_be_written_in_several_ways():
     labels = LABELS["vector"]
     for pattern in (labels, labels.tolist(), es.Partition(labels), 3 * labels - 5, (labels,)):
@@ -382,28 +131,6 @@ def test_patterns_may_be_written_in_several_ways():
         found = es.discover(VECTOR, Proposing(pattern), resamples=2)
         assert found.partition == es.Partition(labels)
         assert (found.confidence.labels == es.Partition(labels).labels).all()
-
-
-BAD_ESTIMATES = [
-    (lambda: BlockEstimate.diagonal([np.nan, 1.0], [1.0, 1.0]), "values of an estimate must be finite"),
-    (lambda: BlockEstimate.diagonal([0.0, 1.0], [0.0, 1.0]), "variances of an estimate must be finite and above 0"),
-    (lambda: BlockEstimate.diagonal([0.0, 1.0], 1.0), r"variance must have the shape of values, \(2,\), got \(\)"),
-    (lambda: BlockEstimate.diagonal([0.0, 1.0], [1.0, 1.0], 0.0), "freedom must be above 0, got 0"),
-    (
-        lambda: BlockEstimate.dense([0.0, 1.0], [[1.0, 2.0], [2.0, 1.0]]),
-        "must be symmetric and positive definite",
-    ),
-    (
-        lambda: BlockEstimate.dense([0.0, 1.0], [[1.0, 0.5], [0.0, 1.0]]),
-        "must be symmetric and positive definite",
-    ),
-]
-
-
-@pytest.mark.parametrize(("make", "message"), BAD_ESTIMATES)
-def test_bad_estimates_are_refused(make, message):
-    with pytest.raises(ValueError, match=message):
-        make()
 
 
 def test_the_folder_is_the_registry():
