@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 
 import equishare as es
-from equishare.lab.studies.patterns import blocks, circulant, dihedral, exchangeable, permutations, shuffled, torus
+from equishare.lab.studies.patterns import (
+    blocks,
+    circulant,
+    dihedral,
+    exchangeable,
+    permutations,
+    shuffled,
+    side_by_side,
+    torus,
+)
 from equishare.problems import BlockEstimate
 from equishare.search import price
 from equishare.search.evidence import Evidence
@@ -63,9 +72,10 @@ def test_a_map_of_zeros_with_few_other_weights():
         exchangeable(2, 3),
         blocks(2, 3),
         permutations(5),
+        side_by_side(permutations(2), circulant(3)),
         np.arange(12).reshape(3, 4),
     ],
-    ids=["circulant", "dihedral", "torus", "exchangeable", "blocks", "permutations", "distinct"],
+    ids=["circulant", "dihedral", "torus", "exchangeable", "blocks", "permutations", "beside", "distinct"],
 )
 def test_the_price_is_that_of_the_pattern_however_it_is_arranged_or_found(labels):
     rng = np.random.default_rng(1)
@@ -95,6 +105,27 @@ def test_few_orbits_that_join_others_are_counted_by_stirlings_numbers():
     assert price._log_few(5, 4) == pytest.approx(-0.5 - np.log(2 * 10))
     assert price._log_few(5, 3) == pytest.approx(-0.5 - np.log(4 * 2 * 25))
     assert price._log_few(40, 5) == -np.inf
+
+
+def test_two_blocks_between_two_parts_agree_by_transposing():
+    one = side_by_side(permutations(3), permutations(4))
+    two, other = one.copy(), one.copy()
+    two[:3, 3:] = 5  # the blocks differ
+    other[:3, 3:] = other[0, 0]  # one of them is the diagonal of the first part
+    other = es.Partition(other).labels
+    closures = [closure_of(labels) for labels in (one, two, other)]
+    assert [c.both_ways is not None for c in closures] == [True, False, False]
+    assert closures[0].both_ways.max() == closures[0].orbits.max() - 1
+    prices = [price.log_prior(labels, c, True)[1] for labels, c in zip((one, two, other), closures, strict=True)]
+    assert prices[0] > prices[1] - 1 > prices[2]
+    rng = np.random.default_rng(9)
+    values = 1.2 * rng.permutation(5)
+    for _ in range(5):
+        truth = shuffled(one, rng)
+        found = es.discover(map_problem(values[truth], 150, rng))
+        assert found.partition == es.Partition(truth)
+        assert found.symmetry().verdict == "exact"
+        assert 144 % found.symmetry().order == 0  # S_3 × S_4, or what of it is sure
 
 
 def test_a_group_without_igraph_is_that_of_the_maps_found():
@@ -170,6 +201,20 @@ def test_no_symmetry_is_no_symmetry():
         found = es.discover(map_problem(weight, 300, rng))
         assert found.symmetry().verdict == "none"
         assert found.symmetry_probability < 0.5
+
+
+@pytest.mark.parametrize(("value", "kind"), [(0.0, "none"), (2.0, "exact")])
+def test_weights_of_one_value_are_a_symmetry_but_where_it_is_zero(value, kind):
+    rng = np.random.default_rng(10)
+    found = es.discover(map_problem(np.full((5, 6), value), 150, rng))
+    assert found.partition.num_groups == 1
+    assert found.symmetry().verdict == kind
+
+
+def test_weights_about_a_value_that_is_no_symmetry():
+    rng = np.random.default_rng(11)
+    found = es.discover(map_problem(1 + 0.5 * rng.standard_normal((6, 7)), 600, rng))
+    assert found.symmetry().verdict == "none"
 
 
 def test_what_predicts_best_is_never_far_worse_than_no_sharing():

@@ -78,6 +78,17 @@ def test_a_pattern_without_symmetry_beside_one_that_has_it():
     assert words.endswith("Nearly as good a pattern has the symmetry C_8, which holds with probability 75.0 %.")
 
 
+def test_a_part_of_the_symmetry_that_is_sure():
+    d = believed(found(RING), log_odds=np.log(9), guess=CIRCULANT)
+    kind, words = told(d)
+    assert kind == "exact"
+    assert words.startswith("C_8, exact: it holds with probability 90.0 %. Cyclic shifts (order 8). It leaves ties ")
+    assert words.endswith(" The pattern has all of D_8, which these data do not make sure.")
+    group = d.symmetry()
+    assert (group.order, group.closure_gap, group.partition) == (8, 24, es.Partition(RING))
+    assert d.symmetry(same_action=True).name == "C_8"
+
+
 class TestSameAction:
     def test_is_a_part_of_what_was_judged(self):
         d = believed(found(CIRCULANT), log_odds=np.log(3))

@@ -176,9 +176,10 @@ class Belief:
         spread_interval: between these two numbers τ lies with probability .95.
         posterior_mean: in the shape of the parameter, each entry's mean given the data: shrunk to the value of its
             group by as much as τ says.
-        symmetry_log_odds: log odds of the symmetry of the partition (where it has none, of ``guess``) being one of the
-            truth, over all candidates; NaN where no symmetry was looked for.
-        guess: labels of the candidate whose symmetry is judged; None where no symmetry was found.
+        symmetry_log_odds: log odds of the symmetry of ``guess`` being one of the truth, over all candidates; NaN where
+            no symmetry was looked for.
+        guess: labels of the candidate whose symmetry is judged: the partition, one whose symmetry is the part of that
+            of the partition that is sure, or the best one that has a symmetry; None where none was found.
     """
 
     spread: float

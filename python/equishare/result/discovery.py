@@ -149,8 +149,8 @@ class Discovery(Plotting):
     def symmetry_log_odds(self) -> float:
         """Log odds of the symmetry found, over all candidates of the search, by the evidence as it is.
 
-        It is that of the partition's group being contained in the group of the truth; where the partition has none, of
-        the best candidate that has one. NaN where no symmetry was looked for.
+        It is that of the group that ``symmetry()`` gives being contained in the group of the truth; where the partition
+        has none, that of the best candidate that has one. NaN where no symmetry was looked for.
         """
         return math.nan if self.belief is None else self.belief.symmetry_log_odds
 
@@ -173,7 +173,8 @@ class Discovery(Plotting):
         Returns:
             The group, a ``SymmetryGroup``, or a dict of groups by name. Its ``verdict`` is ``exact``, ``approximate``
             (entries of an orbit scatter, see ``spread``) or ``none`` (``symmetry_probability`` is below one half, or
-            nothing is tied), and its explanation says so first. Whatever the verdict, it is the group of the pattern.
+            nothing is tied), and its explanation says so first. Whatever the verdict, it is the group of the pattern,
+            but where only a part of that is sure. Then it is this part, and the explanation names the whole.
             Where the evidence was not asked, there is no verdict but that of the pattern itself, ``exact``.
 
         Raises:
@@ -181,8 +182,10 @@ class Discovery(Plotting):
             TypeError: same_action is neither True nor False.
             ImportError: igraph or sympy are not installed.
         """
-        groups = {n: symmetry_group(p, same_action=same_action) for n, p in self.partitions.items()}
-        return self._bare(groups if self.belief is None else {n: judged(g, self.belief) for n, g in groups.items()})
+        every = self.partitions.items()
+        if self.belief is None:
+            return self._bare({n: symmetry_group(p, same_action=same_action) for n, p in every})
+        return self._bare({n: judged(p, self.belief, same_action) for n, p in every})
 
     def equivariance_error(
         self, x: Any, function: Callable[[np.ndarray], np.ndarray] | None = None, num_permutations: int = 199

@@ -15,7 +15,7 @@ from equishare.partition import Partition
 from equishare.problems.base import Belief
 from equishare.result import calibration
 from equishare.search import posterior
-from equishare.symmetry import SymmetryGroup, symmetry_group
+from equishare.symmetry import SymmetryGroup, part_of_symmetry, symmetry_group
 
 # Beyond it a probability is told as "above".
 _SURE = 0.999
@@ -30,13 +30,19 @@ def symmetry_probability(belief: Belief) -> float:
     return float(calibration.probability(np.array([belief.symmetry_log_odds]), posterior.CURVE))
 
 
-def judged(group: SymmetryGroup, belief: Belief) -> SymmetryGroup:
+def judged(partition: Partition, belief: Belief, same_action: bool) -> SymmetryGroup:
     """The group of a partition with its verdict, and an explanation that says it first.
 
-    A group of means, where no symmetry is looked for, is as exact as its ties. That of the same permutations of outputs
+    Where only a part of the symmetry is sure, that of a finer pattern, it is that part. A group of means, where no symmetry is looked for, is as exact as its ties. That of the same permutations of outputs
     and inputs is part of the group that was judged, so it is at least as probable.
     """
     probability = symmetry_probability(belief)
+    group, whole = symmetry_group(partition, same_action=same_action), ""
+    if probability >= 0.5 and not group.is_trivial and partition != Partition(belief.guess):
+        part = part_of_symmetry(partition, Partition(belief.guess), same_action)
+        if part is not None:
+            whole = f" The pattern has all of {group.name}, which these data do not make sure."
+            group = part
     if group.is_trivial or probability < 0.5:
         return replace(group, verdict="none", explanation=_none(group, belief, probability))
     verdict = "approximate" if belief.spread else "exact"
@@ -45,7 +51,7 @@ def judged(group: SymmetryGroup, belief: Belief) -> SymmetryGroup:
         least = "at least " if group.same_action and probability <= _SURE else ""
         nearly = " nearly," if belief.spread else ""
         action = f"it holds{nearly} with probability {least}{percent(probability)}. {action[:1].upper()}{action[1:]}"
-    explanation = f"{group.name}, {verdict}: {action}"
+    explanation = f"{group.name}, {verdict}: {action}{whole}"
     if belief.spread:
         explanation += f" The entries of a group scatter by {belief.spread:.2g} about its value."
     return replace(group, verdict=verdict, explanation=explanation)

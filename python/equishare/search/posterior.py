@@ -61,9 +61,16 @@ class Posterior:
         self._grid = [0.0, *Evidence.spreads(estimate).tolist()]
         self.is_symmetric = symmetric and self.evidence(0.0).is_matrix
         self.scores: dict[tuple[Partition, float], Score] = {}
-        # Weights without any structure scatter about one value.
+        # Weights without any structure scatter about one value, and means about any.
         one = Partition(np.zeros(estimate.values.shape, np.int64))
-        self._generic = {(one, s): self.evidence(s).score(one.labels) for s in self._grid[1:]}
+        value = abs(float(fit_estimate(estimate, one.labels, 1)[0][0]))
+        self._generic: dict[tuple[Partition, float], Score] = {}
+        for s in self._grid[1:]:
+            # Weights whose value is many spreads from zero are nearly equal.
+            if self.is_symmetric and value > _LEAST_GAP * s:
+                self.judge([one], s)
+            else:
+                self._generic[one, s] = self.evidence(s).score(one.labels)
 
     def evidence(self, spread: float) -> Evidence:
         """The evidence for entries that scatter by ``spread``."""
@@ -143,7 +150,7 @@ class Posterior:
 
         Without a symmetry to tell them, groups lie so far apart that the spread within is a small part of that of all.
         """
-        _, generic = min(self._generic, key=self._generic.__getitem__)
+        _, generic = min(self._generic, key=self._generic.__getitem__, default=(None, self._grid[-1]))
         most = generic / (2 if self.is_symmetric else _LEAST_GAP / 2)
         some = [spread for spread in self._grid[1:] if self.evidence(0.0).error / 2 <= spread <= most]
         return some[::-2][:_SEARCHES]
@@ -156,19 +163,23 @@ class Posterior:
                 the symmetry of the best one, or where the entries are best explained as scattered about one value.
         """
         terms = self._terms()
-        told = sorted((key for key in self.scores if self._is_told(*key)), key=self.scores.__getitem__)
-        partition, spread = told[0]
+        told = (key for key in sorted(self.scores, key=self.scores.__getitem__) if self._is_told(*key))
+        partition, spread = next(told)
         odds, guess = self._symmetry(terms, partition)
-        rejected, least = self.scores[told[0]]
-        for one, width in told[1:] if guess is not None and odds < _EVEN_ODDS else ():
+        rejected, least = self.scores[partition, spread]
+        for one, width in told if guess is not None and odds < _EVEN_ODDS else ():
             # Of a partition and one that ties a little less, the latter may have a symmetry that is sure.
             if self.scores[one, width] > (rejected, least + _CLEAR_ODDS):
                 break
+            closure = self._closures[one]
             own, labels = self._symmetry(terms, one)
-            if self._closures[one] is not None and own >= _CLEAR_ODDS:
-                partition, spread, odds, guess = one, width, own, labels
+            if closure is not None and own >= _CLEAR_ODDS:
+                odds, guess = own, labels
+                # It may be a part of the symmetry of the best one. Else the data contradict that.
+                if not all(is_kept(partition.labels, pair) for pair in closure.maps):
+                    partition, spread = one, width
                 break
-        if spread > 0 and not self.scores[partition, spread] < min(self._generic.values()):
+        if spread > 0 and not self.scores[partition, spread] < min(self._generic.values(), default=(True, np.inf)):
             partition, spread = plain, 0.0
         if self._closures.get(partition) is not None and odds < (_EVEN_ODDS if spread else -_CLEAR_ODDS):
             partition = plain
@@ -218,10 +229,11 @@ class Posterior:
         def log_weight(evidence: Evidence) -> float:
             return -evidence.score(partition.labels, closure)[1]
 
-        told = [self._is_told(partition, s) for s in self._grid]
-        weights = np.array(
-            [log_weight(self.evidence(s)) if t else -np.inf for s, t in zip(self._grid, told, strict=True)]
-        )
+        weights = np.full(len(self._grid), -np.inf)
+        for i, spread in enumerate(self._grid):
+            known = self.scores.get((partition, spread)) or (None, -log_weight(self.evidence(spread)))
+            if self._is_told(partition, spread):
+                weights[i] = -known[1]
         weights -= np.asarray(logsumexp(weights))
         best, fine, mass = 0.0, np.array(self._grid), np.exp(weights)
         if partition.num_groups < partition.labels.size and mass[0] < _LEAST_EXACT:

@@ -25,6 +25,9 @@ outputs and of inputs, whose orbits on the cells are tied. The prior is then an 
   join others. m is drawn from Poisson's law with mean ½, all such partitions are alike, and the values are independent:
   few = e^(−½) (½)^m / (m! S(n, G)) with Stirling's numbers of the second kind. With a law whose tail is longer, values
   of a generic kernel that nearly coincide are tied. The other half lets orbits draw labels as entries do.
+- Where transposing the pattern leaves it as it is too, for some order of rows and columns, and ties some orbits, the
+  prior is an equal mixture of this one and of the same for those larger orbits. So the two blocks between two parts,
+  of one value or zero, are not two orbits that happen to agree.
 """
 
 from __future__ import annotations
@@ -37,9 +40,10 @@ import numpy as np
 from scipy.special import gammaln
 
 from equishare.search.alignment import Permutations
-from equishare.symmetry.automorphisms import automorphism_group, pattern_normaliser_order
+from equishare.symmetry.automorphisms import automorphism_group, pattern_normaliser_order, transposition
 from equishare.symmetry.chain import StabilizerChain
 from equishare.symmetry.orbits import cell_orbits
+from equishare.symmetry.permutations import joined
 
 # p(G) proportional to exp(-G / 2) / G ** 3: with it two values are separated from about three standard errors on.
 _GROUPS_RATE = 0.5
@@ -70,11 +74,13 @@ class Closure:
         orbits: (O, I) orbit of each cell under all pairs of permutations that leave the pattern unchanged.
         maps: pairs that generate them.
         log_normaliser: log of the number of pairs of permutations that take orbits to orbits.
+        both_ways: (O, O) the orbits where transposing the pattern is a symmetry too; None where it joins none of them.
     """
 
     orbits: np.ndarray
     maps: list[Permutations]
     log_normaliser: float
+    both_ways: np.ndarray | None = None
 
 
 def closure_of(labels: np.ndarray) -> Closure | None:
@@ -88,7 +94,20 @@ def closure_of(labels: np.ndarray) -> Closure | None:
         return None
     maps = [(p_out, p_in) for p_out, p_in, _ in triples]
     orbits = cell_orbits(maps, labels.shape)
-    return Closure(orbits, maps, math.log(pattern_normaliser_order(orbits)))
+    return Closure(orbits, maps, math.log(pattern_normaliser_order(orbits)), _both_ways(labels, orbits))
+
+
+def _both_ways(labels: np.ndarray, orbits: np.ndarray) -> np.ndarray | None:
+    """The orbits of a group of all symmetries of a pattern, and of a transposition that leaves the pattern as it is."""
+    if len(labels) != labels.shape[1] or labels.max() == orbits.max():
+        return None
+    maps = transposition(labels)
+    if maps is None:
+        return None
+    inputs, outputs = maps
+    images = orbits[outputs[None, :], inputs[:, None]]
+    found = joined(np.arange(orbits.max() + 1), [np.column_stack([orbits.ravel(), images.ravel()])])[orbits]
+    return None if found.max() == orbits.max() else found
 
 
 def is_kept(labels: np.ndarray, maps: Permutations) -> bool:
@@ -131,16 +150,21 @@ def log_prior(labels: np.ndarray, closure: Closure | None, is_matrix: bool) -> t
     plain -= math.log(2)
     if closure is None:
         return plain, -np.inf
+    ways = [_log_through(labels, closure, o) for o in (closure.orbits, closure.both_ways) if o is not None]
+    named, unnamed = np.logaddexp.reduce(ways, axis=0) - math.log(len(ways))
+    return float(np.logaddexp(plain, named)), float(unnamed)
+
+
+def _log_through(labels: np.ndarray, closure: Closure, orbits: np.ndarray) -> tuple[float, float]:
+    """The same two parts of the prior of a partition that ties the orbits of its symmetry, and maybe some of them."""
     outputs, inputs = labels.shape
-    representatives = np.unique(closure.orbits, return_index=True)[1]
+    representatives = np.unique(orbits, return_index=True)[1]
     merged = np.bincount(labels.ravel()[representatives])
+    count = math.log(len(representatives))
     price = closure.log_normaliser - gammaln(outputs + 1) - gammaln(inputs + 1)
-    orbits = math.log(len(representatives))
-    price -= (_log_classes(outputs) + _log_classes(inputs)) * orbits / math.log(labels.size)
-    price -= _GROUPS_EXPONENT * orbits
-    price -= 2 * math.log(2)
-    named = np.logaddexp(plain, price + _log_labels(merged) + _log_count(len(sizes)))
-    return float(named), float(price + _log_few(len(representatives), len(sizes)))
+    price -= (_log_classes(outputs) + _log_classes(inputs)) * count / math.log(labels.size)
+    price -= _GROUPS_EXPONENT * count + 2 * math.log(2)
+    return price + _log_labels(merged) + _log_count(len(merged)), price + _log_few(len(representatives), len(merged))
 
 
 def _log_few(num_orbits: int, num_groups: int) -> float:

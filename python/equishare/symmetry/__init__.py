@@ -3,7 +3,7 @@
 from equishare.symmetry.automorphisms import automorphism_generators
 from equishare.symmetry.equivalence import Equivalence, equivalence_test
 from equishare.symmetry.equivariance import EquivarianceError, equivariance_error
-from equishare.symmetry.from_pattern import symmetry_group
+from equishare.symmetry.from_pattern import part_of_symmetry, symmetry_group
 from equishare.symmetry.given import pattern
 from equishare.symmetry.group import Orbits, SymmetryGroup
 from equishare.symmetry.named import named_group
@@ -19,6 +19,7 @@ __all__ = [
     "equivalence_test",
     "equivariance_error",
     "named_group",
+    "part_of_symmetry",
     "pattern",
     "symmetry_group",
 ]

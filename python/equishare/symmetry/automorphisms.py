@@ -110,6 +110,32 @@ def pattern_normaliser_order(labels: NDArray[np.int64]) -> int:
     return order
 
 
+def transposition(labels: NDArray[np.int64]) -> tuple[Permutation, Permutation] | None:
+    """Inputs that take the place of outputs, and outputs that of inputs, so that a square pattern stays as it is.
+
+        labels[outputs[i], inputs[o]] = labels[o, i]    for all outputs o and inputs i
+
+    They are the automorphism of a graph with a vertex for each output, input and cell, of the cell's label, whose edges
+    join a cell to its output and its input; one that exchanges outputs and inputs.
+
+    Returns:
+        inputs (O,) and outputs (I,); None where there are none.
+
+    Raises:
+        ImportError: igraph is not installed.
+    """
+    side = len(labels)
+    output, in_ = np.divmod(np.arange(labels.size), side)
+    cells = 2 * side + np.arange(labels.size)
+    edges = np.concatenate([np.column_stack([cells, output]), np.column_stack([cells, side + in_])])
+    colours = np.concatenate([np.zeros(2 * side, np.int64), 1 + labels.ravel()])
+    graph = load_extra("igraph").Graph(n=len(colours), edges=edges)
+    for found in graph.automorphism_group(color=colours.tolist()):
+        if found[0] >= side:
+            return np.array(found[:side]) - side, np.array(found[side : 2 * side])
+    return None
+
+
 def _coarser(cells: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
     """Codes of the labels: first of a coarser pattern that tells few labels apart, at last of the pattern itself.
 

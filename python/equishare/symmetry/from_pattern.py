@@ -24,7 +24,7 @@ from equishare.symmetry.permutation_group import PermutationGroup
 from equishare.symmetry.permutations import Permutation, cycle_and_exchange, groups_of, moves, orbit_labels
 from equishare.symmetry.structure import Structure, sorted_product, symmetric
 
-__all__ = ["group_of_action", "symmetry_group"]
+__all__ = ["group_of_action", "part_of_symmetry", "symmetry_group"]
 
 
 def symmetry_group(partition: Any, shape: tuple[int, ...] | None = None, same_action: bool = False) -> SymmetryGroup:
@@ -59,6 +59,22 @@ def symmetry_group(partition: Any, shape: tuple[int, ...] | None = None, same_ac
             closed = _weight_group(Partition(wider.labels), same_action=False)
             return replace(found, extension=closed, explanation=f"{found.explanation} {wider.sentence(closed.name)}")
     return found
+
+
+def part_of_symmetry(pattern: Partition, finer: Partition, same_action: bool) -> SymmetryGroup | None:
+    """That part of the symmetry of a pattern (O, I) which is the whole symmetry of a finer one.
+
+    Args:
+        pattern: whose ties the closure gap and the explanation count.
+        finer: the finer pattern.
+        same_action: demand the same permutation of outputs and inputs.
+
+    Returns:
+        The group; None where the pattern has not all of the symmetry of the other one.
+    """
+    found = _weight_group(pattern, same_action, finer)
+    is_kept = all((pattern.labels[np.ix_(*maps)] == pattern.labels).all() for maps in found.generators)
+    return found if is_kept else None
 
 
 def group_of_action(
@@ -125,8 +141,8 @@ def _vector_group(pattern: Partition) -> SymmetryGroup:
     )
 
 
-def _weight_group(pattern: Partition, same_action: bool) -> SymmetryGroup:
-    triples, order = automorphism_group(pattern.labels, same_action)
+def _weight_group(pattern: Partition, same_action: bool, finer: Partition | None = None) -> SymmetryGroup:
+    triples, order = automorphism_group((finer or pattern).labels, same_action)
     starts = starts_of_axes(pattern.shape)
     # The taps of a weight are one point, which is left out.
     points = [as_points(triple[: len(starts) - 1], pattern.shape) for triple in triples]
