@@ -18,7 +18,7 @@ from equishare.problems import BlockEstimate
 from equishare.search import price
 from equishare.search.evidence import Evidence
 from equishare.search.posterior import Posterior
-from equishare.search.price import closure_of
+from equishare.search.price import Structure, closure_of
 
 
 def map_problem(weight, samples, rng, noise=1.0):
@@ -79,10 +79,15 @@ def test_a_map_of_zeros_with_few_other_weights():
 )
 def test_the_price_is_that_of_the_pattern_however_it_is_arranged_or_found(labels):
     rng = np.random.default_rng(1)
-    expected = price.log_prior(labels, closure_of(labels), True)
+
+    def priced(labels):
+        *parts, zero = price.log_prior(labels, Structure(closure_of(labels)), True)
+        return [*parts, np.logaddexp.reduce(zero)]
+
+    expected = priced(labels)
     for _ in range(3):
         moved = es.Partition(rng.permutation(int(labels.max()) + 1)[shuffled(labels, rng)]).labels
-        assert price.log_prior(moved, closure_of(moved), True) == pytest.approx(expected)
+        assert priced(moved) == pytest.approx(expected)
     one = es.Partition(labels)
     scores = []
     for maps in ([], [(np.arange(len(labels))[::-1], np.arange(labels.shape[1]))]):
@@ -100,11 +105,29 @@ def test_orders_of_normalisers():
 
 
 def test_few_orbits_that_join_others_are_counted_by_stirlings_numbers():
-    # S(5, 4) = 10, S(5, 3) = 25, S(6, 5) = 15; many are left to the labels.
+    # S(5, 4) = 10, S(5, 3) = 25; many are left to the labels.
     assert price._log_few(5, 5) == pytest.approx(-0.5)
     assert price._log_few(5, 4) == pytest.approx(-0.5 - np.log(2 * 10))
     assert price._log_few(5, 3) == pytest.approx(-0.5 - np.log(4 * 2 * 25))
     assert price._log_few(40, 5) == -np.inf
+
+
+def test_orbits_that_are_zero_are_counted_by_how_many_are():
+    np.testing.assert_allclose(np.exp(price._log_zero(np.array([1, 3, 1]))), [0, 1 / 5 / 10, 0])
+    np.testing.assert_allclose(np.exp(price._log_zero(np.ones(4, int))), np.full(4, 1 / 4 / 4))
+    assert (price._log_zero(np.array([2, 2, 1])) == -np.inf).all()
+
+
+def test_weights_between_parts_that_are_not_connected():
+    labels = np.zeros((7, 7), np.int64)
+    for parts, (a, b) in enumerate([(0, 2), (2, 4), (4, 7)]):
+        labels[a:b, a:b] = 1 + 2 * parts + permutations(b - a)
+    rng = np.random.default_rng(12)
+    values = np.concatenate([[0.0], 1.3 * (1 + rng.permutation(6))])
+    for _ in range(5):
+        truth = shuffled(labels, rng)
+        found = es.discover(map_problem(values[truth], 150, rng))
+        assert found.partition == es.Partition(truth)
 
 
 def test_two_blocks_between_two_parts_agree_by_transposing():
@@ -116,7 +139,9 @@ def test_two_blocks_between_two_parts_agree_by_transposing():
     closures = [closure_of(labels) for labels in (one, two, other)]
     assert [c.both_ways is not None for c in closures] == [True, False, False]
     assert closures[0].both_ways.max() == closures[0].orbits.max() - 1
-    prices = [price.log_prior(labels, c, True)[1] for labels, c in zip((one, two, other), closures, strict=True)]
+    prices = [
+        price.log_prior(labels, Structure(c), True)[1] for labels, c in zip((one, two, other), closures, strict=True)
+    ]
     assert prices[0] > prices[1] - 1 > prices[2]
     rng = np.random.default_rng(9)
     values = 1.2 * rng.permutation(5)

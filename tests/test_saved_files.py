@@ -25,7 +25,8 @@ def test_a_map(tmp_path):
     assert d.values == pytest.approx([-0.0082858, 0.2621592, 0.5817505, 0.893632, 1.2102626, 1.4293711], abs=1e-7)
     assert d.bias[0] == pytest.approx(-0.1477847, abs=1e-7)
     assert (d.validation_loss, d.no_sharing_loss) == (4.115009719050144, 4.262351244223326)
-    assert d.confidence.ties.sum() == pytest.approx(228.63413860241417)
+    assert d.confidence.frequencies.sum() == pytest.approx(270)  # the curve of the probabilities is not in the file
+    assert np.count_nonzero(d.confidence.ties > 0.5) == 216
     assert d.origin.call == "equishare.discover(problem, method='auto', seed=0, resamples=4)"
     assert (d.about.num_train, d.about.num_val) == (150, 150)
     assert d.symmetry().name == "C_6"

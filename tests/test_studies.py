@@ -20,6 +20,7 @@ from equishare.lab.studies import (
     correlation,
     denoising,
     gaussian,
+    photographs,
     rings,
     separation,
     symmetry,
@@ -200,6 +201,7 @@ PLANNED = {
     "correlation": correlation,
     "denoising": denoising,
     "rings": rings,
+    "photographs": photographs,
     "symmetry": symmetry,
 }
 
@@ -212,7 +214,7 @@ def experiments():
         return replace(cell, methods=tuple(method for method in cell.methods if method in CHEAP))
 
     def small(cell):
-        sizes = {"K": 100, "I": 10, "rings": 40_000}
+        sizes = {"K": 100, "I": 10, "rings": 40_000, "side": 4, "windows": 3_000}
         return all(cell.settings.get(name, 0) <= most for name, most in sizes.items())
 
     calls, done = [], {}
@@ -234,6 +236,7 @@ def test_every_experiment_fills_its_tables(experiments):
         "correlation": ["correlation"],
         "denoising": ["denoising"],
         "rings": ["rings", "large_rings"],
+        "photographs": ["photographs"],
         "symmetry": ["names", "needed", "recovery", "no_symmetry"],
     }
     # The samples needed are read off another table.

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from report_cases import believed, found
 
 from equishare.lab.studies import invention as experiment
 from equishare.lab.studies import invention_tables as tables
 from equishare.lab.studies.invention_data import FAMILIES, Draw, draw
-from equishare.lab.studies.invention_rules import Asserted, Judged, asserted, contained, version_01
+from equishare.lab.studies.invention_rules import Asserted, Judged, asserted, contained, told, version_01
 from equishare.lab.studies.patterns import circulant, dihedral, permutations, repeated_rows
 from equishare.lab.studies.result import share_and_interval
 from equishare.partition import partition_distance
@@ -57,8 +60,24 @@ def test_interval_of_a_share():
     assert share_and_interval([False] * 20) == (0.0, pytest.approx(0.1611, abs=1e-3))
 
 
-def test_nothing_is_asserted_where_the_verdict_is_none():
-    assert asserted(dihedral(5), circulant(5), says=False) == Asserted(False, False, False)
+def test_nothing_is_asserted_below_the_level():
+    d = believed(found(dihedral(5)), log_odds=5.0)
+    d = replace(d, belief=replace(d.belief, shift_log_odds=np.nan))
+    level = d.symmetry_probability
+    assert told(d, circulant(5), level) == Asserted(False, True, False)
+    assert told(d, circulant(5), level + 1e-9) == Asserted(False, False, False)
+    assert told(d, dihedral(5), level) == Asserted(True, False, True)
+
+
+def test_shifts_that_the_truth_does_not_have_are_false():
+    line = abs(np.arange(6) - np.arange(6)[:, None])
+    d = believed(found(line), log_odds=-100.0)
+    d = replace(d, belief=replace(d.belief, shift_log_odds=100.0))
+    assert told(d, line, 0.5) == Asserted(False, False, True)
+    assert told(d, line[::-1][[1, 0, 2, 3, 4, 5]], 0.5) == Asserted(False, True, False)
+
+
+def test_groups_of_patterns_are_compared():
     assert asserted(dihedral(5), circulant(5)) == Asserted(False, True, False)
     assert asserted(circulant(5), circulant(5)) == Asserted(True, False, True)
 

@@ -7,7 +7,7 @@ import pytest
 from symmetry_cases import example
 
 import equishare as es
-from equishare.symmetry.boundary import _num_offsets, _offsets
+from equishare.symmetry.boundary import _num_offsets, offsets
 
 
 def valid_plane(height: int, width: int, taps: int) -> np.ndarray:
@@ -59,8 +59,8 @@ def test_reflected_border_is_dropped():
 
 @pytest.mark.parametrize(("num_out", "num_in", "stride"), [(4, 6, 1), (6, 4, 2), (3, 5, 5), (3, 2, 4), (1, 3, 2)])
 def test_number_of_offsets(num_out, num_in, stride):
-    offsets = _offsets((num_out, 2), (num_in, 3), stride)
-    assert _num_offsets((num_out, 2), (num_in, 3), stride) == len({tuple(cell) for cell in offsets.reshape(2, -1).T})
+    found = offsets((num_out, 2), (num_in, 3), stride)
+    assert _num_offsets((num_out, 2), (num_in, 3), stride) == len({tuple(cell) for cell in found.reshape(2, -1).T})
 
 
 def test_strided_convolution():

@@ -71,6 +71,39 @@ def test_shift_structure_up_to_a_boundary_is_told_and_not_judged():
     )
 
 
+def shifted(labels, shifts, **options):
+    d = believed(found(labels), **options)
+    return replace(d, belief=replace(d.belief, shift_log_odds=shifts))
+
+
+def test_shifts_up_to_a_boundary():
+    d = shifted(VALID, np.log(9), spread=0.12, log_odds=-np.inf, guess=CIRCULANT)
+    kind, words = told(d)
+    assert kind == d.symmetry().extension.verdict == "approximate"
+    assert words == (
+        "Shift structure up to the boundary, approximate: it holds nearly, with probability 90.0 %. "
+        "Closed to a ring of 8 positions it has group C_8. The entries of a group scatter by 0.12 about its value."
+    )
+    kind, words = told(shifted(VALID, -np.log(9), log_odds=-np.inf, guess=CIRCULANT))
+    assert kind == "none"
+    assert "up to its boundary, which holds with probability 10.0 %: closed to a ring" in words
+
+
+@pytest.mark.parametrize(("shifts", "kind"), [(np.log(4), "exact"), (-np.log(4), "none"), (np.nan, "none")])
+def test_shifts_beside_a_symmetry(shifts, kind):
+    labels = abs(np.arange(6) - np.arange(6)[:, None])
+    d = shifted(labels, shifts, log_odds=np.log(9))
+    verdict, words = told(d)
+    group = d.symmetry()
+    assert (verdict, group.name, group.extension.verdict) == ("exact", "C_2", kind)
+    first, second = "C_2, exact: it holds with probability 90.0 %. An exchange", "Shift structure up to the boundary"
+    if kind == "exact":
+        first, second = f"{second}, exact: it holds with probability 80.0 %. Closed to a ring of 10 positions", first
+    assert words.startswith(first) and second in words
+    assert words.endswith("This is not judged.") == np.isnan(shifts)
+    assert words.endswith("This is probable to 20.0 %.") == (shifts < 0)
+
+
 def test_a_pattern_without_symmetry_beside_one_that_has_it():
     kind, words = told(believed(found(np.arange(64).reshape(8, 8)), log_odds=np.log(3), guess=CIRCULANT))
     assert kind == "none"

@@ -142,8 +142,8 @@ def reproduce(
     experiment: Annotated[
         str,
         typer.Argument(
-            help="gaussian, sum, models, correlation, denoising, rings, symmetry, invention, bound, "
-            "calibration or model-calibration.",
+            help="gaussian, sum, models, correlation, denoising, rings, photographs, symmetry, invention, "
+            "bound, calibration or model-calibration.",
             metavar="EXPERIMENT",
             show_default=False,
         ),

@@ -180,6 +180,7 @@ class Belief:
             no symmetry was looked for.
         guess: labels of the candidate whose symmetry is judged: the partition, one whose symmetry is the part of that
             of the partition that is sure, or the best one that has a symmetry; None where none was found.
+        shift_log_odds: log odds of the shifts up to a boundary that the partition is a union of; NaN where it is none.
     """
 
     spread: float
@@ -187,6 +188,7 @@ class Belief:
     posterior_mean: np.ndarray
     symmetry_log_odds: float = math.nan
     guess: np.ndarray | None = None
+    shift_log_odds: float = math.nan
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import numpy as np
 from equishare.files import made_folder, written_whole
 from equishare.report.page import write_report
 from equishare.result.confidence import Confidence
-from equishare.result.verdict import name_of_guess
+from equishare.result.verdict import name_of_guess, shift_probability
 from equishare.result.view import ParameterView, View
 from equishare.symmetry import SymmetryGroup
 from equishare.symmetry.structure import decimal_digits
@@ -106,7 +106,7 @@ def _finite(value: float) -> float | None:
 
 
 def _symmetry(group: SymmetryGroup, one: ParameterView) -> dict[str, object]:
-    is_found = group.verdict != "none"
+    is_found = group.verdict != "none" and not group.is_trivial
     return {
         "verdict": None if one.belief is None else group.verdict,
         "probability": _finite(one.symmetry_probability),
@@ -116,5 +116,17 @@ def _symmetry(group: SymmetryGroup, one: ParameterView) -> dict[str, object]:
         "order": decimal_digits(group.order) if is_found else None,
         "generators": [[p.tolist() for p in generator] for generator in group.generators if is_found],
         "closure_gap": group.closure_gap,
+        "shifts": _shifts(group, one),
         "explanation": group.explanation,
+    }
+
+
+def _shifts(group: SymmetryGroup, one: ParameterView) -> dict[str, object] | None:
+    if group.extension is None or one.belief is None:
+        return None
+    return {
+        "verdict": group.extension.verdict,
+        "probability": _finite(shift_probability(one.belief)),
+        "log_odds": _finite(one.belief.shift_log_odds),
+        "closed": group.extension.name,
     }

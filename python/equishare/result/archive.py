@@ -138,6 +138,7 @@ def _belief(arrays: dict[str, np.ndarray]) -> Belief:
         arrays["posterior_mean"],
         arrays["symmetry_log_odds"].item(),
         arrays.get("guess"),
+        arrays.get("shift_log_odds", np.array(np.nan)).item(),
     )
 
 

@@ -31,7 +31,7 @@ class Curves(NamedTuple):
 
 
 #: Of means and linear maps, as fitted on the simulated means of ``equishare reproduce calibration``.
-CLOSED_FORM = Curves((-1.216, 1.115, -1.769, 0.822, 0.268), (-1.688, 1.341), num_resamples=20, over_chance=False)
+CLOSED_FORM = Curves((-1.06, 1.0, -1.85, 0.774, 0.253), (-1.43, 1.55), num_resamples=20, over_chance=False)
 #: Of networks, as fitted on the simulated networks of ``equishare reproduce model-calibration``. Where the data tell
 #: little, a network predicts best with few groups, true or not, and the resamples agree on that. So what counts is how
 #: much more often than others a tie is found.

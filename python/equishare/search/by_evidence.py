@@ -11,11 +11,12 @@ from equishare.partition import Partition
 from equishare.problems.base import Problem, Proposal
 from equishare.problems.estimates import blocks_of
 from equishare.search.evidence import Evidence, Score
-from equishare.search.orbits import find_symmetries
+from equishare.search.orbits import find_symmetries, merges_of
 from equishare.search.path import conditional_path, greedy_merges, merge_path, shortest_path
 from equishare.search.polish import polish
 from equishare.search.posterior import Posterior
 from equishare.search.segmentation import probable_segmentations
+from equishare.search.shifts import likely_shifts
 
 # How many of the best cuts of the path are polished.
 _POLISHED = 10
@@ -125,12 +126,19 @@ def _search(posterior: Posterior, spread: float, polished: bool) -> Candidates:
     found = candidates(evidence, polished)
     finalists, maps = found.ranked()[:_FINALISTS], []
     for symmetry in find_symmetries(evidence.estimate) if posterior.is_symmetric else ():
-        own = Candidates(evidence)
-        own.add(symmetry.merges)
-        finalists += [Partition(symmetry.orbits), *own.ranked()[:_FINALISTS]]
+        finalists += _best_of(evidence, symmetry.orbits, symmetry.merges)
         maps += symmetry.maps
+    for pattern in likely_shifts(evidence.estimate) if posterior.is_matrix else ():
+        finalists += _best_of(evidence, pattern, merges_of(evidence.estimate, pattern))
     posterior.judge(finalists, spread, maps)
     return found
+
+
+def _best_of(evidence: Evidence, orbits: np.ndarray, merges: list[np.ndarray]) -> list[Partition]:
+    """Orbits, and the best of the partitions that merge them."""
+    found = Candidates(evidence)
+    found.add(merges)
+    return [Partition(orbits), *found.ranked()[:_FINALISTS]]
 
 
 def _history(problem: Problem, exact: Candidates, posterior: Posterior) -> dict[str, np.ndarray]:

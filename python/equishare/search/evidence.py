@@ -10,7 +10,7 @@ values by τ, Ω⁻¹ + τ² I stands for Ω⁻¹; τ = 0 has half of the prior 
     values   ½ log det(AᵀΩA / 2π) − ½ log det Ω − log p(ψ̂): ψ is integrated out (Laplace). p is an equal mixture of
              two priors: values drawn independently from a normal of the width of ŵ, and values whose gaps are
              log-normal with unknown mean and variance (integrated out), for values that are spread evenly. Of a
-             normal density the typical height is taken, e^(−½) of the greatest
+             normal density the typical height is taken, e^(−½) of the greatest. One value may be known to be zero
     labels   −log of the prior of the partition and of its number of groups, alone or through a symmetry; see
              :mod:`equishare.search.price`. It charges a partition for the number of partitions it was chosen from
 
@@ -22,9 +22,10 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import chdtrc, fdtrc, gammaln
 
+from equishare.linalg import pseudo_inverse
 from equishare.problems.estimates import BlockEstimate, fit_estimate
 from equishare.search.polish import misfit
-from equishare.search.price import Closure, log_prior, may_have_symmetry
+from equishare.search.price import Structure, log_prior
 from equishare.search.segmentation import prior_width
 
 # Prior of the log gap y between neighbouring values, in standard errors: y ~ N(log 4, v / 0.05), v ~ InvGamma(1, 0.2).
@@ -55,12 +56,12 @@ class Evidence:
         estimate: with that covariance.
         error: standard error of an entry, the median.
         width: standard deviation of the values, at least ten standard errors.
-        is_matrix: whether symmetries are looked for.
+        is_matrix: whether entries may have got their labels through a symmetry.
     """
 
     def __init__(self, estimate: BlockEstimate, spread: float = 0.0) -> None:
         self.estimate = estimate.widened(spread) if spread else estimate
-        self.is_matrix = may_have_symmetry(estimate.values.shape)
+        self.is_matrix = estimate.values.ndim == 2 and min(estimate.values.shape) >= 2
         self.error = float(np.sqrt(np.median(estimate.variance)))
         self.width = prior_width(estimate.values, self.error)
         self._log_det = self.estimate.log_det
@@ -79,12 +80,12 @@ class Evidence:
         most = max(float(estimate.values.std()), error)
         return error * _SPREAD_STEP ** np.arange(-2, np.ceil(np.log(most / error) / np.log(_SPREAD_STEP)) + 1)
 
-    def score(self, labels: np.ndarray, closure: Closure | None = None) -> Score:
+    def score(self, labels: np.ndarray, structure: Structure | None = None) -> Score:
         """Judge the partition ``labels``, numbered 0 … G − 1 without holes.
 
         Args:
             labels: the partition.
-            closure: its symmetry, through which it may be more probable; None for none.
+            structure: what it may have come from, through which it may be more probable; None for nothing.
 
         Returns:
             Whether an F test of the misfit rejects the partition, and its negative log posterior. The posterior only
@@ -111,11 +112,25 @@ class Evidence:
         errors = 1 / np.sqrt(np.diag(precision)[order])
         independent = self._log_independent(errors)
         in_order = np.logaddexp(gammaln(num_groups + 1) + independent, self._log_gaps(values[order], errors))
-        named, unnamed = log_prior(labels, closure, self.is_matrix)
-        log_values = np.logaddexp(in_order + named, independent + unnamed)
+        named, unnamed, zero = log_prior(labels, structure or Structure(), self.is_matrix)
         # Values are taken to lie where the density is typical, e^(−1/2) of its height.
-        log_prior_all = log_values - 0.5 * num_groups + self._log_prior
+        log_values = np.logaddexp(in_order + named, independent + unnamed) - 0.5 * num_groups
+        if (zero > -np.inf).any():
+            log_values = np.logaddexp(log_values, np.logaddexp.reduce(zero + self._log_one_zero(values, precision)))
+        log_prior_all = log_values + self._log_prior
         return bool(spare > 0 and tail < _REJECTION), float(fit + laplace - log_prior_all)
+
+    def _log_one_zero(self, values: np.ndarray, precision: np.ndarray) -> np.ndarray:
+        """log density (G,) of independent values of which that of one group is zero.
+
+        With ψ_g = 0 the precision of the other values has the determinant of all times v_g, the variance of ψ̂_g, so
+        that log N(ψ̂_g | 0, v_g) stands for the density of ψ̂_g.
+        """
+        variance = np.diag(pseudo_inverse(precision))
+        errors = 1 / np.sqrt(np.diag(precision))
+        own = -0.5 * np.log(2 * np.pi * (self.width**2 + errors**2)) - 0.5
+        at_zero = -0.5 * (values + self.estimate.origin) ** 2 / variance - 0.5 * np.log(2 * np.pi * variance)
+        return own.sum() - own + at_zero
 
     def _log_independent(self, errors: np.ndarray) -> float:
         """log of the normal density at its height, for values in any order.

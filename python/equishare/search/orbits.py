@@ -74,7 +74,7 @@ def find_symmetries(estimate: BlockEstimate) -> list[Symmetry]:
             break
         if num_orbits <= MAX_GREEDY_GROUPS:
             best_first = [one for _, one in sorted(maps, key=lambda pair: -pair[0])]
-            found.append(Symmetry(labels, best_first, _merges(estimate, labels)))
+            found.append(Symmetry(labels, best_first, merges_of(estimate, labels)))
         weight, variance = _averaged(estimate, maps)
     return found
 
@@ -109,7 +109,7 @@ def _join_all(orbits: _Orbits, maps: list[Permutations]) -> bool:
     return any_joined
 
 
-def _merges(estimate: BlockEstimate, orbits: np.ndarray) -> list[np.ndarray]:
+def merges_of(estimate: BlockEstimate, orbits: np.ndarray) -> list[np.ndarray]:
     """Partitions into unions of orbits: greedy merges, and segmentations of the values of the orbits."""
     values, precision = fit_estimate(estimate, orbits, int(orbits.max()) + 1)
     error = np.sqrt(np.maximum(np.diag(pseudo_inverse(precision)), np.finfo(float).tiny))

@@ -12,7 +12,8 @@ from equishare.problems.base import Belief
 from equishare.problems.estimates import BlockEstimate, fit_estimate
 from equishare.search.alignment import Permutations
 from equishare.search.evidence import Evidence, Score
-from equishare.search.price import Closure, closure_of, generated, is_kept
+from equishare.search.price import Closure, Structure, closure_of, generated, is_kept, may_have_symmetry
+from equishare.search.shifts import shifts_of
 from equishare.symmetry.orbits import cell_orbits
 
 # So many of the best partitions are judged for every spread.
@@ -49,6 +50,7 @@ class Posterior:
         symmetric: whether symmetries are looked for, where the parameter may have one.
 
     Attributes:
+        is_matrix: whether the parameter may have symmetries, or shifts up to a boundary.
         is_symmetric: whether symmetries are looked for.
         scores: of a partition and a spread.
     """
@@ -56,10 +58,11 @@ class Posterior:
     def __init__(self, estimate: BlockEstimate, symmetric: bool) -> None:
         self._estimate = estimate
         self._evidence: dict[float, Evidence] = {}
-        self._closures: dict[Partition, Closure | None] = {}
+        self._structures: dict[Partition, Structure] = {}
         self._maps: list[Permutations] = []
         self._grid = [0.0, *Evidence.spreads(estimate).tolist()]
-        self.is_symmetric = symmetric and self.evidence(0.0).is_matrix
+        self.is_matrix = symmetric and self.evidence(0.0).is_matrix
+        self.is_symmetric = self.is_matrix and may_have_symmetry(estimate.values.shape)
         self.scores: dict[tuple[Partition, float], Score] = {}
         # Weights without any structure scatter about one value, and means about any.
         one = Partition(np.zeros(estimate.values.shape, np.int64))
@@ -67,7 +70,7 @@ class Posterior:
         self._generic: dict[tuple[Partition, float], Score] = {}
         for s in self._grid[1:]:
             # Weights whose value is many spreads from zero are nearly equal.
-            if self.is_symmetric and value > _LEAST_GAP * s:
+            if self.is_matrix and value > _LEAST_GAP * s:
                 self.judge([one], s)
             else:
                 self._generic[one, s] = self.evidence(s).score(one.labels)
@@ -88,9 +91,10 @@ class Posterior:
         """
         self._maps += maps
         for one in partitions:
-            if one not in self._closures:
-                self._closures[one] = self._closure(one.labels)
-            self.scores[one, spread] = self.evidence(spread).score(one.labels, self._closures[one])
+            if one not in self._structures:
+                shifts = shifts_of(one.labels) if self.is_matrix else ()
+                self._structures[one] = Structure(self._closure(one.labels), shifts)
+            self.scores[one, spread] = self.evidence(spread).score(one.labels, self._structures[one])
 
     def _closure(self, labels: np.ndarray) -> Closure | None:
         if not self.is_symmetric:
@@ -101,11 +105,13 @@ class Posterior:
             return generated(labels, self._maps)
 
     def judge_spreads(self) -> None:
-        """Judge the best partitions for every spread."""
+        """Judge the best partitions for every spread, and the best unions of shifts, which seldom hold exactly."""
         best: dict[Partition, Score] = {}
         for (one, _), score in self.scores.items():
             best[one] = min(score, best.get(one, score))
-        for one in sorted(best, key=best.__getitem__)[:_JUDGED]:
+        ranked = sorted(best, key=best.__getitem__)
+        shifted = [one for one in ranked if self._structures[one].shifts]
+        for one in dict.fromkeys(ranked[:_JUDGED] + shifted[:_JUDGED]):
             for spread in self._grid:
                 if (one, spread) not in self.scores:
                     self.judge([one], spread)
@@ -124,13 +130,13 @@ class Posterior:
                 return
             partition, spread = best
             tried.add(partition)
-            maps = self._closures[partition].maps  # type: ignore[union-attr]
+            maps = self._structures[partition].closure.maps  # type: ignore[union-attr]
             found = {Partition(cell_orbits(some, partition.shape)) for some in _subgroups(maps, rng)}
             self.judge([one for one in found if (one, spread) not in self.scores], spread)
 
     def _best_symmetric(self) -> tuple[Partition, float] | None:
         """The best partition with a symmetry, and its spread."""
-        symmetric = [key for key in self.scores if self._closures[key[0]] and not self._is_generic(*key)]
+        symmetric = [key for key in self.scores if self._structures[key[0]].closure and not self._is_generic(*key)]
         return min(symmetric, key=self.scores.__getitem__, default=None)
 
     @property
@@ -151,7 +157,7 @@ class Posterior:
         Without a symmetry to tell them, groups lie so far apart that the spread within is a small part of that of all.
         """
         _, generic = min(self._generic, key=self._generic.__getitem__, default=(None, self._grid[-1]))
-        most = generic / (2 if self.is_symmetric else _LEAST_GAP / 2)
+        most = generic / (2 if self.is_matrix else _LEAST_GAP / 2)
         some = [spread for spread in self._grid[1:] if self.evidence(0.0).error / 2 <= spread <= most]
         return some[::-2][:_SEARCHES]
 
@@ -166,12 +172,13 @@ class Posterior:
         told = (key for key in sorted(self.scores, key=self.scores.__getitem__) if self._is_told(*key))
         partition, spread = next(told)
         odds, guess = self._symmetry(terms, partition)
+        shifts = self._shifts(terms, partition)
         rejected, least = self.scores[partition, spread]
-        for one, width in told if guess is not None and odds < _EVEN_ODDS else ():
+        for one, width in told if guess is not None and odds < _EVEN_ODDS and not shifts >= _EVEN_ODDS else ():
             # Of a partition and one that ties a little less, the latter may have a symmetry that is sure.
             if self.scores[one, width] > (rejected, least + _CLEAR_ODDS):
                 break
-            closure = self._closures[one]
+            closure = self._structures[one].closure
             own, labels = self._symmetry(terms, one)
             if closure is not None and own >= _CLEAR_ODDS:
                 odds, guess = own, labels
@@ -181,14 +188,17 @@ class Posterior:
                 break
         if spread > 0 and not self.scores[partition, spread] < min(self._generic.values(), default=(True, np.inf)):
             partition, spread = plain, 0.0
-        if self._closures.get(partition) is not None and odds < (_EVEN_ODDS if spread else -_CLEAR_ODDS):
+        found = self._structures.get(partition, Structure())
+        likely = max(odds if found.closure else -np.inf, shifts if found.shifts else -np.inf)
+        if (found.closure or found.shifts) and likely < (_EVEN_ODDS if spread else -_CLEAR_ODDS):
             partition = plain
         spread, interval = self._spread_of(partition)
-        return partition, Belief(spread, interval, self._mean(terms), odds, guess)
+        return partition, Belief(spread, interval, self._mean(terms), odds, guess, self._shifts(terms, partition))
 
     def _is_told(self, partition: Partition, spread: float) -> bool:
-        """Whether scattered entries show their groups: a gap lies between them, or a symmetry tells them."""
-        if spread == 0 or self._closures[partition] is not None:
+        """Whether scattered entries show their groups: a gap lies between them, or a symmetry or shifts tell them."""
+        structure = self._structures[partition]
+        if spread == 0 or structure.closure or structure.shifts:
             return not self._is_generic(partition, spread)
         values, _ = fit_estimate(self.evidence(spread).estimate, partition.labels, partition.num_groups)
         return partition.num_groups > 1 and float(np.diff(np.sort(values)).min()) > _LEAST_GAP * spread
@@ -210,7 +220,7 @@ class Posterior:
         """Log odds of the symmetry of a partition, or of the best candidate that has one, and that candidate."""
         if not self.is_symmetric:
             return np.nan, None
-        closure = self._closures[partition]
+        closure = self._structures[partition].closure
         if closure is None:
             best = self._best_symmetric()
             if best is None:
@@ -222,12 +232,24 @@ class Posterior:
             (holds if kept else fails).append(weight)
         return float(logsumexp(holds) - logsumexp(fails)), partition.labels
 
+    def _shifts(self, terms: dict[tuple[Partition, float], float], partition: Partition) -> float:
+        """Log odds of the shifts that a partition is a union of; NaN where there are none."""
+        shifts = self._structures.get(partition, Structure()).shifts
+        if not shifts:
+            return np.nan
+        coarsest = min(shifts, key=lambda one: int(one.max()))
+        holds, fails = [-np.inf], [-np.inf]
+        for (one, spread), weight in terms.items():
+            kept = not self._is_generic(one, spread) and any(s is coarsest for s in self._structures[one].shifts)
+            (holds if kept else fails).append(weight)
+        return float(logsumexp(holds) - logsumexp(fails))
+
     def _spread_of(self, partition: Partition) -> tuple[float, tuple[float, float]]:
         """The spread of the entries of a partition: 0 where that is not improbable, else the most probable one."""
-        closure = self._closures.get(partition)
+        structure = self._structures.get(partition)
 
         def log_weight(evidence: Evidence) -> float:
-            return -evidence.score(partition.labels, closure)[1]
+            return -evidence.score(partition.labels, structure)[1]
 
         weights = np.full(len(self._grid), -np.inf)
         for i, spread in enumerate(self._grid):

@@ -10,9 +10,11 @@ G! Π_g m_g! (G − 1)!/(K + G − 1)!, for group sizes m_g that are far from eq
 left to the prior of the values, which come in order there. With ``few`` there is none.)
 
 The entries of a weight (O, I) may also have got their labels through a symmetry: a group H of pairs of permutations, of
-outputs and of inputs, whose orbits on the cells are tied. The prior is then an equal mixture of plain(P) and
+outputs and of inputs, whose orbits on the cells are tied. Or through shifts of rows and columns in
+their order. The prior is then
 
-    group(P) = 1/n³ · 1/c(n) · |N|/(O! I!) · (½ few(n, G) + ½ labels(orbits in each group) · p(G))
+    ½ plain(P) + ⅜ group(P) + ⅛ shift(P)
+    group(P) = 1/n³ · 1/c(n) · |N|/(O! I!) · (½ few + ½ labels(orbits in each group) · p(G))
 
 - H is the group of *all* pairs that leave P unchanged. So the prior depends on P alone, not on how it was found.
 - n is the number of orbits: few are more probable. (Dividing by Σ 1/n³ would change little.)
@@ -21,13 +23,17 @@ outputs and of inputs, whose orbits on the cells are tied. The prior is then an 
   and have nearly K orbits; one orbit has a single class.
 - Of the O! I! ways to arrange rows and columns, those in N give the same orbits. N is the group that takes orbits to
   orbits, the normaliser. All O! I!/|N| conjugates are as probable.
-- Half of the mass lies on "the pattern is the orbits, but for few that have the same value": of n orbits, m = n − G
-  join others. m is drawn from Poisson's law with mean ½, all such partitions are alike, and the values are independent:
-  few = e^(−½) (½)^m / (m! S(n, G)) with Stirling's numbers of the second kind. With a law whose tail is longer, values
-  of a generic kernel that nearly coincide are tied. The other half lets orbits draw labels as entries do.
+- Half of the mass lies on "the pattern is the orbits, but for few that have the same value", and the values are
+  independent. Of n orbits, m = n − G join others, m from Poisson's law with mean ½ and all such partitions alike:
+  e^(−½) (½)^m / (m! S(n, G)) with Stirling's numbers of the second kind. With a law whose tail is longer, values of a
+  generic kernel that nearly coincide are tied. Or, with a small share, k of them have one value, or are zero as between
+  two parts that are not connected, and the others differ: 1/n · 1/(n choose k). few is the weighted mean of these. The
+  other half lets orbits draw labels as entries do.
 - Where transposing the pattern leaves it as it is too, for some order of rows and columns, and ties some orbits, the
   prior is an equal mixture of this one and of the same for those larger orbits. So the two blocks between two parts,
   of one value or zero, are not two orbits that happen to agree.
+- shift(P) is the mean, over the patterns of :func:`equishare.search.shifts.shift_patterns`, of what stands in brackets
+  above, with the groups of the pattern in place of the orbits; 0 for patterns that P is no union of.
 """
 
 from __future__ import annotations
@@ -40,6 +46,7 @@ import numpy as np
 from scipy.special import gammaln
 
 from equishare.search.alignment import Permutations
+from equishare.search.shifts import shift_patterns
 from equishare.symmetry.automorphisms import automorphism_group, pattern_normaliser_order, transposition
 from equishare.symmetry.chain import StabilizerChain
 from equishare.symmetry.orbits import cell_orbits
@@ -48,6 +55,12 @@ from equishare.symmetry.permutations import joined
 # p(G) proportional to exp(-G / 2) / G ** 3: with it two values are separated from about three standard errors on.
 _GROUPS_RATE = 0.5
 _GROUPS_EXPONENT = 3.0
+# Shares of the prior of partitions through a symmetry, and through shifts of the rows and columns in their order.
+_GROUPS = 3 / 8
+_SHIFTS = 1 / 8
+# Of the patterns that are orbits but for few, the share of those where several have one value, and where it is zero.
+_ONE_VALUE = 0.05
+_ZEROS = 0.01
 # Orbits that join others, at most, for "few" to be possible.
 _MOST_JOINED = 8
 # Conjugacy classes of subgroups of S_n for n = 0 … 18 (OEIS A000638); beyond, their logarithm is continued linearly.
@@ -131,40 +144,68 @@ def generated(labels: np.ndarray, maps: list[Permutations]) -> Closure | None:
     return Closure(cell_orbits(kept, labels.shape), kept, math.log(chain.order))
 
 
-def log_prior(labels: np.ndarray, closure: Closure | None, is_matrix: bool) -> tuple[float, float]:
-    """logs of the two parts of the prior of a partition, see above.
+@dataclass(frozen=True)
+class Structure:
+    """Through what the entries of a weight may have got their labels.
+
+    Attributes:
+        closure: the symmetry of the partition, None for none.
+        shifts: patterns of shifts that it is a union of.
+    """
+
+    closure: Closure | None = None
+    shifts: tuple[np.ndarray, ...] = ()
+
+
+def log_prior(labels: np.ndarray, structure: Structure, is_matrix: bool) -> tuple[float, float, np.ndarray]:
+    """logs of the parts of the prior of a partition, see above.
 
     Args:
         labels: numbered 0 … G − 1 without holes.
-        closure: its symmetry, None for none.
-        is_matrix: whether it may have one. Then half of the mass is that of partitions through a symmetry.
+        structure: what it may have come from.
+        is_matrix: whether it may have any. Then half of the mass is that of partitions that have.
 
     Returns:
-        The part whose groups are named in the order of their values, up to G!, and the part whose values are drawn
-        independently whatever the group.
+        The part whose groups are named in the order of their values, up to G!; the part whose values are drawn
+        independently whatever the group; and, for each group (G,), the part of these where its value is zero.
     """
     sizes = np.bincount(labels.ravel())
     plain = _log_labels(sizes) + _log_count(len(sizes))
+    none = np.full(len(sizes), -np.inf)
     if not is_matrix:
-        return plain, -np.inf
-    plain -= math.log(2)
-    if closure is None:
-        return plain, -np.inf
-    ways = [_log_through(labels, closure, o) for o in (closure.orbits, closure.both_ways) if o is not None]
-    named, unnamed = np.logaddexp.reduce(ways, axis=0) - math.log(len(ways))
-    return float(np.logaddexp(plain, named)), float(unnamed)
+        return plain, -np.inf, none
+    ways = [(plain - math.log(2), -np.inf, none)]
+    closure = structure.closure
+    if closure is not None:
+        found = [o for o in (closure.orbits, closure.both_ways) if o is not None]
+        ways += [_log_through(labels, one, _log_group(closure, one) - math.log(len(found))) for one in found]
+    count = len(shift_patterns(labels.shape))
+    ways += [_log_through(labels, one, math.log(_SHIFTS / count)) for one in structure.shifts]
+    named, unnamed, zero = (np.logaddexp.reduce(part) for part in zip(*ways, strict=True))
+    return float(named), float(unnamed), zero
 
 
-def _log_through(labels: np.ndarray, closure: Closure, orbits: np.ndarray) -> tuple[float, float]:
-    """The same two parts of the prior of a partition that ties the orbits of its symmetry, and maybe some of them."""
-    outputs, inputs = labels.shape
+def _log_group(closure: Closure, orbits: np.ndarray) -> float:
+    """log of the share of the prior that the orbits of a symmetry have."""
+    outputs, inputs = orbits.shape
+    count = math.log(orbits.max() + 1)
+    price = closure.log_normaliser - gammaln(outputs + 1) - gammaln(inputs + 1)
+    price -= (_log_classes(outputs) + _log_classes(inputs)) * count / math.log(orbits.size)
+    return float(price - _GROUPS_EXPONENT * count + math.log(_GROUPS))
+
+
+def _log_through(labels: np.ndarray, orbits: np.ndarray, price: float) -> tuple[float, float, np.ndarray]:
+    """The parts of the prior of a partition whose groups are unions of orbits, which have this share of it."""
     representatives = np.unique(orbits, return_index=True)[1]
     merged = np.bincount(labels.ravel()[representatives])
-    count = math.log(len(representatives))
-    price = closure.log_normaliser - gammaln(outputs + 1) - gammaln(inputs + 1)
-    price -= (_log_classes(outputs) + _log_classes(inputs)) * count / math.log(labels.size)
-    price -= _GROUPS_EXPONENT * count + 2 * math.log(2)
-    return price + _log_labels(merged) + _log_count(len(merged)), price + _log_few(len(representatives), len(merged))
+    price -= math.log(2)
+    named = price + _log_labels(merged) + _log_count(len(merged))
+    zero = _log_zero(merged)
+    few = np.logaddexp(
+        math.log(1 - _ZEROS - _ONE_VALUE) + _log_few(len(representatives), len(merged)),
+        math.log(_ONE_VALUE) + zero.max(),
+    )
+    return named, price + few, price + math.log(_ZEROS) + zero
 
 
 def _log_few(num_orbits: int, num_groups: int) -> float:
@@ -178,6 +219,17 @@ def _log_few(num_orbits: int, num_groups: int) -> float:
     for n in range(2, num_orbits + 1):
         stirling[1:] += np.maximum(n - np.arange(1, joined + 1), 0) * stirling[:-1]
     return float(-0.5 - joined * math.log(2) - gammaln(joined + 1) - np.log(stirling[joined]))
+
+
+def _log_zero(merged: np.ndarray) -> np.ndarray:
+    """log of 1/n 1/(n choose k) for each group that may be that of the k zeros: all others have one orbit.
+
+    Args:
+        merged: number of orbits in each group, n together.
+    """
+    num_orbits = int(merged.sum())
+    choices = gammaln(num_orbits + 1) - gammaln(merged + 1) - gammaln(num_orbits - merged + 1)
+    return np.where(num_orbits - merged == len(merged) - 1, -np.log(num_orbits) - choices, -np.inf)
 
 
 def _log_count(num_groups: int) -> float:

@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 
 from equishare.partition import Partition
 
+#: What a sentence about such a pattern begins with.
+SHIFTS = "Shift structure up to the boundary"
+
 
 @dataclass(frozen=True)
 class Extension:
@@ -37,9 +40,7 @@ class Extension:
         ring = " × ".join(str(size) for size in self.ring)
         shape = "ring" if len(self.ring) == 1 else "torus"
         without = f" without the outer {self.dropped} rows and columns," if self.dropped else ""
-        return (
-            f"Shift structure up to the boundary:{without} closed to a {shape} of {ring} positions it has group {name}."
-        )
+        return f"{SHIFTS}:{without} closed to a {shape} of {ring} positions it has group {name}."
 
 
 def extension(cells: Partition, orbits: Partition) -> Extension | None:
@@ -59,7 +60,7 @@ def extension(cells: Partition, orbits: Partition) -> Extension | None:
     for dropped in range(min(num_out, num_in) // 4 + 1):
         inner = slice(dropped, num_out - dropped), slice(dropped, num_in - dropped)
         labels = cells.labels[inner]
-        for grid_out, grid_in, stride in _grids(*labels.shape):
+        for grid_out, grid_in, stride in grids(*labels.shape):
             if not _shifts_keep(labels.reshape(grid_out + grid_in), stride):
                 continue
             # In a pattern of few labels a few ties along the shifts can agree by chance.
@@ -68,11 +69,11 @@ def extension(cells: Partition, orbits: Partition) -> Extension | None:
             if _shifts_keep(orbits.labels[inner].reshape(grid_out + grid_in), stride):
                 continue
             smallest = [max(i, stride * (o - 1) + 1) for o, i in zip(grid_out, grid_in, strict=True)]
-            return _closed(labels, _offsets(grid_out, grid_in, stride), smallest, dropped)
+            return _closed(labels, offsets(grid_out, grid_in, stride), smallest, dropped)
     return None
 
 
-def _grids(num_out: int, num_in: int) -> Iterator[tuple[tuple[int, ...], tuple[int, ...], int]]:
+def grids(num_out: int, num_in: int) -> Iterator[tuple[tuple[int, ...], tuple[int, ...], int]]:
     """Grids that the outputs and inputs may stand for, with the stride: lines first, then planes in C order."""
     for stride in range(1, max(2, num_in // num_out + 2)):
         yield (num_out,), (num_in,), stride
@@ -100,20 +101,20 @@ def _num_offsets(grid_out: tuple[int, ...], grid_in: tuple[int, ...], stride: in
     return math.prod(min(o * i, i + stride * (o - 1)) for o, i in zip(grid_out, grid_in, strict=True))
 
 
-def _offsets(grid_out: tuple[int, ...], grid_in: tuple[int, ...], stride: int) -> NDArray[np.int64]:
+def offsets(grid_out: tuple[int, ...], grid_in: tuple[int, ...], stride: int) -> NDArray[np.int64]:
     """(axes, O, I) position of the input minus that of the output, from 0."""
     outputs = np.indices(grid_out).reshape(len(grid_out), -1)
     inputs = np.indices(grid_in).reshape(len(grid_in), -1)
-    offsets = inputs[:, None, :] - stride * outputs[:, :, None]
-    return offsets - offsets.min(axis=(1, 2), keepdims=True)
+    found = inputs[:, None, :] - stride * outputs[:, :, None]
+    return found - found.min(axis=(1, 2), keepdims=True)
 
 
-def _closed(labels: NDArray[np.int64], offsets: NDArray[np.int64], smallest: list[int], dropped: int) -> Extension:
+def _closed(labels: NDArray[np.int64], offset: NDArray[np.int64], smallest: list[int], dropped: int) -> Extension:
     """The pattern on the smallest ring or torus on which cells at the same offset have the same label."""
-    spans = offsets.max(axis=(1, 2)) + 1
+    spans = offset.max(axis=(1, 2)) + 1
     rings = product(*(range(low, span + 1) for low, span in zip(smallest, spans.tolist(), strict=True)))
     for ring in sorted(rings, key=math.prod):
-        residues = np.ravel_multi_index(tuple(offsets), ring, mode="wrap")
+        residues = np.ravel_multi_index(tuple(offset), ring, mode="wrap")
         label_at = np.zeros(math.prod(ring), dtype=np.int64)
         label_at[residues] = labels
         if (label_at[residues] == labels).all():

@@ -57,7 +57,8 @@ def symmetry_group(partition: Any, shape: tuple[int, ...] | None = None, same_ac
         wider = extension(pattern, found.orbits.cells)
         if wider is not None:
             closed = _weight_group(Partition(wider.labels), same_action=False)
-            return replace(found, extension=closed, explanation=f"{found.explanation} {wider.sentence(closed.name)}")
+            closed = replace(closed, explanation=wider.sentence(closed.name))
+            return replace(found, extension=closed, explanation=f"{found.explanation} {closed.explanation}")
     return found
 
 

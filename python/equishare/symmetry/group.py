@@ -72,9 +72,10 @@ class SymmetryGroup:
         closure_gap: fewest cells to move from one group to another to turn the orbits on cells into the pattern; 0 if
             the pattern is exactly a symmetry.
         explanation: a sentence for a person.
-        extension: the group of the pattern closed to a ring or torus, if it has shift structure up to its boundary.
+        extension: the group of the pattern closed to a ring or torus, if it has shift structure up to its boundary;
+            with a verdict of its own.
         verdict: ``exact``; of a pattern that was found in data ``approximate`` where its entries are only nearly equal,
-            and ``none`` where the data do not tell that there is a symmetry.
+            and ``none`` where the data tell neither a symmetry nor shifts up to the boundary.
     """
 
     partition: Partition

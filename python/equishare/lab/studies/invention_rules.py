@@ -12,12 +12,15 @@ from equishare.lab.studies.invention_data import Draw
 from equishare.partition import Partition, partition_distance
 from equishare.problems import LinearProblem
 from equishare.problems.estimates import blocks_of
+from equishare.result.discovery import Discovery
+from equishare.result.verdict import shift_probability, symmetry_probability
 from equishare.search.by_evidence import candidates
 from equishare.search.evidence import Evidence, Score
 from equishare.search.orbits import find_symmetries
-from equishare.search.price import closure_of, generated, is_kept, log_prior
+from equishare.search.price import Structure, closure_of, generated, is_kept, log_prior
+from equishare.search.shifts import shifts_of
 
-#: Maps of which version 0.1 computed the order of a group.
+#: From this probability on a group is sure.
 LEVEL = 0.95
 
 
@@ -27,7 +30,7 @@ class Asserted:
 
     Attributes:
         right: whether it asserts a group other than the identity that leaves the true labels unchanged.
-        false: whether it asserts one that does not.
+        false: whether it asserts one that does not, or shifts up to a boundary that the truth does not have.
         exact: whether its partition is the true one.
     """
 
@@ -60,8 +63,7 @@ def judge(of: Draw) -> Judged:
     found = discover(of.problem)
     belief, truth = found.belief, of.truth
     assert belief is not None
-    auto = asserted(found.partition.labels, truth, found.symmetry_probability >= 0.5)
-    sure = asserted(found.partition.labels, truth, found.symmetry_probability >= LEVEL)
+    auto, sure = told(found, truth, 0.5), told(found, truth, LEVEL)
     others = {name: discover(of.problem, name).partition.labels for name in ("gap", "merge")}
     others["version 0.1"] = version_01(of.problem)
     rules = {"auto": auto, "auto at 95 %": sure, **{name: asserted(one, truth) for name, one in others.items()}}
@@ -69,10 +71,23 @@ def judge(of: Draw) -> Judged:
     return Judged(of, rules, belief.symmetry_log_odds, found.symmetry_probability, holds)
 
 
-def asserted(labels: np.ndarray, truth: np.ndarray, says: bool = True) -> Asserted:
-    """Compare the group of a pattern with the truth; ``says`` tells whether a group is asserted at all."""
-    right = contained(labels, truth) if says else None
+def asserted(labels: np.ndarray, truth: np.ndarray) -> Asserted:
+    """Compare the group of a pattern with the truth."""
+    right = contained(labels, truth)
     return Asserted(right is True, right is False, partition_distance(labels, truth) == 0)
+
+
+def told(found: Discovery, truth: np.ndarray, level: float) -> Asserted:
+    """Compare what ``auto`` says with at least this probability with the truth: a group, shifts up to the boundary."""
+    group, belief = found.symmetry(), found.belief
+    assert belief is not None
+    says = not group.is_trivial and symmetry_probability(belief) >= level
+    right = all(is_kept(truth, pair) for pair in group.generators)
+    shifts = group.extension is not None and shift_probability(belief) >= level
+    have = {id(one) for one in shifts_of(truth)}
+    false_shifts = shifts and not any(id(one) in have for one in shifts_of(found.partition.labels))
+    exact = partition_distance(found.partition, truth) == 0
+    return Asserted(says and right, (says and not right) or false_shifts, exact)
 
 
 def contained(labels: np.ndarray, truth: np.ndarray) -> bool | None:
@@ -96,7 +111,11 @@ def version_01(problem: LinearProblem) -> np.ndarray:
         first = np.unique(symmetry.orbits, return_index=True)[1]
         for labels in symmetry.merges:
             rejected, score = evidence.score(labels)
-            score += log_prior(labels, None, False)[0] - log_prior(labels.ravel()[first], None, False)[0] + conjugates
+            score += (
+                log_prior(labels, Structure(), False)[0]
+                - log_prior(labels.ravel()[first], Structure(), False)[0]
+                + conjugates
+            )
             partition = Partition(labels)
             scores[partition] = min(scores.get(partition, (True, np.inf)), (rejected, score))
     return min(scores, key=scores.__getitem__).labels

@@ -91,14 +91,14 @@ def sample_rings(
         raise ValueError(f"radius must lie in 0..{MARGIN - 1}, got {radius}")
     if not noise >= 0 or seed < 0:
         raise ValueError(f"noise and seed must not be negative, got {noise} and {seed}")
-    photographs = _photographs()
-    height, width = photographs.shape[1:]
+    images = photographs()
+    height, width = images.shape[1:]
     rng = np.random.default_rng(seed)
-    which = rng.integers(len(photographs), size=(count, 1))
+    which = rng.integers(len(images), size=(count, 1))
     row = rng.uniform(MARGIN, height - 1 - MARGIN, size=(count, 1))
     column = rng.uniform(MARGIN, width - 1 - MARGIN, size=(count, 1))
     angle = rng.uniform(0, 2 * np.pi, size=(count, 1)) + 2 * np.pi * np.arange(pixels) / pixels
-    clean = _bilinear(photographs, which, row + radius * np.sin(angle), column + radius * np.cos(angle))
+    clean = _bilinear(images, which, row + radius * np.sin(angle), column + radius * np.cos(angle))
     clean -= clean.mean()
     noisy = clean + noise * rng.standard_normal(clean.shape)
     return noisy.astype(np.float32), clean.astype(np.float32)
@@ -127,7 +127,8 @@ def draw(rng: np.random.Generator, trials: int, *, rings: int, pixels: int, radi
     return Draws(problems, [truth] * trials, score)
 
 
-def _photographs() -> np.ndarray:
+def photographs() -> np.ndarray:
+    """The grey values of both photographs, (2, height, width), from 0 to 1."""
     from sklearn.datasets import load_sample_images
 
     return np.stack([image.mean(axis=2) / 255 for image in load_sample_images().images])

@@ -1,0 +1,93 @@
+"""Patterns of weights that depend on how far the input lies from the output, and on nothing else.
+
+Rows and columns are taken in the order in which they come, as positions on a line or, row by row, in a plane. So there
+are only a few such patterns. On a ring or torus shifts are permutations; else they run into the boundary, and no
+permutation keeps the pattern.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+from equishare.partition import Partition
+from equishare.problems.estimates import BlockEstimate
+from equishare.symmetry.boundary import grids, offsets
+
+# A line of fewer outputs or inputs has few weights at one offset.
+_LEAST_SIDE = 4
+# Along each axis of a plane there are so many positions at least.
+_LEAST_STEPS = 3
+# Of the patterns so many are searched, those that fit the single estimates best.
+_SEARCHED = 4
+#: The most entries of a weight whose shifts are searched.
+MAX_ENTRIES = 1 << 20
+
+
+@lru_cache(maxsize=8)
+def shift_patterns(shape: tuple[int, ...]) -> tuple[np.ndarray, ...]:
+    """All patterns of a weight (O, I) that shifts up to the boundary tie, in the order of rows and columns.
+
+    A label depends on the offset of the input from the output. Where outputs and inputs are the same positions, the
+    label may also be that of the opposite offset (the transposed weight), of the offset mirrored along each axis, and
+    of the one with its axes exchanged; and the positions may be those of a ring or torus. Of outputs and inputs in two
+    grids, one is as much wider than the other as it is higher, like those of a convolution with a square kernel.
+    """
+    if len(shape) != 2 or min(shape) < _LEAST_SIDE or np.prod(shape) > MAX_ENTRIES:
+        return ()
+    found: dict[Partition, None] = {}
+    for grid_out, grid_in, stride in grids(*shape):
+        wider = {i - o for o, i in zip(grid_out, grid_in, strict=True)}
+        if stride > 1 or len(wider) > 1 or min(*grid_out, *grid_in) < _LEAST_STEPS:
+            continue
+        offset = offsets(grid_out, grid_in, 1)
+        found[_of(offset)] = None
+        if grid_out == grid_in:
+            ring = np.reshape(grid_out, (-1, 1, 1))
+            line = offset - (ring - 1)
+            around = line % ring
+            found |= dict.fromkeys(_ways(line, -line) + [_of(around)] + _ways(around, -around % ring))
+    return tuple(one.labels for one in found)
+
+
+def _ways(offset: np.ndarray, opposite: np.ndarray) -> list[Partition]:
+    """Patterns in which opposite offsets are alike, mirrored ones too, and those with their axes exchanged."""
+    is_first = np.zeros(offset.shape[1:], bool)
+    for own, other in zip(offset[::-1], opposite[::-1], strict=True):
+        is_first = (own < other) | ((own == other) & is_first)
+    mirrored = np.minimum(abs(offset), abs(opposite))
+    return [_of(np.where(is_first, offset, opposite)), _of(mirrored), _of(np.sort(mirrored, axis=0))]
+
+
+def _of(offset: np.ndarray) -> Partition:
+    """Labels of the offsets (axes, O, I)."""
+    least = offset.min(axis=(1, 2), keepdims=True)
+    span = (offset - least).max(axis=(1, 2)) + 1
+    return Partition(np.ravel_multi_index(tuple(offset - least), tuple(span)))
+
+
+def shifts_of(labels: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Those of the patterns that a partition is a union of."""
+    return tuple(one for one in shift_patterns(labels.shape) if (_spread(labels, one) == labels).all())
+
+
+def likely_shifts(estimate: BlockEstimate) -> list[np.ndarray]:
+    """The patterns that fit the single estimates best, for their number of groups."""
+    patterns = shift_patterns(estimate.values.shape)
+    precision = 1 / estimate.variance.ravel()
+    weight = estimate.values.ravel()
+
+    def misfit(labels: np.ndarray) -> float:
+        own = labels.ravel()
+        total = np.bincount(own, precision)
+        mean = np.bincount(own, precision * weight) / total
+        return float((precision * (weight - mean[own]) ** 2).sum()) + 2 * len(total)
+
+    return sorted(patterns, key=misfit)[:_SEARCHED]
+
+
+def _spread(labels: np.ndarray, pattern: np.ndarray) -> np.ndarray:
+    """The label that the first entry of each group of a pattern has, at all entries of the group."""
+    first = np.unique(pattern, return_index=True)[1]
+    return labels.ravel()[first][pattern]
