@@ -9,6 +9,7 @@
 
 #include "bind.h"
 #include "bind_pool.h"
+#include "cpu/curvature.h"
 #include "cpu/dispatch.h"
 #include "cpu/segmentation.h"
 
@@ -101,6 +102,20 @@ PYBIND11_MODULE(_core, module) {
                            .max_groups = max_groups,
                            .start = Array{start},
                            .cost = Array{cost}});
+      },
+      Release());
+  module.def(
+      "gather_curvature",
+      [](int64_t blocks, int64_t length, int64_t groups, bool is_shared, Address label,
+         Address scale, Address curvature, Address total) {
+        gather_curvature({.label = Array{label},
+                          .scale = Array{scale},
+                          .curvature = Array{curvature},
+                          .is_shared = is_shared,
+                          .blocks = blocks,
+                          .length = length,
+                          .groups = groups,
+                          .total = Array{total}});
       },
       Release());
   bind_pool(module.def_submodule("pool"));

@@ -124,3 +124,21 @@ def test_a_simple_group_of_the_order_of_a8_has_no_name():
     generators = linear_group(4, projective)
     assert (len(generators[0]), sympy_of(generators).order()) == (21, math.factorial(8) // 2)
     assert str(recognise(PermutationGroup(21, generators, 20160))) == "order 20160, 2 generators"
+
+
+@pytest.mark.parametrize(("solid", "part", "turns"), SOLIDS)
+def test_polyhedra_are_found_in_noisy_maps(solid, part, turns):
+    labels = es.pattern(f"{solid} {part}{' rotations' * turns}").labels
+    rng = np.random.default_rng(0)
+    size, samples = len(labels), 5 * len(labels) + 60
+    truth = labels[rng.permutation(size)][:, rng.permutation(size)]
+    # Values 6 standard errors apart.
+    values = 6 / np.sqrt(samples - size - 1) * rng.permutation(int(labels.max()) + 1)
+    x = rng.standard_normal((samples, size))
+    y = x @ values[truth].T + rng.standard_normal((samples, size))
+    half = samples // 2
+    found = es.discover(es.LinearProblem(x[:half], y[:half], x[half:], y[half:]))
+    group, expected = found.symmetry(), es.symmetry_group(truth)
+    assert found.partition == es.Partition(truth)
+    assert (group.name, group.order) == (expected.name, expected.order)
+    assert group.verdict != "none"

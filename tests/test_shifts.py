@@ -9,8 +9,10 @@ import equishare as es
 from equishare.lab.studies.patterns import circulant, dihedral, torus
 from equishare.report import write_files
 from equishare.search import price
+from equishare.search.by_evidence import likely_shifts
+from equishare.search.evidence import Evidence
 from equishare.search.price import Structure
-from equishare.search.shifts import likely_shifts, shift_patterns, shifts_of
+from equishare.search.shifts import shift_patterns, shifts_of
 
 LINE = np.arange(8) - np.arange(8)[:, None]
 
@@ -118,5 +120,7 @@ def test_the_likely_ones_come_first():
     rng = np.random.default_rng(3)
     rows, columns = plane(4, 4)
     weight = np.exp(-abs(rows) - abs(columns))
-    estimate = map_problem(weight, 3000, rng).estimate()
-    assert es.Partition(likely_shifts(estimate)[0]).num_groups <= 10
+    found = likely_shifts(Evidence(map_problem(weight, 3000, rng).estimate()))
+    assert es.Partition(found[0]) == es.Partition(
+        10 * np.minimum(abs(rows), abs(columns)) + np.maximum(abs(rows), abs(columns))
+    )

@@ -1,5 +1,6 @@
 // Every kernel of every instruction set that this processor runs, against plain loops in double
 // over the numbers as they are stored. Says what differs; the exit status is 1 if anything does.
+#include "cpu/curvature.h"
 #include "cpu/segmentation.h"
 #include "numbers.h"
 #include "soft.h"
@@ -138,6 +139,33 @@ void check_segmentation() {
   }
 }
 
+void check_curvature() {
+  for (const int64_t length : {1, 2, 9}) {
+    for (const bool is_shared : {true, false}) {
+      const int64_t blocks = 3, groups = 4;
+      Numbers scale(blocks * length), curvature(blocks * length * length);
+      std::vector<int64_t> label(blocks * length);
+      for (int64_t k = 0; k < blocks * length; ++k)
+        label[k] = (5 * k + k / 3) % groups, scale[k] = 1 + 0.1 * (k % 7);
+      for (int64_t b = 0; b < blocks; ++b)
+        for (int64_t i = 0; i < length; ++i)
+          for (int64_t j = 0; j < length; ++j)
+            curvature[(b * length + i) * length + j] = std::cos(1.0 + b + i * j) + (i == j) * 9;
+      Array<double> total(groups * groups);
+      gather_curvature({label.data(), scale.data(), curvature.data(), is_shared, blocks, length,
+                        groups, total.data()});
+      Numbers expected(groups * groups);
+      for (int64_t b = 0; b < blocks; ++b)
+        for (int64_t i = 0; i < length; ++i)
+          for (int64_t j = 0; j < length; ++j)
+            expected[label[b * length + i] * groups + label[b * length + j]] +=
+                scale[b * length + i] * scale[b * length + j] *
+                curvature[((is_shared ? 0 : b) * length + i) * length + j];
+      compare("gather_curvature", {blocks, length, groups, 1, 1}, total, expected);
+    }
+  }
+}
+
 constexpr Shape shapes[] = {
     {0, 3, 2, 1, 1},    {2, 0, 3, 2, 1},    {2, 3, 4, 0, 1},      {1, 1, 1, 1, 1},
     {2, 3, 1, 1, 2},    {3, 17, 33, 1, 1},  {40, 5, 6, 1, 2},     {1, 70, 300, 1, 2},
@@ -180,6 +208,7 @@ int main() {
     }
     std::printf("%s: %d comparisons, %d failures\n", place, comparisons, failures);
   }
+  check_curvature();
   check_segmentation();
   return failures != 0;
 }

@@ -6,11 +6,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from equishare._native import core
 from equishare.linalg import solve
 from equishare.problems.base import Estimate, Problem
 
-# Pairs of entries handled at a time when normal equations are gathered.
-_PAIRS = 1 << 22
 # An estimate of another class is made dense, which takes the square of its number of entries.
 _MOST_DENSE = 4096
 
@@ -184,16 +183,14 @@ def gather_curvature(labels: np.ndarray, num_groups: int, curvature: np.ndarray,
     if length == 1:
         weights = (np.broadcast_to(scale, labels.shape) ** 2 * curvature.reshape(-1, 1)).ravel()
         return np.diag(np.bincount(labels.ravel(), weights, num_groups))
-    total = np.zeros(num_groups * num_groups)
-    rows = max(1, _PAIRS // (length * length))
-    scale = np.broadcast_to(scale, labels.shape)
-    for start in range(0, count, rows):
-        part, d = labels[start : start + rows], scale[start : start + rows]
-        cells = part[:, :, None] * num_groups + part[:, None, :]
-        own = curvature if curvature.ndim == 2 else curvature[start : start + rows]
-        pairs = own * d[:, :, None] * d[:, None, :]
-        total += np.bincount(cells.ravel(), pairs.ravel(), total.size)
-    return total.reshape(num_groups, num_groups)
+    if labels.size and not 0 <= labels.min() <= labels.max() < num_groups:
+        raise ValueError(f"labels must lie in 0..{num_groups - 1}, got {labels.min()} to {labels.max()}")
+    total = np.empty((num_groups, num_groups))
+    labels, curvature = np.ascontiguousarray(labels, np.int64), np.ascontiguousarray(curvature, float)
+    scale = np.ascontiguousarray(np.broadcast_to(scale, labels.shape), float)
+    addresses = (array.ctypes.data for array in (labels, scale, curvature, total))
+    core.gather_curvature(count, length, num_groups, curvature.ndim == 2, *addresses)
+    return total
 
 
 def fit_estimate(estimate: BlockEstimate, labels: np.ndarray, num_groups: int) -> tuple[np.ndarray, np.ndarray]:

@@ -10,19 +10,24 @@ import numpy as np
 from equishare.partition import Partition
 from equishare.problems.base import Problem, Proposal
 from equishare.problems.estimates import blocks_of
-from equishare.search.evidence import Evidence, Score
+from equishare.search.evidence import LARGE, Evidence, Score
 from equishare.search.orbits import find_symmetries, merges_of
 from equishare.search.path import conditional_path, greedy_merges, merge_path, shortest_path
 from equishare.search.polish import polish
 from equishare.search.posterior import Posterior
+from equishare.search.price import Structure
 from equishare.search.segmentation import probable_segmentations
-from equishare.search.shifts import likely_shifts
+from equishare.search.shifts import shift_patterns
 
 # How many of the best cuts of the path are polished.
 _POLISHED = 10
-# So many in a row that come out no better than the best end the polishing.
+# So many in a row that come out no better than the best end the polishing; of large parameters the first.
 _PATIENCE = 3
+# Of a path of merges of a large parameter so many partitions are scored.
+_OF_PATH = 24
 _MAX_ROUNDS = 6
+# Merges of so many patterns of shifts are scored.
+_SHIFTS = 4
 # So many of the best candidates of each source are judged with what their symmetry is worth.
 _FINALISTS = 12
 
@@ -50,6 +55,13 @@ class Candidates:
             if partition not in self.scores:
                 self.scores[partition] = self.evidence.score(partition.labels)
 
+    def add_merges(self, path: list[np.ndarray]) -> None:
+        """Score a path, fewest groups first; of a large parameter a part of it, denser where groups are few."""
+        some = np.arange(len(path))
+        if self.evidence.estimate.values.size >= LARGE:
+            some = np.unique(np.geomspace(1, len(path), _OF_PATH).astype(int) - 1)
+        self.add([path[i] for i in some])
+
     def add_path(self) -> None:
         """Add the path of merges, so far that the best of it lies in its lower half, and probable segmentations."""
         estimate = self.evidence.estimate
@@ -66,6 +78,7 @@ class Candidates:
     def improve(self) -> None:
         """Polish the best candidates, propose new ones around the best of all, and repeat while the best improves."""
         estimate = self.evidence.estimate
+        patience = 1 if estimate.values.size >= LARGE else _PATIENCE
         tried: set[Partition] = set()
         for _ in range(_MAX_ROUNDS):
             before, failed = min(self.scores.values()), 0
@@ -73,9 +86,9 @@ class Candidates:
                 tried.add(partition)
                 least = min(self.scores.values())
                 polished = polish(estimate, partition.labels)
-                self.add(greedy_merges(estimate, polished, frequencies=True))
+                self.add_merges(greedy_merges(estimate, polished, frequencies=True))
                 failed = 0 if min(self.scores.values()) < least else failed + 1
-                if failed == _PATIENCE:
+                if failed == patience:
                     break
             self.add(conditional_path(estimate, self.ranked()[0].labels, self.evidence.width))
             if not min(self.scores.values()) < before:
@@ -128,16 +141,25 @@ def _search(posterior: Posterior, spread: float, polished: bool) -> Candidates:
     for symmetry in find_symmetries(evidence.estimate) if posterior.is_symmetric else ():
         finalists += _best_of(evidence, symmetry.orbits, symmetry.merges)
         maps += symmetry.maps
-    for pattern in likely_shifts(evidence.estimate) if posterior.is_matrix else ():
+    for pattern in likely_shifts(evidence) if posterior.is_matrix else ():
         finalists += _best_of(evidence, pattern, merges_of(evidence.estimate, pattern))
     posterior.judge(finalists, spread, maps)
     return found
 
 
+def likely_shifts(evidence: Evidence) -> list[np.ndarray]:
+    """The patterns of shifts with the best scores, best first."""
+
+    def score(pattern: np.ndarray) -> Score:
+        return evidence.score(pattern, Structure(None, (pattern,)))
+
+    return sorted(shift_patterns(evidence.estimate.values.shape), key=score)[:_SHIFTS]
+
+
 def _best_of(evidence: Evidence, orbits: np.ndarray, merges: list[np.ndarray]) -> list[Partition]:
     """Orbits, and the best of the partitions that merge them."""
     found = Candidates(evidence)
-    found.add(merges)
+    found.add_merges(merges)
     return [Partition(orbits), *found.ranked()[:_FINALISTS]]
 
 

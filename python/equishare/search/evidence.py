@@ -36,7 +36,9 @@ _GAP_RATE = 0.2
 # A partition is rejected if a misfit as large as its own, or larger, has less than this probability.
 _REJECTION = 1e-5
 # Numbers in the covariances of all blocks: the precision with a spread is made once for each spread.
-_MOST_WIDENED = 1 << 22
+_MOST_WIDENED = 1 << 24
+#: From so many entries on, where a score takes long, fewer candidates are tried.
+LARGE = 1 << 14
 # From one τ of the grid to the next.
 _SPREAD_STEP = 2.0
 

@@ -11,12 +11,12 @@ from equishare.partition import Partition
 from equishare.problems.base import Belief
 from equishare.problems.estimates import BlockEstimate, fit_estimate
 from equishare.search.alignment import Permutations
-from equishare.search.evidence import Evidence, Score
+from equishare.search.evidence import LARGE, Evidence, Score
 from equishare.search.price import Closure, Structure, closure_of, generated, is_kept, may_have_symmetry
 from equishare.search.shifts import shifts_of
 from equishare.symmetry.orbits import cell_orbits
 
-# So many of the best partitions are judged for every spread.
+# So many of the best partitions are judged for every spread; of large parameters half.
 _JUDGED = 8
 # Searches with entries that scatter, each with another spread.
 _SEARCHES = 2
@@ -38,7 +38,7 @@ _LEAST_EXACT = 0.1
 _LEAST_GAP = 8.0
 # Terms of less than this weight are left out of the posterior mean.
 _LEAST_WEIGHT = 1e-4
-# Spreads about the best one of the grid, for the interval.
+# Spreads about the best one of the grid, for the interval; of large parameters a fourth of them.
 _FINE = 2.0 ** np.linspace(-1, 1, 17)
 
 
@@ -111,7 +111,8 @@ class Posterior:
             best[one] = min(score, best.get(one, score))
         ranked = sorted(best, key=best.__getitem__)
         shifted = [one for one in ranked if self._structures[one].shifts]
-        for one in dict.fromkeys(ranked[:_JUDGED] + shifted[:_JUDGED]):
+        most = _JUDGED // 2 if self._estimate.values.size >= LARGE else _JUDGED
+        for one in dict.fromkeys(ranked[:most] + shifted[:most]):
             for spread in self._grid:
                 if (one, spread) not in self.scores:
                     self.judge([one], spread)
@@ -259,7 +260,8 @@ class Posterior:
         weights -= np.asarray(logsumexp(weights))
         best, fine, mass = 0.0, np.array(self._grid), np.exp(weights)
         if partition.num_groups < partition.labels.size and mass[0] < _LEAST_EXACT:
-            about = self._grid[1 + int(weights[1:].argmax())] * _FINE
+            step = 4 if partition.labels.size >= LARGE else 1
+            about = self._grid[1 + int(weights[1:].argmax())] * _FINE[::step]
             # Not kept: each holds the covariances of all blocks.
             finer = np.array([log_weight(Evidence(self._estimate, spread)) for spread in about])
             best = float(about[finer.argmax()])

@@ -12,17 +12,14 @@ from functools import lru_cache
 import numpy as np
 
 from equishare.partition import Partition
-from equishare.problems.estimates import BlockEstimate
 from equishare.symmetry.boundary import grids, offsets
 
 # A line of fewer outputs or inputs has few weights at one offset.
 _LEAST_SIDE = 4
 # Along each axis of a plane there are so many positions at least.
 _LEAST_STEPS = 3
-# Of the patterns so many are searched, those that fit the single estimates best.
-_SEARCHED = 4
 #: The most entries of a weight whose shifts are searched.
-MAX_ENTRIES = 1 << 20
+MAX_ENTRIES = 1 << 17
 
 
 @lru_cache(maxsize=8)
@@ -70,21 +67,6 @@ def _of(offset: np.ndarray) -> Partition:
 def shifts_of(labels: np.ndarray) -> tuple[np.ndarray, ...]:
     """Those of the patterns that a partition is a union of."""
     return tuple(one for one in shift_patterns(labels.shape) if (_spread(labels, one) == labels).all())
-
-
-def likely_shifts(estimate: BlockEstimate) -> list[np.ndarray]:
-    """The patterns that fit the single estimates best, for their number of groups."""
-    patterns = shift_patterns(estimate.values.shape)
-    precision = 1 / estimate.variance.ravel()
-    weight = estimate.values.ravel()
-
-    def misfit(labels: np.ndarray) -> float:
-        own = labels.ravel()
-        total = np.bincount(own, precision)
-        mean = np.bincount(own, precision * weight) / total
-        return float((precision * (weight - mean[own]) ** 2).sum()) + 2 * len(total)
-
-    return sorted(patterns, key=misfit)[:_SEARCHED]
 
 
 def _spread(labels: np.ndarray, pattern: np.ndarray) -> np.ndarray:
