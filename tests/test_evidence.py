@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import equishare as es
+from equishare.problems.estimates import gather_curvature
 from equishare.search.evidence import Evidence
 
 
@@ -84,3 +85,25 @@ def test_a_continuum_of_values_is_not_forced_into_groups_that_do_not_fit():
     rejected, _ = Evidence(es.MeanProblem(x[:50], x[50:]).estimate()).score(found.partition.labels)
     assert not rejected
     assert found.partition.num_groups > 5
+
+
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("length", [1, 4])
+def test_the_curvature_of_shared_values(shared, length):
+    rng = np.random.default_rng(6)
+    labels = rng.integers(0, 3, (length, 5)).T[:, ::-1]
+    root = rng.standard_normal((length, length) if shared else (5, length, length))
+    curvature = root @ np.swapaxes(root, -1, -2)
+    scale = rng.uniform(1, 2, (1, length))
+    one_hot = np.eye(3)[labels] * scale[..., None]
+    expected = (np.swapaxes(one_hot, 1, 2) @ curvature @ one_hot).sum(0)
+    np.testing.assert_allclose(gather_curvature(labels, 3, curvature, scale), expected)
+
+
+@pytest.mark.parametrize("wrong", [3, -1])
+def test_the_curvature_of_labels_out_of_range(wrong):
+    labels = np.array([[0, 1], [2, wrong]])
+    with pytest.raises(ValueError, match="labels must lie in 0..2, got"):
+        gather_curvature(labels, 3, np.eye(2), np.ones((2, 2)))
+    with pytest.raises(ValueError, match="labels must lie in 0..2, got"):
+        gather_curvature(labels.reshape(4, 1), 3, np.ones((1, 1)), np.ones((4, 1)))

@@ -40,6 +40,15 @@ def test_a_map(tmp_path):
     np.testing.assert_array_equal(again.confidence.ties, d.confidence.ties)
 
 
+def test_a_belief_that_does_not_tell_of_shifts(tmp_path):
+    d = dataclasses.replace(found([[0, 1], [1, 0]]), belief=Belief(0.0, (0.0, 0.0), np.zeros((2, 2)), 5.0, None))
+    d.save(tmp_path / "d.npz")
+    arrays = dict(np.load(tmp_path / "d.npz"))
+    del arrays["belief.shift_log_odds"]
+    np.savez(tmp_path / "old.npz", **arrays)
+    assert np.isnan(es.Discovery.load(tmp_path / "old.npz").belief.shift_log_odds)
+
+
 GUESS = np.arange(4).reshape(2, 2)
 
 

@@ -32,38 +32,45 @@ def plane(rows, columns):
 @pytest.mark.parametrize("shape", [(8, 8), (9, 9), (4, 6), (9, 16), (3, 8), (12, 12)])
 def test_labels_depend_on_the_offset_alone(shape):
     found = shift_patterns(shape)
-    assert len({es.Partition(one) for one in found}) == len(found)
+    assert len(set(found)) == len(found)
     assert bool(found) == (min(shape) >= 4)
     offset = np.arange(shape[1]) - np.arange(shape[0])[:, None]
     first = np.unique(offset, return_index=True)[1]
-    is_of_a_line = [(one.ravel()[first][offset - offset.min()] == one).all() for one in found]
+    is_of_a_line = [(one.labels.ravel()[first][offset - offset.min()] == one.labels).all() for one in found]
     assert all(is_of_a_line) == (shape in {(8, 8), (4, 6), (3, 8)})  # else some are of a plane
 
 
 def test_the_patterns_of_a_line_and_of_a_plane():
     wanted = [LINE, abs(LINE), circulant(8), dihedral(8)]
-    found = {es.Partition(one) for one in shift_patterns((8, 8))}
+    found = set(shift_patterns((8, 8)))
     assert found == {es.Partition(one) for one in wanted}
     rows, columns = plane(3, 4)
     a, b = abs(rows), abs(columns)
     opposite = np.minimum(10 * rows + columns, -10 * rows - columns)
-    wanted = [10 * rows + columns, opposite, 10 * a + b, 10 * np.minimum(a, b) + np.maximum(a, b), torus(3, 4)]
-    found = {es.Partition(one) for one in shift_patterns((12, 12))}
+    wanted = [10 * rows + columns, opposite, 10 * a + b, torus(3, 4)]
+    found = set(shift_patterns((12, 12)))
     assert {es.Partition(one) for one in wanted} < found
+    exchanged = es.Partition(10 * np.minimum(a, b) + np.maximum(a, b))
+    assert exchanged not in found  # the axes have different lengths
 
 
 def test_of_a_convolution_with_a_square_kernel():
     # 2 × 2 outputs would be too few steps; 3 × 3 outputs of a kernel of 2 on 4 × 4 inputs.
     outputs, inputs = (np.stack(np.divmod(np.arange(n * n), n)) for n in (3, 4))
     offset = inputs[:, None] - outputs[:, :, None]
-    assert es.Partition(10 * offset[0] + offset[1]) in {es.Partition(one) for one in shift_patterns((9, 16))}
+    assert es.Partition(10 * offset[0] + offset[1]) in shift_patterns((9, 16))
 
 
 def test_of_which_patterns_a_partition_is_a_union():
     far = np.where(abs(LINE) > 2, 9, LINE)
-    assert [int(one.max()) + 1 for one in shifts_of(es.Partition(far).labels)] == [15]
+    assert [one.num_groups for one in shifts_of(es.Partition(far).labels)] == [15]
     assert len(shifts_of(np.zeros((8, 8), np.int64))) == 4
     assert shifts_of(np.arange(64).reshape(8, 8)) == ()
+
+
+def test_a_pattern_of_very_many_groups_is_left_out():
+    assert shift_patterns((600, 4)) == () != shift_patterns((500, 4))
+    assert max(one.num_groups for one in shift_patterns((256, 256))) <= 512
 
 
 def test_the_price_of_a_union_of_shifts():
@@ -124,3 +131,18 @@ def test_the_likely_ones_come_first():
     assert es.Partition(found[0]) == es.Partition(
         10 * np.minimum(abs(rows), abs(columns)) + np.maximum(abs(rows), abs(columns))
     )
+
+
+def test_shifts_with_one_action():
+    rng = np.random.default_rng(4)
+    found = es.discover(map_problem(0.5 * rng.permutation(8)[abs(LINE)], 400, rng))
+    group = found.symmetry(same_action=True)
+    assert (group.name, group.verdict, group.extension.verdict) == ("C_2", "exact", "exact")
+
+
+def test_a_weight_whose_permutations_are_not_searched():
+    rng = np.random.default_rng(5)
+    offset = np.arange(66) - np.arange(66)[:, None]
+    found = es.discover(map_problem(np.exp(-abs(offset) / 2), 3000, rng))
+    assert np.isnan(found.symmetry_log_odds) and found.belief.shift_log_odds > 10
+    assert found.symmetry().verdict != "none" and found.symmetry().extension.verdict != "none"

@@ -75,6 +75,8 @@ def test_shifts_that_the_truth_does_not_have_are_false():
     d = replace(d, belief=replace(d.belief, shift_log_odds=100.0))
     assert told(d, line, 0.5) == Asserted(False, False, True)
     assert told(d, line[::-1][[1, 0, 2, 3, 4, 5]], 0.5) == Asserted(False, True, False)
+    # Shifts without the reflection that was told.
+    assert told(d, np.arange(6) - np.arange(6)[:, None] + 5, 0.5) == Asserted(False, True, False)
 
 
 def test_groups_of_patterns_are_compared():

@@ -66,8 +66,8 @@ def test_shift_structure_up_to_a_boundary_is_told_and_not_judged():
     kind, words = told(believed(found(VALID), log_odds=-np.inf, guess=CIRCULANT))
     assert kind == "none"
     assert words.endswith(
-        "with probability below 0.1 %. The pattern has shift structure up to its boundary, which is not judged: closed "
-        "to a ring or torus it has group C_8."
+        "with probability below 0.1 %. Shift structure up to the boundary: closed to a ring of 8 positions it has "
+        "group C_8. This is not judged."
     )
 
 
@@ -86,7 +86,7 @@ def test_shifts_up_to_a_boundary():
     )
     kind, words = told(shifted(VALID, -np.log(9), log_odds=-np.inf, guess=CIRCULANT))
     assert kind == "none"
-    assert "up to its boundary, which holds with probability 10.0 %: closed to a ring" in words
+    assert words.endswith("closed to a ring of 8 positions it has group C_8. This is probable to 10.0 %.")
 
 
 @pytest.mark.parametrize(("shifts", "kind"), [(np.log(4), "exact"), (-np.log(4), "none"), (np.nan, "none")])
@@ -102,6 +102,33 @@ def test_shifts_beside_a_symmetry(shifts, kind):
     assert words.startswith(first) and second in words
     assert words.endswith("This is not judged.") == np.isnan(shifts)
     assert words.endswith("This is probable to 20.0 %.") == (shifts < 0)
+
+
+def test_shifts_beside_a_symmetry_that_is_not_sure():
+    d = shifted(abs(np.arange(6) - np.arange(6)[:, None]), np.log(4), log_odds=-np.log(9))
+    group = d.symmetry()
+    assert (group.name, group.order, group.verdict, group.extension.verdict) == ("trivial", 1, "exact", "exact")
+    assert "C_2" not in group.explanation
+
+
+def test_of_a_large_weight_shifts_alone_are_judged():
+    d = shifted(RING, np.log(4), log_odds=np.nan)
+    assert told(replace(d, belief=replace(d.belief, guess=None)))[1].startswith(
+        "D_8, exact: it holds with probability 80.0 %"
+    )
+    d = shifted(RING, -np.log(4), log_odds=np.nan)
+    assert told(replace(d, belief=replace(d.belief, guess=None))) == (
+        "none",
+        "No symmetry can be told from these data.",
+    )
+
+
+def test_a_guess_whose_symmetry_the_pattern_does_not_have():
+    labels = np.where(np.eye(8, dtype=bool), 0, 1)
+    labels[0, 1:] = labels[1:, 0] = 2
+    d = believed(found(labels), log_odds=np.log(9), guess=RING)
+    assert told(d)[0] == "none"
+    assert told(d)[1].endswith("Nearly as good a pattern has the symmetry D_8, which holds with probability 90.0 %.")
 
 
 def test_a_pattern_without_symmetry_beside_one_that_has_it():

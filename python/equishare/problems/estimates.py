@@ -180,11 +180,11 @@ def gather_curvature(labels: np.ndarray, num_groups: int, curvature: np.ndarray,
         scale: (B, L), or anything that broadcasts to it.
     """
     count, length = labels.shape
+    if labels.size and not 0 <= labels.min() <= labels.max() < num_groups:
+        raise ValueError(f"labels must lie in 0..{num_groups - 1}, got {labels.min()} to {labels.max()}")
     if length == 1:
         weights = (np.broadcast_to(scale, labels.shape) ** 2 * curvature.reshape(-1, 1)).ravel()
         return np.diag(np.bincount(labels.ravel(), weights, num_groups))
-    if labels.size and not 0 <= labels.min() <= labels.max() < num_groups:
-        raise ValueError(f"labels must lie in 0..{num_groups - 1}, got {labels.min()} to {labels.max()}")
     total = np.empty((num_groups, num_groups))
     labels, curvature = np.ascontiguousarray(labels, np.int64), np.ascontiguousarray(curvature, float)
     scale = np.ascontiguousarray(np.broadcast_to(scale, labels.shape), float)

@@ -46,26 +46,36 @@ def judged(partition: Partition, belief: Belief, same_action: bool) -> SymmetryG
     group that was judged, so it is at least as probable. Shifts up to the boundary have a probability of their own.
     """
     probability, shifts = symmetry_probability(belief), shift_probability(belief)
+    if math.isnan(probability):
+        probability = shifts  # of a parameter too large for its permutations to be judged, they are those of its shifts
     group, whole = symmetry_group(partition, same_action=same_action), ""
     wider = group.extension
-    if probability >= 0.5 and not group.is_trivial and partition != Partition(belief.guess):
-        part = part_of_symmetry(partition, Partition(belief.guess), same_action)
-        if part is not None:
-            whole = f" The pattern has all of {group.name}, which these data do not make sure."
-            group = part
     holds = not group.is_trivial and not probability < 0.5
+    if holds and belief.guess is not None and partition != Partition(belief.guess):
+        part = part_of_symmetry(partition, Partition(belief.guess), same_action)
+        whole = f" The pattern has all of {group.name}, which these data do not make sure."
+        group, holds = (group, False) if part is None else (part, True)
     verdict = "approximate" if belief.spread else "exact"
     sure = wider is not None and shifts >= 0.5
+    if sure and not holds:
+        group = _identity(partition, same_action)
     if wider is not None:
         group = replace(group, extension=replace(wider, verdict=verdict if sure else "none"))
     if not holds and not sure:
-        return replace(group, verdict="none", explanation=_none(group, belief, probability))
+        return replace(group, verdict="none", explanation=_none(group, belief, probability, shifts))
     sentences = [_of_group(group, verdict, probability) + whole] if holds else []
     if group.extension is not None:
         sentences.insert(0 if sure else 1, _of_shifts(group.extension, shifts))
     if belief.spread:
         sentences.append(f"The entries of a group scatter by {belief.spread:.2g} about its value.")
     return replace(group, verdict=verdict, explanation=" ".join(sentences))
+
+
+def _identity(partition: Partition, same_action: bool) -> SymmetryGroup:
+    distinct = Partition(np.arange(len(partition)).reshape(partition.shape))
+    group = part_of_symmetry(partition, distinct, same_action)
+    assert group is not None
+    return group
 
 
 def _of_group(group: SymmetryGroup, verdict: str, probability: float) -> str:
@@ -107,25 +117,21 @@ def percent(probability: float) -> str:
     return f"{100 * probability:.1f} %" if probability >= 1 - _SURE else f"below {100 - 100 * _SURE:.1f} %"
 
 
-def _none(group: SymmetryGroup, belief: Belief, probability: float) -> str:
-    if math.isnan(probability):
-        return group.explanation
-    guess = name_of_guess(belief)
+def _none(group: SymmetryGroup, belief: Belief, probability: float, shifts: float) -> str:
+    sentences = [group.explanation]
+    if group.extension is not None:
+        sentences = [group.explanation.removesuffix(f" {group.extension.explanation}")]
     if probability < 0.5:
-        sentence = "No symmetry can be told from these data."
+        sentences = ["No symmetry can be told from these data."]
+        guess = name_of_guess(belief)
         if guess is not None:
-            sentence += f" The best guess is {guess}, with probability {percent(probability)}."
-        if group.extension is not None:
-            shifts = shift_probability(belief)
-            sure = "is not judged" if math.isnan(shifts) else f"holds with probability {percent(shifts)}"
-            sentence += (
-                f" The pattern has shift structure up to its boundary, which {sure}: closed to a ring or torus "
-                f"it has group {group.extension.name}."
-            )
-        return sentence
-    if Partition(belief.guess) == group.partition:
-        return group.explanation  # its symmetry permutes outputs and inputs differently
-    return (
-        f"{group.explanation} Nearly as good a pattern has the symmetry {guess}, "
-        f"which holds with probability {percent(probability)}."
-    )
+            sentences.append(f"The best guess is {guess}, with probability {percent(probability)}.")
+    elif belief.guess is not None and Partition(belief.guess) != group.partition:
+        # That of the pattern is the identity. Else its symmetry permutes outputs and inputs differently.
+        sentences.append(
+            f"Nearly as good a pattern has the symmetry {name_of_guess(belief)}, which holds with probability "
+            f"{percent(probability)}."
+        )
+    if group.extension is not None:
+        sentences.append(_of_shifts(group.extension, shifts))
+    return " ".join(sentences)

@@ -149,11 +149,9 @@ def _search(posterior: Posterior, spread: float, polished: bool) -> Candidates:
 
 def likely_shifts(evidence: Evidence) -> list[np.ndarray]:
     """The patterns of shifts with the best scores, best first."""
-
-    def score(pattern: np.ndarray) -> Score:
-        return evidence.score(pattern, Structure(None, (pattern,)))
-
-    return sorted(shift_patterns(evidence.estimate.values.shape), key=score)[:_SHIFTS]
+    patterns = shift_patterns(evidence.estimate.values.shape)
+    best = sorted(patterns, key=lambda one: evidence.score(one.labels, Structure(None, (one,))))
+    return [one.labels for one in best[:_SHIFTS]]
 
 
 def _best_of(evidence: Evidence, orbits: np.ndarray, merges: list[np.ndarray]) -> list[Partition]:

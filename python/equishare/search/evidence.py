@@ -35,7 +35,8 @@ _GAP_SHAPE = 1.0
 _GAP_RATE = 0.2
 # A partition is rejected if a misfit as large as its own, or larger, has less than this probability.
 _REJECTION = 1e-5
-# Numbers in the covariances of all blocks: the precision with a spread is made once for each spread.
+# Numbers in the covariances of all blocks. The precision with a spread is made once for each spread, about ten of them:
+# 1.3 GiB together at most.
 _MOST_WIDENED = 1 << 24
 #: From so many entries on, where a score takes long, fewer candidates are tried.
 LARGE = 1 << 14

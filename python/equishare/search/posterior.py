@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from scipy.special import logsumexp
@@ -13,7 +13,7 @@ from equishare.problems.estimates import BlockEstimate, fit_estimate
 from equishare.search.alignment import Permutations
 from equishare.search.evidence import LARGE, Evidence, Score
 from equishare.search.price import Closure, Structure, closure_of, generated, is_kept, may_have_symmetry
-from equishare.search.shifts import shifts_of
+from equishare.search.shifts import coarsest_shift, shifts_of
 from equishare.symmetry.orbits import cell_orbits
 
 # So many of the best partitions are judged for every spread; of large parameters half.
@@ -25,7 +25,7 @@ _DROPPED = 16
 _RANDOM_SUBGROUPS = 12
 #: Offset a and slope b of the probability of a symmetry with log odds ℓ, 1 / (1 + exp(−a − b ℓ)). The odds compare the
 #: candidates that the search saw, and are too sure where it saw few that contradict the symmetry. So the curve is
-#: fitted to simulated problems whose symmetry is known, by ``equishare reproduce invention``.
+#: fitted to simulated problems whose symmetry is known, by ``equishare reproduce invention``. Shifts have the same one.
 CURVE = (-1.3, 0.37)
 # From these log odds on a symmetry is more probable than none. Entries that are only nearly equal need them.
 _EVEN_ODDS = -CURVE[0] / CURVE[1]
@@ -36,6 +36,8 @@ _LEAST_EXACT = 0.1
 # Values that lie less than so many spreads apart are those of a continuum: entries that are spread evenly over an
 # interval have the standard deviation of its length over √12 = 3.5. Twice that, as spreads come on a coarse grid.
 _LEAST_GAP = 8.0
+# Candidates whose log weight is so far below that of the best are not asked how they got their labels.
+_NEGLIGIBLE = 20.0
 # Terms of less than this weight are left out of the posterior mean.
 _LEAST_WEIGHT = 1e-4
 # Spreads about the best one of the grid, for the interval; of large parameters a fourth of them.
@@ -60,13 +62,14 @@ class Posterior:
         self._evidence: dict[float, Evidence] = {}
         self._structures: dict[Partition, Structure] = {}
         self._maps: list[Permutations] = []
+        self._by_chance: dict[tuple[Partition, float], float] = {}
         self._grid = [0.0, *Evidence.spreads(estimate).tolist()]
         self.is_matrix = symmetric and self.evidence(0.0).is_matrix
         self.is_symmetric = self.is_matrix and may_have_symmetry(estimate.values.shape)
         self.scores: dict[tuple[Partition, float], Score] = {}
         # Weights without any structure scatter about one value, and means about any.
         one = Partition(np.zeros(estimate.values.shape, np.int64))
-        value = abs(float(fit_estimate(estimate, one.labels, 1)[0][0]))
+        value = abs(float(fit_estimate(estimate, one.labels, 1)[0][0]) + estimate.origin)
         self._generic: dict[tuple[Partition, float], Score] = {}
         for s in self._grid[1:]:
             # Weights whose value is many spreads from zero are nearly equal.
@@ -180,9 +183,8 @@ class Posterior:
             if self.scores[one, width] > (rejected, least + _CLEAR_ODDS):
                 break
             closure = self._structures[one].closure
-            own, labels = self._symmetry(terms, one)
-            if closure is not None and own >= _CLEAR_ODDS:
-                odds, guess = own, labels
+            if closure is not None and (own := self._symmetry(terms, one)[0]) >= _CLEAR_ODDS:
+                odds, guess = own, one.labels
                 # It may be a part of the symmetry of the best one. Else the data contradict that.
                 if not all(is_kept(partition.labels, pair) for pair in closure.maps):
                     partition, spread = one, width
@@ -190,8 +192,8 @@ class Posterior:
         if spread > 0 and not self.scores[partition, spread] < min(self._generic.values(), default=(True, np.inf)):
             partition, spread = plain, 0.0
         found = self._structures.get(partition, Structure())
-        likely = max(odds if found.closure else -np.inf, shifts if found.shifts else -np.inf)
-        if (found.closure or found.shifts) and likely < (_EVEN_ODDS if spread else -_CLEAR_ODDS):
+        likely = [odds] * bool(found.closure) + [self._shifts(terms, partition)] * bool(found.shifts)
+        if likely and max(likely) < (_EVEN_ODDS if spread else -_CLEAR_ODDS):
             partition = plain
         spread, interval = self._spread_of(partition)
         return partition, Belief(spread, interval, self._mean(terms), odds, guess, self._shifts(terms, partition))
@@ -227,23 +229,42 @@ class Posterior:
             if best is None:
                 return -np.inf, None
             return self._symmetry(terms, best[0])
+        maps = closure.maps
+        odds = self._odds(terms, lambda one: all(is_kept(one.labels, pair) for pair in maps))
+        return odds, partition.labels
+
+    def _odds(self, terms: dict[tuple[Partition, float], float], has: Callable[[Partition], bool]) -> float:
+        """Log odds of the candidates that have a structure, as far as they got their labels through one.
+
+        A pattern too coarse for the truth may have a symmetry by chance, two columns that are alike, say. So what a
+        partition weighs without regard to any structure does not speak for it.
+        """
         holds, fails = [-np.inf], [-np.inf]
+        most = max(terms.values())
         for (one, spread), weight in terms.items():
-            kept = not self._is_generic(one, spread) and all(is_kept(one.labels, pair) for pair in closure.maps)
-            (holds if kept else fails).append(weight)
-        return float(logsumexp(holds) - logsumexp(fails)), partition.labels
+            if self._is_generic(one, spread) or not has(one):
+                fails.append(weight)
+                continue
+            chance = self._share_by_chance(one, spread) if weight > most - _NEGLIGIBLE else 0.0
+            with np.errstate(divide="ignore"):
+                holds.append(weight + np.log1p(-chance))
+                fails.append(weight + np.log(chance))
+        return float(logsumexp(holds) - logsumexp(fails))
+
+    def _share_by_chance(self, partition: Partition, spread: float) -> float:
+        """Share of the weight of a partition that the prior without any structure has; none where all is one value."""
+        key = partition, spread
+        if key not in self._by_chance:
+            log_share = self.scores[key][1] - self.evidence(spread).score(partition.labels)[1]
+            self._by_chance[key] = min(float(np.exp(log_share)), 1.0) if partition.num_groups > 1 else 0.0
+        return self._by_chance[key]
 
     def _shifts(self, terms: dict[tuple[Partition, float], float], partition: Partition) -> float:
         """Log odds of the shifts that a partition is a union of; NaN where there are none."""
-        shifts = self._structures.get(partition, Structure()).shifts
-        if not shifts:
+        coarsest = coarsest_shift(self._structures.get(partition, Structure()).shifts)
+        if coarsest is None:
             return np.nan
-        coarsest = min(shifts, key=lambda one: int(one.max()))
-        holds, fails = [-np.inf], [-np.inf]
-        for (one, spread), weight in terms.items():
-            kept = not self._is_generic(one, spread) and any(s is coarsest for s in self._structures[one].shifts)
-            (holds if kept else fails).append(weight)
-        return float(logsumexp(holds) - logsumexp(fails))
+        return self._odds(terms, lambda one: coarsest in self._structures[one].shifts)
 
     def _spread_of(self, partition: Partition) -> tuple[float, tuple[float, float]]:
         """The spread of the entries of a partition: 0 where that is not improbable, else the most probable one."""
@@ -254,9 +275,9 @@ class Posterior:
 
         weights = np.full(len(self._grid), -np.inf)
         for i, spread in enumerate(self._grid):
-            known = self.scores.get((partition, spread)) or (None, -log_weight(self.evidence(spread)))
             if self._is_told(partition, spread):
-                weights[i] = -known[1]
+                known = self.scores.get((partition, spread))
+                weights[i] = log_weight(self.evidence(spread)) if known is None else -known[1]
         weights -= np.asarray(logsumexp(weights))
         best, fine, mass = 0.0, np.array(self._grid), np.exp(weights)
         if partition.num_groups < partition.labels.size and mass[0] < _LEAST_EXACT:

@@ -45,6 +45,7 @@ from itertools import islice
 import numpy as np
 from scipy.special import gammaln
 
+from equishare.partition import Partition
 from equishare.search.alignment import Permutations
 from equishare.search.shifts import shift_patterns
 from equishare.symmetry.automorphisms import automorphism_group, pattern_normaliser_order, transposition
@@ -154,7 +155,7 @@ class Structure:
     """
 
     closure: Closure | None = None
-    shifts: tuple[np.ndarray, ...] = ()
+    shifts: tuple[Partition, ...] = ()
 
 
 def log_prior(labels: np.ndarray, structure: Structure, is_matrix: bool) -> tuple[float, float, np.ndarray]:
@@ -180,7 +181,7 @@ def log_prior(labels: np.ndarray, structure: Structure, is_matrix: bool) -> tupl
         found = [o for o in (closure.orbits, closure.both_ways) if o is not None]
         ways += [_log_through(labels, one, _log_group(closure, one) - math.log(len(found))) for one in found]
     count = len(shift_patterns(labels.shape))
-    ways += [_log_through(labels, one, math.log(_SHIFTS / count)) for one in structure.shifts]
+    ways += [_log_through(labels, one.labels, math.log(_SHIFTS / count)) for one in structure.shifts]
     named, unnamed, zero = (np.logaddexp.reduce(part) for part in zip(*ways, strict=True))
     return float(named), float(unnamed), zero
 

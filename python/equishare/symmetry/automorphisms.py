@@ -132,7 +132,10 @@ def transposition(labels: NDArray[np.int64]) -> tuple[Permutation, Permutation] 
     graph = load_extra("igraph").Graph(n=len(colours), edges=edges)
     for found in graph.automorphism_group(color=colours.tolist()):
         if found[0] >= side:
-            return np.array(found[:side]) - side, np.array(found[side : 2 * side])
+            inputs, outputs = np.array(found[:side]) - side, np.array(found[side : 2 * side])
+            if not (labels[outputs[None, :], inputs[:, None]] == labels).all():
+                raise RuntimeError("igraph returned a permutation that is no automorphism of the pattern")
+            return inputs, outputs
     return None
 
 

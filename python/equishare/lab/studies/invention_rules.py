@@ -18,7 +18,7 @@ from equishare.search.by_evidence import candidates
 from equishare.search.evidence import Evidence, Score
 from equishare.search.orbits import find_symmetries
 from equishare.search.price import Structure, closure_of, generated, is_kept, log_prior
-from equishare.search.shifts import shifts_of
+from equishare.search.shifts import coarsest_shift, shifts_of
 
 #: From this probability on a group is sure.
 LEVEL = 0.95
@@ -84,8 +84,7 @@ def told(found: Discovery, truth: np.ndarray, level: float) -> Asserted:
     says = not group.is_trivial and symmetry_probability(belief) >= level
     right = all(is_kept(truth, pair) for pair in group.generators)
     shifts = group.extension is not None and shift_probability(belief) >= level
-    have = {id(one) for one in shifts_of(truth)}
-    false_shifts = shifts and not any(id(one) in have for one in shifts_of(found.partition.labels))
+    false_shifts = shifts and coarsest_shift(shifts_of(found.partition.labels)) not in shifts_of(truth)
     exact = partition_distance(found.partition, truth) == 0
     return Asserted(says and right, (says and not right) or false_shifts, exact)
 
