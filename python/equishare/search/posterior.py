@@ -26,11 +26,11 @@ _RANDOM_SUBGROUPS = 12
 #: Offset a and slope b of the probability of a symmetry with log odds ℓ, 1 / (1 + exp(−a − b ℓ)). The odds compare the
 #: candidates that the search saw, and are too sure where it saw few that contradict the symmetry. So the curve is
 #: fitted to simulated problems whose symmetry is known, by ``equishare reproduce invention``. Shifts have the same one.
-CURVE = (-1.3, 0.37)
+CURVE = (-2.5, 0.56)
 # From these log odds on a symmetry is more probable than none. Entries that are only nearly equal need them.
 _EVEN_ODDS = -CURVE[0] / CURVE[1]
-# Clear log odds. Where they are against a symmetry, its partition is not the answer; in between it may be right.
-_CLEAR_ODDS = 6.0
+#: Clear log odds. Where they are against a symmetry, its partition is not the answer; in between it may be right.
+CLEAR_ODDS = 6.0
 # Entries are called equal where that has at least this probability.
 _LEAST_EXACT = 0.1
 # Values that lie less than so many spreads apart are those of a continuum: entries that are spread evenly over an
@@ -180,10 +180,10 @@ class Posterior:
         rejected, least = self.scores[partition, spread]
         for one, width in told if guess is not None and odds < _EVEN_ODDS and not shifts >= _EVEN_ODDS else ():
             # Of a partition and one that ties a little less, the latter may have a symmetry that is sure.
-            if self.scores[one, width] > (rejected, least + _CLEAR_ODDS):
+            if self.scores[one, width] > (rejected, least + CLEAR_ODDS):
                 break
             closure = self._structures[one].closure
-            if closure is not None and (own := self._symmetry(terms, one)[0]) >= _CLEAR_ODDS:
+            if closure is not None and (own := self._symmetry(terms, one)[0]) >= CLEAR_ODDS:
                 odds, guess = own, one.labels
                 # It may be a part of the symmetry of the best one. Else the data contradict that.
                 if not all(is_kept(partition.labels, pair) for pair in closure.maps):
@@ -193,7 +193,7 @@ class Posterior:
             partition, spread = plain, 0.0
         found = self._structures.get(partition, Structure())
         likely = [odds] * bool(found.closure) + [self._shifts(terms, partition)] * bool(found.shifts)
-        if likely and max(likely) < (_EVEN_ODDS if spread else -_CLEAR_ODDS):
+        if likely and max(likely) < (_EVEN_ODDS if spread else -CLEAR_ODDS):
             partition = plain
         spread, interval = self._spread_of(partition)
         return partition, Belief(spread, interval, self._mean(terms), odds, guess, self._shifts(terms, partition))

@@ -12,7 +12,7 @@ import numpy as np
 from equishare.lab.studies.invention_rules import Judged
 from equishare.lab.studies.result import Table, share_and_interval
 from equishare.result.calibration import fitted, probability
-from equishare.search.posterior import CURVE
+from equishare.search.posterior import CLEAR_ODDS, CURVE
 
 #: Edges of the bins of the probability.
 BINS = (0.0, 0.02, 0.1, 0.3, 0.5, 0.7, 0.9, 0.95, 1.0)
@@ -100,11 +100,11 @@ class Groups:
     def of(cls, maps: Sequence[Judged], held_out: bool) -> Groups:
         """Those of the maps held out, or of the others. Where no group is proposed, none is judged.
 
-        Maps with one value are left out. Their odds cannot be large, and those of weights that differ little are as
-        large: a pattern of one group is never sure.
+        Left out are maps with one value, whose odds say whether that is zero, and groups that the odds are clearly
+        against: random labels may have a symmetry by chance, two equal rows say. It is right, and yet not to be told.
         """
         some = [j for j in maps if j.of.family.held_out == held_out and j.of.family.kind != "one value"]
-        own = [j for j in some if j.log_odds > -np.inf]
+        own = [j for j in some if j.log_odds > -CLEAR_ODDS]
         odds = np.array([[j.log_odds] for j in own]).reshape(-1, 1)
         return cls(odds, np.array([j.holds for j in own], bool))
 
