@@ -34,8 +34,8 @@ def write_files(view: View, folder: str | os.PathLike[str], group: SymmetryGroup
     - ``labels.json``: the same with values, sizes, losses, method, seed and version; how far entries scatter about the
       value of their group, and how sure groups and entries are, where that is known. Where a group is given, its
       verdict, probability, log odds, name, order (a string), generators (pairs of permutations, of outputs and of
-      inputs), closure gap and explanation, and the name of the best guess. Of the verdict ``none`` name and order are
-      null, for no symmetry was found. Infinite numbers, and those that are not known, are null.
+      inputs), closure gap and explanation, the name of the best guess, and the same of shifts up to the boundary. Name
+      and order are null where no group was found. Infinite numbers, and those that are not known, are null.
     - ``pattern.png``, ``loss.png``: see :mod:`equishare.report.figures`.
 
     The folder is made if it is missing.

@@ -172,9 +172,10 @@ class Discovery(Plotting):
 
         Returns:
             The group, a ``SymmetryGroup``, or a dict of groups by name. Its ``verdict`` is ``exact``, ``approximate``
-            (entries of an orbit scatter, see ``spread``) or ``none`` (``symmetry_probability`` is below one half, or
-            nothing is tied), and its explanation says so first. Whatever the verdict, it is the group of the pattern,
-            but where only a part of that is sure. Then it is this part, and the explanation names the whole.
+            (entries of an orbit scatter, see ``spread``) or ``none`` (neither the symmetry nor shifts up to the
+            boundary have a probability of one half, or nothing is tied), and its explanation says so first. It is the
+            group of the pattern, but where only a part of that is sure. Then it is this part, and the explanation names
+            the whole; where shifts alone are sure, it is trivial, and ``extension`` has them.
             Where the evidence was not asked, there is no verdict but that of the pattern itself, ``exact``.
 
         Raises:

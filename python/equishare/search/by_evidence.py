@@ -58,7 +58,7 @@ class Candidates:
     def add_merges(self, path: list[np.ndarray]) -> None:
         """Score a path, fewest groups first; of a large parameter a part of it, denser where groups are few."""
         some = np.arange(len(path))
-        if self.evidence.estimate.values.size >= LARGE:
+        if self.evidence.estimate.values.size >= LARGE and len(path) > _OF_PATH:
             some = np.unique(np.geomspace(1, len(path), _OF_PATH).astype(int) - 1)
         self.add([path[i] for i in some])
 
@@ -141,17 +141,19 @@ def _search(posterior: Posterior, spread: float, polished: bool) -> Candidates:
     for symmetry in find_symmetries(evidence.estimate) if posterior.is_symmetric else ():
         finalists += _best_of(evidence, symmetry.orbits, symmetry.merges)
         maps += symmetry.maps
-    for pattern in likely_shifts(evidence) if posterior.is_matrix else ():
-        finalists += _best_of(evidence, pattern, merges_of(evidence.estimate, pattern))
+    for pattern, (rejected, _) in likely_shifts(evidence) if posterior.is_matrix else ():
+        # Where a pattern does not fit, no union of its groups does. It may with another spread.
+        merges = [] if rejected else merges_of(evidence.estimate, pattern.labels)
+        finalists += _best_of(evidence, pattern.labels, merges)
     posterior.judge(finalists, spread, maps)
     return found
 
 
-def likely_shifts(evidence: Evidence) -> list[np.ndarray]:
+def likely_shifts(evidence: Evidence) -> list[tuple[Partition, Score]]:
     """The patterns of shifts with the best scores, best first."""
     patterns = shift_patterns(evidence.estimate.values.shape)
-    best = sorted(patterns, key=lambda one: evidence.score(one.labels, Structure(None, (one,))))
-    return [one.labels for one in best[:_SHIFTS]]
+    scored = [(one, evidence.score(one.labels, Structure(None, (one,)))) for one in patterns]
+    return sorted(scored, key=lambda pair: pair[1])[:_SHIFTS]
 
 
 def _best_of(evidence: Evidence, orbits: np.ndarray, merges: list[np.ndarray]) -> list[Partition]:

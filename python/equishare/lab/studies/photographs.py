@@ -3,8 +3,9 @@
 A window is a square of side × side grey values at a random place of one of scikit-learn's two photographs. The best
 linear map from noisy to clean windows weighs a pixel by where it lies from the pixel wanted. At the border it knows
 less of the surroundings, so the weights of one offset are not equal. Scored on 20,000 other windows, by how many
-percent the test error lies above that of the map fitted to 200,000 windows: of the tied weights, and of the posterior
-mean.
+percent the test error lies above that of the map fitted to 200,000 windows: of the tied weights (``excess``), and of
+the posterior mean (``mean_excess``). ``spread`` is that of the weights, ``shifts`` the share of draws in which shifts
+up to the boundary are asserted, ``exact`` in which the verdict is that.
 """
 
 from __future__ import annotations
