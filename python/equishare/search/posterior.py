@@ -26,7 +26,7 @@ _RANDOM_SUBGROUPS = 12
 #: Offset a and slope b of the probability of a symmetry with log odds ℓ, 1 / (1 + exp(−a − b ℓ)). The odds compare the
 #: candidates that the search saw, and are too sure where it saw few that contradict the symmetry. So the curve is
 #: fitted to simulated problems whose symmetry is known, by ``equishare reproduce invention``. Shifts have the same one.
-CURVE = (-2.5, 0.56)
+CURVE = (-1.6, 0.42)
 # From these log odds on a symmetry is more probable than none. Entries that are only nearly equal need them.
 _EVEN_ODDS = -CURVE[0] / CURVE[1]
 #: Clear log odds. Where they are against a symmetry, its partition is not the answer; in between it may be right.
