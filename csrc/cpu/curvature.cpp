@@ -1,5 +1,5 @@
-// A^T H A for the one-hot assignment A of labels and a block-diagonal, symmetric H. Pairs i > j of a
-// block are added once, and the sum is mirrored in the end.
+// A^T H A for the one-hot assignment A of labels and a block-diagonal, symmetric H. Pairs i > j of
+// a block are added once, and the sum is mirrored in the end.
 #include "curvature.h"
 
 #include <algorithm>

@@ -13,7 +13,7 @@ struct CurvatureArgs {
   int64_t blocks;           // B
   int64_t length;           // L
   int64_t groups;           // G
-  double* total;            // (G, G) out: sum over b, i, j of d_bi S_ij d_bj at (label_bi, label_bj)
+  double* total;  // (G, G) out: sum over b, i, j of d_bi S_ij d_bj at (label_bi, label_bj)
 };
 
 void gather_curvature(const CurvatureArgs& args);
