@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from equishare.symmetry import automorphism_generators, cell_orbits, symmetry_group
-from equishare.symmetry.automorphisms import automorphism_group
+from equishare.symmetry.automorphisms import automorphism_group, transposition
 
 
 def all_automorphisms(labels: np.ndarray, same_action: bool = False):
@@ -126,3 +126,17 @@ def test_without_sympy(monkeypatch):
     assert symmetry_group(torus).name == "C_2 × C_4"
     with pytest.raises(ImportError, match=r'need sympy: pip install "equishare\[symmetry\]"'):
         symmetry_group(torus[[0, 5, 1, 4, 6, 3, 2, 7]])
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_pattern_is_transposed_onto_itself_where_brute_force_finds_a_way(seed):
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 3, (3, 3))
+    if seed % 2:  # symmetric, but for the order of rows and columns
+        labels = np.minimum(labels, labels.T)[rng.permutation(3)][:, rng.permutation(3)]
+    every = [np.array(p) for p in permutations(range(3))]
+    ways = [(p, q) for p in every for q in every if (labels[q[None, :], p[:, None]] == labels).all()]
+    found = transposition(labels)
+    assert (found is not None) == bool(ways)
+    assert found is None or any((found[0] == p).all() and (found[1] == q).all() for p, q in ways)
+    assert found is not None or not seed % 2

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from map_cases import map_problem
 
 import equishare as es
 from equishare.lab.studies import symmetry
@@ -18,10 +19,7 @@ def pooled(size, count):
 
 
 def linear_problem(labels, values, samples, rng, noise=1.0):
-    x = rng.standard_normal((samples, labels.shape[1]))
-    y = x @ values[labels].T + noise * rng.standard_normal((samples, labels.shape[0]))
-    half = samples // 2
-    return es.LinearProblem(x[:half], y[:half], x[half:], y[half:])
+    return map_problem(values[labels], samples, rng, noise)
 
 
 def spaced(labels, gap, rng):

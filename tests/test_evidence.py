@@ -107,3 +107,8 @@ def test_the_curvature_of_labels_out_of_range(wrong):
         gather_curvature(labels, 3, np.eye(2), np.ones((2, 2)))
     with pytest.raises(ValueError, match="labels must lie in 0..2, got"):
         gather_curvature(labels.reshape(4, 1), 3, np.ones((1, 1)), np.ones((4, 1)))
+
+
+def test_the_curvature_of_another_shape():
+    with pytest.raises(ValueError, match=r"curvature must have shape \(2, 2\) or \(3, 2, 2\), got \(4, 4\)"):
+        gather_curvature(np.zeros((3, 2), np.int64), 1, np.eye(4), np.ones((3, 2)))

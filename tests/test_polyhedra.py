@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 import pytest
+from map_cases import map_problem
 
 import equishare as es
 from equishare.symmetry.names import recognise
@@ -134,10 +135,7 @@ def test_polyhedra_are_found_in_noisy_maps(solid, part, turns):
     truth = labels[rng.permutation(size)][:, rng.permutation(size)]
     # Values 6 standard errors apart.
     values = 6 / np.sqrt(samples - size - 1) * rng.permutation(int(labels.max()) + 1)
-    x = rng.standard_normal((samples, size))
-    y = x @ values[truth].T + rng.standard_normal((samples, size))
-    half = samples // 2
-    found = es.discover(es.LinearProblem(x[:half], y[:half], x[half:], y[half:]))
+    found = es.discover(map_problem(values[truth], samples, rng))
     group, expected = found.symmetry(), es.symmetry_group(truth)
     assert found.partition == es.Partition(truth)
     assert (group.name, group.order) == (expected.name, expected.order)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from map_cases import map_problem
 
 import equishare as es
 from equishare.lab.studies.patterns import (
@@ -19,13 +20,6 @@ from equishare.search import price
 from equishare.search.evidence import Evidence
 from equishare.search.posterior import Posterior
 from equishare.search.price import Structure, closure_of
-
-
-def map_problem(weight, samples, rng, noise=1.0):
-    x = rng.standard_normal((samples, weight.shape[1]))
-    y = x @ weight.T + noise * rng.standard_normal((samples, weight.shape[0]))
-    half = samples // 2
-    return es.LinearProblem(x[:half], y[:half], x[half:], y[half:])
 
 
 def mean_problem(theta, rng, samples=100):

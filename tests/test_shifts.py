@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from map_cases import map_problem
 
 import equishare as es
 from equishare.lab.studies.patterns import circulant, dihedral, torus
@@ -15,13 +16,6 @@ from equishare.search.price import Structure
 from equishare.search.shifts import shift_patterns, shifts_of
 
 LINE = np.arange(8) - np.arange(8)[:, None]
-
-
-def map_problem(weight, samples, rng):
-    x = rng.standard_normal((samples, weight.shape[1]))
-    y = x @ weight.T + rng.standard_normal((samples, weight.shape[0]))
-    half = samples // 2
-    return es.LinearProblem(x[:half], y[:half], x[half:], y[half:])
 
 
 def plane(rows, columns):

@@ -71,6 +71,13 @@ def test_shift_structure_up_to_a_boundary_is_told_and_not_judged():
     )
 
 
+def test_a_part_without_one_action():
+    # Sure are shifts of the outputs against the inputs, which no permutation of both alike makes.
+    d = believed(found(np.zeros((8, 8), int)), log_odds=np.log(9), guess=CIRCULANT[[0, 2, 1, 5, 4, 3, 7, 6]])
+    assert told(d)[0] == "exact"
+    assert told(d, same_action=True)[0] == "none"
+
+
 def shifted(labels, shifts, **options):
     d = believed(found(labels), **options)
     return replace(d, belief=replace(d.belief, shift_log_odds=shifts))

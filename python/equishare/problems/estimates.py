@@ -176,12 +176,19 @@ def gather_curvature(labels: np.ndarray, num_groups: int, curvature: np.ndarray,
     Args:
         labels: (B, L) group of each entry.
         num_groups: G.
-        curvature: (L, L), or (B, L, L).
+        curvature: (L, L), or (B, L, L); symmetric.
         scale: (B, L), or anything that broadcasts to it.
+
+    Raises:
+        ValueError: a label outside 0..G − 1, or a curvature of another shape.
     """
     count, length = labels.shape
     if labels.size and not 0 <= labels.min() <= labels.max() < num_groups:
         raise ValueError(f"labels must lie in 0..{num_groups - 1}, got {labels.min()} to {labels.max()}")
+    if curvature.shape not in ((length, length), (count, length, length)):
+        raise ValueError(
+            f"curvature must have shape {(length,) * 2} or {(count, length, length)}, got {curvature.shape}"
+        )
     if length == 1:
         weights = (np.broadcast_to(scale, labels.shape) ** 2 * curvature.reshape(-1, 1)).ravel()
         return np.diag(np.bincount(labels.ravel(), weights, num_groups))

@@ -54,7 +54,7 @@ def judged(partition: Partition, belief: Belief, same_action: bool) -> SymmetryG
     if holds and belief.guess is not None and partition != Partition(belief.guess):
         part = part_of_symmetry(partition, Partition(belief.guess), same_action)
         whole = f" The pattern has all of {group.name}, which these data do not make sure."
-        group, holds = (group, False) if part is None else (part, True)
+        group, holds = (group, False) if part is None else (part, not part.is_trivial)
     verdict = "approximate" if belief.spread else "exact"
     sure = wider is not None and shifts >= 0.5
     if sure and not holds:

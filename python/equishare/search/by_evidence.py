@@ -142,7 +142,7 @@ def _search(posterior: Posterior, spread: float, polished: bool) -> Candidates:
         finalists += _best_of(evidence, symmetry.orbits, symmetry.merges)
         maps += symmetry.maps
     for pattern, (rejected, _) in likely_shifts(evidence) if posterior.is_matrix else ():
-        # Where a pattern does not fit, no union of its groups does. It may with another spread.
+        # Where a pattern does not fit, hardly a union of its groups does. It may with another spread.
         merges = [] if rejected else merges_of(evidence.estimate, pattern.labels)
         finalists += _best_of(evidence, pattern.labels, merges)
     posterior.judge(finalists, spread, maps)

@@ -113,7 +113,7 @@ class Evidence:
         laplace = 0.5 * (log_det - self._log_det - num_groups * np.log(2 * np.pi))
         order = np.argsort(values)
         errors = 1 / np.sqrt(np.diag(precision)[order])
-        independent = self._log_independent(errors)
+        independent = self._log_independent(errors).sum()
         in_order = np.logaddexp(gammaln(num_groups + 1) + independent, self._log_gaps(values[order], errors))
         named, unnamed, zero = log_prior(labels, structure or Structure(), self.is_matrix)
         # Values are taken to lie where the density is typical, e^(−1/2) of its height.
@@ -130,17 +130,16 @@ class Evidence:
         that log N(ψ̂_g | 0, v_g) stands for the density of ψ̂_g.
         """
         variance = np.diag(pseudo_inverse(precision))
-        errors = 1 / np.sqrt(np.diag(precision))
-        own = -0.5 * np.log(2 * np.pi * (self.width**2 + errors**2)) - 0.5
+        own = self._log_independent(1 / np.sqrt(np.diag(precision))) - 0.5
         at_zero = -0.5 * (values + self.estimate.origin) ** 2 / variance - 0.5 * np.log(2 * np.pi * variance)
         return own.sum() - own + at_zero
 
-    def _log_independent(self, errors: np.ndarray) -> float:
-        """log of the normal density at its height, for values in any order.
+    def _log_independent(self, errors: np.ndarray) -> np.ndarray:
+        """log of the normal density at its height, for each of values in any order.
 
         A value that is known less well than to the width of the prior is not known better than that.
         """
-        return float(-0.5 * np.log(2 * np.pi * (self.width**2 + errors**2)).sum())
+        return -0.5 * np.log(2 * np.pi * (self.width**2 + errors**2))
 
     def _log_gaps(self, values: np.ndarray, errors: np.ndarray) -> float:
         """log density of ascending values: the first normal, the log gaps Student-t with a conjugate prior.
@@ -149,7 +148,7 @@ class Evidence:
             values: ascending.
             errors: standard error of each, given the others.
         """
-        first = -0.5 * np.log(2 * np.pi * (self.width**2 + errors[0] ** 2))
+        first = self._log_independent(errors[0])
         count = len(values) - 1
         if count == 0:
             return float(first)

@@ -192,7 +192,8 @@ class Posterior:
         if spread > 0 and not self.scores[partition, spread] < min(self._generic.values(), default=(True, np.inf)):
             partition, spread = plain, 0.0
         found = self._structures.get(partition, Structure())
-        likely = [odds] * bool(found.closure) + [self._shifts(terms, partition)] * bool(found.shifts)
+        likely = [odds] if found.closure else []
+        likely += [self._shifts(terms, partition)] if found.shifts else []
         if likely and max(likely) < (_EVEN_ODDS if spread else -CLEAR_ODDS):
             partition = plain
         spread, interval = self._spread_of(partition)

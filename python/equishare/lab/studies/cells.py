@@ -142,6 +142,21 @@ def run_plans(
     return Experiment(name, seed, tuple(tables), time.perf_counter() - start)
 
 
+def experiment(name: str, plans: Callable[[], Sequence[Plan]]) -> Callable[..., Experiment]:
+    """The function that runs an experiment made of plans: see :func:`run_plans`; ``planned`` stands for its plans."""
+
+    def run(
+        trials: int | None = None,
+        seed: int = 0,
+        progress: Progress | None = None,
+        *,
+        planned: Sequence[Plan] | None = None,
+    ) -> Experiment:
+        return run_plans(name, plans() if planned is None else planned, trials, seed, progress)
+
+    return run
+
+
 def _run_cell(
     cell: Cell, trials: int, rng: np.random.Generator, seed: int, tick: Callable[[], None]
 ) -> list[dict[str, Any]]:

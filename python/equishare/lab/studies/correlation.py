@@ -11,13 +11,11 @@ Parameter-Sharing", AISTATS 2022, which states PD = 0 for I = 3 and 5 without a 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
 
-from equishare.lab.studies.cells import Cell, Draws, Plan, Progress, Scores, run_plans
-from equishare.lab.studies.result import Experiment
+from equishare.lab.studies.cells import Cell, Draws, Plan, Scores, experiment
 from equishare.partition import Partition, partition_distance
 from equishare.problems import LinearProblem
 from equishare.result.discovery import Discovery
@@ -42,17 +40,6 @@ CELLS = (
 )
 
 
-def run(
-    trials: int | None = None, seed: int = 0, progress: Progress | None = None, *, planned: Sequence[Plan] | None = None
-) -> Experiment:
-    """Run the cross-correlation cells, 20 seeds each; ``trials`` lowers that number.
-
-    Raises:
-        ValueError: ``trials`` is less than one.
-    """
-    return run_plans("correlation", plans() if planned is None else planned, trials, seed, progress)
-
-
 def plans() -> list[Plan]:
     """The one table."""
     cells = [
@@ -67,6 +54,9 @@ def plans() -> list[Plan]:
     ]
     title = "Cross-correlation y[o] = Σ_j x[o + j] g[j], 100 validation samples"
     return [Plan("correlation", title, ("pd", "test_error"), cells)]
+
+
+run = experiment("correlation", plans)
 
 
 def correlation_matrix(inputs: int, kernel: int) -> np.ndarray:

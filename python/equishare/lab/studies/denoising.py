@@ -19,14 +19,12 @@ weights pays when there are few samples. So the table has three references:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
 
 from equishare.discover import discover
-from equishare.lab.studies.cells import Cell, Draws, Plan, Progress, Scores, run_plans
-from equishare.lab.studies.result import Experiment
+from equishare.lab.studies.cells import Cell, Draws, Plan, Scores, experiment
 from equishare.partition import Partition
 from equishare.problems import BlockEstimate, LinearProblem
 from equishare.result.discovery import Discovery
@@ -55,17 +53,6 @@ METRICS = ("test_error", "excess", "mean_excess", "groups")
 ORACLE_CANDIDATES = 25
 
 
-def run(
-    trials: int | None = None, seed: int = 0, progress: Progress | None = None, *, planned: Sequence[Plan] | None = None
-) -> Experiment:
-    """Run the denoising cells, 60 trials each; ``trials`` lowers that number.
-
-    Raises:
-        ValueError: ``trials`` is less than one.
-    """
-    return run_plans("denoising", plans() if planned is None else planned, trials, seed, progress)
-
-
 def plans() -> list[Plan]:
     """The one table."""
     cells = [
@@ -75,6 +62,9 @@ def plans() -> list[Plan]:
     ]
     title = f"Step denoising on K samples by noise variance, {NUM_TRAIN} + {NUM_VAL} signals"
     return [Plan("denoising", title, METRICS, cells, x="noise", log=("excess", "mean_excess", "groups"))]
+
+
+run = experiment("denoising", plans)
 
 
 def sample_steps(rng: np.random.Generator, count: int, size: int, noise: float) -> tuple[np.ndarray, np.ndarray]:

@@ -10,15 +10,13 @@ measured by running the code that its authors published.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from equishare.lab.studies import separation
-from equishare.lab.studies.cells import Cell, Draws, Plan, Progress, Scores, run_plans
-from equishare.lab.studies.result import Experiment
+from equishare.lab.studies.cells import Cell, Draws, Plan, Scores, experiment
 from equishare.lab.studies.sampling import nearest_labels, random_labels
 from equishare.partition import Partition, partition_distance
 from equishare.problems import MeanProblem
@@ -56,20 +54,6 @@ RELEASED = {
     30: (18.5, 1.42),
     90: (55.5, 2.42),
 }
-
-
-def run(
-    trials: int | None = None, seed: int = 0, progress: Progress | None = None, *, planned: Sequence[Plan] | None = None
-) -> Experiment:
-    """Run experiments 1 to 4, the harder cells and the separation sweeps.
-
-    ``trials`` lowers the number of trials of every cell (200, 60 in the sweeps, fewer for a
-    thousand entries and more); ``progress(done, total)`` is called after each row of a table.
-
-    Raises:
-        ValueError: ``trials`` is less than one.
-    """
-    return run_plans("gaussian", plans() if planned is None else planned, trials, seed, progress)
 
 
 def plans() -> list[Plan]:
@@ -131,6 +115,9 @@ def plans() -> list[Plan]:
         ),
         *separation.plans(),
     ]
+
+
+run = experiment("gaussian", plans)
 
 
 def draw(

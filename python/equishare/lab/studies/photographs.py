@@ -10,13 +10,11 @@ up to the boundary are asserted, ``exact`` in which the verdict is that.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
 
-from equishare.lab.studies.cells import Cell, Draws, Plan, Progress, Scores, run_plans
-from equishare.lab.studies.result import Experiment
+from equishare.lab.studies.cells import Cell, Draws, Plan, Scores, experiment
 from equishare.lab.studies.rings import photographs
 from equishare.partition import Partition
 from equishare.problems import LinearProblem
@@ -31,18 +29,6 @@ METHODS = ("no sharing", "gap", "merge", "auto")
 METRICS = ("excess", "mean_excess", "spread", "shifts", "exact")
 
 
-def run(
-    trials: int | None = None, seed: int = 0, progress: Progress | None = None, *, planned: Sequence[Plan] | None = None
-) -> Experiment:
-    """Run the cells, 5 trials each; ``trials`` lowers that number.
-
-    Raises:
-        ImportError: scikit-learn, which brings the photographs, is not installed.
-        ValueError: ``trials`` is less than one.
-    """
-    return run_plans("photographs", plans() if planned is None else planned, trials, seed, progress)
-
-
 def plans() -> list[Plan]:
     """The one table."""
     cells = [
@@ -52,6 +38,9 @@ def plans() -> list[Plan]:
     ]
     title = f"Windows of two photographs, noise {NOISE}: half to fit, half to validate"
     return [Plan("photographs", title, METRICS, cells)]
+
+
+run = experiment("photographs", plans)
 
 
 def sample_windows(rng: np.random.Generator, count: int, side: int) -> tuple[np.ndarray, np.ndarray]:

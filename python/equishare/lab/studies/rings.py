@@ -9,14 +9,12 @@ whatever the photographs show. That pattern is the one of the dihedral group D_n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
 
-from equishare.lab.studies.cells import Cell, Draws, Plan, Progress, Scores, run_plans
+from equishare.lab.studies.cells import Cell, Draws, Plan, Scores, experiment
 from equishare.lab.studies.patterns import dihedral
-from equishare.lab.studies.result import Experiment
 from equishare.partition import Partition, partition_distance
 from equishare.problems import LinearProblem
 from equishare.result.discovery import Discovery
@@ -33,18 +31,6 @@ LARGE_PIXELS, LARGE_RADIUS = 16, 4.0
 LARGE_METHODS = ("gap", "merge", "closure", "auto")
 
 
-def run(
-    trials: int | None = None, seed: int = 0, progress: Progress | None = None, *, planned: Sequence[Plan] | None = None
-) -> Experiment:
-    """Recover the ring pattern of 8 pixels from 40,000 and 400,000 rings, of 16 from 2,000 and 20,000; 10 seeds each.
-
-    Raises:
-        ImportError: scikit-learn, which brings the photographs, is not installed.
-        ValueError: ``trials`` is less than one.
-    """
-    return run_plans("rings", plans() if planned is None else planned, trials, seed, progress)
-
-
 def plans() -> list[Plan]:
     """A table for each size of the rings."""
     found = []
@@ -59,6 +45,9 @@ def plans() -> list[Plan]:
         title = f"Rings of {pixels} pixels from two photographs, half of them for validation"
         found.append(Plan(name, title, ("pd", "groups", "symmetric"), cells))
     return found
+
+
+run = experiment("rings", plans)
 
 
 def sample_rings(
