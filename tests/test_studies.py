@@ -154,6 +154,13 @@ def test_rings_are_symmetric_in_rotation_and_reflection_and_weigh_as_measured():
     np.testing.assert_allclose(weight, np.array(means)[distance], atol=0.008)
 
 
+@pytest.mark.parametrize("name", ["rings", "photographs"])
+def test_photographs_tell_what_to_install(name, monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    with pytest.raises(ImportError, match=r"come with scikit-learn: pip install 'equishare\[examples\]'"):
+        EXPERIMENTS[name](trials=1)
+
+
 def test_rings_follow_the_seed():
     first, again, other = (sample_rings(10, seed=seed)[0] for seed in (1, 1, 2))
     assert (first == again).all()

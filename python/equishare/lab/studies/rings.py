@@ -118,8 +118,10 @@ def draw(rng: np.random.Generator, trials: int, *, rings: int, pixels: int, radi
 
 def photographs() -> np.ndarray:
     """The grey values of both photographs, (2, height, width), from 0 to 1."""
-    from sklearn.datasets import load_sample_images
-
+    try:
+        from sklearn.datasets import load_sample_images
+    except ImportError:
+        raise ImportError("the photographs come with scikit-learn: pip install 'equishare[examples]'") from None
     return np.stack([image.mean(axis=2) / 255 for image in load_sample_images().images])
 
 
