@@ -10,4 +10,4 @@ def map_problem(weight: np.ndarray, samples: int, rng: np.random.Generator, nois
     x = rng.standard_normal((samples, weight.shape[1]))
     y = x @ weight.T + noise * rng.standard_normal((samples, weight.shape[0]))
     half = samples // 2
-    return es.LinearProblem(x[:half], y[:half], x[half:], y[half:])
+    return es.LinearProblem(x[:half], y[:half], x_val=x[half:], y_val=y[half:])

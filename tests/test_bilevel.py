@@ -26,7 +26,7 @@ def linear_problems(trials, outputs=3, inputs=4, bias=True):
         rng = np.random.default_rng(seed)
         x = rng.normal(size=(80, inputs)) + 1
         y = x @ rng.integers(0, 3, (outputs, inputs)).T + rng.normal(size=(80, outputs)) + 2
-        problems.append(es.LinearProblem(x[:40], y[:40], x[40:], y[40:], bias=bias))
+        problems.append(es.LinearProblem(x[:40], y[:40], x_val=x[40:], y_val=y[40:], bias=bias))
     return problems
 
 
@@ -118,7 +118,7 @@ def test_every_option_finds_a_small_convolution(options):
     weight = np.array([[1.0, 3, 0, 0], [0, 1, 3, 0], [0, 0, 1, 3]])
     x = rng.normal(size=(150, 4))
     y = x @ weight.T + 0.3 * rng.normal(size=(150, 3))
-    found = es.discover(es.LinearProblem(x[:50], y[:50], x[50:], y[50:]), "bilevel", **options)
+    found = es.discover(es.LinearProblem(x[:50], y[:50], x_val=x[50:], y_val=y[50:]), "bilevel", **options)
     assert found.partition == es.Partition(weight.astype(int))
 
 
@@ -127,11 +127,11 @@ def test_exact_lower_level_needs_no_least_squares():
     weight = (np.arange(12) - np.arange(12)[:, None]) % 12 < 2
     x = rng.normal(size=(20, 12))
     y = x @ weight.T + 0.05 * rng.normal(size=(20, 12))
-    problem = es.LinearProblem(x[:10], y[:10], x[10:], y[10:])
+    problem = es.LinearProblem(x[:10], y[:10], x_val=x[10:], y_val=y[10:])
     options = {"unit": "mse", "entropy": 0.1, "column_norm": 0.02, "num_groups": 4}
     found = es.discover(problem, "bilevel", lower="exact", **options)
     assert found.partition == es.Partition(weight)
-    with pytest.raises(ValueError, match="lower='exact'"):
+    with pytest.raises(ValueError, match="do not determine the weights"):
         es.discover(problem, "bilevel", lower="normalised", **options)
 
 

@@ -162,7 +162,7 @@ class TestErrors:
             (["discover", "nan.npy"], "must be finite, got nan at row 3, column 2"),
             (["discover", "one.npy"], "at least two samples"),
             (["discover", "constant.npy"], "constant data"),
-            (["discover", "wide.npz", "--method", "gap"], "needs more samples than inputs"),
+            (["discover", "wide.npz", "--method", "gap"], "more samples or fewer columns"),
             (["reproduce", "magic"], "experiment must be one of gaussian, "),
             (["reproduce", "gaussian", "--trials", "0"], "--trials"),
             (["magic"], "No such command 'magic'"),

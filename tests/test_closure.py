@@ -103,7 +103,7 @@ def test_rings_of_sixteen_pixels_turn_and_flip():
 
     for seed in range(3):
         x, y = sample_rings(2000, 16, 4.0, 0.1, seed=seed)
-        found = es.discover(es.LinearProblem(x[:1000], y[:1000], x[1000:], y[1000:])).partition
+        found = es.discover(es.LinearProblem(x[:1000], y[:1000], x_val=x[1000:], y_val=y[1000:])).partition
         # Unions of the nine distances; the far ones differ by less than can be told.
         assert es.Partition(dihedral(16)).refines(found)
         assert found.num_groups >= 5
@@ -133,7 +133,7 @@ def test_shapes_that_are_not_searched(shape):
     outputs, inputs = shape
     x = rng.standard_normal((3 * inputs, inputs))
     y = rng.standard_normal((3 * inputs, outputs))
-    assert find_symmetries(es.LinearProblem(x, y, x, y).estimate()) == []
+    assert find_symmetries(es.LinearProblem(x, y, x_val=x, y_val=y).estimate()) == []
 
 
 def test_constant_estimates():
@@ -141,4 +141,4 @@ def test_constant_estimates():
     rng = np.random.default_rng(7)
     x = rng.standard_normal((40, 4))
     y = x.sum(1, keepdims=True).repeat(3, 1)
-    assert es.discover(es.LinearProblem(x[:20], y[:20], x[20:], y[20:])).partition.num_groups == 1
+    assert es.discover(es.LinearProblem(x[:20], y[:20], x_val=x[20:], y_val=y[20:])).partition.num_groups == 1

@@ -23,7 +23,7 @@ def linear(rng, outputs=2, inputs=3, samples=200, noise=(0.5, 2.0), bias=True):
     weight = np.resize([1.0, 0.0, -1.0], (outputs, inputs))
     y = x @ weight.T + 3.0 + np.resize(noise, outputs) * rng.standard_normal((samples, outputs))
     cut = samples // 3
-    return es.LinearProblem(x[:cut], y[:cut], x[cut:], y[cut:], bias=bias)
+    return es.LinearProblem(x[:cut], y[:cut], x_val=x[cut:], y_val=y[cut:], bias=bias)
 
 
 def means(rng, levels=(0, 0, 0, 0, 2, 2, 2, 2), samples=60):
@@ -92,7 +92,7 @@ class TestResamples:
         rng = np.random.default_rng(3)
         x = rng.standard_normal((40, 6))
         y = x.sum(1, keepdims=True) + rng.standard_normal((40, 2))
-        problem = es.LinearProblem(x[:3], y[:3], x[3:], y[3:])
+        problem = es.LinearProblem(x[:3], y[:3], x_val=x[3:], y_val=y[3:])
         found = es.discover(problem, resamples=3)
         assert np.isfinite(found.confidence.ties).all()
 
@@ -100,7 +100,7 @@ class TestResamples:
         rng = np.random.default_rng(4)
         x, y = rng.standard_normal((6, 9)), rng.standard_normal((6, 2))
         with pytest.raises(ValueError, match="6 samples for 10 parameters"):
-            es.discover(es.LinearProblem(x[:3], y[:3], x[3:], y[3:]), "merge", resamples=2)
+            es.discover(es.LinearProblem(x[:3], y[:3], x_val=x[3:], y_val=y[3:]), "merge", resamples=2)
 
 
 SPLITS = (lambda p: p.train, lambda p: p.val)
@@ -112,7 +112,7 @@ def residuals(moments):
 
 class TestDiscover:
     def test_none_without_resamples(self):
-        assert es.discover(means(np.random.default_rng(0))).confidence is None
+        assert es.discover(means(np.random.default_rng(0)), resamples=0).confidence is None
 
     @pytest.mark.parametrize("method", [m for m in METHODS if m != "oracle"])
     def test_every_method(self, method):

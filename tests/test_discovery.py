@@ -21,7 +21,7 @@ def convolution(size, kernel, seed=0, train=50, val=100):
         weight[o, o : o + kernel] = 2 * np.arange(kernel) + 1
     x = rng.normal(size=(train + val, size))
     y = x @ weight.T + np.sqrt(0.1) * rng.normal(size=(train + val, len(weight)))
-    return es.LinearProblem(x[:train], y[:train], x[train:], y[train:]), es.Partition(weight.astype(int))
+    return es.LinearProblem(x[:train], y[:train], x_val=x[train:], y_val=y[train:]), es.Partition(weight.astype(int))
 
 
 LABELS = [0, 1, 0, 2, 1, 0]
@@ -87,8 +87,8 @@ def test_bias_of_a_linear_map_is_free():
     weight = np.array([[1.0, 2, 1, 2], [2, 1, 2, 1]])
     y = x @ weight.T + [7, -3] + 0.1 * rng.normal(size=(200, 2))
     for bias in (True, False):
-        found = es.discover(es.LinearProblem(x[:100], y[:100] - (0 if bias else [7, -3]), x[100:],
-                                             y[100:] - (0 if bias else [7, -3]), bias=bias))  # fmt: skip
+        found = es.discover(es.LinearProblem(x[:100], y[:100] - (0 if bias else [7, -3]), x_val=x[100:],
+                                             y_val=y[100:] - (0 if bias else [7, -3]), bias=bias))  # fmt: skip
         assert found.partition == es.Partition(weight.astype(int))
         if bias:
             np.testing.assert_allclose(found.bias, [7, -3], atol=0.2)
@@ -131,7 +131,7 @@ def test_auto_does_not_assume_the_noise(noise):
 def test_data_without_noise_are_solved_exactly():
     x = np.random.default_rng(9).normal(size=(60, 5))
     weight = (np.arange(5) - np.arange(5)[:, None]) % 5
-    problem = es.LinearProblem(x[:30], x[:30] @ weight.T, x[30:], x[30:] @ weight.T)
+    problem = es.LinearProblem(x[:30], x[:30] @ weight.T, x_val=x[30:], y_val=x[30:] @ weight.T)
     for method in ("auto", "merge", "bilevel", "gap"):
         assert es.discover(problem, method).partition == es.Partition(weight)
 
@@ -249,7 +249,7 @@ def test_units_of_a_map_do_not_matter(method, unit, side):
     x = rng.standard_normal((200, 6))
     y = x @ (0.4 * labels.T) + rng.standard_normal((200, 6))
     x, y = (x * unit, y) if side == "x" else (x, y * unit)
-    found = es.discover(es.LinearProblem(x[:100], y[:100], x[100:], y[100:]), method)
+    found = es.discover(es.LinearProblem(x[:100], y[:100], x_val=x[100:], y_val=y[100:]), method)
     assert found.partition == es.Partition(labels)
 
 

@@ -173,7 +173,7 @@ def test_trivial_group():
 def test_of_a_discovery():
     x = RNG.standard_normal((400, 6))
     y = circulant(x) + 0.1 * RNG.standard_normal(x.shape)
-    d = es.discover(es.LinearProblem(x[:200], y[:200], x[200:], y[200:]))
+    d = es.discover(es.LinearProblem(x[:200], y[:200], x_val=x[200:], y_val=y[200:]))
     assert (d.symmetry().name, d.symmetry().order) == ("C_6", 6)
     # The three weights of zero are one group, and three orbits.
     assert d.symmetry().closure_gap == 12

@@ -20,7 +20,7 @@ def linear_problem(seed, outputs=2, inputs=3, samples=60):
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(samples, inputs)) @ (np.eye(inputs) + 0.7)
     y = x @ rng.integers(0, 3, (outputs, inputs)).T + rng.normal(size=(samples, outputs))
-    return es.LinearProblem(x[: samples // 2], y[: samples // 2], x[samples // 2 :], y[samples // 2 :])
+    return es.LinearProblem(x[: samples // 2], y[: samples // 2], x_val=x[samples // 2 :], y_val=y[samples // 2 :])
 
 
 @pytest.mark.parametrize("equal_weights", [True, False])
@@ -104,7 +104,7 @@ def test_conditional_estimates_find_what_marginal_ones_miss():
     x = rng.normal(size=(100, 8)) @ (np.eye(8) + 0.9)
     labels = rng.integers(0, 2, (6, 8))
     y = x @ labels.T + 5 * rng.normal(size=(100, 6))
-    estimate = es.LinearProblem(x[:50], y[:50], x[50:], y[50:]).estimate()
+    estimate = es.LinearProblem(x[:50], y[:50], x_val=x[50:], y_val=y[50:]).estimate()
     marginal = merge_path(estimate, 2)[1]
     conditional = conditional_path(estimate, labels, 2)[1]
     distance = [es.partition_distance(p, labels) for p in (conditional, marginal)]

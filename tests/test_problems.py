@@ -50,7 +50,7 @@ def test_variances_of_estimates_are_those_of_repeated_draws(noise):
             "growing with x": np.abs(x[:, :1]),
         }[noise]
         y = scale * rng.normal(size=(samples, 2))
-        problem = es.LinearProblem(x[:60], y[:60], x[60:], y[60:])
+        problem = es.LinearProblem(x[:60], y[:60], x_val=x[60:], y_val=y[60:])
         draws.append(problem.estimate().values)
         claimed.append(problem.estimate().variance)
     np.testing.assert_allclose(np.mean(claimed, 0), np.var(draws, 0), rtol=0.25)
@@ -90,18 +90,18 @@ NAN[4, 1] = np.nan
         (lambda: es.MeanProblem(np.ones((5, 2)), np.ones((5, 2))), "constant data"),
         (lambda: es.MeanProblem(X[0], X), r"train must be a two-dimensional matrix, .* got shape \(3,\)"),
         (lambda: es.MeanProblem(X[:0], X), "train must hold at least one sample"),
-        (lambda: es.LinearProblem(X, Y[:5], X, Y), "x_train and y_train must have as many rows"),
+        (lambda: es.LinearProblem(X, Y[:5], x_val=X, y_val=Y), "x and y must have as many rows"),
         (
-            lambda: es.LinearProblem(X, Y, X[:, :2], Y),
-            "x_train and x_val must have the same number of columns",
+            lambda: es.LinearProblem(X, Y, x_val=X[:, :2], y_val=Y),
+            "x and x_val must have the same number of columns",
         ),
         (
-            lambda: es.LinearProblem(np.ones((40, 3)), Y, np.ones((40, 3)), Y),
-            "x_train and x_val hold constant data",
+            lambda: es.LinearProblem(np.ones((40, 3)), Y, x_val=np.ones((40, 3)), y_val=Y),
+            "x holds constant data",
         ),
         (
-            lambda: es.LinearProblem(X, np.zeros((40, 2)), X, np.zeros((40, 2))),
-            "y_train and y_val hold constant",
+            lambda: es.LinearProblem(X, np.zeros((40, 2)), x_val=X, y_val=np.zeros((40, 2))),
+            "y holds constant",
         ),
     ],
 )
@@ -132,7 +132,7 @@ def test_inputs_that_do_not_determine_the_weights_are_explained(method, change, 
     x = change(X[:8]) if "parameters" in message else change(X)
     y = Y[: len(x)]
     half = len(x) // 2
-    problem = es.LinearProblem(x[:half], y[:half], x[half:], y[half:])
+    problem = es.LinearProblem(x[:half], y[:half], x_val=x[half:], y_val=y[half:])
     with pytest.raises(ValueError, match=message):
         es.discover(problem, method)
 
@@ -143,7 +143,7 @@ def test_inputs_of_very_different_units(units):
     x = rng.normal(size=(200, len(units))) * units
     weight = np.tile(np.arange(1.0, len(units) + 1) / units, (2, 1))
     y = x @ weight.T + 0.01 * rng.normal(size=(200, 2))
-    problem = es.LinearProblem(x[:100], y[:100], x[100:], y[100:])
+    problem = es.LinearProblem(x[:100], y[:100], x_val=x[100:], y_val=y[100:])
     columns = es.Partition(np.tile(np.arange(len(units)), (2, 1)))
     oracle = es.discover(problem, "oracle", partition=columns)
     np.testing.assert_allclose(oracle.values * units, np.arange(1.0, len(units) + 1), rtol=0.01)

@@ -48,7 +48,7 @@ def test_convolutions_are_found(noise):
     shift = np.array([[1, 3, 5, 0, 0], [0, 1, 3, 5, 0], [0, 0, 1, 3, 5]])
     x = rng.normal(size=(150, 5))
     y = x @ shift.T + noise * rng.normal(size=(150, 3))
-    d = es.discover(es.LinearProblem(x[:50], y[:50], x[50:], y[50:]), "sinkhorn")
+    d = es.discover(es.LinearProblem(x[:50], y[:50], x_val=x[50:], y_val=y[50:]), "sinkhorn")
     assert d.partition == es.Partition(shift)
     assert list(d.history) == ["step", "validation_loss", "entropy", "column_norm"]
 

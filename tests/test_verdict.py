@@ -231,7 +231,7 @@ def test_of_data(scatter, kind):
     weight = rng.normal(size=(8, 8)) if scatter is None else weight + scatter * rng.normal(size=(8, 8))
     x = rng.normal(size=(800, 8))
     y = x @ weight.T + rng.normal(size=(800, 8))
-    d = es.discover(es.LinearProblem(x[:400], y[:400], x[400:], y[400:]))
+    d = es.discover(es.LinearProblem(x[:400], y[:400], x_val=x[400:], y_val=y[400:]))
     group = d.symmetry()
     assert group.verdict == kind
     assert (group.name == "C_8") == (kind != "none")

@@ -8,6 +8,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+#: Names of the columns of a table; empty where the data had none.
+Names = tuple[str, ...]
+
 
 def to_numpy(value: Any, name: str) -> NDArray[Any]:
     """Numbers, an array or a tensor as an array; bfloat16, which NumPy lacks, as float32.
@@ -50,17 +53,87 @@ def real_array(value: Any, name: str) -> NDArray[Any]:
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
-def sample_matrix(value: Any, name: str) -> NDArray[Any]:
-    """As :func:`real_array`; a finite matrix of float32 or float64 with at least one row and one column.
+def column_names(value: Any, name: str) -> Names:
+    """Names of the columns of a table, or of a series, of pandas, polars or pyarrow; empty where the data have none.
+
+    The numbers with which pandas counts columns that nobody named are no names.
+
+    Args:
+        value: what was given.
+        name: what an error calls it.
 
     Raises:
+        ValueError: two columns of one name.
+    """
+    columns = _columns(value)
+    if columns is None and isinstance(getattr(value, "name", None), str):
+        columns = [value.name]  # of a series
+    if columns is None or columns == list(range(len(columns))):
+        return ()
+    names = tuple(map(str, columns))
+    twice = next((one for one in names if names.count(one) > 1), None) if len(set(names)) < len(names) else None
+    if twice is not None:
+        raise ValueError(f"{name} must have a name of its own for each column, got {twice!r} twice")
+    return names
+
+
+def in_order(table: Any, names: Names, name: str) -> Any:
+    """The columns of a table in the order of ``names``; other data, or without names, as they are.
+
+    Raises:
+        ValueError: a column is missing.
+    """
+    own = column_names(table, name)
+    columns = _columns(table)
+    if not own or not names or columns is None:
+        return table
+    missing = [one for one in names if one not in own]
+    if missing:
+        raise ValueError(f"{name} must have the columns of the data, got none of the name {', '.join(missing[:5])}")
+    return _numbers_of(table, [columns[own.index(one)] for one in names], name)
+
+
+def _columns(value: Any) -> list[Any] | None:
+    """What a table calls its columns; None for everything else."""
+    columns = getattr(value, "column_names", getattr(value, "columns", None))
+    return list(columns) if columns is not None and hasattr(value, "__getitem__") else None
+
+
+def _numbers_of(table: Any, columns: list[Any], name: str) -> NDArray[Any]:
+    """The columns of a table side by side."""
+    found = [np.asarray(table[column]) for column in columns]
+    for column, own in zip(columns, found, strict=True):
+        if own.dtype.kind not in "fiub":
+            raise TypeError(
+                f"{name} must hold real numbers, got column {str(column)!r} of {own.dtype}: leave it out, or code it "
+                "as numbers"
+            )
+    return np.column_stack(found) if found else np.empty((len(table), 0))
+
+
+def sample_matrix(value: Any, name: str, one_column: bool = False) -> NDArray[Any]:
+    """As :func:`real_array`; a finite matrix of float32 or float64 with at least one row and one column.
+
+    Args:
+        value: what was given; data frames are taken as well.
+        name: what an error calls it.
+        one_column: whether a vector is a matrix of one column.
+
+    Raises:
+        TypeError: no real numbers.
         ValueError: another shape, or numbers that are not finite.
     """
-    array = real_array(value, name)
+    columns = _columns(value)
+    array = real_array(value if columns is None else _numbers_of(value, columns, name), name)
+    if array.ndim == 1 and one_column:
+        array = array[:, None]
     if array.ndim != 2:
+        remedy = f"; one column of numbers is {name}[:, None]" if array.ndim == 1 else ""
+        if array.ndim > 2:
+            remedy = f"; {name}.reshape(len({name}), -1) makes a row of each sample"
         raise ValueError(
             f"{name} must be a two-dimensional matrix, one row a sample and one column an entry, "
-            f"got shape {array.shape}"
+            f"got shape {array.shape}{remedy}"
         )
     if 0 in array.shape:
         raise ValueError(f"{name} must hold at least one sample and one entry, got shape {array.shape}")

@@ -101,7 +101,7 @@ def split_problem(data: Data, train_fraction: float, seed: int) -> MeanProblem |
     train, val = order[:num_train], order[num_train:]
     if data.y is None:
         return MeanProblem(data.x[train], data.x[val])
-    return LinearProblem(data.x[train], data.y[train], data.x[val], data.y[val])
+    return LinearProblem(data.x[train], data.y[train], x_val=data.x[val], y_val=data.y[val])
 
 
 class _BadFile(ValueError):

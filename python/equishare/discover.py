@@ -6,13 +6,15 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, overload
+from typing import Any, Literal, overload
 
 import numpy as np
+from torch import Tensor
 
 from equishare.checks import CLOSED_FORM, TRAINED, checked_options
 from equishare.methods import METHODS, Method, methods_for, name_of
 from equishare.partition import Partition
+from equishare.problems import LinearProblem, MeanProblem
 from equishare.problems.base import Problem, Proposal, Refit, Session, partitions_of
 from equishare.progress import Progress, part_of, progress_bar, silent
 from equishare.result import calibration
@@ -23,49 +25,95 @@ from equishare.result.origin import Origin
 __all__ = ["discover"]
 
 
+#: The methods by name; :data:`equishare.methods.METHODS` holds them.
+MethodName = Literal["auto", "bilevel", "brute_force", "closure", "gap", "merge", "no_sharing", "oracle", "sinkhorn"]
+
+# Where resamples take seconds, they are the default: so many, for means of up to so many entries.
+_RESAMPLES = 20
+_MAX_ENTRIES_RESAMPLED = 100
+
+
 @overload
-def discover(problem: Problem, *arguments: Any, **options: Any) -> Discovery: ...
-@overload
-def discover(problem: Sequence[Problem], *arguments: Any, **options: Any) -> list[Discovery]: ...
 def discover(
-    problem: Problem | Sequence[Problem],
-    method: str | Method = "auto",
+    problem: Problem,
+    method: MethodName | Method = "auto",
+    *,
     seed: int = 0,
     progress: Progress | bool | None = None,
-    resamples: int = 0,
+    resamples: int | None = None,
+    **options: Any,
+) -> Discovery: ...
+@overload
+def discover(
+    problem: Sequence[Problem],
+    method: MethodName | Method = "auto",
+    *,
+    seed: int = 0,
+    progress: Progress | bool | None = None,
+    resamples: int | None = None,
+    **options: Any,
+) -> list[Discovery]: ...
+@overload
+def discover(
+    problem: Any,
+    y: Any,
+    method: MethodName | Method = "auto",
+    *,
+    seed: int = 0,
+    progress: Progress | bool | None = None,
+    resamples: int | None = None,
+    **options: Any,
+) -> Discovery: ...
+def discover(  # type: ignore[misc]  # behind a problem, method is the second argument
+    problem: Any,
+    y: Any = None,
+    method: Any = "auto",
+    *,
+    seed: int = 0,
+    progress: Progress | bool | None = None,
+    resamples: int | None = None,
     **options: Any,
 ) -> Discovery | list[Discovery]:
     """Find which entries of the problem's parameters are shared.
 
+    ``discover(problem)`` takes a problem, ``discover(x, y)`` inputs and outputs: it is short for
+    ``discover(LinearProblem(x, y, seed=seed))``. ``method`` may follow either by position.
+
     Args:
         problem: a :class:`MeanProblem`, :class:`LinearProblem`, :class:`ModelProblem` or one of your own
-            (:class:`equishare.problems.Problem`), or a list of one kind and shape, which is solved as one batch.
-        method: name of a method, ``equishare.methods.METHODS`` lists them, or one of your own
-            (:class:`equishare.methods.Method`).
+            (:class:`equishare.problems.Problem`), or a list of one kind and shape, which is solved as one batch; or
+            (n, I) inputs of a linear map.
+        y: (n, O) outputs, where the first argument is inputs.
+        method: name of a method, or one of your own (:class:`equishare.methods.Method`).
         seed: of everything random.
         progress: True for a bar on the terminal, or a function that is called with the work done and the work in
             total.
         resamples: number of resamples of each problem on which the method also runs, to say how sure the answer is
             (``confidence`` of the result); 0 for none. Each costs as much as the answer itself. For networks, samples
-            must be tensors or arrays.
-        **options: of the method; the docstring of its ``Options`` lists them.
+            must be tensors or arrays. None: 20 for ``auto`` on up to 100 means, 0 for all else.
+        **options: of the method, listed below; the docstring of its ``Options`` explains them.
 
     Returns:
         A ``Discovery``, or a list of them for a list. After Ctrl-C a search on networks returns the best it has found.
 
     Raises:
-        TypeError: an option the method does not have, or of the wrong type.
+        TypeError: an option the method does not have, or of the wrong type; data that are no problem.
         ValueError: an unknown method, an option out of range, or data the method cannot take.
     """
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**63:
         raise ValueError(f"seed must be an integer from 0 to 2**63 - 1, got {seed!r}")
-    if isinstance(resamples, bool) or not isinstance(resamples, int | np.integer):
+    problem, method = _asked(problem, y, method, int(seed))
+    if resamples is not None and (isinstance(resamples, bool) or not isinstance(resamples, int | np.integer)):
         raise TypeError(f"resamples must be an integer, got {resamples!r}")
-    if resamples < 0:
+    if resamples is not None and resamples < 0:
         raise ValueError(f"resamples must not be negative, got {resamples}")
     problems = _as_problems(problem)
     is_trained = _session_class(problems).is_trained
     chosen = _method(method, is_trained)
+    asked = options if resamples is None else {**options, "resamples": int(resamples)}
+    if resamples is None:
+        quick = isinstance(problem, MeanProblem) and problem.num_entries <= _MAX_ENTRIES_RESAMPLED
+        resamples = _RESAMPLES if quick and method == "auto" else 0
     name = name_of(chosen)
     if is_trained and getattr(chosen, "NEEDS_ESTIMATE", False):
         raise ValueError(f"method {name!r} needs an estimate of the entries, which a problem that is trained has not")
@@ -97,7 +145,6 @@ def discover(
                 break
             found[i] = replace(found[i], confidences=_confidences(one, found[i], ties, is_trained))
             watch(len(problems) + (i + 1) * int(resamples), total)
-    asked = {**options, "resamples": resamples} if resamples else dict(options)
     found = [replace(one, origin=Origin.of(name, int(seed), asked)) for one in found]
     return found if isinstance(problem, Sequence) else found[0]
 
@@ -180,6 +227,7 @@ def _discovery(
         no_sharing_loss=float(refit.no_sharing_loss),
         complete=bool(refit.complete),
         settled=bool(refit.settled),
+        quality=refit.quality,
     )
 
 
@@ -205,6 +253,29 @@ def _gaps(partition: Partition, values: np.ndarray, variance: np.ndarray) -> np.
     gaps[order] = np.minimum(steps[:-1], steps[1:])
     error = np.sqrt(np.bincount(partition.labels.ravel(), variance.ravel()) / partition.group_sizes)
     return np.divide(gaps, error, out=np.zeros(len(gaps)), where=np.isfinite(gaps) & (error > 0))
+
+
+def _asked(problem: Any, y: Any, method: Any, seed: int) -> tuple[Any, Any]:
+    """The problem and the method, from arguments in either form."""
+    several = isinstance(problem, list | tuple) and any(map(_is_problem, problem))
+    if y is not None and (several or _is_problem(problem) or isinstance(y, str)):
+        if method != "auto":
+            raise TypeError(f"method must be given once, and a problem needs no y, got {_types(y)} and {method!r}")
+        return problem, y
+    if y is not None:
+        problem = LinearProblem(problem, y, seed=seed)
+    elif not _is_problem(problem) and _is_data(problem):
+        raise TypeError(
+            "problem must be a problem, or inputs x followed by outputs y, got one array of samples: "
+            "MeanProblem(samples) asks which means are equal, discover(x, y) which weights of the map from x to y"
+        )
+    return problem, method
+
+
+def _is_data(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return bool(value) and isinstance(value[0], list | tuple | float | np.ndarray | Tensor)
+    return hasattr(value, "__array__") or hasattr(value, "columns")
 
 
 def _as_problems(problem: Any) -> list[Any]:

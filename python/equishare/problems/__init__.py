@@ -1,6 +1,6 @@
 """Problems: data, and parameters of which some may be equal. One file a problem."""
 
-from equishare.problems.base import About, Estimate, Problem, Proposal, Refit, Session, Slot
+from equishare.problems.base import About, Estimate, Problem, Proposal, Quality, Refit, Session, Slot
 from equishare.problems.estimates import BlockEstimate
 from equishare.problems.linear import LinearProblem
 from equishare.problems.means import MeanProblem
@@ -10,12 +10,13 @@ __all__ = [
     "About",
     "BlockEstimate",
     "Estimate",
-    "Refit",
     "LinearProblem",
     "MeanProblem",
     "ModelProblem",
     "Problem",
     "Proposal",
+    "Quality",
+    "Refit",
     "Session",
     "Slot",
 ]

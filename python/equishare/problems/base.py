@@ -13,7 +13,7 @@ from torch import nn
 from equishare.partition import Partition
 from equishare.progress import Progress, silent
 
-__all__ = ["About", "Belief", "Estimate", "Refit", "Labels", "Problem", "Proposal", "Session", "Slot"]
+__all__ = ["About", "Belief", "Estimate", "Labels", "Problem", "Proposal", "Quality", "Refit", "Session", "Slot"]
 
 #: A pattern as methods propose it: for each slot the group 0 … G − 1 of each entry, without holes.
 Labels = tuple[np.ndarray, ...]
@@ -31,6 +31,8 @@ class Slot:
         max_groups: G, the most groups that may be found.
         noun: what an entry is called in the answer.
         named: whether a person gave the names. The answer for a single parameter without a name is no dict by name.
+        labels: what the data call the entries along each axis of the partition, such as (outputs, inputs) of a map;
+            empty, or empty along an axis, where they have no names.
     """
 
     names: tuple[str, ...]
@@ -40,9 +42,12 @@ class Slot:
     max_groups: int
     noun: str = "entry"
     named: bool = False
+    labels: tuple[tuple[str, ...], ...] = ()
 
     @classmethod
-    def of(cls, name: str, shape: tuple[int, ...], noun: str = "entry") -> Slot:
+    def of(
+        cls, name: str, shape: tuple[int, ...], noun: str = "entry", labels: tuple[tuple[str, ...], ...] = ()
+    ) -> Slot:
         """One parameter whose single entries may be tied.
 
         Raises:
@@ -51,7 +56,7 @@ class Slot:
         if not isinstance(shape, tuple) or not all(isinstance(n, int) for n in shape):
             raise TypeError(f"shape must be a tuple of integers such as (3,), got {shape!r}")
         size = int(np.prod(shape))
-        return cls((name,), (shape,), (None,), size, size, noun)
+        return cls((name,), (shape,), (None,), size, size, noun, labels=labels if any(labels) else ())
 
     @property
     def key(self) -> str:
@@ -111,6 +116,31 @@ class About:
     facts: tuple[tuple[str, str], ...] = ()
 
 
+@dataclass(frozen=True, eq=False)
+class Quality:
+    """How well the answer rests on the data.
+
+    Attributes:
+        unshared: estimates of the entries when none are tied, in the shape of the parameter; None where the samples do
+            not determine them.
+        unshared_errors: their standard errors.
+        value_errors: (G,) standard error of the value of each group, if its entries are equal.
+        r_squared: share of the variance of the validation samples' outputs that the map explains,
+            ``1 − loss / variance``; NaN where nothing is predicted.
+        dependence: p-value of the test that no output depends on any input; NaN where there is none.
+        loss_error: standard error of the validation loss less that without sharing; NaN where not known.
+        notes: sentences on what makes the answer unsure.
+    """
+
+    unshared: np.ndarray | None = None
+    unshared_errors: np.ndarray | None = None
+    value_errors: np.ndarray | None = None
+    r_squared: float = math.nan
+    dependence: float = math.nan
+    loss_error: float = math.nan
+    notes: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True)
 class Refit:
     """The numbers of an answer: a pattern fitted on all samples.
@@ -123,6 +153,7 @@ class Refit:
         model: a module refitted with the pattern, or None.
         complete: False where the search was cut off.
         settled: False where the loss was still falling at the end of the fit.
+        quality: how well all this rests on the data, where the problem tells.
     """
 
     values: dict[str, np.ndarray]
@@ -132,6 +163,7 @@ class Refit:
     model: nn.Module | None = None
     complete: bool = True
     settled: bool = True
+    quality: Quality = field(default_factory=Quality)
 
 
 @runtime_checkable
@@ -180,6 +212,7 @@ class Belief:
             no symmetry was looked for.
         guess: labels of the candidate whose symmetry is judged: the partition, one whose symmetry is the part of that
             of the partition that is sure, or the best one that has a symmetry; None where none was found.
+        continuum_log_odds: log odds of all entries being spread about one value, against the best groups of equal ones.
         shift_log_odds: log odds of the shifts up to a boundary that the partition is a union of; NaN where it is none.
     """
 
@@ -189,6 +222,7 @@ class Belief:
     symmetry_log_odds: float = math.nan
     guess: np.ndarray | None = None
     shift_log_odds: float = math.nan
+    continuum_log_odds: float = math.nan
 
 
 @dataclass(frozen=True)

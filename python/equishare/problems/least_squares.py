@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import ClassVar, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from equishare.problems.bootstrap import resampled_moments
 from equishare.problems.estimates import BlockEstimate, gather_curvature
 from equishare.problems.moments import Moments
 from equishare.problems.noise import estimate
+from equishare.problems.quality import quality
 
 _P = TypeVar("_P", bound="LeastSquares")
 
@@ -34,8 +35,6 @@ class LeastSquares:
     val: Moments
     has_bias: bool
     origin: float = 0.0
-    #: What the data are called.
-    arrays: ClassVar[str]
 
     def __init__(
         self, slot: Slot, x: tuple[np.ndarray, np.ndarray], y: tuple[np.ndarray, np.ndarray], bias: bool
@@ -48,7 +47,7 @@ class LeastSquares:
         self._estimate: BlockEstimate | None = None
         squares = self.pooled.syy.sum(), self.pooled.sxx.trace(), np.abs(self.pooled.sxy).sum()
         if not np.isfinite(squares).all() or not self.pooled.syy.sum() > np.finfo(float).tiny:
-            raise ValueError(f"{self.arrays} are too large or too small to be squared in float64: rescale them")
+            raise ValueError("the samples are too large or too small to be squared in float64: rescale them")
         if self.pooled.count > self.num_inputs + int(bias) and self.pooled.is_full_rank():
             both = np.concatenate(x), np.concatenate(y)
             self._estimate = replace(estimate(*both, self.pooled, bias, self.shape), origin=self.origin)
@@ -95,7 +94,7 @@ class LeastSquares:
         if on == "train":
             return self.train_estimate()
         if self._estimate is None:
-            raise self._undetermined(self.pooled, "x_train and x_val together")
+            raise self._undetermined(self.pooled, "the samples")
         return self._estimate
 
     def train_estimate(self, determined: bool = True) -> BlockEstimate:
@@ -107,7 +106,7 @@ class LeastSquares:
         """
         enough = self.train.count >= self.num_inputs + int(self.has_bias) and self.train.is_full_rank()
         if determined and not enough:
-            raise self._undetermined(self.train, "x_train")
+            raise self._undetermined(self.train, "the training samples")
         weight = self.train.least_squares()
         diagonal = np.diag(self.train.inverse())
         variance = np.broadcast_to(np.maximum(diagonal, 1e-12 * diagonal.max()), weight.shape)
@@ -121,8 +120,7 @@ class LeastSquares:
 
     def validation_loss(self, labels: np.ndarray) -> float:
         """Mean squared error on the validation samples of a pattern fitted on the training samples."""
-        labels = labels.reshape(self.weight_shape)
-        weight = fit_values(self.train, labels, int(labels.max()) + 1)[labels]
+        weight = self._trained(labels.reshape(self.weight_shape))
         return self.val.loss(weight, self.train.bias(weight))
 
     def evaluate(self, patterns: Sequence[Labels]) -> np.ndarray:
@@ -133,12 +131,30 @@ class LeastSquares:
         """The pattern's values by least squares on training and validation samples together."""
         labels = pattern[0].reshape(self.weight_shape)
         values = fit_values(self.pooled, labels, int(labels.max()) + 1)
+        tied, free = (self._trained(own) for own in (labels, np.arange(labels.size).reshape(labels.shape)))
         return Refit(
             {self.slots[0].key: values + self.origin},
-            self.validation_loss(labels),
-            self.validation_loss(np.arange(labels.size)),
+            self.val.loss(tied, self.train.bias(tied)),
+            self.val.loss(free, self.train.bias(free)),
             self.pooled.bias(values[labels]) if self.has_bias else None,
+            quality=quality(
+                labels,
+                self._estimate,
+                (self.train, self.val, self.pooled),
+                (tied, free),
+                self.has_bias,
+                self._input_names if len(self.shape) > 1 else (),
+            ),
         )
+
+    def _trained(self, labels: np.ndarray) -> np.ndarray:
+        """Weights of a pattern (O, I) fitted on the training samples."""
+        return fit_values(self.train, labels, int(labels.max()) + 1)[labels]
+
+    @property
+    def _input_names(self) -> tuple[str, ...]:
+        labels = self.slots[0].labels
+        return labels[-1] if labels and labels[-1] else tuple(map(str, range(self.num_inputs)))
 
     def resampled(self: _P, generator: np.random.Generator) -> _P:
         """The same problem on a parametric bootstrap of its estimates; see :func:`resampled_moments`.
@@ -154,18 +170,20 @@ class LeastSquares:
 
     def _undetermined(self, moments: Moments, name: str) -> ValueError:
         needed = self.num_inputs + int(self.has_bias)
+        names = self._input_names
         flat = np.flatnonzero(np.diag(moments.sxx) <= 0)
         if moments.count <= needed and not flat.size:
             reason = f"{moments.count} samples for {needed} parameters per output"
-        elif flat.size:
-            reason = f"no variation in column {', '.join(map(str, flat[:5]))}"
+            remedy = "more samples or fewer columns"
         else:
-            reason = "linearly dependent columns"
-        return ValueError(
-            f"{name}: {reason}; this method starts from least squares and needs more samples than inputs, and "
-            "inputs that vary independently (in Python, method 'bilevel' with lower='exact', unit='mse' "
-            "does not, nor do 'brute_force' and 'oracle')"
-        )
+            columns = flat if flat.size else moments.dependent_columns()
+            listed = ", ".join(names[i] for i in columns[:5]) + (", …" if len(columns) > 5 else "")
+            several = "s" if len(columns) > 1 else ""
+            reason = (
+                f"no variation in column{several} {listed}" if flat.size else f"linearly dependent columns {listed}"
+            )
+            remedy = "leave out columns that are constant, or that others add up to"
+        return ValueError(f"{name} do not determine the weights: {reason}; {remedy}")
 
 
 def fit_values(moments: Moments, labels: np.ndarray, num_groups: int) -> np.ndarray:

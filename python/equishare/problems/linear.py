@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
-from equishare.arrays import sample_matrix
+from equishare.arrays import column_names, sample_matrix
 from equishare.checks import flag
 from equishare.problems.base import About, Slot
 from equishare.problems.least_squares import LeastSquares
+from equishare.problems.split import check_columns, check_rows, halves, same_columns
 
 
 class LinearProblem(LeastSquares):
@@ -18,38 +19,53 @@ class LinearProblem(LeastSquares):
     The model is ``y = W x + b`` with W (O, I) shared and b free.
 
     Args:
-        x_train: (n_t, I) inputs used to fit; array or tensor, like the others.
-        y_train: (n_t, O) outputs used to fit.
-        x_val: (n_v, I) inputs used to select.
+        x: (n, I) inputs: an array, a tensor, or a table of pandas, polars or pyarrow, whose names go into the answer.
+        y: (n, O) outputs, or (n,) for one, likewise.
+        x_val: (n_v, I) inputs used to select. Without them a half of the samples, drawn by ``seed``, is.
         y_val: (n_v, O) outputs used to select.
         bias: whether to fit b.
+        seed: of the split.
 
     Raises:
-        TypeError: not numbers, or a bias that is neither True nor False.
+        TypeError: not numbers, arrays for validation without their names, or a bias that is neither True nor False.
         ValueError: shapes that do not fit, no sample, NaN or infinite values, constant inputs or outputs.
     """
 
-    arrays = "x_train, y_train, x_val and y_val"
-
-    def __init__(self, x_train: Any, y_train: Any, x_val: Any, y_val: Any, bias: bool = True) -> None:
+    def __init__(
+        self,
+        x: Any,
+        y: Any,
+        *more: NoReturn,
+        x_val: Any = None,
+        y_val: Any = None,
+        bias: bool = True,
+        seed: int = 0,
+    ) -> None:
+        if more:
+            raise TypeError(
+                f"validation samples must be given by name, got {2 + len(more)} arguments by position: "
+                "LinearProblem(x_train, y_train, x_val=x_val, y_val=y_val), or LinearProblem(x, y), which splits the "
+                "samples itself (scikit-learn's train_test_split gives x_train, x_val, y_train, y_val in this order)"
+            )
         flag("bias", bias)
-        arrays = {"x_train": x_train, "y_train": y_train, "x_val": x_val, "y_val": y_val}
-        x_train, y_train, x_val, y_val = (sample_matrix(a, name) for name, a in arrays.items())
-        for x, y, name in ((x_train, y_train, "train"), (x_val, y_val, "val")):
-            if len(x) != len(y):
-                raise ValueError(
-                    f"x_{name} and y_{name} must have as many rows as each other, got shapes {x.shape} and {y.shape}"
-                )
-        for a, b, name in ((x_train, x_val, "x"), (y_train, y_val, "y")):
-            if a.shape[1] != b.shape[1]:
-                raise ValueError(
-                    f"{name}_train and {name}_val must have the same number of columns, "
-                    f"got shapes {a.shape} and {b.shape}"
-                )
+        if (x_val is None) != (y_val is None):
+            raise TypeError(f"x_val and y_val must be given together, got only {'y' if x_val is None else 'x'}_val")
+        names = column_names(y, "y"), column_names(x, "x")
+        data = sample_matrix(x, "x"), sample_matrix(y, "y", one_column=True)
+        check_rows(data, ("x", "y"))
+        if x_val is None:
+            train, val = (tuple(a[rows] for a in data) for rows in halves(len(data[0]), seed, "x and y"))
+        else:
+            same_columns(y_val, names[0], ("y", "y_val"))
+            same_columns(x_val, names[1], ("x", "x_val"))
+            train, val = data, (sample_matrix(x_val, "x_val"), sample_matrix(y_val, "y_val", one_column=True))
+            check_rows(val, ("x_val", "y_val"))
+        for a, b, name in zip(train, val, ("x", "y"), strict=True):
+            check_columns(a, b, (name, f"{name}_val"))
             if (np.minimum(a.min(0), b.min(0)) == np.maximum(a.max(0), b.max(0))).all():
-                raise ValueError(f"{name}_train and {name}_val hold constant data: no column varies")
-        slot = Slot.of("weight", (y_train.shape[1], x_train.shape[1]), "weight")
-        super().__init__(slot, (x_train, x_val), (y_train, y_val), bool(bias))
+                raise ValueError(f"{name} holds constant data: no column varies")
+        slot = Slot.of("weight", (data[1].shape[1], data[0].shape[1]), "weight", names)
+        super().__init__(slot, (train[0], val[0]), (train[1], val[1]), bool(bias))
 
     def about(self) -> About:
         """The data in words and numbers, for the report."""

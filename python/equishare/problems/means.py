@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from equishare.arrays import sample_matrix
+from equishare.arrays import column_names, sample_matrix
 from equishare.problems.base import About, Labels, Slot
 from equishare.problems.least_squares import LeastSquares
+from equishare.problems.split import check_columns, halves, same_columns
 
 # Patterns of up to so many entries are fitted all at once.
 _FEW = 10
@@ -21,22 +22,25 @@ class MeanProblem(LeastSquares):
     The model is ``x ~ noise + θ`` with θ (K,) shared; noise may differ between entries.
 
     Args:
-        train: (n_t, K) array or tensor of samples, used to fit.
-        val: (n_v, K) samples, used to select.
+        train: (n, K) samples: an array, a tensor, or a table of pandas, polars or pyarrow, whose names go into the
+            answer.
+        val: (n_v, K) samples used to select. Without them a half of ``train``, drawn by ``seed``, is.
+        seed: of the split.
 
     Raises:
         TypeError: not numbers.
         ValueError: wrong shape, no sample, NaN or infinite values, samples that are all equal.
     """
 
-    arrays = "train and val"
-
-    def __init__(self, train: Any, val: Any) -> None:
-        train, val = sample_matrix(train, "train"), sample_matrix(val, "val")
-        if train.shape[1] != val.shape[1]:
-            raise ValueError(
-                f"train and val must have the same number of columns, got shapes {train.shape} and {val.shape}"
-            )
+    def __init__(self, train: Any, val: Any = None, *, seed: int = 0) -> None:
+        names = column_names(train, "train")
+        train = sample_matrix(train, "train")
+        if val is None:
+            train, val = (train[rows] for rows in halves(len(train), seed, "train"))
+        else:
+            same_columns(val, names, ("train", "val"))
+            val = sample_matrix(val, "val")
+            check_columns(train, val, ("train", "val"))
         if len(train) + len(val) < 3:
             raise ValueError(f"train and val must hold at least 3 samples together, got {len(train)} and {len(val)}")
         low = np.minimum(train.min(0), val.min(0))
@@ -48,7 +52,7 @@ class MeanProblem(LeastSquares):
         ones = np.ones((len(train), 1)), np.ones((len(val), 1))
         # In float64: the rounded origin of float32 data would shift the means.
         super().__init__(
-            Slot.of("mean", (train.shape[1],), "mean"),
+            Slot.of("mean", (train.shape[1],), "mean", (names,)),
             ones,
             (train.astype(np.float64) - self.origin, val.astype(np.float64) - self.origin),
             bias=False,

@@ -88,3 +88,9 @@ class Moments:
         scale = unit_scale(self.sxx)
         eigenvalues = np.linalg.eigvalsh(self.sxx / np.outer(scale, scale))
         return bool(eigenvalues[0] > len(eigenvalues) * np.finfo(float).eps * max(eigenvalues[-1], 1))
+
+    def dependent_columns(self) -> np.ndarray:
+        """Inputs that are a linear combination of others, as far as rounding tells."""
+        scale = unit_scale(self.sxx)
+        null = np.linalg.eigh(self.sxx / np.outer(scale, scale))[1][:, 0]
+        return np.flatnonzero(np.abs(null) > 1e-3 * np.abs(null).max())

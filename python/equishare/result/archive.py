@@ -13,7 +13,7 @@ from torch import Tensor
 
 from equishare.files import written_whole
 from equishare.partition import Partition
-from equishare.problems.base import About, Belief, Slot
+from equishare.problems.base import About, Belief, Quality, Slot
 from equishare.problems.linear import about_map
 from equishare.problems.means import about_means
 from equishare.problems.network.problem import about_model
@@ -43,6 +43,7 @@ def save_discovery(path: str | os.PathLike[str], found: Any) -> None:
         "slots": [asdict(slot) for slot in found.slots],
         "about": asdict(found.about),
         "origin": None if found.origin is None else asdict(found.origin),
+        "notes": found.quality.notes,
         "is_of_model": found.is_of_model,
         "is_trained": any(one.curves is TRAINED for one in found.confidences.values()),
         "dtypes": {name: str(t.dtype).removeprefix("torch.") for name, t in state.items()},
@@ -51,6 +52,7 @@ def save_discovery(path: str | os.PathLike[str], found: Any) -> None:
     wide = {n: t.float() if t.dtype == torch.bfloat16 else t for n, t in state.items()}
     gaps = {name: one.gaps for name, one in found.confidences.items() if one.gaps is not None}
     belief = {} if found.belief is None else {f.name: getattr(found.belief, f.name) for f in fields(Belief)}
+    quality = {f.name: getattr(found.quality, f.name) for f in fields(Quality) if f.name != "notes"}
     kinds: dict[str, dict[str, np.ndarray]] = {
         "labels": {name: one.labels for name, one in found.partitions.items()},
         # A model holds its values.
@@ -61,6 +63,7 @@ def save_discovery(path: str | os.PathLike[str], found: Any) -> None:
         "history": found.history,
         # Numbers are arrays too: an array keeps all of their bits, NaN and infinity as well.
         "belief": {name: np.asarray(value) for name, value in belief.items() if value is not None},
+        "quality": {name: np.asarray(value) for name, value in quality.items() if value is not None},
     }
     arrays = {f"{kind}.{name}": array for kind, named in kinds.items() for name, array in named.items()}
     if found.bias is not None:
@@ -118,11 +121,14 @@ def _decoded(about: dict[str, Any], arrays: dict[str, np.ndarray]) -> tuple[dict
         "about": About(**{**about["about"], "facts": tuple(map(tuple, about["about"]["facts"]))}),
         "origin": None if about["origin"] is None else Origin(**about["origin"]),
         "belief": _belief(kinds["belief"]) if "belief" in kinds else None,
+        "quality": _quality(kinds.get("quality", {}), tuple(about.get("notes", ()))),
         "confidences": {
             name: Confidence(partitions[name], labels, gaps.get(name), curves)
             for name, labels in kinds.get("resamples", {}).items()
         },
     }
+    if set(kinds.get("state", {})) != set(about["dtypes"]):
+        raise ValueError("the state is not that of its model")
     state = {
         name: torch.from_numpy(array.copy()).to(getattr(torch, about["dtypes"][name]))
         for name, array in kinds.get("state", {}).items()
@@ -138,13 +144,19 @@ def _belief(arrays: dict[str, np.ndarray]) -> Belief:
         arrays["posterior_mean"],
         arrays["symmetry_log_odds"].item(),
         arrays.get("guess"),
-        arrays.get("shift_log_odds", np.array(np.nan)).item(),
+        *(arrays.get(name, np.array(np.nan)).item() for name in ("shift_log_odds", "continuum_log_odds")),
     )
+
+
+def _quality(arrays: dict[str, np.ndarray], notes: tuple[str, ...]) -> Quality:
+    known: dict[str, Any] = {name: one if one.ndim else one.item() for name, one in arrays.items()}
+    return Quality(**known, notes=notes)
 
 
 def _slot(content: dict[str, Any]) -> Slot:
     lists = {name: tuple(content[name]) for name in ("names", "axes")}
-    return Slot(**{**content, **lists, "shapes": tuple(map(tuple, content["shapes"]))})
+    lists |= {"shapes": tuple(map(tuple, content["shapes"])), "labels": tuple(map(tuple, content.get("labels", ())))}
+    return Slot(**{**content, **lists})
 
 
 def _upgraded(about: dict[str, Any], arrays: dict[str, np.ndarray]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

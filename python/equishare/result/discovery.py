@@ -10,13 +10,17 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import numpy as np
-from torch import nn
+import torch
+from torch import Tensor, nn
 
+from equishare.arrays import in_order, sample_matrix
+from equishare.modes import evaluating
 from equishare.partition import Partition
-from equishare.problems.base import About, Belief, Slot
+from equishare.problems.base import About, Belief, Quality, Slot
 from equishare.problems.network.refit import group_values
 from equishare.problems.network.replicas import slots_of
 from equishare.result.archive import load_discovery, save_discovery
+from equishare.result.cautions import cautions
 from equishare.result.confidence import Confidence
 from equishare.result.origin import Origin
 from equishare.result.plotting import Plotting
@@ -59,6 +63,7 @@ class Discovery(Plotting):
             another ``lr``, may change the answer.
         confidences: how sure each partition is, where ``discover`` was called with ``resamples``; else empty.
         origin: what it takes to repeat it; None where that is not known.
+        quality: how well it rests on the data: unshared estimates, standard errors, R², the test of any dependence.
         belief: what the evidence says beside the partition, from which ``spread``, ``posterior_mean`` and
             ``symmetry_log_odds`` are read; None for methods that do not ask it, and for networks.
     """
@@ -80,6 +85,7 @@ class Discovery(Plotting):
     confidences: dict[str, Confidence] = field(default_factory=dict)
     origin: Origin | None = None
     belief: Belief | None = None
+    quality: Quality = field(default_factory=Quality)
 
     @property
     def is_bare(self) -> bool:
@@ -123,6 +129,50 @@ class Discovery(Plotting):
             return self._bare({n: self.group_values[n][p.labels] for n, p in self.partitions.items()})
         parents = {name: name.rpartition(".") for name in self.partitions}
         return {n: getattr(self.model.get_submodule(p), leaf).detach() for n, (p, _, leaf) in parents.items()}
+
+    @property
+    def names(self) -> tuple[tuple[str, ...], ...]:
+        """What the data call the entries along each axis of the partition.
+
+        (outputs, inputs) of a map, (entries,) of means. Empty along an axis whose columns had no names.
+        """
+        labels = self.slots[0].labels
+        return labels or ((),) * len(self.slots[0].shape_of(self.slots[0].key))
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What to beware of, a sentence each; empty where nothing was noticed.
+
+        No dependence to be seen, few samples, collinear inputs, groups that may be one, values that may be a continuum,
+        a validation loss above that without sharing, a search or a fit that did not end.
+        """
+        return cautions(self.view())
+
+    def predict(self, x: Any) -> Any:
+        """Outputs for new inputs.
+
+        Of a linear map ``W x + b`` with the shared weights ``theta``, an array (n, O), or a tensor for a tensor. Of a
+        network what ``model`` gives in evaluation mode, without gradients.
+
+        Args:
+            x: (n, I) inputs; the columns of a table are found by their names, where those of the data had names. For a
+                network a tensor, or a tuple of the arguments of its forward.
+
+        Raises:
+            ValueError: means, which predict nothing; other inputs than those of the data; a network that was loaded
+                without its model.
+        """
+        self._require_model()
+        if self.model is not None:
+            with evaluating(self.model), torch.no_grad():
+                return self.model(*x) if isinstance(x, tuple) else self.model(x)
+        if not self.is_bare or self.slots[0].noun != "weight":
+            raise ValueError(f"predict needs the discovery of a map or of a network; this one is of {self._of()}")
+        given = sample_matrix(in_order(x, self.names[-1], "x"), "x")
+        if given.shape[1] != self.theta.shape[1]:
+            raise ValueError(f"x must have {self.theta.shape[1]} columns, got shape {given.shape}")
+        found = self._map(given)
+        return torch.from_numpy(found).to(x.device, x.dtype) if isinstance(x, Tensor) else found
 
     @property
     def spread(self) -> float:
@@ -212,7 +262,7 @@ class Discovery(Plotting):
         return "a model" if self.is_of_model else ", ".join(f"{slot.noun}s" for slot in self.slots)
 
     def _map(self, x: np.ndarray) -> np.ndarray:
-        return x @ self.theta.T + (0.0 if self.bias is None else self.bias)
+        return np.asarray(x @ self.theta.T + (0.0 if self.bias is None else self.bias))
 
     def view(self) -> View:
         """The discovery as plain data, which reports and figures read."""
@@ -229,10 +279,21 @@ class Discovery(Plotting):
                         self.confidences.get(name),
                         self.belief,
                         self.symmetry_probability,
+                        slot.labels,
                     )
                 )
         num_groups = sum(self.partitions[slot.key].num_groups for slot in self.slots)
-        names = ("bias", "validation_loss", "no_sharing_loss", "method", "seed", "history", "complete", "settled")
+        names = (
+            "bias",
+            "validation_loss",
+            "no_sharing_loss",
+            "method",
+            "seed",
+            "history",
+            "complete",
+            "settled",
+            "quality",
+        )
         fields = {name: getattr(self, name) for name in names}
         return View(tuple(parameters), num_groups, about=self.about, origin=self.origin, **fields)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from equishare.partition import Partition
-from equishare.problems.base import About, Belief
+from equishare.problems.base import About, Belief, Quality
 from equishare.result.confidence import Confidence
 from equishare.result.origin import Origin
 
@@ -25,6 +25,7 @@ class ParameterView:
         confidence: how sure the partition is; None where that was not asked for.
         belief: what else the evidence says; None where it was not asked.
         symmetry_probability: of the symmetry that the belief judges, or of its guess; NaN where none was looked for.
+        labels: what the data call the entries along each axis; empty, or empty along an axis, where they have no names.
     """
 
     name: str | None
@@ -34,6 +35,7 @@ class ParameterView:
     confidence: Confidence | None = None
     belief: Belief | None = None
     symmetry_probability: float = math.nan
+    labels: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +46,7 @@ class View:
         parameters: what is shared.
         num_groups: of the answer; those of parameters that are tied alike count once.
         bias: of a map, or None.
-        validation_loss, no_sharing_loss, method, seed, history, complete, settled, about, origin: as in
+        validation_loss, no_sharing_loss, method, seed, history, complete, settled, about, origin, quality: as in
             :class:`equishare.Discovery`.
     """
 
@@ -60,3 +62,4 @@ class View:
     settled: bool
     about: About
     origin: Origin | None
+    quality: Quality

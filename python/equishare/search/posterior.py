@@ -197,7 +197,13 @@ class Posterior:
         if likely and max(likely) < (_EVEN_ODDS if spread else -CLEAR_ODDS):
             partition = plain
         spread, interval = self._spread_of(partition)
-        return partition, Belief(spread, interval, self._mean(terms), odds, guess, self._shifts(terms, partition))
+        judged = odds, guess, self._shifts(terms, partition), self._continuum()
+        return partition, Belief(spread, interval, self._mean(terms), *judged)
+
+    def _continuum(self) -> float:
+        """Log odds of all entries being spread about one value, against the best groups of equal entries."""
+        exact = min(score for _, score in self.exact_scores.values())
+        return float(exact - min((score for _, score in self._generic.values()), default=np.inf))
 
     def _is_told(self, partition: Partition, spread: float) -> bool:
         """Whether scattered entries show their groups: a gap lies between them, or a symmetry or shifts tell them."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from equishare.arrays import real_array, to_numpy
+from equishare.modes import evaluating
 from equishare.symmetry.axes import Element
 from equishare.symmetry.moving import Mover, Places
 
@@ -75,7 +75,7 @@ def _call(function: Function, x: NDArray[np.float64]) -> NDArray[np.float64]:
     owner = function if isinstance(function, torch.nn.Module) else getattr(function, "__self__", None)
     if isinstance(owner, torch.nn.Module):
         parameter = next(owner.parameters(), torch.empty(0, dtype=torch.float64))
-        with _left_as_it_was(owner), torch.no_grad():
+        with evaluating(owner), torch.no_grad():
             values = function(torch.as_tensor(x, dtype=parameter.dtype, device=parameter.device))
     else:
         values = function(x)
@@ -83,24 +83,3 @@ def _call(function: Function, x: NDArray[np.float64]) -> NDArray[np.float64]:
     if y.dtype.kind not in "fiub":
         raise TypeError(f"function must give real numbers, got dtype {y.dtype}")
     return y.astype(np.float64)
-
-
-@contextmanager
-def _left_as_it_was(module: torch.nn.Module) -> Iterator[None]:
-    """In evaluation mode; then with its modes and buffers as before, also those that a hook or a forward changes."""
-    modes = [(part, part.training) for part in module.modules()]
-    buffers = [(part, dict(part._buffers)) for part in module.modules()]
-    values = {id(b): (b, b.detach().clone()) for _, own in buffers for b in own.values() if b is not None}
-    module.eval()
-    try:
-        yield
-    finally:
-        for part, mode in modes:
-            part.training = mode
-        for part, own in buffers:
-            part._buffers.clear()
-            part._buffers.update(own)
-        with torch.no_grad():
-            for buffer, value in values.values():
-                if not torch.equal(buffer, value):
-                    buffer.copy_(value)

@@ -71,7 +71,7 @@ def draw(family: Family, values: str, ratio: float, rng: np.random.Generator) ->
     outputs, inputs = labels.shape
     x = autoregressive(rng, NUM_SAMPLES, inputs, RHO)
     y = x @ (standard_error(x) * levels)[labels].T + rng.standard_normal((NUM_SAMPLES, outputs))
-    return LinearProblem(x[:half], y[:half], x[half:], y[half:]), labels.ravel()
+    return LinearProblem(x[:half], y[:half], x_val=x[half:], y_val=y[half:]), labels.ravel()
 
 
 def _random(size: int, groups: int, held_out: bool) -> Family:

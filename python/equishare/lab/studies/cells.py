@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from equishare.discover import discover
+from equishare.discover import MethodName, discover
 from equishare.lab.studies.result import Experiment, Table, mean_and_interval
 from equishare.partition import Partition
-from equishare.problems import LinearProblem, MeanProblem
+from equishare.problems import LinearProblem, MeanProblem, Problem
 from equishare.result.discovery import Discovery
 
 Progress = Callable[[int, int], None]
@@ -37,7 +37,7 @@ RELEASE: dict[str, Any] = {
 }
 RELEASE_WITHOUT_PENALTIES: dict[str, Any] = {**RELEASE, "entropy": 0.0, "column_norm": 0.0}
 #: Method names of the tables: the method of ``discover`` and its options.
-METHODS: dict[str, tuple[str, dict[str, Any]]] = {
+METHODS: dict[str, tuple[MethodName, dict[str, Any]]] = {
     "no sharing": ("no_sharing", {}),
     "oracle": ("oracle", {}),
     "brute force": ("brute_force", {}),
@@ -170,7 +170,8 @@ def _run_cell(
             if method == "oracle":
                 options = {"partition": list(draws.truths)}
             start = time.perf_counter()
-            answers = discover(list(draws.problems), method=method, seed=seed, **options)
+            problems: list[Problem] = list(draws.problems)
+            answers = discover(problems, method=method, seed=seed, **options)
             seconds = time.perf_counter() - start
             scores = [draws.score(trial, answer) for trial, answer in enumerate(answers)]
             rows.append(_row(cell, label, scores, seconds / trials))

@@ -77,7 +77,7 @@ def draw(rng: np.random.Generator, trials: int, *, inputs: int, kernel: int, tra
         x = rng.standard_normal((train + NUM_VAL, inputs))
         noise = np.sqrt(NOISE_VARIANCE) * rng.standard_normal((len(x), len(weight)))
         y = x @ weight.T + noise
-        problems.append(LinearProblem(x[:train], y[:train], x[train:], y[train:]))
+        problems.append(LinearProblem(x[:train], y[:train], x_val=x[train:], y_val=y[train:]))
         tests.append(rng.standard_normal((NUM_TEST, inputs)))
 
     def score(trial: int, answer: Discovery) -> Scores:

@@ -105,7 +105,9 @@ def population_path(weight: np.ndarray, metric: np.ndarray) -> list[Partition]:
 def draw(rng: np.random.Generator, trials: int, *, size: int, noise: float) -> Draws:
     """Draw the trials of one cell and one common test set, and find the oracle's partition."""
     samples = [sample_steps(rng, NUM_TRAIN + NUM_VAL, size, noise) for _ in range(trials)]
-    problems = [LinearProblem(x[:NUM_TRAIN], y[:NUM_TRAIN], x[NUM_TRAIN:], y[NUM_TRAIN:]) for x, y in samples]
+    problems = [
+        LinearProblem(x[:NUM_TRAIN], y[:NUM_TRAIN], x_val=x[NUM_TRAIN:], y_val=y[NUM_TRAIN:]) for x, y in samples
+    ]
     x_test, y_test = sample_steps(rng, NUM_TEST, size, noise)
 
     def error(weight: np.ndarray, bias: np.ndarray) -> float:

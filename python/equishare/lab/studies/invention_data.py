@@ -92,7 +92,7 @@ def draw(family: Family, values: str, ratio: float, rng: np.random.Generator) ->
     # Merging needs a determined fit on the training samples alone.
     half = max(samples // 2, inputs + FEWEST // 2)
     size = "fewer than weights" if samples < truth.size else "more than weights"
-    problem = LinearProblem(x[:half], y[:half], x[half:], y[half:])
+    problem = LinearProblem(x[:half], y[:half], x_val=x[half:], y_val=y[half:])
     return Draw(family, problem, truth, ratio, values, str(covary), str(noise), size)
 
 

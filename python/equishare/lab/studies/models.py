@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from equishare.discover import discover
+from equishare.discover import MethodName, discover
 from equishare.lab.studies.cells import Progress, number_of_trials
 from equishare.lab.studies.models_data import CASES, Case, Drawn
 from equishare.lab.studies.result import Experiment, Table, mean_and_interval
@@ -25,7 +25,7 @@ TRIALS = 5
 #: Small networks bear, and need, a greater rate than the default.
 RATE = 0.03
 STEPS = 200
-Methods = Mapping[str, tuple[str, dict[str, Any]]]
+Methods = Mapping[str, tuple[MethodName, dict[str, Any]]]
 METHODS: Methods = {
     "no sharing": ("no_sharing", {"steps": 3 * STEPS}),
     "oracle": ("oracle", {"steps": 3 * STEPS}),

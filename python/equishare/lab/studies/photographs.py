@@ -57,7 +57,7 @@ def draw(rng: np.random.Generator, trials: int, *, side: int, count: int) -> Dra
     """Draw the trials of one cell and one common test set."""
     half = count // 2
     samples = [sample_windows(rng, count, side) for _ in range(trials)]
-    problems = [LinearProblem(x[:half], y[:half], x[half:], y[half:]) for x, y in samples]
+    problems = [LinearProblem(x[:half], y[:half], x_val=x[half:], y_val=y[half:]) for x, y in samples]
     x_test, y_test = sample_windows(rng, NUM_TEST, side)
 
     def error(weight: np.ndarray, x: np.ndarray, y: np.ndarray) -> float:

@@ -104,7 +104,7 @@ def draw(rng: np.random.Generator, trials: int, *, rings: int, pixels: int, radi
     problems = []
     for _ in range(trials):
         x, y = sample_rings(rings, pixels, radius, seed=int(rng.integers(2**63)))
-        problems.append(LinearProblem(x[:train], y[:train], x[train:], y[train:]))
+        problems.append(LinearProblem(x[:train], y[:train], x_val=x[train:], y_val=y[train:]))
 
     def score(_trial: int, answer: Discovery) -> Scores:
         return {

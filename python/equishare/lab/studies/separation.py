@@ -110,7 +110,7 @@ def draw_linear(
         rows = [joint_labels(row, precision, values) for row in estimates]
         limit.append(_distance(nearest_labels(estimates, values), labels))
         joint.append(_distance(np.stack(rows), labels))
-        problems.append(LinearProblem(x[:NUM_TRAIN], y[:NUM_TRAIN], x[NUM_TRAIN:], y[NUM_TRAIN:]))
+        problems.append(LinearProblem(x[:NUM_TRAIN], y[:NUM_TRAIN], x_val=x[NUM_TRAIN:], y_val=y[NUM_TRAIN:]))
         truths.append(Partition(labels))
     limits = {"Bayes limit": limit, "joint limit": joint}
     return Draws(problems, truths, _scorer(truths), limits)

@@ -15,7 +15,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from equishare.discover import discover
+from equishare.discover import MethodName, discover
 from equishare.lab.studies.augerino import fit_augerino, predict_in_chunks
 from equishare.lab.studies.cells import Progress, Scores, number_of_trials
 from equishare.lab.studies.result import Experiment, Table, mean_and_interval
@@ -28,7 +28,7 @@ RANKS = (1, 2)
 AUGERINO_SAMPLES = (3, 15, 75)
 #: Augerino's predictions take long: they are scored on this part of the test set.
 AUGERINO_TESTS = 10_000
-METHODS: dict[str, str] = {"no sharing": "no_sharing", "oracle": "oracle", "bilevel": "bilevel", "auto": "auto"}
+METHODS: dict[str, MethodName] = {"no sharing": "no_sharing", "oracle": "oracle", "bilevel": "bilevel", "auto": "auto"}
 METRICS = ("mae", "mse", "accuracy", "pd", "inference_seconds", "megabytes")
 #: Test MSE at rank 1 in Table A1 of the paper, which gives one number a method.
 PAPER_MSE = {
@@ -86,9 +86,9 @@ def _methods(
     return found
 
 
-def _discovered(sets: Sequence[Sets], truth: Partition, method: str, seed: int) -> list[Callable[[], Scores]]:
+def _discovered(sets: Sequence[Sets], truth: Partition, method: MethodName, seed: int) -> list[Callable[[], Scores]]:
     options: dict[str, Any] = {"partition": truth} if method == "oracle" else {}
-    answers = discover([sum_problem(one) for one in sets], method, seed, **options)
+    answers = discover([sum_problem(one) for one in sets], method, seed=seed, **options)
 
     def score(one: Sets, model: nn.Module, partition: Partition) -> Scores:
         return {

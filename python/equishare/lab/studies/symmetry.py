@@ -141,7 +141,7 @@ def draw(rng: np.random.Generator, trials: int, *, labels: np.ndarray, samples: 
         values = GAP * rng.permutation(int(labels.max()) + 1)
         x = rng.standard_normal((samples, inputs))
         y = x @ values[truth].T + rng.standard_normal((samples, outputs))
-        problems.append(LinearProblem(x[:half], y[:half], x[half:], y[half:]))
+        problems.append(LinearProblem(x[:half], y[:half], x_val=x[half:], y_val=y[half:]))
         truths.append(Partition(truth))
     return Draws(problems, truths, _scorer(truths, name))
 

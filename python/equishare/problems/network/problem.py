@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from equishare.modes import evaluating
 from equishare.problems.base import About, Labels, Refit, Slot
 from equishare.problems.network.replicas import slots_of
 from equishare.problems.network.samples import LoaderSamples, Samples, TensorSamples, as_samples
@@ -133,19 +134,14 @@ class ModelProblem:
     def _check_loss(self, samples: Samples, name: str) -> None:
         x, y = samples.first()
         x, y = tuple(t[:_CHECKED] for t in x), y[:_CHECKED]
-        modes = [(module, module.training) for module in self.model.modules()]
         try:
-            self.model.eval()
-            with torch.no_grad():
+            with evaluating(self.model), torch.no_grad():
                 value = self.loss(self.model(*x), y)
         except (RuntimeError, IndexError, TypeError, ValueError) as error:
             shapes = ", ".join(str(tuple(t.shape)) for t in x)
             raise ValueError(
                 f"model and loss do not take the samples of {name}, x {shapes} and y {tuple(y.shape)}: {error}"
             ) from error
-        finally:
-            for module, training in modes:
-                module.training = training
         if not isinstance(value, Tensor) or value.dim() > 0:
             got = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
             raise ValueError(f"loss must return a scalar tensor (the mean over the batch), got {got}")

@@ -1,0 +1,59 @@
+"""Training and validation samples: one is drawn from the other, or both were given and must fit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from equishare.arrays import Names, column_names
+from equishare.checks import natural
+
+
+def halves(count: int, seed: int, name: str, train_fraction: float = 0.5) -> tuple[np.ndarray, np.ndarray]:
+    """Rows to fit and rows to validate, drawn without replacement; at least one each.
+
+    Args:
+        count: number of samples.
+        seed: of the draw.
+        name: what an error calls the samples.
+        train_fraction: share of the samples used to fit, between 0 and 1 exclusive.
+
+    Raises:
+        ValueError: less than two samples, or a seed that is not a natural number.
+    """
+    natural("seed", seed)
+    if not 0 < train_fraction < 1:
+        raise ValueError(f"train_fraction must lie between 0 and 1 (exclusive), got {train_fraction}")
+    if count < 2:
+        raise ValueError(f"{name} must hold at least two samples (rows), to fit and to validate, got {count}")
+    order = np.random.default_rng(int(seed)).permutation(count)
+    num_train = min(max(round(train_fraction * count), 1), count - 1)
+    return order[:num_train], order[num_train:]
+
+
+def check_rows(arrays: tuple[np.ndarray, np.ndarray], names: tuple[str, str]) -> None:
+    """ValueError unless two arrays have as many rows as each other."""
+    a, b = arrays
+    if len(a) != len(b):
+        raise ValueError(
+            f"{names[0]} and {names[1]} must have as many rows as each other, got shapes {a.shape} and {b.shape}"
+        )
+
+
+def check_columns(a: np.ndarray, b: np.ndarray, names: tuple[str, str]) -> None:
+    """ValueError unless two arrays have as many columns as each other."""
+    if a.shape[1] != b.shape[1]:
+        raise ValueError(
+            f"{names[0]} and {names[1]} must have the same number of columns, got shapes {a.shape} and {b.shape}"
+        )
+
+
+def same_columns(table: Any, columns: Names, names: tuple[str, str]) -> None:
+    """ValueError where a table has other columns than one before it, or has them in another order."""
+    own = column_names(table, names[1])
+    if own and columns and own != columns:
+        raise ValueError(
+            f"{names[0]} and {names[1]} must have the same columns in the same order, got "
+            f"{', '.join(columns[:5])} and {', '.join(own[:5])}"
+        )

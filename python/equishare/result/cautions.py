@@ -1,0 +1,59 @@
+"""What to beware of in an answer, a sentence each."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from equishare.result.view import ParameterView, View
+
+#: A p-value above it tells no dependence.
+SIGNIFICANCE = 0.05
+# Values nearer than so many standard errors may be one.
+_NEAR = 2.0
+# From these log odds on entries are rather spread about one value than in groups.
+_CONTINUUM = 5.0
+# Of a loss whose standard error is not known, a difference of this part is noise.
+_NOISE = 0.02
+
+
+def cautions(view: View) -> tuple[str, ...]:
+    """Sentences that say what limits an answer, the gravest first; none where nothing was noticed."""
+    quality = view.quality
+    found = []
+    if not view.complete:
+        found.append("The search was interrupted: this is the best pattern until then.")
+    if not view.settled:
+        found.append("The loss was still falling at the end of the longest fit: more steps may change the answer.")
+    if quality.dependence > SIGNIFICANCE:
+        found.append(
+            f"No output is seen to depend on any input (F test, p = {quality.dependence:.2g}): weights may be equal "
+            "only because all are zero."
+        )
+    found += quality.notes
+    excess = view.validation_loss - view.no_sharing_loss
+    error = quality.loss_error if np.isfinite(quality.loss_error) else _NOISE / 2 * abs(view.no_sharing_loss)
+    if excess > 2 * error:
+        found.append("The validation loss is higher than without sharing: entries may be tied that differ.")
+    for one in view.parameters:
+        found += _of_values(one, quality.value_errors)
+    return tuple(found)
+
+
+def _of_values(one: ParameterView, errors: np.ndarray | None) -> list[str]:
+    """Groups that may be one, and groups that are cut from a continuum; not where a symmetry tells them apart."""
+    if one.values is None or errors is None or one.symmetry_probability >= 0.5:
+        return []
+    order = np.argsort(one.values)
+    steps = np.diff(one.values[order])
+    near = np.flatnonzero(steps < _NEAR * np.hypot(errors[order[:-1]], errors[order[1:]]))
+    found = []
+    if len(near):
+        a, b = sorted(order[near[0] : near[0] + 2].tolist())
+        more = f", and {len(near) - 1} more pairs" if len(near) > 1 else ""
+        found.append(f"The values of groups {a} and {b}{more} lie within two standard errors: they may be one.")
+    if one.belief is not None and one.belief.continuum_log_odds > _CONTINUUM:
+        found.append(
+            "The values are rather a continuum than a few numbers: the groups cut it where these samples happen to, "
+            "and more samples would find more groups."
+        )
+    return found
