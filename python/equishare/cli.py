@@ -26,10 +26,6 @@ __all__ = ["app", "main"]
 # typer gives its error for bad options a public name in one kind only; the base is all of them.
 _UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 
-# Without --resamples: so many where they take seconds.
-_RESAMPLES = 20
-_MAX_ENTRIES_RESAMPLED = 100
-
 app = typer.Typer(
     name="equishare",
     help="Discover the symmetries hidden in data by learning which parameters are shared.",
@@ -95,7 +91,7 @@ def discover(
         int | None,
         typer.Option(
             min=0,
-            help="Resamples that tell how sure the answer is; else 20 for auto and up to 100 entries, 0 beyond.",
+            help="Resamples that tell how sure ties are; else 20 for auto on up to 100 means, 0 for all else.",
             show_default=False,
         ),
     ] = None,
@@ -110,27 +106,22 @@ def discover(
     """Find which parameters are shared in DATA, and the symmetry that this is."""
     import equishare
     from equishare.datafiles import read_data, split_problem
-    from equishare.report import print_discovery, print_symmetry, require_matplotlib, write_files
+    from equishare.report import print_discovery, require_matplotlib, write_files
 
     if out is not None:
         require_matplotlib()
         _check_folder(out)
     problem = split_problem(read_data(data), train_fraction, seed)
     options: dict[str, Any] = {} if restarts is None else {"restarts": restarts}
-    if resamples is None:
-        quick = method == "auto" and problem.num_entries <= _MAX_ENTRIES_RESAMPLED
-        resamples = _RESAMPLES if quick else 0
     with progress_bar(f"discover ({method})") as progress:
         found = equishare.discover(problem, method, seed=seed, progress=progress, resamples=resamples, **options)
     if found.origin is not None:
         found = replace(found, origin=replace(found.origin, call=context.obj, data=str(data)))
-    console = Console()
-    print_discovery(found.view(), console)
     try:
         group = found.symmetry()
     except ImportError:
         group = None
-    print_symmetry(group, console)
+    print_discovery(found.view(), {} if group is None else {None: group}, Console())
     if out is not None:
         saved = made_folder(out) / "discovery.npz"
         found.save(saved)

@@ -7,8 +7,9 @@ from importlib.resources import files
 from string import Template
 
 from equishare.files import written_whole
+from equishare.report.answer import answer
 from equishare.report.parameter import Parameter, parameters_of
-from equishare.report.parameter_section import answer, parameter_sections
+from equishare.report.parameter_section import parameter_sections
 from equishare.report.pieces import Markup, Section, json_script, paragraph, text
 from equishare.report.sections import (
     confidence_section,
@@ -17,9 +18,9 @@ from equishare.report.sections import (
     losses,
     repeat_section,
     tried_section,
-    warnings,
     written_by,
 )
+from equishare.result.cautions import cautions
 from equishare.result.view import View
 from equishare.symmetry import SymmetryGroup
 
@@ -81,9 +82,9 @@ def _page(view: View, groups: dict[str | None, SymmetryGroup]) -> str:
 
 
 def _answer_section(view: View, parameters: list[Parameter]) -> Section:
-    parts = [Markup(f'<p class="answer">{text(answer(p))}</p>\n') for p in parameters]
+    parts = [Markup(f'<p class="answer">{text(answer(view, p))}</p>\n') for p in parameters]
     parts.append(paragraph(losses(view)))
-    parts += [Markup(f'<p class="warning"><strong>Note.</strong> {text(w)}</p>\n') for w in warnings(view)]
+    parts += [Markup(f'<p class="warning"><strong>Note.</strong> {text(w)}</p>\n') for w in cautions(view)]
     parts.append(
         paragraph(
             "Sharing means that entries are one number, not several that happen to be close. A symmetry is a way to "

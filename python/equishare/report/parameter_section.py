@@ -16,30 +16,6 @@ _MAX_GROUPS = 256
 _CHANCE = paragraph("No generators are drawn: permutations that keep this pattern may do so by chance.")
 
 
-def answer(parameter: Parameter) -> str:
-    """What was found, as sentences for somebody who has never heard of it."""
-    partition = parameter.partition
-    whose = "" if parameter.name is None else f" of {parameter.name}"
-    if len(partition.shape) == 2 and parameter.noun == "weight":
-        outputs, inputs = partition.shape
-        whose = f" from {counted(inputs, 'input')} to {counted(outputs, 'output')}"
-    size = counted(len(partition), parameter.noun)
-    if partition.num_groups == len(partition):
-        sentence = f"Nothing is shared: each of the {size}{whose} has a value of its own."
-    else:
-        noun = "value" if parameter.noun != "slice" else "slice"
-        do = "lie about" if parameter.is_scattered else "share"
-        sentence = f"The {size}{whose} {do} {counted(partition.num_groups, f'different {noun}')}."
-    group = parameter.group
-    if group is None:
-        return f"{sentence} The symmetry is {UNNAMED}."
-    of = "of " if group.name.startswith("order") else ""
-    if parameter.belief is None:
-        return f"{sentence} The symmetry group of the pattern is {of}{group.explanation}"
-    names_group = group.explanation.startswith(group.name)
-    return f"{f'The symmetry is {of}' if names_group else ''}{group.explanation} {sentence}"
-
-
 def parameter_sections(parameter: Parameter, index: int) -> list[Section]:
     """Pattern and symmetry; `index` keeps ids apart."""
     suffix = "" if parameter.name is None else f" of {parameter.name}"

@@ -42,16 +42,6 @@ def losses(view: View) -> str:
     return f"{sentence}: {abs(change):.2g} % {'higher' if change > 0 else 'lower'}."
 
 
-def warnings(view: View) -> list[str]:
-    """What limits the answer."""
-    found = []
-    if not view.complete:
-        found.append("The search was interrupted: this is the best pattern until then.")
-    if not view.settled:
-        found.append("The loss was still falling at the end of the longest fit: more steps may change the answer.")
-    return found
-
-
 def loss_section(view: View) -> Section:
     """The curve of the history."""
     history = loss_history(view)

@@ -1,0 +1,89 @@
+"""The answer in words: how sure it is, what symmetry there is, what is shared."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from equishare.report.parameter import UNNAMED, Parameter
+from equishare.report.pieces import counted, number
+from equishare.result.cautions import SIGNIFICANCE
+from equishare.result.view import View
+
+# So many names of a group are listed.
+_MAX_LISTED = 6
+
+
+def answer(view: View, parameter: Parameter) -> str:
+    """What was found, as sentences for somebody who has never heard of it; the first says how sure it is."""
+    sentences = []
+    if view.quality.dependence > SIGNIFICANCE:
+        sentences.append("Nothing can be told from these data: the outputs are not seen to depend on the inputs.")
+    shared = _shared(parameter)
+    group = parameter.group
+    if group is None:
+        return " ".join([*sentences, shared, *_ties(parameter), f"The symmetry is {UNNAMED}."])
+    of = "of " if group.name.startswith("order") else ""
+    if parameter.belief is None or parameter.noun == "mean":
+        # Of means the group says no more than the sizes of the groups.
+        told = f"The symmetry group of the pattern is {of}{group.explanation}"
+        return " ".join([*sentences, shared, *_ties(parameter), told])
+    if sentences and group.verdict == "none":
+        return " ".join([*sentences, shared])
+    is_named = group.explanation.startswith(group.name)
+    symmetry = f"{f'The symmetry is {of}' if is_named else ''}{group.explanation}"
+    return " ".join([*sentences, symmetry, shared, *_ties(parameter)])
+
+
+def members(parameter: Parameter, group: int, most: int = _MAX_LISTED) -> str:
+    """The entries of a group by name, or by number: ``apples, pears``, ``flow1 ← temp_n, …``."""
+    labels = parameter.partition.labels
+    where = np.argwhere(labels == group)
+    listed = [entry(parameter, place.tolist()) for place in where[:most]]
+    return ", ".join(listed) + (", …" if len(where) > most else "")
+
+
+def entry(parameter: Parameter, place: list[int]) -> str:
+    """What an entry is called: the name of its column, or ``output ← input`` of a map."""
+    names = parameter.labels or ((),) * len(place)
+    words = [own[i] if own else str(i) for own, i in zip(names, place, strict=True)]
+    if len(words) == 2 and parameter.noun == "weight":
+        return " ← ".join(words)
+    return ", ".join(words)
+
+
+def value(parameter: Parameter, group: int, errors: np.ndarray | None) -> str:
+    """The value of a group with its standard error: ``−0.03 ± 0.01``."""
+    if parameter.values is None:
+        return ""
+    if errors is None:
+        return number(parameter.values[group])
+    digits = int(np.clip(1 - np.floor(np.log10(errors[group])), 0, 12)) if errors[group] > 0 else 6
+    if digits == 12 or abs(parameter.values[group]) >= 1e7:
+        return f"{parameter.values[group]:.3g} ± {errors[group]:.2g}"
+    return f"{parameter.values[group]:.{digits}f} ± {errors[group]:.{digits}f}"
+
+
+def _shared(parameter: Parameter) -> str:
+    partition = parameter.partition
+    whose = "" if parameter.name is None else f" of {parameter.name}"
+    if len(partition.shape) == 2 and parameter.noun == "weight":
+        outputs, inputs = partition.shape
+        whose = f" from {counted(inputs, 'input')} to {counted(outputs, 'output')}"
+    size = counted(len(partition), parameter.noun)
+    if partition.num_groups == len(partition):
+        return f"Nothing is shared: each of the {size}{whose} has a value of its own."
+    if partition.num_groups == 1:
+        return f"The {size}{whose} {'all lie about' if parameter.is_scattered else 'are all'} one value."
+    noun = "value" if parameter.noun != "slice" else "slice"
+    do = "lie about" if parameter.is_scattered else "share"
+    return f"The {size}{whose} {do} {counted(partition.num_groups, f'different {noun}')}."
+
+
+def _ties(parameter: Parameter) -> list[str]:
+    """How many ties are sure; nothing where that was not asked."""
+    if parameter.confidence is None:
+        return []
+    sure, ties = parameter.confidence.sure_ties()
+    if not ties:
+        return []
+    return [f"Of {counted(ties, 'tie')}, {'none is' if not sure else f'{sure:,} are'} at least 95 % probable."]
