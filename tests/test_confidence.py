@@ -347,13 +347,13 @@ class TestKept:
 
     def test_table(self, found):
         console = Console(file=io.StringIO(), width=80)
-        print_discovery(found.view(), console)
+        print_discovery(found.view(), {}, console)
         text = console.file.getvalue()
         sure, ties = found.confidence.sure_ties()
         assert ties == 4
-        assert f"{sure} of 4, 5 resamples" in text
-        rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in text.splitlines() if line.startswith("│")]
-        assert [row[3] for row in rows] == [*(f"{s:.2f}" for s in found.confidence.groups[:2]), "–"]
+        assert f"Of 4 ties, {sure} is at least 95 % probable (5 resamples)." in " ".join(text.split())
+        rows = [line.split() for line in text.splitlines() if "±" in line][1:]
+        assert [row[5] for row in rows] == [*(f"{s:.2f}" for s in found.confidence.groups[:2]), "–"]
 
     def test_json(self, found, tmp_path):
         write_files(found.view(), tmp_path)
@@ -373,5 +373,5 @@ class TestKept:
             cli.main(["discover", str(tmp_path / "means.npy"), *map(str, arguments)])
         assert not exit.value.code
         out = capsys.readouterr().out
-        assert ("stability" in out) == (shown is not None)
-        assert shown is None or f"of 3, {shown}" in out
+        assert ("probability" in out) == (shown is not None)
+        assert shown is None or f"({shown})" in out

@@ -86,4 +86,7 @@ def _ties(parameter: Parameter) -> list[str]:
     sure, ties = parameter.confidence.sure_ties()
     if not ties:
         return []
-    return [f"Of {counted(ties, 'tie')}, {'none is' if not sure else f'{sure:,} are'} at least 95 % probable."]
+    many = {0: "none is", 1: "1 is"}.get(sure, f"{sure:,} are")
+    return [
+        f"Of {counted(ties, 'tie')}, {many} at least 95 % probable ({parameter.confidence.num_resamples} resamples)."
+    ]
