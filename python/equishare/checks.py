@@ -17,6 +17,7 @@ __all__ = [
     "checked_options",
     "choice",
     "count",
+    "defaults_of",
     "flag",
     "names_of",
     "not_negative",
@@ -56,6 +57,12 @@ def option(
 def names_of(options: type, kind: str) -> list[str]:
     """The options that a class has for problems of a kind: its own, then those of its bases."""
     return list(_fields(options, kind))
+
+
+def defaults_of(options: type, kind: str) -> dict[str, str]:
+    """The options that a class has for problems of a kind, with their defaults in words."""
+    fields = _fields(options, kind).items()
+    return {name: "required" if default is dataclasses.MISSING else repr(default) for name, (default, _) in fields}
 
 
 def checked_options(method: str, options: type[_T], given: Mapping[str, Any], kind: str) -> _T:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import textwrap
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,7 +14,7 @@ import numpy as np
 from torch import Tensor
 
 from equishare.checks import CLOSED_FORM, TRAINED, checked_options
-from equishare.methods import METHODS, Method, methods_for, name_of
+from equishare.methods import METHODS, Method, methods_for, name_of, options_in_words
 from equishare.partition import Partition
 from equishare.problems import LinearProblem, MeanProblem
 from equishare.problems.base import Problem, Proposal, Refit, Session, partitions_of
@@ -147,6 +149,12 @@ def discover(  # type: ignore[misc]  # behind a problem, method is the second ar
             watch(len(problems) + (i + 1) * int(resamples), total)
     found = [replace(one, origin=Origin.of(name, int(seed), asked)) for one in found]
     return found if isinstance(problem, Sequence) else found[0]
+
+
+# `help` shows what ``**options`` may be.
+discover.__doc__ = (
+    f"{inspect.cleandoc(discover.__doc__ or '')}\n\nOptions:\n{textwrap.indent(options_in_words(), '    ')}\n"
+)
 
 
 def _solve(method: Method, session: Session) -> list[Discovery]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import pkgutil
+import textwrap
 from collections.abc import Sequence
 from dataclasses import MISSING, fields
 from importlib import import_module
 from typing import Any, Protocol
 
-from equishare.checks import CLOSED_FORM, TRAINED, names_of
+from equishare.checks import CLOSED_FORM, TRAINED, defaults_of, names_of
 from equishare.problems.base import Proposal, Session
 
-__all__ = ["METHODS", "Method", "methods_for", "name_of"]
+__all__ = ["METHODS", "Method", "methods_for", "name_of", "options_in_words"]
 
 
 class Method(Protocol):
@@ -64,3 +65,16 @@ def methods_for(is_trained: bool, without_options: bool = False) -> list[str]:
         return taken
     needed = {name: {f.name for f in fields(METHODS[name].Options) if f.default is MISSING} for name in taken}
     return [name for name in taken if not needed[name] & set(names_of(METHODS[name].Options, kind))]
+
+
+def options_in_words() -> str:
+    """The options of each method with their defaults, for ``help``."""
+    lines = []
+    for name, method in METHODS.items():
+        closed, trained = (defaults_of(method.Options, kind) for kind in (CLOSED_FORM, TRAINED))
+        takes_networks = name in methods_for(is_trained=True)
+        for kind, own in (("", closed), (", networks", trained if takes_networks else {})):
+            listed = ", ".join(f"{key}={value}" for key, value in own.items())
+            if own or not kind:
+                lines.append(textwrap.fill(f"{name}{kind}: {listed or 'none'}", 100, subsequent_indent="    "))
+    return "\n".join(lines)
