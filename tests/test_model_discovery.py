@@ -203,7 +203,7 @@ def test_the_model_of_the_problem_stays_as_it_was(method):
     assert [id(p) for p in model.parameters()] == ids
     assert all(p.grad is None and p.requires_grad for p in model.parameters())
     assert [module.training for module in model] == [True, False, True]
-    assert [module.training for module in found.model] == [True, False, True]
+    assert not any(module.training for module in found.model)
     assert not next(iter(shared_parameters(model).values())).assignment.is_hard
     assert not {p.data_ptr() for p in model.parameters()} & {p.data_ptr() for p in found.model.parameters()}
     x, y = problem.val.first()

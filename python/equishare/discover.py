@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any, Literal, overload
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from equishare.checks import CLOSED_FORM, TRAINED, checked_options
@@ -125,7 +126,8 @@ def discover(  # type: ignore[misc]  # behind a problem, method is the second ar
     total = len(problems) * (1 + int(resamples))
     if resamples:  # Before the work: some problems cannot be drawn again.
         problems[0].resampled(np.random.default_rng(int(seed)))
-    with _progress(progress, name) as watch:
+    # A caller's no_grad or inference_mode must not reach the fits.
+    with _progress(progress, name) as watch, torch.inference_mode(False), torch.enable_grad():
         part = part_of(watch, 0, len(problems), total) if resamples else watch
         found = _solve(chosen, _session(problems, int(seed), part, name, checked))
         for i, one in enumerate(problems if resamples and all(d.complete for d in found) else ()):

@@ -1,11 +1,13 @@
-"""A module in evaluation mode for a while, and afterwards as it was."""
+"""Modes of modules and of torch for a while, and afterwards as they were."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 
 @contextmanager
@@ -27,3 +29,19 @@ def evaluating(module: torch.nn.Module) -> Iterator[None]:
             for buffer, value in values.values():
                 if not torch.equal(buffer, value):
                     buffer.copy_(value)
+
+
+@contextmanager
+def twice_differentiable() -> Iterator[None]:
+    """Attention by plain products, which have second derivatives and batching rules; without warnings of missing ones.
+
+    The fused kernels of attention have neither, nor has its path for inference.
+    """
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*batching rule.*")
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)

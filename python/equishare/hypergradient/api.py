@@ -10,9 +10,11 @@ from torch import Tensor
 
 from equishare.hypergradient.assemble import solve
 from equishare.hypergradient.curvature import Loss, Losses
+from equishare.hypergradient.purity import kept_buffers, replayed
 from equishare.hypergradient.result import Hypergradient
 from equishare.hypergradient.settings import Settings
 from equishare.hypergradient.trees import make_tree
+from equishare.modes import twice_differentiable
 
 
 def hypergradient(
@@ -51,8 +53,9 @@ def hypergradient(
     - ``direct``: x = 0.
 
     Args:
-        lower_loss: L, a pure function of (lower_params, upper_params); the data, a minibatch say, are part of it. May
-            be None where lower_outputs and output_loss are given.
+        lower_loss: L, a function of (lower_params, upper_params); the data, a minibatch say, are part of it. May be
+            None where lower_outputs and output_loss are given. Random numbers, of dropout say, are the same in all of
+            its evaluations, and buffers of modules, of BatchNorm say, are afterwards as they were.
         upper_loss: U, likewise.
         lower_params: ψ, a floating tensor, or a dict, list or tuple of them, nested at will. Neither the tensors nor
             their ``.grad`` are changed.
@@ -100,8 +103,10 @@ def hypergradient(
             f"upper_params must have as many replicas as lower_params with batch_dims=1, {lower.rows}, got {upper.rows}"
         )
     settings.check_size(lower.size)
-    with torch.enable_grad():
-        return solve(losses, lower, upper, settings)
+    device = lower.leaves[0].device
+    pure = Losses(**{name: one and replayed(one, device) for name, one in vars(losses).items()})
+    with torch.enable_grad(), twice_differentiable(), kept_buffers():
+        return solve(pure, lower, upper, settings)
 
 
 def _losses(

@@ -54,11 +54,14 @@ def share(
     Raises:
         TypeError: an argument is of a wrong type, or the parameter is not real and floating.
         ValueError: there is no such parameter, it cannot be shared (shared or parametrized already, the same
-            tensor as another, without entries, lazy and not yet initialised, of a recurrent layer, a sparse
-            embedding or a script module), dim or num_groups is out of range, or tied names differ in K, dtype or
-            device. Nothing is changed then.
+            tensor as another, without entries, lazy and not yet initialised, of a recurrent layer, of a sparse
+            embedding, or one with max_norm or padding_idx, or of a script module), dim or num_groups is out of range,
+            tied names differ in K, dtype or device, or the module is wrapped for distributed training. Nothing is
+            changed then.
     """
     check_module(module, "module")
+    if isinstance(module, nn.parallel.DistributedDataParallel):
+        raise ValueError("module must be shared before it is wrapped: its replicas would not get the new parameters")
     names = _names(name)
     locations = {one: find_parameter(module, one) for one in names}
     order = list(parameter_locations(module))
@@ -108,8 +111,8 @@ def find_parameter(module: nn.Module, name: str) -> Location:
         )
     if isinstance(location.owner, torch.jit.ScriptModule):
         raise ValueError(f"{name!r} belongs to a script module, which takes no parametrization")
-    if isinstance(location.owner, (nn.Embedding, nn.EmbeddingBag)) and location.owner.sparse:
-        raise ValueError(f"{name!r} belongs to an embedding with sparse=True, whose gradients cannot reach ψ")
+    if isinstance(location.owner, (nn.Embedding, nn.EmbeddingBag)):
+        _check_embedding(location.owner, name)
     parameter = location.original
     if isinstance(parameter, UninitializedParameter):
         raise ValueError(f"{name!r} has no shape yet: run the lazy module on a batch before sharing")
@@ -125,6 +128,22 @@ def find_parameter(module: nn.Module, name: str) -> Location:
                 f"parameter of its own, then share both names by one assignment"
             )
     return location
+
+
+def _check_embedding(owner: nn.Embedding | nn.EmbeddingBag, name: str) -> None:
+    """ValueError where an embedding does more with its rows than to read them."""
+    if owner.sparse:
+        raise ValueError(f"{name!r} belongs to an embedding with sparse=True, whose gradients cannot reach ψ")
+    if owner.max_norm is not None:
+        raise ValueError(
+            f"{name!r} belongs to an embedding with max_norm={owner.max_norm}, which writes into its rows past any "
+            "parametrization: max_norm=None, and a penalty or a normalised row in forward"
+        )
+    if owner.padding_idx is not None:
+        raise ValueError(
+            f"{name!r} belongs to an embedding with padding_idx={owner.padding_idx}, whose row of zeros must not be "
+            "tied to others: padding_idx=None, and multiply what forward reads by a mask"
+        )
 
 
 def _available(locations: dict[str, Location]) -> str:

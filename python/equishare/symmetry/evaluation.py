@@ -76,9 +76,9 @@ def _call(function: Function, x: NDArray[np.float64]) -> NDArray[np.float64]:
     if isinstance(owner, torch.nn.Module):
         parameter = next(owner.parameters(), torch.empty(0, dtype=torch.float64))
         with evaluating(owner), torch.no_grad():
-            values = function(torch.as_tensor(x, dtype=parameter.dtype, device=parameter.device))
+            values = function(torch.tensor(x, dtype=parameter.dtype, device=parameter.device))
     else:
-        values = function(x)
+        values = function(x.copy())  # which it may write into
     y = to_numpy(values, "what function gives")
     if y.dtype.kind not in "fiub":
         raise TypeError(f"function must give real numbers, got dtype {y.dtype}")

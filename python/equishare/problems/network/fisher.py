@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.func import grad, vmap
 
+from equishare.modes import twice_differentiable
 from equishare.problems.estimates import BlockEstimate
 from equishare.problems.network.replicas import Replicas, State, taken
 from equishare.problems.network.samples import Batch
@@ -58,7 +59,8 @@ def entry_weights(replicas: Replicas, lower: State, buffers: State, batch: Batch
     try:
         for i in range(0, len(y), step):
             part = slice(i, i + step)
-            gradients = vmap(grad(one), (None, 0, 0))(values, tuple(t[part] for t in x), y[part])
+            with twice_differentiable():
+                gradients = vmap(grad(one), (None, 0, 0))(values, tuple(t[part] for t in x), y[part])
             for name, g in gradients.items():
                 squares[name] += g.square().sum(0)
     except Exception:  # whatever torch raises for what it cannot batch

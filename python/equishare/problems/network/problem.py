@@ -10,18 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from equishare.modes import evaluating
 from equishare.problems.base import About, Labels, Refit, Slot
 from equishare.problems.network.replicas import slots_of
 from equishare.problems.network.samples import LoaderSamples, Samples, TensorSamples, as_samples
 from equishare.problems.network.session import NetworkSession
+from equishare.problems.network.trial import check_loss, check_reached, check_smallest_batch
 from equishare.sharing import assignments
 from equishare.sharing.search import check_complete, check_module, shared_locations
 
 __all__ = ["ModelProblem"]
-
-# Samples that model and loss are tried on.
-_CHECKED = 64
 
 
 class ModelProblem:
@@ -43,7 +40,8 @@ class ModelProblem:
     Raises:
         TypeError: an argument of a wrong type, or data of another dtype than the model.
         ValueError: nothing is shared, a set without samples, data on another device, data that the model does not
-            take, or a loss that is no scalar.
+            take or writes into, a loss that is no scalar, sums over the samples, or does not depend on a shared
+            parameter, or a batch of one sample that the model cannot be trained on.
 
     Source: Yeh et al. 2022.
     """
@@ -73,16 +71,18 @@ class ModelProblem:
         check_complete(model)
         _check_shared(model)
         self.model, self.loss = model, loss
-        self.train, self.val = as_samples(train, "train", model), as_samples(val, "val", model)
-        if type(self.train) is not type(self.val):
-            raise TypeError("train and val must both be pairs of tensors or both DataLoaders")
-        self.stop = None if stop is None else as_samples(stop, "stop", model)
         #: Seed of the starts that a search takes besides the model's own; None: the seed of the search.
         self.restart_seed: int | None = None
-        for name in ("train", "val", "stop"):
-            samples = getattr(self, name)
-            if samples is not None:
-                self._check_loss(samples, name)
+        with torch.inference_mode(False):
+            self.train, self.val = as_samples(train, "train", model), as_samples(val, "val", model)
+            if type(self.train) is not type(self.val):
+                raise TypeError("train and val must both be pairs of tensors or both DataLoaders")
+            self.stop = None if stop is None else as_samples(stop, "stop", model)
+            for name, samples in (("train", self.train), ("val", self.val), ("stop", self.stop)):
+                if samples is not None:
+                    check_loss(model, loss, samples, name)
+                    check_smallest_batch(model, loss, samples, name)
+            check_reached(model, loss, self.train)
 
     @property
     def pooled(self) -> Samples:
@@ -131,25 +131,6 @@ class ModelProblem:
         train, val = (len(one) if isinstance(one, Sized) else None for one in (self.train, self.val))
         return about_model(self.slots, train, val)
 
-    def _check_loss(self, samples: Samples, name: str) -> None:
-        x, y = samples.first()
-        x, y = tuple(t[:_CHECKED] for t in x), y[:_CHECKED]
-        try:
-            with evaluating(self.model), torch.no_grad():
-                value = self.loss(self.model(*x), y)
-        except (RuntimeError, IndexError, TypeError, ValueError) as error:
-            shapes = ", ".join(str(tuple(t.shape)) for t in x)
-            raise ValueError(
-                f"model and loss do not take the samples of {name}, x {shapes} and y {tuple(y.shape)}: {error}"
-            ) from error
-        if not isinstance(value, Tensor) or value.dim() > 0:
-            got = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
-            raise ValueError(f"loss must return a scalar tensor (the mean over the batch), got {got}")
-        if value.is_complex():
-            raise ValueError(f"loss must return a real number, got {value.dtype}")
-        if not torch.isfinite(value):
-            raise ValueError(f"loss must be finite for the model as it is, got {float(value)} on {name}")
-
 
 def about_model(slots: Sequence[Slot], num_train: int | None, num_val: int | None) -> About:
     """What a report tells of the data of a model."""
@@ -163,6 +144,8 @@ def about_model(slots: Sequence[Slot], num_train: int | None, num_val: int | Non
 
 
 def _check_shared(model: nn.Module) -> None:
+    if any(t.is_inference() for t in (*model.parameters(), *model.buffers())):
+        raise ValueError("model must be made outside of torch.inference_mode, which allows no training")
     for name, location in shared_locations(model).items():
         assert location.chain is not None and location.shared is not None
         further = ", ".join(type(one).__name__ for one in list(location.chain)[1:])

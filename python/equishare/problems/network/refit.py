@@ -155,6 +155,7 @@ def refitted(problem: Any, replicas: Replicas, pattern: Pattern, fitted: Fit, **
     model = copy.deepcopy(problem.model)
     impose(model, partitions_of(replicas.slots, pattern.labels))
     _load(model, fitted, replicas, pattern)
+    model.eval()
     names = [name for slot in replicas.slots for name in slot.names]
     return Refit(values=group_values(model, names), model=model, **about)
 

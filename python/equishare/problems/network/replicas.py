@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.nn.utils import parametrize
-from torch.utils._pytree import tree_map
 
 from equishare import ops
+from equishare.modes import twice_differentiable
 from equishare.problems.base import Slot
 from equishare.problems.network.batches import HeldOut
 from equishare.problems.network.memory import replicas_at_once
@@ -98,9 +98,8 @@ class Replicas:
             bounds = [(i, min(i + size, count)) for i in range(0, count, size)]
 
             def blocks(full: State, buffers: State, x: Any, y: Tensor, bounds: Any = tuple(bounds)) -> Tensor:
-                output = self._call(full, buffers, x)
-                parts = (self.loss(_rows(output, i, j, len(y)), y[i:j]) for i, j in bounds)
-                return torch.stack(list(parts))
+                # Whatever the model returns, and where it puts the samples in it, belongs to the block.
+                return torch.stack([self._loss(full, buffers, tuple(t[i:j] for t in x), y[i:j]) for i, j in bounds])
 
             losses.append(self._map(blocks, lower, upper, buffers, batch, own_data))
             sizes += [j - i for i, j in bounds]
@@ -151,8 +150,13 @@ class Replicas:
         batch: Batch,
         own_data: bool,
     ) -> Tensor:
+        with twice_differentiable():
+            return self._mapped(function, self.entries(lower, upper), buffers, batch, own_data)
+
+    def _mapped(
+        self, function: Callable[..., Tensor], full: State, buffers: State, batch: Batch, own_data: bool
+    ) -> Tensor:
         x, y = batch
-        full = self.entries(lower, upper)
         if len(next(iter(full.values()))) == 1:
             # A batch of one needs no vmap, which costs as much Python as the rest of a step.
             alone = ({name: t.squeeze(0) for name, t in state.items()} for state in (full, buffers))
@@ -215,14 +219,6 @@ def joined(states: Sequence[State]) -> State:
 
 def _part(batch: Batch, count: int | None) -> Batch:
     return tuple(t[:count] for t in batch[0]), batch[1][:count]
-
-
-def _rows(output: Any, i: int, j: int, count: int) -> Any:
-    # Models may return more than tensors with a row for each sample.
-    def rows(one: Any) -> Any:
-        return one[i:j] if isinstance(one, Tensor) and one.dim() and len(one) == count else one
-
-    return tree_map(rows, output)
 
 
 def _reordered(tensor: Tensor, generator: torch.Generator) -> Tensor:

@@ -260,6 +260,11 @@ def _tensor(data: Any, name: str, model: nn.Module, convert: bool) -> Tensor:
     if not isinstance(data, Tensor):
         if not convert:
             raise TypeError(f"{name} must be a tensor, got {type(data).__name__}")
+        if isinstance(data, dict):
+            raise TypeError(
+                f"{name} must be a tensor, an array or a tuple of them, got a dict: give its values as a tuple, in the "
+                "order of the arguments of forward"
+            )
         array = real_array(data, name)
         # Arrays are float64 unless somebody cared; tensors were made on purpose.
         data = torch.tensor(array)
@@ -276,4 +281,4 @@ def _tensor(data: Any, name: str, model: nn.Module, convert: bool) -> Tensor:
         raise ValueError(f"{name} must have shape (samples, ...), got a single number")
     if data.dtype.is_floating_point and not torch.isfinite(data).all():
         raise ValueError(f"{name} must be finite, got {int((~torch.isfinite(data)).sum())} NaN or infinite numbers")
-    return data.detach()
+    return data.detach().clone() if data.is_inference() else data.detach()
