@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import sys
 
 import numpy as np
+import pandas
 import pyarrow
 import pytest
 from pyarrow import parquet
@@ -49,13 +51,18 @@ def write_table(columns):
         ("samples.csv", lambda p: p.write_text(csv_text(SAMPLES)), False),
         ("plain.csv", lambda p: p.write_text("\n" + csv_text(SAMPLES, header=False)), False),
         ("quoted.csv", lambda p: p.write_text('"a","b"\n"0.5",-1\n\n2,1e-3\n 3, 4.25\n'), False),
+        ("pair.tsv", lambda p: p.write_text(csv_text(PAIR).replace(",", "\t")), True),
+        ("pair.csv.gz", lambda p: p.write_bytes(gzip.compress(csv_text(PAIR).encode())), True),
+        ("PAIR.TSV.GZ", lambda p: p.write_bytes(gzip.compress(csv_text(PAIR).replace(",", "\t").encode())), True),
+        ("pair.xlsx", lambda p: pandas.DataFrame(PAIR).to_excel(p, index=False), True),
+        ("plain.xlsx", lambda p: pandas.DataFrame(X).to_excel(p, index=False, header=False, startrow=2), False),
         ("pair.parquet", write_table(PAIR), True),
         ("samples.parquet", write_table(SAMPLES), False),
     ],
 )
 def test_formats(tmp_path, name, write, has_y):
     write(tmp_path / name)
-    data = read_data(tmp_path / name)
+    data = read_data(tmp_path / name, means=not has_y)
     np.testing.assert_array_equal(data.x, X[:, ::-1] if has_y == "reversed" else X)
     if has_y:
         np.testing.assert_array_equal(data.y, Y)
@@ -81,7 +88,7 @@ def _npz_bytes(**arrays) -> bytes:
 )
 def test_types(tmp_path, stored, read):
     np.save(tmp_path / "a.npy", np.eye(3).astype(stored))
-    data = read_data(tmp_path / "a.npy")
+    data = read_data(tmp_path / "a.npy", means=True)
     assert data.x.dtype == np.dtype(read)
     np.testing.assert_array_equal(data.x, np.eye(3))
 
@@ -105,7 +112,7 @@ OBJECTS = np.array([[1, "a"], [2, None]], dtype=object)
 @pytest.mark.parametrize(
     ("name", "write", "message"),
     [
-        ("d.txt", lambda p: p.write_text("1"), "ending in .npz, .npy, .csv, .parquet"),
+        ("d.txt", lambda p: p.write_text("1"), "ending in .npz, .npy, .csv, .tsv, .csv.gz, .tsv.gz, .xlsx, .parquet"),
         ("d", lambda p: p.write_text("1"), "ending in .npz"),
         ("d.npz", lambda p: p.write_bytes(b""), "damaged, or not a .npz file"),
         ("d.npz", lambda p: p.write_text("hello"), "damaged, or not a .npz file"),
@@ -133,12 +140,12 @@ OBJECTS = np.array([[1, "a"], [2, None]], dtype=object)
         (
             "d.csv",
             lambda p: p.write_text("a,b\n1,2\n\n3,oops\n"),
-            "line 4, column 2: 'oops' is not",
+            r"line 4, column 2 \(b\): 'oops' is not a number; .* or leave the column out \(--ignore b\)",
         ),
         (
             "d.csv",
             lambda p: p.write_text("a,b\n1,2\n3,\n"),
-            "line 3, column 2 is empty; leave rows with missing values out",
+            r"line 3, column 2 \(b\) is empty; leave rows with missing values out, fill them, or",
         ),
         (
             "d.csv",
@@ -149,18 +156,37 @@ OBJECTS = np.array([[1, "a"], [2, None]], dtype=object)
         ("d.csv", lambda p: p.write_text("1,2\n3\n"), "line 2 has 1 columns, the first line has 2"),
         ("d.csv", lambda p: p.write_text("a,b,c\n1,2\n3,4\n"), "line 2 has 2 columns, the first"),
         ("d.csv", lambda p: p.write_text("1;2\n3;4\n"), "line 1 separates columns by semicolons"),
-        ("d.csv", lambda p: p.write_text("1,nan\n3,4\n"), "got nan at row 0, column 1"),
+        ("d.csv", lambda p: p.write_text("1,nan\n3,4\n"), "line 1, column 2: 'nan' is not finite"),
         ("d.csv", lambda p: p.write_bytes(b"\xff\xfe\x00"), "damaged, or not a .csv file"),
         ("d.csv", lambda p: p.write_text("x0,x0,y0\n1,2,3\n4,5,6\n"), "two columns are named 'x0'"),
-        ("d.csv", lambda p: p.write_text("x0,y0,t\n1,2,3\n4,5,6\n"), "column 't' stands beside"),
+        ("d.tsv", lambda p: p.write_text("1,2\n3,4\n"), "line 1 separates columns by commas; separate them by tabs"),
+        ("d.csv.gz", lambda p: p.write_text("1,2\n3,4\n"), "damaged, or not a .csv.gz file"),
+        (
+            "d.csv",
+            lambda p: p.write_text('a,b,c\n1,2,"u\nv"\n3,NA,w\n'),
+            r"line 4, column 2 \(b\): 'NA' is not a number",
+        ),
+        ("d.xlsx", lambda p: p.write_text("1,2"), "damaged, or not a .xlsx file"),
+        ("d.xlsx", lambda p: pandas.DataFrame().to_excel(p), "sheet 'Sheet1' is empty"),
+        ("d.xlsx", lambda p: pandas.DataFrame(columns=["a", "b"]).to_excel(p, index=False), "no row of numbers"),
+        (
+            "d.xlsx",
+            lambda p: pandas.DataFrame({"a": [1, 2], "b": [3, "x"]}).to_excel(p, index=False),
+            r"row 3, column 2 \(b\): 'x' is not a number",
+        ),
+        (
+            "d.xlsx",
+            lambda p: pandas.DataFrame({"a": [1, 2], "b": [3, None]}).to_excel(p, index=False),
+            r"row 3, column 2 \(b\) is empty",
+        ),
         ("d.parquet", lambda p: p.write_bytes(b"PAR1"), "damaged, or not a .parquet file"),
         ("d.parquet", truncate(write_table(PAIR), 0.5), "damaged, or not a .parquet file"),
         (
             "d.parquet",
             write_table({"a": ["1", "2"]}),
-            "column 'a' must be numeric, it holds string",
+            "column 'a' must be numeric, it holds .*: store it as numbers, or leave the column out",
         ),
-        ("d.parquet", write_table({"a": [1, None]}), "got nan at row 1, column 0"),
+        ("d.parquet", write_table({"a": [1, None]}), r"row 1 counted from 0, column 1 \(a\): 'nan' is not finite"),
         ("d.parquet", write_table({}), "the table is empty, 0 × 0"),
     ],
 )
@@ -168,12 +194,12 @@ def test_bad_files(tmp_path, name, write, message):
     path = tmp_path / name
     write(path)
     with pytest.raises(ValueError, match=message) as caught:
-        read_data(path)
+        read_data(path, means=name != "d.npz")
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("suffix", [".npz", ".npy", ".csv", ".parquet"])
+@pytest.mark.parametrize("suffix", [".npz", ".npy", ".csv", ".tsv.gz", ".xlsx", ".parquet"])
 def test_missing_file_and_folder(tmp_path, suffix):
     path = tmp_path / f"d{suffix}"
     with pytest.raises(FileNotFoundError, match=str(path)):
@@ -189,6 +215,7 @@ def test_missing_file_and_folder(tmp_path, suffix):
         (save(x=X, y=Y), "d.npz"),
         (lambda p: np.save(p, X), "d.npy"),
         (write_table(PAIR), "d.parquet"),
+        (lambda p: pandas.DataFrame(PAIR).to_excel(p, index=False), "d.xlsx"),
     ],
 )
 def test_damaged_bytes_never_escape(tmp_path, write, name):
@@ -203,18 +230,26 @@ def test_damaged_bytes_never_escape(tmp_path, write, name):
             damaged[position] = rng.integers(256)
         path.write_bytes(damaged)
         try:
-            read_data(path)
+            read_data(path, means=name == "d.npy")
         except ValueError as error:
             assert str(path) in str(error)
             refused += 1
     assert refused
 
 
-def test_parquet_without_pyarrow(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("name", "missing"), [("d.csv", "pyarrow"), ("d.xlsx", "openpyxl"), ("d.xlsx", "pandas"), ("d.parquet", "pyarrow")]
+)
+def test_tables_without_their_packages(tmp_path, monkeypatch, name, missing):
+    pandas.DataFrame(PAIR).to_excel(tmp_path / "d.xlsx", index=False)
     write_table(PAIR)(tmp_path / "d.parquet")
-    monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(ImportError, match=r"pip install 'equishare\[parquet\]'"):
-        read_data(tmp_path / "d.parquet")
+    (tmp_path / "d.csv").write_text(csv_text(PAIR))
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(
+        ImportError, match=rf"{name}: reading .* {missing}.*: pip install 'equishare\[tables\]'"
+    ) as caught:
+        read_data(tmp_path / name)
+    assert "\n" not in str(caught.value)
 
 
 class TestSplit:
@@ -258,7 +293,7 @@ class TestSplit:
             (0.0, 0, "train_fraction must lie between 0 and 1"),
             (1.0, 0, "train_fraction"),
             (float("nan"), 0, "train_fraction"),
-            (0.5, -1, "seed must not be negative"),
+            (0.5, -1, "seed must be an integer of at least 0, got -1"),
         ],
     )
     def test_bad_arguments(self, fraction, seed, message):

@@ -6,6 +6,7 @@ import io
 import os
 import shlex
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import version
@@ -26,10 +27,14 @@ __all__ = ["app", "main"]
 # typer gives its error for bad options a public name in one kind only; the base is all of them.
 _UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 
+# Columns of what is no terminal.
+_UNWRAPPED = 100_000
+# As shells tell that a program was ended by SIGPIPE: nobody reads on, as after "| head".
+_BROKEN_PIPE = 141
+
 app = typer.Typer(
     name="equishare",
     help="Discover the symmetries hidden in data by learning which parameters are shared.",
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -43,6 +48,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         given = sys.argv[1:] if arguments is None else list(arguments)
         command = shlex.join(["equishare", *given])
         code = app(args=given, prog_name="equishare", standalone_mode=False, obj=command)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        code = _BROKEN_PIPE
+    except SystemExit as ending:  # rich and typer make one of a broken pipe
+        code = _BROKEN_PIPE if isinstance(ending.__context__, BrokenPipeError) else ending.code
     except (typer.Abort, KeyboardInterrupt):
         code = 130
     except _UsageError as error:
@@ -52,6 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(_complain(f"{error.filename}: {error.strerror}" if named else str(error)))
     except (ValueError, TypeError, ImportError) as error:
         sys.exit(_complain(str(error)))
+    if code == _BROKEN_PIPE:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains when it ends
     if code == 130:
         print("equishare: interrupted", file=sys.stderr)
     sys.exit(code)
@@ -76,11 +88,27 @@ def discover(
     data: Annotated[
         Path,
         typer.Argument(
-            help="Arrays x and y, or one array of samples whose means may be shared: .npz, .npy, .csv or .parquet.",
+            help="A table (.csv, .tsv, also with .gz, .xlsx, .parquet), arrays x and y (.npz), or samples (.npy).",
             metavar="DATA",
             show_default=False,
         ),
     ],
+    inputs: Annotated[
+        str | None,
+        typer.Option(
+            help="Columns of the inputs: names, patterns such as 'temp_*' and ranges such as temp_n:temp_w, with "
+            "commas between them. Else columns x0, x1, …, or all that are no outputs.",
+            show_default=False,
+        ),
+    ] = None,
+    outputs: Annotated[
+        str | None,
+        typer.Option(help="Columns of the outputs. Else y0, y1, …, or all that are no inputs.", show_default=False),
+    ] = None,
+    ignore: Annotated[str | None, typer.Option(help="Columns to leave out.", show_default=False)] = None,
+    means: Annotated[
+        bool, typer.Option("--means", help="Ask which means are equal, of all columns or of --inputs.")
+    ] = False,
     method: Annotated[str, typer.Option(help=f"One of {', '.join(_methods())}.")] = "auto",
     seed: Annotated[int, typer.Option(min=0, help="Of the split and of the method.")] = 0,
     train_fraction: Annotated[float, typer.Option(help="Share of the samples used to fit; the rest validates.")] = 0.5,
@@ -102,16 +130,19 @@ def discover(
             show_default=False,
         ),
     ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what labels.json holds, and nothing else.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but the names of files written.")] = False,
 ) -> None:
     """Find which parameters are shared in DATA, and the symmetry that this is."""
     import equishare
     from equishare.datafiles import read_data, split_problem
-    from equishare.report import print_discovery, require_matplotlib, write_files
+    from equishare.report import FILES, document, print_discovery, require_matplotlib, write_files
 
     if out is not None:
         require_matplotlib()
-        _check_folder(out)
-    problem = split_problem(read_data(data), train_fraction, seed)
+        _check_folder(out, [*FILES, "discovery.npz"])
+    read = read_data(data, inputs=inputs, outputs=outputs, ignore=ignore, means=means)
+    problem = split_problem(read, train_fraction, seed)
     options: dict[str, Any] = {} if restarts is None else {"restarts": restarts}
     with progress_bar(f"discover ({method})") as progress:
         found = equishare.discover(problem, method, seed=seed, progress=progress, resamples=resamples, **options)
@@ -121,11 +152,19 @@ def discover(
         group = found.symmetry()
     except ImportError:
         group = None
-    print_discovery(found.view(), {} if group is None else {None: group}, Console())
-    if out is not None:
+    paths = []
+    if out is not None:  # first, as printing ends where nobody reads
         saved = made_folder(out) / "discovery.npz"
         found.save(saved)
-        _print_paths([saved, *write_files(found.view(), out, group)])
+        paths = [saved, *write_files(found.view(), out, group)]
+    if as_json:
+        print(document(found.view(), group))
+        return
+    if not quiet:
+        for note in read.notes:
+            print(note)
+        print_discovery(found.view(), {} if group is None else {None: group}, _console())
+    _print_paths(paths)
 
 
 @app.command()
@@ -158,7 +197,7 @@ def reproduce(
         _check_folder(out)
     with progress_bar(f"reproduce {experiment}") as progress:
         result = EXPERIMENTS[experiment](trials=trials, seed=seed, progress=progress)
-    print_tables(result, Console())
+    print_tables(result, _console())
     if out is not None:
         _print_paths(write_experiment(result, out))
 
@@ -201,7 +240,7 @@ def show_bench(results: Results, out: Path | None) -> None:
     """
     from equishare.lab.bench import print_results, write_results
 
-    print_results(results, Console() if sys.stdout.isatty() else Console(width=132))
+    print_results(results, _console())
     if out is not None:
         _print_paths(write_results(results, out))
     for error in results.errors:
@@ -234,13 +273,23 @@ def _complain(message: str) -> int:
     return 2
 
 
-def _check_folder(folder: Path) -> None:
+def _console() -> Console:
+    """The terminal; where there is none, lines are as long as they are."""
+    return Console() if sys.stdout.isatty() else Console(width=_UNWRAPPED)
+
+
+def _check_folder(folder: Path, files: Sequence[str] = ()) -> None:
     """Raise OSError now rather than after the work if files cannot go there."""
-    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    existing = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
     if not existing.is_dir():
         raise NotADirectoryError(f"--out {folder}: {existing} is not a folder")
-    if not os.access(existing, os.W_OK | os.X_OK):
-        raise PermissionError(f"--out {folder}: {existing} cannot be written")
+    try:  # Rights do not tell all: file systems may be read-only, or full.
+        tempfile.TemporaryFile(dir=existing).close()
+    except OSError as error:
+        raise PermissionError(f"--out {folder}: {existing} cannot be written ({error.strerror})") from None
+    taken = next((folder / name for name in files if (folder / name).is_dir()), None)
+    if taken is not None:
+        raise IsADirectoryError(f"--out {folder}: {taken} is a folder, and a file of this name is to be written")
 
 
 def _print_paths(paths: Sequence[Path]) -> None:

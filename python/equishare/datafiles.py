@@ -1,25 +1,28 @@
-"""Read a person's data file and split it into a problem."""
+"""Read a person's data file, choose what is asked of it, and split it into a problem."""
 
 from __future__ import annotations
 
-import csv
 import os
 import re
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, NoReturn
 
 import numpy as np
 
 from equishare.arrays import sample_matrix
+from equishare.columns import chosen, ignoring, listed, option, suggested
 from equishare.problems import LinearProblem, MeanProblem
+from equishare.problems.split import halves
+from equishare.tablefiles import READERS, BadTable, Table
 
 __all__ = ["Data", "read_data", "split_problem"]
 
-# What spreadsheets and other programs write in files that end in .csv as well.
-_OTHER_SEPARATORS = {";": "semicolons", "\t": "tabs"}
 _INPUT_OR_OUTPUT = re.compile(r"([xy])[ _.\-]?\d*", re.IGNORECASE)
+#: Columns as they are asked for, see :func:`equishare.columns.chosen`.
+Columns = str | Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -27,56 +30,66 @@ class Data:
     """Samples as a file holds them, finite float32 or float64.
 
     Attributes:
-        x: (n, I) inputs, or (n, K) samples whose means may be shared when there is no y.
+        x: (n, I) inputs, or (n, K) samples whose means may be shared when there is no y: an array, or a pandas
+            DataFrame from a table, whose names go into the answer.
         y: (n, O) outputs, or None.
+        notes: sentences on what was taken of the file, where that was not said.
     """
 
-    x: np.ndarray
-    y: np.ndarray | None = None
+    x: Any
+    y: Any = None
+    notes: tuple[str, ...] = ()
 
 
-def read_data(path: str | os.PathLike[str]) -> Data:
-    """Read samples, or inputs and outputs, from a file; the name's ending tells the format.
+def read_data(
+    path: str | os.PathLike[str],
+    *,
+    inputs: Columns | None = None,
+    outputs: Columns | None = None,
+    ignore: Columns | None = None,
+    means: bool = False,
+) -> Data:
+    """Read inputs and outputs, or samples, from a file; the name's ending tells the format.
 
     - ``.npz``: arrays named x and y (others are left alone), or exactly one array of samples.
     - ``.npy``: one array of samples.
-    - ``.csv``: numbers separated by commas, with or without a line of column names.
-    - ``.parquet``: numeric columns; needs pyarrow.
+    - ``.csv``, ``.tsv`` (both also with ``.gz``), ``.xlsx`` (its first sheet), ``.parquet``: a table of columns, in
+      text with or without a line of names. They need the extra ``tables``.
 
-    In a table, columns named x0, x1, … and y0, y1, … are inputs and outputs in the order of the
-    file; without such names every column is an entry of the samples.
+    Columns are chosen by name: a list, or a string with commas, of names, patterns such as ``temp_*`` and ranges such
+    as ``temp_n:temp_w`` in the order of the file; a name with a comma stands in double quotes. Where only one of
+    inputs and outputs is given, the other is all other columns with numbers. Where neither is, columns named x0, x1, …
+    and y0, y1, … are inputs and outputs.
+
+    Args:
+        path: the file.
+        inputs: columns of the inputs of a map, or with ``means`` those whose means are compared.
+        outputs: columns of the outputs of a map.
+        ignore: columns that are left out, whatever else is said of them.
+        means: ask which means are equal, of ``inputs`` or of all columns with numbers.
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: another ending; a damaged file; arrays that are not matrices of finite real
-            numbers with at least two rows; x and y with different numbers of rows.
-        ImportError: .parquet without pyarrow.
+        ValueError: another ending; a damaged file; data that are not finite real numbers in at least two rows; x and y
+            with different numbers of rows; columns that are not there or are asked for twice; a file that does not
+            tell what is asked of it.
+        ImportError: a table without the extra ``tables``.
     """
     path = Path(path)
-    reader = _READERS.get(path.suffix.lower())
-    if reader is None:
-        raise ValueError(f"{path}: data must be a file ending in {', '.join(_READERS)}")
+    readers: dict[str, Callable[[BinaryIO], Any]] = {".npz": _read_npz, ".npy": _read_npy, **READERS}
+    ending = max((one for one in readers if path.name.lower().endswith(one)), key=len, default=None)
+    if ending is None:
+        raise ValueError(f"{path}: data must be a file ending in {', '.join(readers)}")
+    given = {"inputs": inputs, "outputs": outputs, "ignore": ignore}
+    asked = {argument: own for argument, own in given.items() if own is not None}
+    read = _opened(path, readers[ending], ending)
     try:
-        with path.open("rb") as file:
-            arrays = reader(path, file)
-    except (ImportError, _BadFile):
-        raise
-    except Exception as error:
-        # Damaged files make the readers of zip, npy and parquet raise almost anything, OSError
-        # included; only the system's own names the file.
-        if isinstance(error, OSError) and error.filename is not None:
-            raise
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise ValueError(f"{path}: damaged, or not a {path.suffix.lower()} file ({reason})") from error
-    try:
-        x, *y = [sample_matrix(array, f"{path}: {name}") for name, array in arrays.items()]
-    except TypeError as error:
-        raise ValueError(str(error)) from None
-    if y and len(x) != len(y[0]):
-        raise ValueError(f"{path}: x and y must have as many rows as each other, got {len(x)} and {len(y[0])}")
-    if len(x) < 2:
-        raise ValueError(f"{path}: at least two samples (rows) are needed, got {len(x)}")
-    return Data(x, *y)
+        data = _of_table(path, read, asked, means) if isinstance(read, Table) else _of_arrays(path, read, asked, means)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path}: {error}") from None
+    if len(data.x) < 2:
+        raise ValueError(f"{path}: at least two samples (rows) are needed, got {len(data.x)}")
+    return data
 
 
 def split_problem(data: Data, train_fraction: float, seed: int) -> MeanProblem | LinearProblem:
@@ -91,129 +104,148 @@ def split_problem(data: Data, train_fraction: float, seed: int) -> MeanProblem |
     Raises:
         ValueError: an argument out of range, or data the problem refuses.
     """
-    if not 0 < train_fraction < 1:
-        raise ValueError(f"train_fraction must lie between 0 and 1 (exclusive), got {train_fraction}")
-    if seed < 0:
-        raise ValueError(f"seed must not be negative, got {seed}")
-    count = len(data.x)
-    num_train = min(max(round(train_fraction * count), 1), count - 1)
-    order = np.random.default_rng(seed).permutation(count)
-    train, val = order[:num_train], order[num_train:]
+    sides = halves(len(data.x), seed, "data", train_fraction)
+    x, x_val = (_rows(data.x, side) for side in sides)
     if data.y is None:
-        return MeanProblem(data.x[train], data.x[val])
-    return LinearProblem(data.x[train], data.y[train], x_val=data.x[val], y_val=data.y[val])
+        return MeanProblem(x, x_val)
+    y, y_val = (_rows(data.y, side) for side in sides)
+    return LinearProblem(x, y, x_val=x_val, y_val=y_val)
 
 
-class _BadFile(ValueError):
-    """What is wrong with a file is known; the message is complete."""
+def _rows(table: Any, rows: np.ndarray) -> Any:
+    return table.iloc[rows] if hasattr(table, "iloc") else table[rows]
 
 
-def _read_npz(path: Path, file: BinaryIO) -> dict[str, np.ndarray]:
+def _opened(path: Path, reader: Callable[[BinaryIO], Any], ending: str) -> Any:
+    try:
+        with path.open("rb") as file:
+            return reader(file)
+    except ImportError as error:
+        raise ImportError(
+            f"{path}: reading {ending} needs pandas, pyarrow and openpyxl ({error}): pip install 'equishare[tables]'"
+        ) from None
+    except (_BadArrays, BadTable) as error:
+        raise ValueError(f"{path}: {error}") from None
+    except Exception as error:
+        # Damaged files make the readers of zip, npy and parquet raise almost anything, OSError
+        # included; only the system's own names the file.
+        if isinstance(error, OSError) and error.filename is not None:
+            raise
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise ValueError(f"{path}: damaged, or not a {ending} file ({reason})") from error
+
+
+class _BadArrays(ValueError):
+    """What is wrong with a file is known; the message lacks only the file."""
+
+
+def _read_npz(file: BinaryIO) -> dict[str, np.ndarray]:
     archive = np.load(file, allow_pickle=False)
     if not isinstance(archive, np.lib.npyio.NpzFile):
-        raise _BadFile(f"{path}: not a .npz file but a single array; name it .npy")
+        raise _BadArrays("not a .npz file but a single array; name it .npy")
     with archive:
         names = archive.files
         if {"x", "y"} <= set(names):
             return {"x": archive["x"], "y": archive["y"]}
         if len(names) != 1:
             found = ", ".join(names) or "none"
-            raise _BadFile(f"{path}: must hold arrays named x and y, or exactly one array of samples; found {found}")
+            raise _BadArrays(f"must hold arrays named x and y, or exactly one array of samples; found {found}")
         return {names[0]: archive[names[0]]}
 
 
-def _read_npy(path: Path, file: BinaryIO) -> dict[str, np.ndarray]:
+def _read_npy(file: BinaryIO) -> dict[str, np.ndarray]:
     array = np.load(file, allow_pickle=False)
     if not isinstance(array, np.ndarray):
         array.close()
-        raise _BadFile(f"{path}: not a .npy file but an archive of arrays; name it .npz")
+        raise _BadArrays("not a .npy file but an archive of arrays; name it .npz")
     return {"samples": array}
 
 
-def _read_csv(path: Path, file: BinaryIO) -> dict[str, np.ndarray]:
-    lines = file.read().decode("utf-8-sig").splitlines()
-    filled = [i for i, line in enumerate(lines) if line.strip()]
-    if not filled:
-        raise _BadFile(f"{path}: the file is empty")
-    first = next(csv.reader([lines[filled[0]]]))
-    for sign, name in _OTHER_SEPARATORS.items():
-        if sign in lines[filled[0]] and len(first) == 1:
-            raise _BadFile(
-                f"{path}: line {filled[0] + 1} separates columns by {name}; separate them by commas, and write numbers "
-                "with a decimal point"
-            )
-    has_names = not any(_is_number(cell) for cell in first)
-    rows = lines[filled[0] + 1 :] if has_names else lines
-    if has_names and len(filled) == 1:
-        raise _BadFile(f"{path}: there is no row of numbers below the column names")
-    try:
-        table = np.loadtxt(rows, delimiter=",", comments=None, quotechar='"', ndmin=2)
-        if table.shape[1] != len(first):
-            raise ValueError(f"{len(first)} column names for {table.shape[1]} columns")
-    except ValueError as error:
-        reason = _first_bad_cell(lines, filled[int(has_names) :], len(first)) or error
-        raise _BadFile(f"{path}: {reason}") from None
-    # NumPy's savetxt writes "# " before the names.
-    return _by_name(path, [name.strip(" #") for name in first] if has_names else [], list(table.T))
+def _of_arrays(path: Path, arrays: dict[str, Any], asked: dict[str, Columns], means: bool) -> Data:
+    """Data without names."""
+    if asked:
+        raise ValueError(
+            f"{', '.join(asked)} must choose among named columns, and this file has no names: write a line of names "
+            "above the numbers of a .csv file, or save arrays x and y in a .npz file"
+        )
+    x, *y = [sample_matrix(array, name) for name, array in arrays.items()]
+    if y and len(x) != len(y[0]):
+        raise ValueError(f"x and y must have as many rows as each other, got {len(x)} and {len(y[0])}")
+    if y and means:
+        raise ValueError("means must be asked of one array of samples, got x and y: leave --means out, or x or y")
+    if not y and not means:
+        raise ValueError(
+            f"must be told what to ask of one array of {x.shape[1]} columns: which means are equal "
+            f"({_call(path, '--means')}); for the weights of a map, save its inputs x and outputs y in one .npz file"
+        )
+    return Data(x, y[0] if y else None)
 
 
-def _first_bad_cell(lines: list[str], numbers: list[int], width: int) -> str | None:
-    for i in numbers:
-        cells = next(csv.reader([lines[i]]))
-        for column, cell in enumerate(cells):
-            if not cell.strip():
-                return f"line {i + 1}, column {column + 1} is empty; leave rows with missing values out, or fill them"
-            if not _is_number(cell):
-                return f"line {i + 1}, column {column + 1}: {cell.strip()!r} is not a number"
-        if len(cells) != width:
-            return f"line {i + 1} has {len(cells)} columns, the first line has {width}"
-    return None
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
-
-
-def _read_parquet(path: Path, file: BinaryIO) -> dict[str, np.ndarray]:
-    try:
-        from pyarrow import parquet, types
-    except ImportError:
-        raise ImportError(f"{path}: reading .parquet needs pyarrow: pip install 'equishare[parquet]'") from None
-    table = parquet.read_table(file)
-    for field in table.schema:
-        if not (types.is_integer(field.type) or types.is_floating(field.type)):
-            raise _BadFile(f"{path}: column {field.name!r} must be numeric, it holds {field.type}")
-    if not table.num_columns or not table.num_rows:
-        raise _BadFile(f"{path}: the table is empty, {table.num_rows} × {table.num_columns}")
-    return _by_name(path, table.column_names, [column.to_numpy() for column in table.columns])
-
-
-def _by_name(path: Path, names: list[str], columns: list[np.ndarray]) -> dict[str, np.ndarray]:
-    """Inputs and outputs where the columns are named so, else samples."""
-    twice = next((name for i, name in enumerate(names) if name and name in names[:i]), None)
+def _of_table(path: Path, table: Table, asked: dict[str, Columns], means: bool) -> Data:
+    """The columns that were asked for."""
+    names = table.names
+    if not names:
+        return _of_arrays(path, {"samples": table.numbers(range(table.frame.shape[1]))}, asked, means)
+    twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
     if twice is not None:
-        raise _BadFile(f"{path}: two columns are named {twice!r}; every column needs a name of its own")
-    kinds = [m[1].lower() if (m := _INPUT_OR_OUTPUT.fullmatch(name)) else None for name in names]
+        raise ValueError(f"two columns are named {twice!r}; every column needs a name of its own")
+    picked = {argument: chosen(own, names, argument) for argument, own in asked.items()}
+    left = [name for name in names if name not in picked.get("ignore", ())]
+    numeric = [name for name in left if table.has_numbers(names.index(name))]
+    x, y = ([name for name in picked.get(argument, ()) if name in left] for argument in ("inputs", "outputs"))
+    notes = [table.note] if table.note else []
+    if means and "outputs" in asked:
+        raise ValueError(
+            "means must be asked of columns of one kind, got outputs: choose them by inputs, or not at all"
+        )
+    if not means and not {"inputs", "outputs"} & set(asked):
+        x, y = _named_so(left) or _refused(path, left, numeric, asked)
+    for argument, own, others in (("inputs", x, y), ("outputs", y, x)):
+        if argument in asked and not own:
+            raise ValueError(f"{argument} must leave a column, and ignore names all of {listed(picked[argument])}")
+        if not own and not (means and argument == "outputs"):
+            own += [name for name in numeric if name not in others]
+            if not own:
+                raise ValueError(f"{argument} must be columns with numbers, and there are no others: {listed(names)}")
+            if not means:
+                notes.append(f"{argument.capitalize()} are all other columns with numbers: {listed(own)}.")
+    both = [name for name in x if name in y]
+    if both:
+        raise ValueError(f"inputs and outputs must be different columns, got {listed(both)} in both: name it in one")
+    unused = [name for name in left if name not in x and name not in y]
+    if unused:
+        notes.append(f"Not used: {listed(unused)}.")
+    data = [table.numbers([names.index(name) for name in own]) if own else None for own in (x, y)]
+    return Data(data[0], data[1], tuple(notes))
+
+
+def _named_so(names: list[str]) -> tuple[list[str], list[str]] | None:
+    """Inputs and outputs where the columns are named x… and y…."""
+    kinds = [match[1].lower() if (match := _INPUT_OR_OUTPUT.fullmatch(name)) else None for name in names]
     if not {"x", "y"} <= set(kinds):
-        return {"samples": np.stack(columns, axis=1)}
+        return None
     if None in kinds:
         other = names[kinds.index(None)]
-        raise _BadFile(
-            f"{path}: column {other!r} stands beside columns x… and y…; "
-            "name every column x0, x1, … or y0, y1, …, or none"
+        raise ValueError(
+            f"column {other!r} stands beside columns x… and y…: leave it out ({ignoring(other)}), or choose columns by "
+            "--inputs and --outputs"
         )
-    return {
-        kind: np.stack([c for c, k in zip(columns, kinds, strict=True) if k == kind], axis=1) for kind in ("x", "y")
-    }
+    x, y = ([name for name, own in zip(names, kinds, strict=True) if own == kind] for kind in ("x", "y"))
+    return x, y
 
 
-_READERS: dict[str, Callable[[Path, BinaryIO], dict[str, np.ndarray]]] = {
-    ".npz": _read_npz,
-    ".npy": _read_npy,
-    ".csv": _read_csv,
-    ".parquet": _read_parquet,
-}
+def _refused(path: Path, names: list[str], numeric: list[str], asked: dict[str, Columns]) -> NoReturn:
+    """Say what to type, for the file does not tell what is asked of it."""
+    if len(numeric) < 2:
+        raise ValueError(f"at least two columns of numbers are needed, got {listed(numeric) or 'none'}")
+    ignored = [option("ignore", own) for own in asked.values() if isinstance(own, str)]
+    guess = zip(("inputs", "outputs"), suggested(names, numeric), strict=True)
+    line = _call(path, *(option(argument, parts) for argument, parts in guess if parts is not None), *ignored)
+    raise ValueError(
+        f"must be told what to ask of the columns {listed(numeric)}: the weights of a map ({line}) or which means are "
+        f"equal ({_call(path, '--means', *ignored)})"
+    )
+
+
+def _call(path: Path, *options: str) -> str:
+    return " ".join(["equishare discover", shlex.quote(str(path)), *options])

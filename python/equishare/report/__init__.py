@@ -1,6 +1,6 @@
 """Show a discovery to a person: on the terminal, as pictures, as files."""
 
-from equishare.report.files import require_matplotlib, write_files
+from equishare.report.files import FILES, document, require_matplotlib, write_files
 from equishare.report.tables import print_discovery
 
-__all__ = ["print_discovery", "require_matplotlib", "write_files"]
+__all__ = ["FILES", "document", "print_discovery", "require_matplotlib", "write_files"]

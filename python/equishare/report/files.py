@@ -13,11 +13,15 @@ import numpy as np
 
 from equishare.files import made_folder, written_whole
 from equishare.report.page import write_report
+from equishare.result.cautions import cautions
 from equishare.result.confidence import Confidence
 from equishare.result.verdict import name_of_guess, shift_probability
 from equishare.result.view import ParameterView, View
 from equishare.symmetry import SymmetryGroup
 from equishare.symmetry.structure import decimal_digits
+
+#: What :func:`write_files` writes.
+FILES = ("report.html", "labels.npy", "labels.json", "pattern.png", "loss.png")
 
 
 def require_matplotlib() -> None:
@@ -31,11 +35,12 @@ def write_files(view: View, folder: str | os.PathLike[str], group: SymmetryGroup
 
     - ``report.html``: see :meth:`equishare.Discovery.report`.
     - ``labels.npy``: group of each entry, int64, in the shape of the parameter.
-    - ``labels.json``: the same with values, sizes, losses, method, seed and version; how far entries scatter about the
-      value of their group, and how sure groups and entries are, where that is known. Where a group is given, its
-      verdict, probability, log odds, name, order (a string), generators (pairs of permutations, of outputs and of
-      inputs), closure gap and explanation, the name of the best guess, and the same of shifts up to the boundary. Name
-      and order are null where no group was found. Infinite numbers, and those that are not known, are null.
+    - ``labels.json``: the same with the names of the entries, values and their standard errors, sizes, losses, R², the
+      p-value of the test of any dependence, warnings, method, seed and version; how far entries scatter about the value
+      of their group, and how sure groups and entries are, where that is known. Where a group is given, its verdict,
+      probability, log odds, name, order (a string), generators (pairs of permutations, of outputs and of inputs),
+      closure gap and explanation, the name of the best guess, and the same of shifts up to the boundary. Name and order
+      are null where no group was found. Infinite numbers, and those that are not known, are null.
     - ``pattern.png``, ``loss.png``: see :mod:`equishare.report.figures`.
 
     The folder is made if it is missing.
@@ -54,35 +59,48 @@ def write_files(view: View, folder: str | os.PathLike[str], group: SymmetryGroup
     with written_whole(folder / "labels.npy") as path:
         np.save(path, view.parameters[0].partition.labels)
     with written_whole(folder / "labels.json") as path:
-        path.write_text(json.dumps(_document(view, group)) + "\n", encoding="utf-8")
+        path.write_text(document(view, group) + "\n", encoding="utf-8")
     for name, figure in (("pattern", pattern_figure), ("loss", loss_figure)):
         with written_whole(folder / f"{name}.png") as path:
             figure(view).savefig(path, bbox_inches="tight")
     write_report(view, folder / "report.html", {} if group is None else {None: group})
-    names = ("report.html", "labels.npy", "labels.json", "pattern.png", "loss.png")
-    return [folder / name for name in names]
+    return [folder / name for name in FILES]
 
 
-def _document(view: View, group: SymmetryGroup | None) -> dict[str, object]:
-    one = view.parameters[0]
-    document: dict[str, object] = {
+def document(view: View, group: SymmetryGroup | None) -> str:
+    """What ``labels.json`` holds."""
+    one, quality = view.parameters[0], view.quality
+    found: dict[str, object] = {
         "version": version("equishare"),
         "method": view.method,
         "seed": view.seed,
         "num_groups": one.partition.num_groups,
+        "names": _names(one),
         "group_sizes": one.partition.group_sizes.tolist(),
         "values": None if one.values is None else one.values.tolist(),
+        "value_errors": None if quality.value_errors is None else quality.value_errors.tolist(),
         "bias": None if view.bias is None else view.bias.tolist(),
         "validation_loss": view.validation_loss,
         "no_sharing_loss": view.no_sharing_loss,
+        "r_squared": _finite(quality.r_squared),
+        "dependence": _finite(quality.dependence),
+        "warnings": cautions(view),
         "spread": None if one.belief is None else one.belief.spread,
         "spread_interval": None if one.belief is None else [_finite(end) for end in one.belief.spread_interval],
         "symmetry": None if group is None else _symmetry(group, one),
         "labels": one.partition.labels.tolist(),
     }
     if one.confidence is not None:
-        document["confidence"] = _confidence(one.confidence)
-    return document
+        found["confidence"] = _confidence(one.confidence)
+    return json.dumps(found)
+
+
+def _names(one: ParameterView) -> dict[str, tuple[str, ...] | None] | None:
+    """The names of the entries along each axis, null along one that has none."""
+    if not one.labels:
+        return None
+    axes = ("outputs", "inputs") if len(one.labels) == 2 else ("entries",)
+    return {axis: own or None for axis, own in zip(axes, one.labels, strict=True)}
 
 
 def _confidence(confidence: Confidence) -> dict[str, object]:

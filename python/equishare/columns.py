@@ -1,0 +1,107 @@
+"""Columns of a table by what a person writes of their names, and what to write for names that are at hand."""
+
+from __future__ import annotations
+
+import csv
+import re
+import shlex
+from collections.abc import Sequence
+from difflib import get_close_matches
+
+__all__ = ["chosen", "ignoring", "listed", "option", "suggested"]
+
+# temp_n belongs to temp_*, flow6 to flow*.
+_FAMILY = re.compile(r"(.*[_.\- ])[^_.\- ]+|(.*\D)\d+")
+_MAX_LISTED = 8
+
+
+def chosen(asked: str | Sequence[str], names: Sequence[str], argument: str) -> list[str]:
+    """The columns that somebody asks for, in the order in which they are asked for, each once.
+
+    Args:
+        asked: parts, or one string of parts with commas between them. A part is a name, a pattern such as ``temp_*``
+            (the star stands for any characters) or a range such as ``temp_n:temp_w`` (in the order of the table, both
+            ends included). A name with a comma stands in double quotes. A name comes before what it may mean else, so
+            that names with colons and stars need nothing.
+        names: of all columns, in the order of the table.
+        argument: what an error calls ``asked``.
+
+    Raises:
+        ValueError: no part, a part that no column matches, or a range that runs backwards.
+    """
+    split = next(csv.reader([asked], skipinitialspace=True), []) if isinstance(asked, str) else asked
+    parts = [part.strip() if isinstance(asked, str) else part for part in split]
+    if not any(parts):
+        raise ValueError(f"{argument} must name a column at least, got {asked!r}: the columns are {listed(names)}")
+    return list(dict.fromkeys(name for part in parts if part for name in _matched(part, list(names), argument)))
+
+
+def _matched(part: str, names: list[str], argument: str) -> list[str]:
+    if part in names:
+        return [part]
+    for colon in [i for i, sign in enumerate(part) if sign == ":"]:
+        ends = part[:colon].strip(), part[colon + 1 :].strip()
+        if all(end in names for end in ends):
+            first, last = map(names.index, ends)
+            if last < first:
+                raise ValueError(
+                    f"{argument} must hold ranges in the order of the table, got {part!r}: write {ends[1]}:{ends[0]}"
+                )
+            return names[first : last + 1]
+    if "*" in part:
+        pattern = re.compile(".*".join(map(re.escape, part.split("*"))), re.DOTALL)
+        found = [name for name in names if pattern.fullmatch(name)]
+        if found:
+            return found
+        raise ValueError(f"{argument} must match a column, and none is of the form {part!r}: {listed(names)}")
+    unknown = [end for end in (part.split(":") if ":" in part else [part]) if end.strip() not in names]
+    near = get_close_matches(unknown[0], names, n=3)
+    remedy = f"did you mean {' or '.join(near)}?" if near else f"the columns are {listed(names)}"
+    raise ValueError(f"{argument} must name columns of the table, and none is named {unknown[0]!r}: {remedy}")
+
+
+def listed(names: Sequence[str]) -> str:
+    """The names in one line, the first of them where they are many."""
+    more = f", … ({len(names)} in all)" if len(names) > _MAX_LISTED else ""
+    return ", ".join(names[:_MAX_LISTED]) + more
+
+
+def option(name: str, parts: str) -> str:
+    """An option of the command line and its columns as a shell reads them."""
+    return f"--{name} {shlex.quote(parts)}"
+
+
+def ignoring(name: str) -> str:
+    """What to type to leave a column out."""
+    return option("ignore", _written(name))
+
+
+def _written(name: str) -> str:
+    """A name as a part of what :func:`chosen` reads."""
+    plain = name == name.strip() and not set(name) & set(',"')
+    return name if plain else '"{}"'.format(name.replace('"', '""'))
+
+
+def suggested(names: Sequence[str], numeric: Sequence[str]) -> tuple[str | None, str]:
+    """Inputs and outputs that somebody may mean, as parts that :func:`chosen` reads; None for all other columns.
+
+    Names that fall into families, such as temp_n, temp_s, flow1, flow2, are told by their beginnings: the last family
+    are the outputs. Else the last column is the output.
+
+    Args:
+        names: of all columns, in the order of the table.
+        numeric: those that hold numbers, at least two.
+    """
+    families: dict[str, list[str]] = {}
+    for name in numeric:
+        match = _FAMILY.fullmatch(name)
+        families.setdefault(f"{match[1] or match[2]}*" if match else _written(name), []).append(name)
+    several = [part for part, own in families.items() if len(own) > 1 and chosen(part, names, "") == own]
+    alone = [part for part, own in families.items() if len(own) == 1 and not part.endswith("*")]
+    if len(several) > 1:
+        return ",".join(several[:-1]), several[-1]
+    if several and alone:
+        return several[0], alone[-1]
+    first, last, output = (_written(numeric[i]) for i in (0, -2, -1))
+    parts = first if first == last else f"{first}:{last}"
+    return (parts if chosen(parts, names, "") == list(numeric[:-1]) else None), output
