@@ -70,7 +70,7 @@ class TestDiscover:
         assert "spread" not in out
 
     def test_means(self, run, maps):
-        code, out, err = run("discover", maps / "means.npy", "--train-fraction", 0.3)
+        code, out, err = run("discover", maps / "means.npy", "--means", "--train-fraction", 0.3)
         assert (code, err) == (0, "")
         assert "30 to fit, 70 to validate" in out
         assert "\n0 0 1 1 2 2\n" in out
@@ -109,7 +109,7 @@ class TestDiscover:
         assert (found.method, found.seed) == ("auto", 5)
 
     def test_terminal_without_unicode(self, maps):
-        command = [sys.executable, "-m", "equishare", "discover", "means.npy", "--method", "gap"]
+        command = [sys.executable, "-m", "equishare", "discover", "means.npy", "--means", "--method", "gap"]
         environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
         done = subprocess.run(command, cwd=maps, env=environment, capture_output=True, check=False)
         assert (done.returncode, done.stderr) == (0, b"")
@@ -163,8 +163,8 @@ class TestErrors:
             (["discover", "cut.npz"], "cut.npz: damaged, or not a .npz file"),
             (["discover", "rows.npz"], "x and y must have as many rows"),
             (["discover", "nan.npy"], "must be finite, got nan at row 3, column 2"),
-            (["discover", "one.npy"], "at least two samples"),
-            (["discover", "constant.npy"], "constant data"),
+            (["discover", "one.npy", "--means"], "at least two samples"),
+            (["discover", "constant.npy", "--means"], "constant data"),
             (["discover", "wide.npz", "--method", "gap"], "more samples or fewer columns"),
             (["reproduce", "magic"], "experiment must be one of gaussian, "),
             (["reproduce", "gaussian", "--trials", "0"], "--trials"),

@@ -141,9 +141,11 @@ def sample_matrix(value: Any, name: str, one_column: bool = False) -> NDArray[An
         array = array.astype(np.float64)
     finite = np.isfinite(array)
     if not finite.all():
-        row, column = np.argwhere(~finite)[0]
+        row, column = np.argwhere(~finite)[0].tolist()
+        where = f"column {column} counted from 0" if columns is None else f"counted from 0, column {columns[column]!r}"
+        where = f"row {row}{',' if columns is None else ''} {where}"
         raise ValueError(
-            f"{name} must be finite, got {array[row, column]} at row {row}, column {column} counted from 0 "
-            f"({(~finite).sum()} such values)"
+            f"{name} must be finite, got {array[row, column]} at {where} ({(~finite).sum()} such values): leave such "
+            "rows out, or fill them"
         )
     return array

@@ -21,7 +21,7 @@ def chosen(asked: str | Sequence[str], names: Sequence[str], argument: str) -> l
     Args:
         asked: parts, or one string of parts with commas between them. A part is a name, a pattern such as ``temp_*``
             (the star stands for any characters) or a range such as ``temp_n:temp_w`` (in the order of the table, both
-            ends included). A name with a comma stands in double quotes. A name comes before what it may mean else, so
+            ends included). A part with a comma stands in double quotes. A name comes before what it may mean else, so
             that names with colons and stars need nothing.
         names: of all columns, in the order of the table.
         argument: what an error calls ``asked``.
@@ -29,14 +29,16 @@ def chosen(asked: str | Sequence[str], names: Sequence[str], argument: str) -> l
     Raises:
         ValueError: no part, a part that no column matches, or a range that runs backwards.
     """
-    split = next(csv.reader([asked], skipinitialspace=True), []) if isinstance(asked, str) else asked
-    parts = [part.strip() if isinstance(asked, str) else part for part in split]
-    if not any(parts):
+    parts = next(csv.reader([asked], skipinitialspace=True), []) if isinstance(asked, str) else list(asked)
+    if not any(part.strip() for part in parts):
         raise ValueError(f"{argument} must name a column at least, got {asked!r}: the columns are {listed(names)}")
-    return list(dict.fromkeys(name for part in parts if part for name in _matched(part, list(names), argument)))
+    return list(dict.fromkeys(name for part in parts if part.strip() for name in _matched(part, list(names), argument)))
 
 
 def _matched(part: str, names: list[str], argument: str) -> list[str]:
+    if part in names:
+        return [part]
+    part = part.strip()
     if part in names:
         return [part]
     for colon in [i for i, sign in enumerate(part) if sign == ":"]:
@@ -76,17 +78,17 @@ def ignoring(name: str) -> str:
     return option("ignore", _written(name))
 
 
-def _written(name: str) -> str:
-    """A name as a part of what :func:`chosen` reads."""
-    plain = name == name.strip() and not set(name) & set(',"')
-    return name if plain else '"{}"'.format(name.replace('"', '""'))
+def _written(part: str) -> str:
+    """A part as :func:`chosen` reads it among others."""
+    plain = part == part.strip() and not set(part) & set(',"')
+    return part if plain else '"{}"'.format(part.replace('"', '""'))
 
 
 def suggested(names: Sequence[str], numeric: Sequence[str]) -> tuple[str | None, str]:
     """Inputs and outputs that somebody may mean, as parts that :func:`chosen` reads; None for all other columns.
 
-    Names that fall into families, such as temp_n, temp_s, flow1, flow2, are told by their beginnings: the last family
-    are the outputs. Else the last column is the output.
+    Names that fall into families, such as temp_n, temp_s, flow1, flow2, are told by their beginnings. The last family
+    or the last column is the outputs.
 
     Args:
         names: of all columns, in the order of the table.
@@ -95,13 +97,14 @@ def suggested(names: Sequence[str], numeric: Sequence[str]) -> tuple[str | None,
     families: dict[str, list[str]] = {}
     for name in numeric:
         match = _FAMILY.fullmatch(name)
-        families.setdefault(f"{match[1] or match[2]}*" if match else _written(name), []).append(name)
-    several = [part for part, own in families.items() if len(own) > 1 and chosen(part, names, "") == own]
-    alone = [part for part, own in families.items() if len(own) == 1 and not part.endswith("*")]
+        families.setdefault(f"{match[1] or match[2]}*" if match else name, []).append(name)
+    several = [_written(part) for part, own in families.items() if len(own) > 1 and chosen([part], names, "") == own]
+    *most, output = numeric
     if len(several) > 1:
         return ",".join(several[:-1]), several[-1]
-    if several and alone:
-        return several[0], alone[-1]
-    first, last, output = (_written(numeric[i]) for i in (0, -2, -1))
-    parts = first if first == last else f"{first}:{last}"
-    return (parts if chosen(parts, names, "") == list(numeric[:-1]) else None), output
+    if several and [output] in families.values():
+        return several[0], _written(output)
+    if several and len(families) > 1:
+        return None, several[0]
+    part = most[0] if len(most) == 1 else f"{most[0]}:{most[-1]}"
+    return (_written(part) if chosen([part], names, "") == most else None), _written(output)

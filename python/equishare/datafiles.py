@@ -57,7 +57,7 @@ def read_data(
       text with or without a line of names. They need the extra ``tables``.
 
     Columns are chosen by name: a list, or a string with commas, of names, patterns such as ``temp_*`` and ranges such
-    as ``temp_n:temp_w`` in the order of the file; a name with a comma stands in double quotes. Where only one of
+    as ``temp_n:temp_w`` in the order of the file; one with a comma stands in double quotes. Where only one of
     inputs and outputs is given, the other is all other columns with numbers. Where neither is, columns named x0, x1, …
     and y0, y1, … are inputs and outputs.
 

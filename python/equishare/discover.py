@@ -267,19 +267,26 @@ def _gaps(partition: Partition, values: np.ndarray, variance: np.ndarray) -> np.
 
 def _asked(problem: Any, y: Any, method: Any, seed: int) -> tuple[Any, Any]:
     """The problem and the method, from arguments in either form."""
-    several = isinstance(problem, list | tuple) and any(map(_is_problem, problem))
-    if y is not None and (several or _is_problem(problem) or isinstance(y, str)):
-        if method != "auto":
-            raise TypeError(f"method must be given once, and a problem needs no y, got {_types(y)} and {method!r}")
+    if _is_problem(problem) or isinstance(problem, list | tuple) and any(map(_is_problem, problem)):
+        if y is None:
+            return problem, method
+        if method != "auto" or _is_data(y) or _is_problem(y):
+            raise TypeError(
+                f"y must not stand beside a problem, which holds its data, got {_types(y)}: discover(problem, method) "
+                "takes a problem or a list of problems, discover(x, y, method) arrays"
+            )
         return problem, y
-    if y is not None:
-        problem = LinearProblem(problem, y, seed=seed)
-    elif not _is_problem(problem) and _is_data(problem):
+    if _is_data(problem) and (y is None or isinstance(y, str)):
+        got = "one array of samples" if y is None else f"one array and y={y!r}, which is no array"
         raise TypeError(
-            "problem must be a problem, or inputs x followed by outputs y, got one array of samples: "
+            f"problem must be a problem, or inputs x followed by outputs y, got {got}: "
             "MeanProblem(samples) asks which means are equal, discover(x, y) which weights of the map from x to y"
         )
-    return problem, method
+    if _is_problem(y):
+        raise TypeError(
+            f"y must be outputs of a map, got a {type(y).__name__}: discover(problem) takes a problem alone"
+        )
+    return (problem, method) if y is None or isinstance(y, str) else (LinearProblem(problem, y, seed=seed), method)
 
 
 def _is_data(value: Any) -> bool:
