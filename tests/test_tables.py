@@ -52,7 +52,7 @@ def test_chosen(asked, expected):
         (["load", "t1", "t2"], (None, "t*")),
         (["age", "height", "weight"], ("age:height", "weight")),
         (["age", "weight"], ("age", "weight")),
-        (["a_1", "a_2", "a_b_1", "a_b_2"], ("a_1:a_b_1", "a_b_2")),  # a_* is more than one family
+        (["a_1", "a_2", "a_b_1", "a_b_2"], (None, "a_b_*")),  # a_* is more than one family
         (["age", "TEXT", "height", "weight"], (None, "weight")),  # a range would hold the text
         (["a,b", "c", "d"], ('"a,b:c"', "d")),
     ],

@@ -36,11 +36,10 @@ def chosen(asked: str | Sequence[str], names: Sequence[str], argument: str) -> l
 
 
 def _matched(part: str, names: list[str], argument: str) -> list[str]:
-    if part in names:
-        return [part]
+    for name in (part, part.strip()):
+        if name in names:
+            return [name]
     part = part.strip()
-    if part in names:
-        return [part]
     for colon in [i for i, sign in enumerate(part) if sign == ":"]:
         ends = part[:colon].strip(), part[colon + 1 :].strip()
         if all(end in names for end in ends):
@@ -56,10 +55,10 @@ def _matched(part: str, names: list[str], argument: str) -> list[str]:
         if found:
             return found
         raise ValueError(f"{argument} must match a column, and none is of the form {part!r}: {listed(names)}")
-    unknown = [end for end in (part.split(":") if ":" in part else [part]) if end.strip() not in names]
-    near = get_close_matches(unknown[0], names, n=3)
+    unknown = next((end for end in part.split(":") if end.strip() not in names), part)
+    near = get_close_matches(unknown, names, n=3)
     remedy = f"did you mean {' or '.join(near)}?" if near else f"the columns are {listed(names)}"
-    raise ValueError(f"{argument} must name columns of the table, and none is named {unknown[0]!r}: {remedy}")
+    raise ValueError(f"{argument} must name columns of the table, and none is named {unknown!r}: {remedy}")
 
 
 def listed(names: Sequence[str]) -> str:
