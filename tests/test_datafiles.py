@@ -49,6 +49,7 @@ def write_table(columns):
         ("crlf.csv", lambda p: p.write_bytes(csv_text(PAIR).replace("\n", "\r\n").encode()), True),
         ("mixed.csv", lambda p: p.write_text(csv_text(dict(reversed(PAIR.items())))), "reversed"),
         ("samples.csv", lambda p: p.write_text(csv_text(SAMPLES)), False),
+        ("blanks.csv", lambda p: p.write_text(" \n" + csv_text(PAIR).replace("\n", "\n  \n")), True),
         ("plain.csv", lambda p: p.write_text("\n" + csv_text(SAMPLES, header=False)), False),
         ("quoted.csv", lambda p: p.write_text('"a","b"\n"0.5",-1\n\n2,1e-3\n 3, 4.25\n'), False),
         ("pair.tsv", lambda p: p.write_text(csv_text(PAIR).replace(",", "\t")), True),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -115,13 +116,16 @@ def _read_text(file: BinaryIO, separator: str, is_packed: bool) -> Table:
     parse = arrow.ParseOptions(delimiter=separator, newlines_in_values=True)
     convert = arrow.ConvertOptions(null_values=[""])
     try:
-        frame = arrow.read_csv(io.BytesIO(text.encode()), read, parse, convert).to_pandas()
-        ragged = frame.shape[1] != len(first)
-    except ArrowInvalid:
-        ragged = True
-    if ragged:
-        n, cells = next((n, cells) for n, cells in _rows(text, separator) if len(cells) != len(first))
-        raise BadTable(f"line {n} has {len(cells)} columns, the first line has {len(first)}")
+        # Lines of blanks are no rows.
+        table = arrow.read_csv(io.BytesIO(re.sub(r"(?m)^ +$", "", text).encode()), read, parse, convert)
+        if table.num_columns != len(first):
+            raise ArrowInvalid(f"{table.num_columns} columns below {len(first)} names")
+    except ArrowInvalid as error:
+        for n, cells in _rows(text, separator):
+            if len(cells) != len(first):
+                raise BadTable(f"line {n} has {len(cells)} columns, the first line has {len(first)}") from error
+        raise
+    frame = table.to_pandas()
 
     def cell(row: int, column: int) -> tuple[str, str]:
         n, cells = next(one for i, one in enumerate(_rows(text, separator)) if i == row + bool(names))
