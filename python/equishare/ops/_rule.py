@@ -33,7 +33,7 @@ def has_kernel(tensor: Tensor, dtypes: tuple[torch.dtype, ...] = KERNEL_DTYPES) 
         return False
     if torch.compiler.is_compiling():
         # A compiled torch.func transform differentiates what it traces, and a Function inside is lost on it.
-        return not _traced_in_transform()
+        return not in_transform()
     if forward_ad._current_level >= 0:
         return False
     if _functorch.peek_interpreter_stack() is None:
@@ -70,8 +70,9 @@ def in_transform() -> bool:
     return _functorch.peek_interpreter_stack() is not None
 
 
-# The compiler enters the transforms as it traces, and guards on them.
-_traced_in_transform = torch.compiler.assume_constant_result(in_transform)
+# What torch.compiler.assume_constant_result sets; calling that would load the compiler, which takes longer to import
+# than torch. The compiler enters the transforms as it traces, and guards on them.
+in_transform._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def is_eager(inputs: tuple[Any, ...]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import gammaln
+import scipy
 
 from equishare._native import core
 
@@ -76,7 +76,7 @@ def probable_segmentations(value: np.ndarray, precision: np.ndarray, width: floa
     total, first, second = (np.concatenate([[0.0], np.cumsum(part)[ends - 1]]) for part in (w, w * x, w * x * x))
     lightest = w.min()  # sums of heavy entries lose light ones
     costs = _costs(len(x), width)
-    log_factorial = gammaln(np.arange(len(x) + 1) + 1.0)
+    log_factorial = scipy.special.gammaln(np.arange(len(x) + 1) + 1.0)
     best = np.zeros((len(costs), len(count)))
     before = np.zeros((len(costs), len(count)), np.int64)
     for j in range(1, len(count)):
