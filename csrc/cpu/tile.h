@@ -26,7 +26,7 @@ struct Tile {
 
   // (count, size) entries of an array -> (size) vectors.
   template <class S>
-  void read(const S* array, int64_t size, Vec<T>* out) const {
+  [[gnu::noinline]] void read(const S* array, int64_t size, Vec<T>* out) const {
     along_row<T>(size, [&](int64_t j, auto len) {
       Vec<T> square[lanes<T>];
       for (int64_t lane = 0; lane < lanes<T>; ++lane)
@@ -36,7 +36,7 @@ struct Tile {
     });
   }
   template <class S>
-  void write(const Vec<T>* in, int64_t size, S* array) const {
+  [[gnu::noinline]] void write(const Vec<T>* in, int64_t size, S* array) const {
     along_row<T>(size, [&](int64_t j, auto len) {
       Vec<T> square[lanes<T>];
       for (int64_t i = 0; i < lanes<T>; ++i) square[i] = in[i < inside(len) ? j + i : j];
