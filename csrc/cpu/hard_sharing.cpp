@@ -53,11 +53,11 @@ bool gather_rows(const Table& table, const Labels& labels, int64_t at, const S* 
   for (int64_t first = 0; first < count; first += label_block) {
     const int64_t end = count - first < label_block ? count - first : label_block;
     if (!all_below(labels, at + first, end, groups)) return false;
-    with_block_for(table, labels, at + first, end, groups, [&](auto* block) {
+    with_block_for(table, labels, at + first, end, [&](auto* block) {
       S* to = out + first;
       int64_t k = 0;
       const auto one_by_one = [&](int64_t last) {
-        for (; k < last; ++k) to[k] = values[block[k]];
+        for (; k < last; ++k) to[k] = values[static_cast<int64_t>(block[k])];
       };
       if constexpr (Table::in_registers) {
         if constexpr (Stream) {

@@ -73,7 +73,7 @@ EQUISHARE_INLINE void with_block(const Labels& labels, int64_t at, int64_t count
     uint8_t buffer[label_block];
     f(block_of(labels, at, count, buffer));
   } else {
-    uint32_t buffer[label_block];
+    int32_t buffer[label_block];
     f(block_of(labels, at, count, buffer));
   }
 }

@@ -202,15 +202,15 @@ EQUISHARE_INLINE void look_up(const Table& table, const L* labels, int64_t count
   }
 }
 
-// Calls f with labels as the table takes them.
+// Calls f with labels as the table takes them: bytes, or from memory any.
 template <class Table, class F>
 EQUISHARE_INLINE void with_block_for(const Table&, const Labels& labels, int64_t at, int64_t count,
-                                     int64_t groups, F f) {
+                                     F f) {
   if constexpr (Table::in_registers) {
     uint8_t buffer[label_block];
     f(block_of(labels, at, count, buffer));
   } else {
-    with_block(labels, at, count, groups, f);
+    with_labels(labels, [&](auto* all) { f(all + at); });
   }
 }
 

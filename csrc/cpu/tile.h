@@ -36,7 +36,7 @@ struct Tile {
     });
   }
   template <class S>
-  [[gnu::noinline]] void write(const Vec<T>* in, int64_t size, S* array) const {
+  void write(const Vec<T>* in, int64_t size, S* array) const {
     along_row<T>(size, [&](int64_t j, auto len) {
       Vec<T> square[lanes<T>];
       for (int64_t i = 0; i < lanes<T>; ++i) square[i] = in[i < inside(len) ? j + i : j];

@@ -104,7 +104,7 @@ class Weight {
         for (int64_t k = 0; k < width * size; k += 64) __builtin_prefetch(ahead + k);
         in_range = all_below(labels_, row, width, lookup_.groups());
         if (in_range)
-          with_block_for(table, labels_, row, width, lookup_.groups(),
+          with_block_for(table, labels_, row, width,
                          [&](auto* block) { look_up(table, block, width, w + r * stride); });
       }
     });
@@ -136,7 +136,7 @@ class Weight {
           const int64_t count = inputs_ - i < label_block ? inputs_ - i : label_block;
           in_range = all_below(labels_, row, count, lookup_.groups());
           if (!in_range) return;
-          with_block_for(table, labels_, row, count, lookup_.groups(), [&](auto* block) {
+          with_block_for(table, labels_, row, count, [&](auto* block) {
             total += look_up_and_dot(table, block, x + i, count, buffer);
           });
         }
