@@ -18,7 +18,7 @@ from torch.autograd import forward_ad
 from torch.autograd.function import Function
 from torch.nn import Parameter
 
-from equishare._native import serves
+from equishare._native import core, serves
 
 LIBRARY = torch.library.Library("equishare", "DEF")
 KERNEL_DTYPES = (torch.float32, torch.float64)
@@ -50,7 +50,8 @@ def is_direct(a: Any, b: Any, dtypes: tuple[torch.dtype, ...] = KERNEL_DTYPES) -
     """
     kind_a, kind_b = type(a), type(b)
     return (
-        not torch.compiler.is_compiling()
+        core is not None
+        and not torch.compiler.is_compiling()
         and (kind_a is Tensor or kind_a is Parameter)
         and (kind_b is Tensor or kind_b is Parameter)
         and a.is_cpu

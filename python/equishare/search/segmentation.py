@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import scipy
 
+from equishare import reference
 from equishare._native import core
 
 # Cuts of `probable_segmentations` lie between so many bins at most, and these are at least this part of the standard
@@ -33,9 +34,11 @@ def segmentation_path(value: np.ndarray, weight: np.ndarray, max_groups: int) ->
     """
     order = np.argsort(value, kind="stable")
     x, w = np.ascontiguousarray(value[order]), np.ascontiguousarray(weight[order])
-    starts = np.zeros((max_groups, max_groups), np.int32)
-    cost = np.empty(max_groups)
-    core.segmentation_path(len(x), max_groups, x.ctypes.data, w.ctypes.data, starts.ctypes.data, cost.ctypes.data)
+    if core is None:
+        starts, cost = reference.segmentation_path(x, w, max_groups)
+    else:
+        starts, cost = np.zeros((max_groups, max_groups), np.int32), np.empty(max_groups)
+        core.segmentation_path(len(x), max_groups, x.ctypes.data, w.ctypes.data, starts.ctypes.data, cost.ctypes.data)
     opens = np.zeros((max_groups, len(x)), np.int32)
     row, column = np.tril_indices(max_groups)
     opens[row, starts[row, column]] = 1
