@@ -19,7 +19,8 @@ import equishare
 from equishare import cli
 from equishare._native import cuda_status, instruction_set
 from equishare.datafiles import read_data, split_problem
-from equishare.lab.studies import bound
+from equishare.lab.studies import EXPERIMENTS, bound
+from equishare.methods import methods_for
 
 
 @pytest.fixture
@@ -146,7 +147,7 @@ class TestErrors:
         [
             (["discover", "none.npz"], "none.npz: No such file or directory"),
             (["discover", "map.npz", "--method", "magic"], "method must be one of auto, "),
-            (["discover", "map.npz", "--method", "oracle"], "'oracle' needs the option partition"),
+            (["discover", "map.npz", "--method", "oracle"], "method must be one of auto, "),
             (["discover", "map.npz", "--method", "gap", "--restarts", "3"], "no option restarts"),
             (
                 ["discover", "map.npz", "--method", "bilevel", "--restarts", "-4"],
@@ -255,6 +256,33 @@ class TestAbout:
         code, out, err = run(*arguments)
         assert (code, err) == (0, "")
         assert "Usage: equishare" in out
+
+    def test_lists_are_those_of_the_registries(self):
+        assert list(cli._METHODS) == methods_for(is_trained=False, without_options=True)
+        assert list(cli._EXPERIMENTS) == list(EXPERIMENTS)
+
+    @pytest.mark.parametrize(
+        ("arguments", "status"),
+        [
+            (["--help"], 0),
+            (["discover", "--help"], 0),
+            (["bench", "-h"], 0),
+            (["discover", "map.npz", "--sed", "1"], 2),
+            (["discover"], 2),
+            (["discover", "none.npz"], 2),
+            (["discover", "none.npz", "--method", "magic"], 2),
+            (["reproduce", "magic"], 2),
+        ],
+    )
+    def test_help_and_usage_errors_do_not_load_torch(self, run_python, arguments, status):
+        code = f"""
+import atexit, sys
+from equishare.cli import main
+atexit.register(lambda: print("loaded:", *sys.modules.keys() & {{"numpy", "torch", "scipy"}}))
+main({arguments})"""
+        done = run_python(code)
+        assert done.returncode == status, done.stderr
+        assert done.stdout.splitlines()[-1] == "loaded:"
 
     def test_runs_as_a_module(self):
         command = [sys.executable, "-m", "equishare", "discover", "none.npy"]

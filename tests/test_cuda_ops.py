@@ -59,7 +59,7 @@ def test_without_cuda_kernels_a_device_has_none(monkeypatch):
 
     monkeypatch.setattr(_native, "cuda", None)
     assert not _native.serves(OnDevice())
-    assert _native.cuda_status() == "not built"
+    assert _native.cuda_status() == "not built (EQUISHARE_CUDA=ON pip install . builds them)"
 
 
 def test_status_names_the_architectures(emulation, monkeypatch):

@@ -10,8 +10,8 @@ namespace {
 
 // One column. Each item sums its rows on its own; the partial sums of a problem are then added in
 // order. Items of whole problems share their scratch.
-template <class S, class L>
-bool scatter_entries(const HardArgs<S>& args, const L* all_labels) {
+template <class S>
+bool scatter_entries(const HardArgs<S>& args) {
   using T = Arithmetic<S>;
   const int64_t batch = args.shape.batch, rows = args.shape.rows, groups = args.shape.groups;
   // With about as many groups as rows, adding the chunks would cost more than they save.
@@ -23,17 +23,18 @@ bool scatter_entries(const HardArgs<S>& args, const L* all_labels) {
   const Scratch<double> partial(work.items, SegmentSums<T, 4>::size(groups, copies));
   const Scratch<T> buffers(is_half<S> ? work.items : 0, label_block);
   const bool checked = batch > 1 && rows <= label_block;
-  if (checked && !all_below(all_labels, args.labels.stride > 0 ? batch * rows : rows, groups))
+  if (checked && !all_below(args.labels, 0, args.labels.stride > 0 ? batch * rows : rows, groups))
     return false;
   const auto sum_problem = [&](int64_t b, int64_t first, int64_t end, int64_t item) {
-    const L* labels = all_labels + b * args.labels.stride;
     const S* x = args.in + b * rows;
     SegmentSums<T, 4> sums(partial[item], groups, copies);
     for (int64_t k = first; k < end; k += label_block) {
       const int64_t count = end - k < label_block ? end - k : label_block;
-      if (!checked && !all_below(labels + k, count, groups)) return false;
-      sums.add(labels + k, widened_block(x + k, count, is_half<S> ? buffers[item] : nullptr),
-               count);
+      const int64_t at = b * args.labels.stride + k;
+      if (!checked && !all_below(args.labels, at, count, groups)) return false;
+      const T* wide = widened_block(x + k, count, is_half<S> ? buffers[item] : nullptr);
+      with_block(args.labels, at, count, groups,
+                 [&](auto* block) { sums.add(block, wide, count); });
     }
     sums.finish();
     return true;
@@ -56,16 +57,20 @@ bool scatter_entries(const HardArgs<S>& args, const L* all_labels) {
 
 // The rows of each group: order[start[g]] .. order[start[g + 1] - 1], ascending. Labels are
 // checked.
-template <class L>
-void sort_rows(const L* labels, int64_t rows, int64_t groups, int64_t* start, int64_t* order) {
+[[gnu::noinline]] void sort_rows(const Labels& labels, int64_t at, int64_t rows, int64_t groups,
+                                 int64_t* start, int64_t* order) {
   fill_zero(start, groups + 1);
-  for (int64_t k = 0; k < rows; ++k) ++start[static_cast<int64_t>(labels[k])];
+  with_labels(labels, [&](auto* all) {
+    for (int64_t k = 0; k < rows; ++k) ++start[static_cast<int64_t>(all[at + k])];
+  });
   int64_t end = 0;
   for (int64_t g = 0; g <= groups; ++g) {
     end += start[g];
     start[g] = end;
   }
-  for (int64_t k = rows; k-- > 0;) order[--start[static_cast<int64_t>(labels[k])]] = k;
+  with_labels(labels, [&](auto* all) {
+    for (int64_t k = rows; k-- > 0;) order[--start[static_cast<int64_t>(all[at + k])]] = k;
+  });
 }
 
 // As many columns as a vector of the arithmetic has lanes, summed in double.
@@ -137,8 +142,8 @@ void sum_rows(const S* x, int64_t columns, const int64_t* order, int64_t count, 
 // Whole slices, in the order of their groups. Long rows are cut among the threads, else groups are,
 // so that all threads add up about as many rows: two threads that write the halves of rows of 2 KiB
 // take each other's lines, and were four times slower than one.
-template <class S, class L>
-bool scatter_slices(const HardArgs<S>& args, const L* all_labels) {
+template <class S>
+bool scatter_slices(const HardArgs<S>& args) {
   const int64_t rows = args.shape.rows, groups = args.shape.groups, columns = args.shape.columns;
   constexpr int64_t piece = 256;
   const int64_t pieces = (columns + piece - 1) / piece;
@@ -150,9 +155,9 @@ bool scatter_slices(const HardArgs<S>& args, const L* all_labels) {
     const S* x = args.in + b * rows * columns;
     S* out = args.out + b * groups * columns;
     if (b == 0 || args.labels.stride > 0) {
-      const L* labels = all_labels + b * args.labels.stride;
-      if (!all_below(labels, rows, groups)) return false;
-      sort_rows(labels, rows, groups, start, order);
+      const int64_t at = b * args.labels.stride;
+      if (!all_below(args.labels, at, rows, groups)) return false;
+      sort_rows(args.labels, at, rows, groups, start, order);
     }
     for_items(split, [&](int64_t item) {
       const int64_t begin = split.begin(item), end = split.end(item);
@@ -183,8 +188,8 @@ EQUISHARE_INLINE void add_slice(const S* x, int64_t columns, double* sums) {
 }
 
 // Rows are added to the sums of all groups as they come.
-template <class S, class L>
-bool scatter_columns(const HardArgs<S>& args, const L* all_labels) {
+template <class S>
+bool scatter_columns(const HardArgs<S>& args) {
   const int64_t rows = args.shape.rows, groups = args.shape.groups, columns = args.shape.columns;
   const int64_t size = groups * columns;
   const int threads = args.shape.batch == 1 && 8 * groups > rows ? 1 : args.shape.threads;
@@ -192,15 +197,17 @@ bool scatter_columns(const HardArgs<S>& args, const L* all_labels) {
   const Scratch<double> partial(split.items, size);
   const bool in_range = for_items_all(split, [&](int64_t item) {
     const int64_t b = split.problem(item), last = split.end(item);
-    const L* labels = all_labels + b * args.labels.stride;
     const S* x = args.in + b * rows * columns;
     double* sums = partial[item];
     fill_zero(sums, size);
     for (int64_t first = split.begin(item); first < last; first += label_block) {
-      const int64_t end = first + label_block < last ? first + label_block : last;
-      if (!all_below(labels + first, end - first, groups)) return false;
-      for (int64_t k = first; k < end; ++k)
-        add_slice(x + k * columns, columns, sums + static_cast<int64_t>(labels[k]) * columns);
+      const int64_t at = b * args.labels.stride + first;
+      const int64_t count = last - first < label_block ? last - first : label_block;
+      if (!all_below(args.labels, at, count, groups)) return false;
+      with_block(args.labels, at, count, groups, [&](auto* block) {
+        for (int64_t k = 0; k < count; ++k)
+          add_slice(x + (first + k) * columns, columns, sums + block[k] * columns);
+      });
     }
     return true;
   });
@@ -212,16 +219,14 @@ bool scatter_columns(const HardArgs<S>& args, const L* all_labels) {
 
 template <class S>
 bool hard_scatter(const HardArgs<S>& args) {
-  return with_labels(args.labels, [&](auto* labels) {
-    const int64_t columns = args.shape.columns, groups = args.shape.groups;
-    if (columns == 1) return scatter_entries(args, labels);
-    // Sums that stay in the second-level cache, several rows to each, or rows too short to be worth
-    // their order. Measured at 65,536 rows of 128 and 200 groups: 2.3 ms so, 5.5 by slices; at
-    // 1,000 rows of 512 and 900 groups: 620 us so, 80 by slices.
-    constexpr int64_t most_sums = 1 << 16, few = 16;
-    const bool cached = groups * columns <= most_sums && args.shape.rows >= 32 * groups;
-    return cached || columns < few ? scatter_columns(args, labels) : scatter_slices(args, labels);
-  });
+  const int64_t columns = args.shape.columns, groups = args.shape.groups;
+  if (columns == 1) return scatter_entries(args);
+  // Sums that stay in the second-level cache, several rows to each, or rows too short to be worth
+  // their order. Measured at 65,536 rows of 128 and 200 groups: 2.3 ms so, 5.5 by slices; at
+  // 1,000 rows of 512 and 900 groups: 620 us so, 80 by slices.
+  constexpr int64_t most_sums = 1 << 16, few = 16;
+  const bool cached = groups * columns <= most_sums && args.shape.rows >= 32 * groups;
+  return cached || columns < few ? scatter_columns(args) : scatter_slices(args);
 }
 
 EQUISHARE_INSTANTIATE_CHECKED(hard_scatter, HardArgs)

@@ -46,30 +46,33 @@ EQUISHARE_INLINE void fence() {
 constexpr int64_t streamed_bytes = int64_t(16) << 20;
 
 // Returns false, the rest of the output unwritten, at a label out of range.
-template <bool Stream, class S, class L, class Table>
-bool gather_rows(const Table& table, const L* labels, const S* values, int64_t groups,
-                 int64_t count, S* out) {
+template <bool Stream, class S, class Table>
+bool gather_rows(const Table& table, const Labels& labels, int64_t at, const S* values,
+                 int64_t groups, int64_t count, S* out) {
   constexpr int64_t width = lanes<Arithmetic<S>>, step = 2 * width, size = sizeof(S);
-  int64_t k = 0;
-  const auto one_by_one = [&](int64_t end) {
-    for (; k < end; ++k) out[k] = values[static_cast<int64_t>(labels[k])];
-  };
-  while (k < count) {
-    const int64_t end = count - k < label_block ? count : k + label_block;
-    if (!all_below(labels + k, end - k, groups)) return false;
-    if constexpr (Table::in_registers) {
-      if constexpr (Stream) {
-        const int64_t head = -(reinterpret_cast<intptr_t>(out + k) / size) & (step - 1);
-        one_by_one(k + head < end ? k + head : end);
+  for (int64_t first = 0; first < count; first += label_block) {
+    const int64_t end = count - first < label_block ? count - first : label_block;
+    if (!all_below(labels, at + first, end, groups)) return false;
+    with_block_for(table, labels, at + first, end, [&](auto* block) {
+      S* to = out + first;
+      int64_t k = 0;
+      const auto one_by_one = [&](int64_t last) {
+        for (; k < last; ++k) to[k] = values[static_cast<int64_t>(block[k])];
+      };
+      if constexpr (Table::in_registers) {
+        if constexpr (Stream) {
+          const int64_t head = -(reinterpret_cast<intptr_t>(to) / size) & (step - 1);
+          one_by_one(head < end ? head : end);
+        }
+        Vec<Arithmetic<S>> a, b;
+        for (; k + step <= end; k += step) {
+          table.pair(block + k, a, b);
+          write<Stream>(to + k, a);
+          write<Stream>(to + k + width, b);
+        }
       }
-      Vec<Arithmetic<S>> a, b;
-      for (; k + step <= end; k += step) {
-        table.pair(labels + k, a, b);
-        write<Stream>(out + k, a);
-        write<Stream>(out + k + width, b);
-      }
-    }
-    one_by_one(end);
+      one_by_one(end);
+    });
   }
   return true;
 }
@@ -77,71 +80,74 @@ bool gather_rows(const Table& table, const L* labels, const S* values, int64_t g
 // Below that, and with many groups, loads one by one are as good as a table.
 constexpr int64_t few_rows = 64;
 
-template <class S, class L>
-bool gather_entries(const L* labels, const S* values, int64_t groups, int64_t count, bool stream,
-                    S* out) {
+template <class S>
+bool gather_entries(const Labels& labels, int64_t at, const S* values, int64_t groups,
+                    int64_t count, bool stream, S* out) {
   using T = Arithmetic<S>;
   if (count < few_rows || count < 2 * groups || groups > 256)
-    return gather_rows<false>(MemoryTable<T>(), labels, values, groups, count, out);
+    return gather_rows<false>(MemoryTable<T>(), labels, at, values, groups, count, out);
   T bits[256];
   for (int64_t g = 0; g < groups; ++g) bits[g] = carried(values[g]);
   bool in_range = true;
-  Lookup<T>(bits, groups, count).template with_table<L>([&](const auto& table) {
-    in_range = stream ? gather_rows<true>(table, labels, values, groups, count, out)
-                      : gather_rows<false>(table, labels, values, groups, count, out);
+  Lookup<T>(bits, groups, count).with_table([&](const auto& table) {
+    in_range = stream ? gather_rows<true>(table, labels, at, values, groups, count, out)
+                      : gather_rows<false>(table, labels, at, values, groups, count, out);
   });
   if (stream) fence();
   return in_range;
 }
 
-template <class S, class L>
-bool gather_slices(const L* labels, const S* values, int64_t groups, int64_t count, int64_t columns,
-                   S* out) {
+template <class S>
+bool gather_slices(const Labels& labels, int64_t at, const S* values, int64_t groups, int64_t count,
+                   int64_t columns, S* out) {
   constexpr int64_t worth_a_call = 32;
   for (int64_t first = 0; first < count; first += label_block) {
-    const int64_t end = first + label_block < count ? first + label_block : count;
-    if (!all_below(labels + first, end - first, groups)) return false;
-    for (int64_t k = first; k < end; ++k) {
-      const S* from = values + static_cast<int64_t>(labels[k]) * columns;
-      if (columns >= worth_a_call)
-        __builtin_memcpy(out + k * columns, from, sizeof(S) * columns);
-      else
-        for (int64_t c = 0; c < columns; ++c) out[k * columns + c] = from[c];
-    }
+    const int64_t end = count - first < label_block ? count - first : label_block;
+    if (!all_below(labels, at + first, end, groups)) return false;
+    with_block(labels, at + first, end, groups, [&](auto* block) {
+      for (int64_t k = 0; k < end; ++k) {
+        const S* from = values + block[k] * columns;
+        S* to = out + (first + k) * columns;
+        if (columns >= worth_a_call)
+          __builtin_memcpy(to, from, sizeof(S) * columns);
+        else
+          for (int64_t c = 0; c < columns; ++c) to[c] = from[c];
+      }
+    });
   }
   return true;
 }
 
 // Many problems of a few rows.
-template <class S, class L>
-bool gather_small(const Shape& shape, const L* labels, int64_t stride, const S* values, S* out) {
+template <class S>
+bool gather_small(const Shape& shape, const Labels& labels, const S* values, S* out) {
   const int64_t batch = shape.batch, rows = shape.rows, groups = shape.groups;
-  if (!all_below(labels, stride > 0 ? batch * rows : rows, groups)) return false;
+  if (!all_below(labels, 0, labels.stride > 0 ? batch * rows : rows, groups)) return false;
   const Split split(1, batch, batch * rows, shape.threads);
   for_items(split, [&](int64_t item) {
     for (int64_t b = split.begin(item); b < split.end(item); ++b)
-      for (int64_t k = 0; k < rows; ++k)
-        out[b * rows + k] = values[b * groups + static_cast<int64_t>(labels[b * stride + k])];
+      with_block(labels, b * labels.stride, rows, groups, [&](auto* block) {
+        for (int64_t k = 0; k < rows; ++k) out[b * rows + k] = values[b * groups + block[k]];
+      });
   });
   return true;
 }
 
-template <class S, class L>
-bool gather(const Shape& shape, const L* all_labels, int64_t stride, const S* in, S* out) {
+template <class S>
+bool gather(const Shape& shape, const Labels& labels, const S* in, S* out) {
   const int64_t rows = shape.rows, groups = shape.groups, columns = shape.columns;
   const int64_t size = shape.batch * rows * columns;
   const bool stream = size * static_cast<int64_t>(sizeof(S)) >= streamed_bytes;
   const Split split(shape.batch, rows, size, shape.threads);
   if (columns == 1 && shape.batch > 1 && rows < few_rows)
-    return gather_small(shape, all_labels, stride, in, out);
+    return gather_small(shape, labels, in, out);
   return for_items_all(split, [&](int64_t item) {
     const int64_t b = split.problem(item), first = split.begin(item);
-    const int64_t count = split.end(item) - first;
-    const L* labels = all_labels + b * stride + first;
+    const int64_t count = split.end(item) - first, at = b * labels.stride + first;
     const S* values = in + b * groups * columns;
     S* to = out + (b * rows + first) * columns;
-    return columns == 1 ? gather_entries(labels, values, groups, count, stream, to)
-                        : gather_slices(labels, values, groups, count, columns, to);
+    return columns == 1 ? gather_entries(labels, at, values, groups, count, stream, to)
+                        : gather_slices(labels, at, values, groups, count, columns, to);
   });
 }
 
@@ -160,10 +166,8 @@ LabelRange range(const L* labels, int64_t count) {
 template <class S>
 bool hard_gather(const HardArgs<S>& args) {
   using Moved = std::conditional_t<is_half<S>, bfloat16, S>;
-  return with_labels(args.labels, [&](auto* labels) {
-    return gather(args.shape, labels, args.labels.stride, reinterpret_cast<const Moved*>(args.in),
-                  reinterpret_cast<Moved*>(args.out));
-  });
+  return gather(args.shape, args.labels, reinterpret_cast<const Moved*>(args.in),
+                reinterpret_cast<Moved*>(args.out));
 }
 
 LabelRange label_range(const Labels& labels, int64_t count) {

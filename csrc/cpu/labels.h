@@ -30,6 +30,10 @@ EQUISHARE_INLINE auto with_labels(const Labels& labels, F f) {
 // Labels are checked a block at a time, just before the block is used and while it is in the cache.
 constexpr int64_t label_block = 4096;
 
+constexpr int64_t bytes_of(LabelType type) {
+  return type == LabelType::u8 ? 1 : type == LabelType::i16 ? 2 : type == LabelType::i32 ? 4 : 8;
+}
+
 // Whether all labels lie in 0..groups-1. Read as unsigned, a negative label is a large one.
 template <class L>
 EQUISHARE_INLINE bool all_below(const L* labels, int64_t count, int64_t groups) {
@@ -45,30 +49,56 @@ EQUISHARE_INLINE bool all_below(const L* labels, int64_t count, int64_t groups) 
   return greatest <= static_cast<Unsigned>(groups - 1 < most ? groups - 1 : most);
 }
 
+[[gnu::noinline]] bool all_below(const Labels& labels, int64_t at, int64_t count, int64_t groups) {
+  return with_labels(labels, [&](auto* all) { return all_below(all + at, count, groups); });
+}
+
+// At most label_block labels from `at` on as numbers of another type, which hold them; copied into
+// the buffer unless they are stored so.
+template <class To>
+[[gnu::noinline]] const To* block_of(const Labels& labels, int64_t at, int64_t count, To* buffer) {
+  return with_labels(labels, [&](auto* all) -> const To* {
+    if constexpr (sizeof(*all) == sizeof(To)) return reinterpret_cast<const To*>(all + at);
+    for (int64_t k = 0; k < count; ++k) buffer[k] = static_cast<To>(all[at + k]);
+    return buffer;
+  });
+}
+
+// Calls f with a block of labels as bytes if these hold them, else as 32 bits: loops for every
+// type of labels took half of the time that the kernels took to compile.
+template <class F>
+EQUISHARE_INLINE void with_block(const Labels& labels, int64_t at, int64_t count, int64_t groups,
+                                 F f) {
+  if (labels.type == LabelType::u8 || groups <= 256) {
+    uint8_t buffer[label_block];
+    f(block_of(labels, at, count, buffer));
+  } else {
+    int32_t buffer[label_block];
+    f(block_of(labels, at, count, buffer));
+  }
+}
+
 // As many labels as a vector of T has lanes, each as wide as T. GCC 12 takes a conversion to four
 // or eight times the width apart, number by number; and it warns of the plain forms of these.
-template <class T, class L>
-EQUISHARE_INLINE typename Simd<T>::Bits load_index(const L* labels) {
+template <class T>
+EQUISHARE_INLINE typename Simd<T>::Bits load_index(const uint8_t* labels) {
   using Bits = typename Simd<T>::Bits;
-  typedef L Narrow __attribute__((vector_size(sizeof(L) * lanes<T>)));
+#ifdef __AVX512F__
+  if constexpr (sizeof(T) == 4)
+    return (Bits)_mm512_maskz_cvtepu8_epi32(0xffff, _mm_loadu_si128((const __m128i*)labels));
+  else
+    return (Bits)_mm512_maskz_cvtepu8_epi64(0xff, _mm_loadu_si64(labels));
+#elif defined(__AVX2__)
+  if constexpr (sizeof(T) == 4)
+    return (Bits)_mm256_cvtepu8_epi32(_mm_loadu_si64(labels));
+  else
+    return (Bits)_mm256_cvtepu8_epi64(_mm_loadu_si32(labels));
+#else
+  typedef uint8_t Narrow __attribute__((vector_size(lanes<T>)));
   Narrow narrow;
   __builtin_memcpy(&narrow, labels, sizeof narrow);
-#ifdef __AVX512F__
-  if constexpr (sizeof(L) == 1 && sizeof(T) == 4)
-    return (Bits)_mm512_maskz_cvtepu8_epi32(0xffff, (__m128i)narrow);
-  if constexpr (sizeof(L) == 1 && sizeof(T) == 8)
-    return (Bits)_mm512_maskz_cvtepu8_epi64(0xff, _mm_loadu_si64(labels));
-  if constexpr (sizeof(L) == 2 && sizeof(T) == 8)
-    return (Bits)_mm512_maskz_cvtepi16_epi64(0xff, (__m128i)narrow);
-#elif defined(__AVX2__)
-  if constexpr (sizeof(L) == 1 && sizeof(T) == 4)
-    return (Bits)_mm256_cvtepu8_epi32(_mm_loadu_si64(labels));
-  if constexpr (sizeof(L) == 1 && sizeof(T) == 8)
-    return (Bits)_mm256_cvtepu8_epi64(_mm_loadu_si32(labels));
-  if constexpr (sizeof(L) == 2 && sizeof(T) == 8)
-    return (Bits)_mm256_cvtepi16_epi64(_mm_loadu_si64(labels));
-#endif
   return __builtin_convertvector(narrow, Bits);
+#endif
 }
 
 }  // namespace

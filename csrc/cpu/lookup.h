@@ -64,8 +64,9 @@ class Lookup {
   }
   int64_t groups() const { return groups_; }
 
-  // Calls f with the fastest table for labels of type L.
-  template <class L, class F>
+  // Calls f with the fastest table. One in registers takes labels of a byte, which hold its few
+  // groups.
+  template <class F>
   void with_table(F f) const;
 
  private:
@@ -109,8 +110,7 @@ struct RegisterTable {
   }
 
   // The values of 2 * lanes labels.
-  template <class L>
-  EQUISHARE_MEMBER void pair(const L* labels, Vec<T>& a, Vec<T>& b) const {
+  EQUISHARE_MEMBER void pair(const uint8_t* labels, Vec<T>& a, Vec<T>& b) const {
     a = find<0, R>(load_index<T>(labels));
     b = find<0, R>(load_index<T>(labels + lanes<T>));
   }
@@ -156,13 +156,13 @@ struct PlaneTable {
 #endif
 
 template <class T>
-template <class L, class F>
+template <class F>
 void Lookup<T>::with_table(F f) const {
   if constexpr (table_registers > 0) {
     constexpr int64_t width = lanes<T>;
     if (small_ && groups_ <= width) return f(RegisterTable<T, 1>(padded_));
     if (small_ && groups_ <= 2 * width) return f(RegisterTable<T, 2>(padded_));
-    if constexpr (planes && std::is_same_v<L, uint8_t>) {
+    if constexpr (planes) {
 #ifdef __AVX512BW__
       if (small_ && groups_ <= 64) return f(PlaneTable<1>(plane_[0], plane_[1]));
       if (small_ && groups_ <= 128) return f(PlaneTable<2>(plane_[0], plane_[1]));
@@ -178,29 +178,40 @@ void Lookup<T>::with_table(F f) const {
 }
 
 // out[k] = values[labels[k]]; the labels lie in range.
-template <class T, class L>
-EQUISHARE_INLINE void look_up(const MemoryTable<T>& table, const L* labels, int64_t count, T* out) {
-  for (int64_t k = 0; k < count; ++k) out[k] = table.values[static_cast<int64_t>(labels[k])];
-}
-
 template <class T, class L, class Table>
 EQUISHARE_INLINE void look_up(const Table& table, const L* labels, int64_t count, T* out) {
-  constexpr int64_t step = 2 * lanes<T>;
-  Vec<T> a, b;
-  int64_t k = 0;
-  for (; k + step <= count; k += step) {
-    table.pair(labels + k, a, b);
-    store(out + k, a, Full{});
-    store(out + k + lanes<T>, b, Full{});
+  if constexpr (!Table::in_registers) {
+    for (int64_t k = 0; k < count; ++k) out[k] = table.values[labels[k]];
+  } else {
+    constexpr int64_t step = 2 * lanes<T>;
+    Vec<T> a, b;
+    int64_t k = 0;
+    for (; k + step <= count; k += step) {
+      table.pair(labels + k, a, b);
+      store(out + k, a, Full{});
+      store(out + k + lanes<T>, b, Full{});
+    }
+    if (k == count) return;
+    L rest[step] = {};
+    T found[step];
+    __builtin_memcpy(rest, labels + k, count - k);
+    table.pair(rest, a, b);
+    store(found, a, Full{});
+    store(found + lanes<T>, b, Full{});
+    __builtin_memcpy(out + k, found, sizeof(T) * (count - k));
   }
-  if (k == count) return;
-  L rest[step] = {};
-  T found[step];
-  __builtin_memcpy(rest, labels + k, sizeof(L) * (count - k));
-  table.pair(rest, a, b);
-  store(found, a, Full{});
-  store(found + lanes<T>, b, Full{});
-  __builtin_memcpy(out + k, found, sizeof(T) * (count - k));
+}
+
+// Calls f with labels as the table takes them: bytes, or from memory any.
+template <class Table, class F>
+EQUISHARE_INLINE void with_block_for(const Table&, const Labels& labels, int64_t at, int64_t count,
+                                     F f) {
+  if constexpr (Table::in_registers) {
+    uint8_t buffer[label_block];
+    f(block_of(labels, at, count, buffer));
+  } else {
+    with_labels(labels, [&](auto* all) { f(all + at); });
+  }
 }
 
 }  // namespace

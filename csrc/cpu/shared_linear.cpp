@@ -7,35 +7,31 @@
 namespace equishare::EQUISHARE_ISA {
 namespace {
 
-template <class S>
+template <class T>
 struct Linear {
-  using T = Arithmetic<S>;
-  const SharedLinearArgs<S>& args;
+  const SharedLinearArgs<T>& args;
   const Weight<T>& weight;
-  const T* x;
 
-  T bias(int64_t o) const { return args.bias ? get(args.bias[o]) : T(0); }
+  T bias(int64_t o) const { return args.bias ? args.bias[o] : T(0); }
 };
 
-template <class S>
-bool one_sample(const Linear<S>& p) {
-  using T = Arithmetic<S>;
+template <class T>
+bool one_sample(const Linear<T>& p) {
   const int64_t outputs = p.args.outputs;
   const Split split(1, outputs, outputs * p.args.inputs, p.args.threads);
   const Scratch<T> buffers(split.items, label_block), totals(split.items, outputs);
   return for_items_all(split, [&](int64_t item) {
     const int64_t begin = split.begin(item), rows = split.end(item) - begin;
     T* y = totals[item];
-    if (!p.weight.dot(begin, rows, p.x, y, buffers[item])) return false;
-    for (int64_t r = 0; r < rows; ++r) put(p.args.y[begin + r], y[r] + p.bias(begin + r));
+    if (!p.weight.dot(begin, rows, p.args.x, y, buffers[item])) return false;
+    for (int64_t r = 0; r < rows; ++r) p.args.y[begin + r] = y[r] + p.bias(begin + r);
     return true;
   });
 }
 
 // As dot products along the inputs, the rows of W taken a few at a time.
-template <class S>
-bool few_samples(const Linear<S>& p) {
-  using T = Arithmetic<S>;
+template <class T>
+bool few_samples(const Linear<T>& p) {
   constexpr int64_t block = 2 * tile_inputs, stride = block + 16, down = lanes<T> >= 8 ? 4 : 2;
   constexpr int64_t across = lanes<T> / down;
   const int64_t samples = p.args.samples, inputs = p.args.inputs, outputs = p.args.outputs;
@@ -51,13 +47,13 @@ bool few_samples(const Linear<S>& p) {
       for (int64_t i = 0; i < inputs; i += block) {
         const int64_t width = inputs - i < block ? inputs - i : block;
         if (!p.weight.tile(first, i, count, width, w, stride)) return false;
-        dots(samples, count, width, p.x + i, inputs, w, stride, part, across);
+        dots(samples, count, width, p.args.x + i, inputs, w, stride, part, across);
         for (int64_t n = 0; n < samples; ++n)
           for (int64_t j = 0; j < count; ++j) total[n * across + j] += part[n * across + j];
       }
       for (int64_t n = 0; n < samples; ++n)
         for (int64_t j = 0; j < count; ++j)
-          put(p.args.y[n * outputs + first + j], total[n * across + j] + p.bias(first + j));
+          p.args.y[n * outputs + first + j] = total[n * across + j] + p.bias(first + j);
     }
     return true;
   });
@@ -79,9 +75,8 @@ EQUISHARE_INLINE void transpose_block(const T* in, int64_t in_stride, int64_t ro
 }
 
 // Vectors along the samples: y^T is summed over tiles of W, whose entries are broadcast.
-template <class S>
-bool many_samples(const Linear<S>& p) {
-  using T = Arithmetic<S>;
+template <class T>
+bool many_samples(const Linear<T>& p) {
   constexpr int64_t most_samples = 128;
   const int64_t inputs = p.args.inputs, outputs = p.args.outputs;
   const int64_t blocks = (p.args.samples + most_samples - 1) / most_samples;
@@ -101,7 +96,7 @@ bool many_samples(const Linear<S>& p) {
     fill_zero(y, (end - begin) * width);
     for (int64_t i = 0; i < inputs; i += tile_inputs) {
       const int64_t inner = inputs - i < tile_inputs ? inputs - i : tile_inputs;
-      transpose_block(p.x + n0 * inputs + i, inputs, samples, inner, x, width);
+      transpose_block(p.args.x + n0 * inputs + i, inputs, samples, inner, x, width);
       for (int64_t o = begin; o < end; o += sum_rows) {
         const int64_t count = end - o < sum_rows ? end - o : sum_rows;
         if (!p.weight.tile(o, i, count, inner, w, tile_stride)) return false;
@@ -127,20 +122,29 @@ bool many_samples(const Linear<S>& p) {
   });
 }
 
+template <class T>
+bool linear(const SharedLinearArgs<T>& args) {
+  const Weight<T> weight(args.labels, args.outputs, args.inputs, args.values, args.groups);
+  const Linear<T> p{args, weight};
+  if (args.samples == 0) return weight.check(0, 0, args.outputs, args.inputs);
+  if (args.samples == 1) return one_sample(p);
+  // Dot products waste no lanes, but take a quarter longer.
+  const bool many = args.samples >= 16 && 4 * padded<T>(args.samples) <= 5 * args.samples;
+  return many ? many_samples(p) : few_samples(p);
+}
+
 }  // namespace
 
 template <class S>
 bool shared_linear(const SharedLinearArgs<S>& args) {
   const Widened<S> x(args.x, args.samples * args.inputs), values(args.values, args.groups);
-  const Weight<Arithmetic<S>> weight(args.labels, args.outputs, args.inputs, values.data,
-                                     args.groups);
-  const Linear<S> p{args, weight, x.data};
-  if (args.samples == 0) return weight.check(0, 0, args.outputs, args.inputs);
-  if (args.samples == 1) return one_sample(p);
-  // Dot products waste no lanes, but take a quarter longer.
-  const bool many =
-      args.samples >= 16 && 4 * padded<Arithmetic<S>>(args.samples) <= 5 * args.samples;
-  return many ? many_samples(p) : few_samples(p);
+  const Widened<S> bias(args.bias, args.bias ? args.outputs : 0);
+  const Rounded<S> y(args.y, args.samples * args.outputs);
+  const bool in_range = linear<Arithmetic<S>>({args.samples, args.outputs, args.inputs, args.groups,
+                                               args.threads, args.labels, x.data, values.data,
+                                               args.bias ? bias.data : nullptr, y.data()});
+  if (in_range) y.finish();
+  return in_range;
 }
 
 EQUISHARE_INSTANTIATE_CHECKED(shared_linear, SharedLinearArgs)

@@ -10,12 +10,10 @@ namespace {
 
 constexpr int64_t tile_outputs = 128, most_samples = 512, summed_rows = 32;
 
-template <class S>
+template <class T>
 struct Backward {
-  using T = Arithmetic<S>;
-  const SharedLinearBackwardArgs<S>& args;
+  const SharedLinearBackwardArgs<T>& args;
   const Weight<T>& weight;
-  const T *x, *u;
 };
 
 // Scratch of one item, each padded to whole vectors and zero where nothing is written.
@@ -37,19 +35,19 @@ EQUISHARE_INLINE void copy(const T* in, int64_t in_stride, int64_t rows, int64_t
 
 // The inputs i..i+width-1 and outputs begin..end-1 for the samples n..n+samples-1: their part of
 // tile.grad_x, and of the sums.
-template <class S>
-bool add_tile(const Backward<S>& p, const Tiles<Arithmetic<S>>& tile, TileSums<Arithmetic<S>>& sums,
-              int64_t n0, int64_t samples, int64_t i, int64_t width, int64_t begin, int64_t end) {
-  using T = Arithmetic<S>;
+template <class T>
+bool add_tile(const Backward<T>& p, const Tiles<T>& tile, TileSums<T>& sums, int64_t n0,
+              int64_t samples, int64_t i, int64_t width, int64_t begin, int64_t end) {
   const int64_t inputs = p.args.inputs, whole = padded<T>(width);
   if (p.args.grad_values)
     along_panels<T>(whole, [&](int64_t j, auto vectors) {
       const int64_t panel = vectors * lanes<T>, inside = width - j < panel ? width - j : panel;
-      copy(p.x + n0 * inputs + i + j, inputs, samples, inside, tile.x + j * samples, panel);
+      copy(p.args.x + n0 * inputs + i + j, inputs, samples, inside, tile.x + j * samples, panel);
     });
   for (int64_t o = begin; o < end; o += tile_outputs) {
     const int64_t count = end - o < tile_outputs ? end - o : tile_outputs;
-    copy(p.u + n0 * p.args.outputs + o, p.args.outputs, samples, count, tile.u, tile_outputs);
+    copy(p.args.cotangent + n0 * p.args.outputs + o, p.args.outputs, samples, count, tile.u,
+         tile_outputs);
     if (p.args.grad_x) {
       if (!p.weight.tile(o, i, count, width, tile.w, tile_stride)) return false;
       along_panels<T>(whole, [&](int64_t j, auto vectors) {
@@ -77,9 +75,8 @@ bool add_tile(const Backward<S>& p, const Tiles<Arithmetic<S>>& tile, TileSums<A
 
 // Threads take ranges of inputs, whose grad_x is theirs alone; outputs are cut only if there are
 // fewer panels of inputs than threads, and then their parts of grad_x are added in order.
-template <class S>
-bool backward(const Backward<S>& p) {
-  using T = Arithmetic<S>;
+template <class T>
+bool backward(const Backward<T>& p) {
   const auto& args = p.args;
   const int64_t inputs = args.inputs, outputs = args.outputs, groups = args.groups;
   constexpr int64_t panel = sum_vectors * lanes<T>;
@@ -142,7 +139,7 @@ bool backward(const Backward<S>& p) {
     for (int64_t g = 0; g < groups; ++g) {
       double total_of_items = 0;
       for (int64_t item = 0; item < split.items; ++item) total_of_items += partial[item][g];
-      put(args.grad_values[g], static_cast<T>(total_of_items));
+      args.grad_values[g] = static_cast<T>(total_of_items);
     }
   return true;
 }
@@ -153,9 +150,17 @@ template <class S>
 bool shared_linear_backward(const SharedLinearBackwardArgs<S>& args) {
   const Widened<S> x(args.x, args.samples * args.inputs), values(args.values, args.groups);
   const Widened<S> u(args.cotangent, args.samples * args.outputs);
+  const Rounded<S> grad_x(args.grad_x, args.samples * args.inputs);
+  const Rounded<S> grad_values(args.grad_values, args.groups);
   const Weight<Arithmetic<S>> weight(args.labels, args.outputs, args.inputs, values.data,
                                      args.groups);
-  return backward(Backward<S>{args, weight, x.data, u.data});
+  const SharedLinearBackwardArgs<Arithmetic<S>> wide{
+      args.samples, args.outputs, args.inputs, args.groups,   args.threads,      args.labels,
+      x.data,       values.data,  u.data,      grad_x.data(), grad_values.data()};
+  if (!backward<Arithmetic<S>>({wide, weight})) return false;
+  grad_x.finish();
+  grad_values.finish();
+  return true;
 }
 
 EQUISHARE_INSTANTIATE_CHECKED(shared_linear_backward, SharedLinearBackwardArgs)

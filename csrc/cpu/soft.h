@@ -7,6 +7,7 @@
 
 #include "cpu/kernels.h"
 #include "cpu/tile.h"
+#include "cpu/widen.h"
 
 namespace equishare::EQUISHARE_ISA {
 
@@ -27,30 +28,4 @@ void soft_gather_backward_columns(const SoftGatherBackwardArgs<S>& args);
 template <class S>
 void soft_scatter_columns(const SoftScatterArgs<S>& args);
 
-namespace {
-
-// `count` entries in the precision of the sums: the array itself where it has it, else a copy.
-template <class S>
-class Widened {
-  using T = Arithmetic<S>;
-
- public:
-  Widened(const S* array, int64_t count) : copy_(is_half<S> ? 1 : 0, count) {
-    if constexpr (is_half<S>) {
-      along_row<T>(count, [&](int64_t i, auto len) {
-        store(copy_[0] + i, load(array + i, len, T(0)), len);
-      });
-      data_ = copy_[0];
-    } else {
-      data_ = array;
-    }
-  }
-  const T* operator+(int64_t offset) const { return data_ + offset; }
-
- private:
-  Scratch<T> copy_;
-  const T* data_;
-};
-
-}  // namespace
 }  // namespace equishare::EQUISHARE_ISA

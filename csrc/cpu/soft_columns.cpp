@@ -38,7 +38,7 @@ struct Cut {
 
 // `count` rows of A, and of statistics unless null.
 template <class S, class T>
-void assignments(const S* logits, int64_t groups, int64_t count, T* a, T* stats) {
+void assign_rows(const S* logits, int64_t groups, int64_t count, T* a, T* stats) {
   for (int64_t k = 0; k < count; ++k, logits += groups, a += groups) {
     const T pivot = largest_in_row(logits, groups);
     Vec<T> total = Vec<T>();
@@ -59,7 +59,7 @@ void assignments(const S* logits, int64_t groups, int64_t count, T* a, T* stats)
 
 // Gradient of `count` rows of logits from that of A.
 template <class S, class T>
-void slopes(const T* a, const T* grad_a, int64_t groups, int64_t count, S* grad_logits) {
+void slope_rows(const T* a, const T* grad_a, int64_t groups, int64_t count, S* grad_logits) {
   for (int64_t k = 0; k < count; ++k, a += groups, grad_a += groups, grad_logits += groups) {
     Vec<T> total = Vec<T>();
     along_row<T>(groups, [&](int64_t g, auto len) {
@@ -71,6 +71,38 @@ void slopes(const T* a, const T* grad_a, int64_t groups, int64_t count, S* grad_
     });
   }
 }
+
+// Logits and their gradient, of any storage type: all else is compiled for float and double alone.
+template <class T>
+class Rows {
+ public:
+  template <class S>
+  Rows(const S* logits, S* grad_logits, int64_t groups)
+      : logits_(logits),
+        grad_logits_(grad_logits),
+        groups_(groups),
+        assign_([](const Rows& rows, int64_t row, int64_t count, T* a, T* stats) {
+          assign_rows(static_cast<const S*>(rows.logits_) + row * rows.groups_, rows.groups_, count,
+                      a, stats);
+        }),
+        slope_([](const Rows& rows, int64_t row, int64_t count, const T* a, const T* grad_a) {
+          slope_rows(a, grad_a, rows.groups_, count,
+                     static_cast<S*>(rows.grad_logits_) + row * rows.groups_);
+        }) {}
+  void assignments(int64_t row, int64_t count, T* a, T* stats) const {
+    assign_(*this, row, count, a, stats);
+  }
+  void slopes(int64_t row, int64_t count, const T* a, const T* grad_a) const {
+    slope_(*this, row, count, a, grad_a);
+  }
+
+ private:
+  const void* logits_;
+  void* grad_logits_;
+  int64_t groups_;
+  void (*assign_)(const Rows&, int64_t row, int64_t count, T* a, T* stats);
+  void (*slope_)(const Rows&, int64_t row, int64_t count, const T* a, const T* grad_a);
+};
 
 // (B, R, C) -> (B, C, R).
 template <class T>
@@ -152,8 +184,8 @@ EQUISHARE_INLINE void for_blocks(const Cut<T>& cut, F f) {
   });
 }
 
-template <class S, class T>
-void gather(const Shape& s, const S* logits, const T* values, T* theta, T* stats) {
+template <class T>
+void gather(const Shape& s, const Rows<T>& logits, const T* values, T* theta, T* stats) {
   const int64_t rows = s.rows, groups = s.groups, columns = s.columns;
   const Cut<T> cut(s);
   const Oriented<T> oriented(values, s.batch, cut);
@@ -162,7 +194,7 @@ void gather(const Shape& s, const S* logits, const T* values, T* theta, T* stats
     const int64_t row = b * rows + k, first = cut.first_column(item);
     const T* value = oriented + b * groups * columns;
     T *a = assignment[item], *out = theta + row * columns + first;
-    assignments<S, T>(logits + row * groups, groups, count, a, first ? nullptr : stats + 2 * row);
+    logits.assignments(row, count, a, first ? nullptr : stats + 2 * row);
     if (cut.narrow)
       dots<T>(count, columns, groups, a, groups, value, groups, out, columns);
     else
@@ -171,8 +203,8 @@ void gather(const Shape& s, const S* logits, const T* values, T* theta, T* stats
   });
 }
 
-template <class S, class T>
-void gather_backward(const Shape& s, const S* logits, const T* values, const T* u, S* grad_logits,
+template <class T>
+void gather_backward(const Shape& s, const Rows<T>& logits, const T* values, const T* u,
                      T* grad_values) {
   const int64_t rows = s.rows, groups = s.groups, columns = s.columns;
   const Cut<T> cut(s);
@@ -184,7 +216,7 @@ void gather_backward(const Shape& s, const S* logits, const T* values, const T* 
     const int64_t row = b * rows + k, first = cut.first_column(item);
     const T *value = oriented + b * groups * columns, *x = u + row * columns + first;
     T *a = assignment[item], *grad_a = slope[item];
-    assignments<S, T>(logits + row * groups, groups, count, a, nullptr);
+    logits.assignments(row, count, a, nullptr);
     if (cut.narrow)
       product<false, T>(count, groups, columns, {x, columns, 1}, value, groups, grad_a, groups);
     else
@@ -193,7 +225,7 @@ void gather_backward(const Shape& s, const S* logits, const T* values, const T* 
       if (k == cut.first_row(item)) scatter.start(item);
       scatter.add(item, a, x, count);
     }
-    if (!cut.wide) slopes(a, grad_a, groups, count, grad_logits + row * groups);
+    if (!cut.wide) logits.slopes(row, count, a, grad_a);
   });
   if (grad_values) scatter.finish();
   if (!cut.wide) return;
@@ -201,53 +233,24 @@ void gather_backward(const Shape& s, const S* logits, const T* values, const T* 
     const int64_t item = b * cut.split.chunks;
     for (int64_t c = 1; c < cut.split.chunks; ++c)
       for (int64_t j = 0; j < rows * groups; ++j) slope[item][j] += slope[item + c][j];
-    slopes(assignment[item], slope[item], groups, rows, grad_logits + b * rows * groups);
+    logits.slopes(b * rows, rows, assignment[item], slope[item]);
   }
 }
 
-template <class S, class T>
-void scatter_all(const Shape& s, const S* logits, const T* x, T* out) {
+template <class T>
+void scatter_all(const Shape& s, const Rows<T>& logits, const T* x, T* out) {
   const int64_t rows = s.rows, groups = s.groups, columns = s.columns;
   const Cut<T> cut(s);
   const Scratch<T> assignment(cut.split.items, cut.block * groups);
   const Scatter<T> scatter(cut, s.batch, out);
   for_blocks(cut, [&](int64_t item, int64_t b, int64_t k, int64_t count) {
     const int64_t row = b * rows + k;
-    assignments<S, T>(logits + row * groups, groups, count, assignment[item], nullptr);
+    logits.assignments(row, count, assignment[item], nullptr);
     if (k == cut.first_row(item)) scatter.start(item);
     scatter.add(item, assignment[item], x + row * columns + cut.first_column(item), count);
   });
   scatter.finish();
 }
-
-// An output in the precision of the sums: the array itself where it has it, else a buffer that is
-// rounded into it.
-template <class S>
-class Rounded {
-  using T = Arithmetic<S>;
-
- public:
-  Rounded(S* array, int64_t count)
-      : array_(array), count_(count), buffer_(is_half<S> && array ? 1 : 0, count) {}
-  T* data() const {
-    if constexpr (is_half<S>)
-      return array_ ? buffer_[0] : nullptr;
-    else
-      return array_;
-  }
-  void finish() const {
-    if constexpr (is_half<S>)
-      if (array_)
-        along_row<T>(count_, [&](int64_t i, auto len) {
-          store(array_ + i, load(buffer_[0] + i, len, T(0)), len);
-        });
-  }
-
- private:
-  S* array_;
-  int64_t count_;
-  Scratch<T> buffer_;
-};
 
 }  // namespace
 
@@ -256,7 +259,8 @@ void soft_gather_columns(const SoftGatherArgs<S>& args) {
   const Shape& s = args.shape;
   const Widened<S> values(args.values, s.batch * s.groups * s.columns);
   const Rounded<S> theta(args.theta, s.batch * s.rows * s.columns);
-  gather(s, args.logits, values + 0, theta.data(), args.stats);
+  const Rows<Arithmetic<S>> logits(args.logits, static_cast<S*>(nullptr), s.groups);
+  gather(s, logits, values.data, theta.data(), args.stats);
   theta.finish();
 }
 
@@ -266,7 +270,8 @@ void soft_gather_backward_columns(const SoftGatherBackwardArgs<S>& args) {
   const Widened<S> values(args.values, s.batch * s.groups * s.columns);
   const Widened<S> u(args.cotangent, s.batch * s.rows * s.columns);
   const Rounded<S> grad_values(args.grad_values, s.batch * s.groups * s.columns);
-  gather_backward(s, args.logits, values + 0, u + 0, args.grad_logits, grad_values.data());
+  const Rows<Arithmetic<S>> logits(args.logits, args.grad_logits, s.groups);
+  gather_backward(s, logits, values.data, u.data, grad_values.data());
   grad_values.finish();
 }
 
@@ -275,7 +280,8 @@ void soft_scatter_columns(const SoftScatterArgs<S>& args) {
   const Shape& s = args.shape;
   const Widened<S> x(args.x, s.batch * s.rows * s.columns);
   const Rounded<S> out(args.out, s.batch * s.groups * s.columns);
-  scatter_all(s, args.logits, x + 0, out.data());
+  const Rows<Arithmetic<S>> logits(args.logits, static_cast<S*>(nullptr), s.groups);
+  scatter_all(s, logits, x.data, out.data());
   out.finish();
 }
 

@@ -116,7 +116,7 @@ void gather_backward(const SoftGatherBackwardArgs<S>& args) {
   const Scratch<T> partial(with_values ? split.items : 0, groups);
   for_items(split, [&](int64_t item) {
     const int64_t b = split.problem(item), end = split.end(item);
-    const T* values = all_values + b * groups;
+    const T* values = all_values.data + b * groups;
     T* grad_values = with_values ? partial[item] : nullptr;
     if (with_values) fill_zero(grad_values, groups);
     const int64_t step = rows_in_block<S>(groups);
@@ -165,7 +165,7 @@ void soft_gather_rows(const SoftGatherArgs<S>& args) {
     Block<S> block;
     for (int64_t k = split.begin(item); k < end; k += lanes<T>) {
       const int64_t row = b * rows + k, count = end - k < lanes<T> ? end - k : lanes<T>;
-      block.fill(args.logits + row * groups, values + b * groups, groups, count);
+      block.fill(args.logits + row * groups, values.data + b * groups, groups, count);
       for (int64_t r = 0; r < count; ++r) {
         put(args.theta[row + r], block.theta[r]);
         args.stats[2 * (row + r)] = block.pivot[r];

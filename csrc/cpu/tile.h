@@ -26,7 +26,7 @@ struct Tile {
 
   // (count, size) entries of an array -> (size) vectors.
   template <class S>
-  void read(const S* array, int64_t size, Vec<T>* out) const {
+  [[gnu::noinline]] void read(const S* array, int64_t size, Vec<T>* out) const {
     along_row<T>(size, [&](int64_t j, auto len) {
       Vec<T> square[lanes<T>];
       for (int64_t lane = 0; lane < lanes<T>; ++lane)

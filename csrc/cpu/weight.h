@@ -84,7 +84,7 @@ constexpr int64_t rows_ahead = 8;
 template <class T>
 using TileSums = SegmentSums<T, 8>;
 
-// W, through its labels and values; the type of the labels matters inside of the members alone.
+// W, through its labels and values.
 template <class T>
 class Weight {
  public:
@@ -94,57 +94,56 @@ class Weight {
   // Rows o.. and columns i.. of W into w, whose rows lie `stride` apart. This and the others return
   // false, the rest undone, at a label out of range.
   bool tile(int64_t o, int64_t i, int64_t rows, int64_t width, T* w, int64_t stride) const {
-    return with_labels(labels_, [&](auto* labels) {
-      bool in_range = true;
-      lookup_.template with_table<std::decay_t<decltype(*labels)>>([&](const auto& table) {
-        for (int64_t r = 0; in_range && r < rows; ++r) {
-          const auto* row = labels + (o + r) * inputs_ + i;
-          for (int64_t k = 0; k < width; k += 64 / sizeof(*row))
-            __builtin_prefetch(row + rows_ahead * inputs_ + k);
-          in_range = all_below(row, width, lookup_.groups());
-          if (in_range) look_up(table, row, width, w + r * stride);
-        }
-      });
-      return in_range;
+    bool in_range = true;
+    const int64_t size = bytes_of(labels_.type);
+    lookup_.with_table([&](const auto& table) {
+      for (int64_t r = 0; in_range && r < rows; ++r) {
+        const int64_t row = (o + r) * inputs_ + i;
+        const char* ahead =
+            static_cast<const char*>(labels_.data) + (row + rows_ahead * inputs_) * size;
+        for (int64_t k = 0; k < width * size; k += 64) __builtin_prefetch(ahead + k);
+        in_range = all_below(labels_, row, width, lookup_.groups());
+        if (in_range)
+          with_block_for(table, labels_, row, width,
+                         [&](auto* block) { look_up(table, block, width, w + r * stride); });
+      }
     });
+    return in_range;
   }
 
   bool check(int64_t o, int64_t i, int64_t rows, int64_t width) const {
-    return with_labels(labels_, [&](auto* labels) {
-      for (int64_t r = 0; r < rows; ++r)
-        if (!all_below(labels + (o + r) * inputs_ + i, width, lookup_.groups())) return false;
-      return true;
-    });
+    for (int64_t r = 0; r < rows; ++r)
+      if (!all_below(labels_, (o + r) * inputs_ + i, width, lookup_.groups())) return false;
+    return true;
   }
 
   // Adds a tile of the gradient of W to the sums of its groups; the labels have been checked.
   void add_segments(int64_t o, int64_t i, int64_t rows, int64_t width, const T* tile,
                     int64_t stride, TileSums<T>& sums) const {
-    with_labels(labels_, [&](auto* labels) {
-      for (int64_t r = 0; r < rows; ++r)
-        sums.add(labels + (o + r) * inputs_ + i, tile + r * stride, width);
-    });
+    for (int64_t r = 0; r < rows; ++r)
+      with_block(labels_, (o + r) * inputs_ + i, width, lookup_.groups(),
+                 [&](auto* block) { sums.add(block, tile + r * stride, width); });
   }
 
   // y[r] = sum_i x[i] W[o+r,i]; buffer holds label_block entries.
   bool dot(int64_t o, int64_t rows, const T* x, T* y, T* buffer) const {
-    return with_labels(labels_, [&](auto* labels) {
-      bool in_range = true;
-      lookup_.template with_table<std::decay_t<decltype(*labels)>>([&](const auto& table) {
-        for (int64_t r = 0; r < rows; ++r) {
-          const auto* row = labels + (o + r) * inputs_;
-          T total = 0;
-          for (int64_t i = 0; i < inputs_; i += label_block) {
-            const int64_t count = inputs_ - i < label_block ? inputs_ - i : label_block;
-            in_range = all_below(row + i, count, lookup_.groups());
-            if (!in_range) return;
-            total += look_up_and_dot(table, row + i, x + i, count, buffer);
-          }
-          y[r] = total;
+    bool in_range = true;
+    lookup_.with_table([&](const auto& table) {
+      for (int64_t r = 0; r < rows; ++r) {
+        T total = 0;
+        for (int64_t i = 0; i < inputs_; i += label_block) {
+          const int64_t row = (o + r) * inputs_ + i;
+          const int64_t count = inputs_ - i < label_block ? inputs_ - i : label_block;
+          in_range = all_below(labels_, row, count, lookup_.groups());
+          if (!in_range) return;
+          with_block_for(table, labels_, row, count, [&](auto* block) {
+            total += look_up_and_dot(table, block, x + i, count, buffer);
+          });
         }
-      });
-      return in_range;
+        y[r] = total;
+      }
     });
+    return in_range;
   }
 
  private:

@@ -1,4 +1,5 @@
-// Stored numbers in the type that kernels compute with: the numbers themselves, or halves widened.
+// Stored numbers in the type that kernels compute with: the numbers themselves, or halves widened
+// and rounded. What can be widened beforehand is compiled for float and double alone.
 #pragma once
 
 #include "cpu/half.h"
@@ -32,6 +33,34 @@ class Widened {
 
  public:
   const Arithmetic<S>* const data;
+};
+
+// An output: the array itself, or a buffer that is rounded into it in the end.
+template <class S>
+class Rounded {
+  using T = Arithmetic<S>;
+
+ public:
+  Rounded(S* array, int64_t count)
+      : array_(array), count_(count), buffer_(is_half<S> && array ? 1 : 0, count) {}
+  T* data() const {
+    if constexpr (is_half<S>)
+      return array_ ? buffer_[0] : nullptr;
+    else
+      return array_;
+  }
+  void finish() const {
+    if constexpr (is_half<S>)
+      if (array_)
+        along_row<T>(count_, [&](int64_t i, auto len) {
+          store(array_ + i, load(buffer_[0] + i, len, T(0)), len);
+        });
+  }
+
+ private:
+  S* array_;
+  int64_t count_;
+  Scratch<T> buffer_;
 };
 
 }  // namespace

@@ -16,13 +16,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import (
-    breadth_first_order,
-    maximum_bipartite_matching,
-    reverse_cuthill_mckee,
-)
 
 #: From this many edges on, a good order of the vertices saves more than finding it costs.
 MANY_EDGES = 20_000
@@ -72,8 +67,8 @@ def _matching_and_cover(rows: Index, cols: Index, many_edges: int) -> tuple[int,
         row_order, col_order = _local_order(r, c, num_rows, len(col_names))
         row_names, r = row_names[row_order], np.argsort(row_order)[r]
         col_names, c = col_names[col_order], np.argsort(col_order)[c]
-    graph = csr_array((np.ones(len(r), np.int8), (r, c)), shape=(num_rows, len(col_names)))
-    col_of_row = maximum_bipartite_matching(graph, perm_type="column")
+    graph = scipy.sparse.csr_array((np.ones(len(r), np.int8), (r, c)), shape=(num_rows, len(col_names)))
+    col_of_row = scipy.sparse.csgraph.maximum_bipartite_matching(graph, perm_type="column")
     matched = np.flatnonzero(col_of_row >= 0)
     row_of_col = np.full(len(col_names), num_rows, dtype=graph.indices.dtype)
     row_of_col[col_of_row[matched]] = matched
@@ -83,9 +78,9 @@ def _matching_and_cover(rows: Index, cols: Index, many_edges: int) -> tuple[int,
     starts = np.flatnonzero(col_of_row < 0)
     targets = np.concatenate([row_of_col[graph.indices], starts.astype(graph.indices.dtype)])
     pointers = np.append(graph.indptr, len(targets)).astype(graph.indptr.dtype)
-    walk = csr_array((np.ones(len(targets)), targets, pointers), shape=(num_rows + 1, num_rows + 1))
+    walk = scipy.sparse.csr_array((np.ones(len(targets)), targets, pointers), shape=(num_rows + 1, num_rows + 1))
     reached = np.zeros(num_rows + 1, dtype=bool)
-    reached[breadth_first_order(walk, num_rows, return_predecessors=False)] = True
+    reached[scipy.sparse.csgraph.breadth_first_order(walk, num_rows, return_predecessors=False)] = True
     reached = reached[:num_rows]
     return len(matched), row_names[~reached], np.unique(cols[reached[r]])
 
@@ -98,6 +93,6 @@ def _local_order(r: Index, c: Index, num_rows: int, num_cols: int) -> tuple[Inde
     """
     num_nodes = num_rows + num_cols
     ends = np.concatenate([r, c + num_rows]), np.concatenate([c + num_rows, r])
-    graph = csr_array((np.ones(2 * len(r), np.int8), ends), shape=(num_nodes, num_nodes))
-    order = reverse_cuthill_mckee(graph, symmetric_mode=True)
+    graph = scipy.sparse.csr_array((np.ones(2 * len(r), np.int8), ends), shape=(num_nodes, num_nodes))
+    order = scipy.sparse.csgraph.reverse_cuthill_mckee(graph, symmetric_mode=True)
     return order[order < num_rows], order[order >= num_rows] - num_rows

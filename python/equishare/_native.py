@@ -1,4 +1,4 @@
-"""Loads the compiled kernels, and calls those of a tensor's device.
+"""Loads the compiled kernels, and calls those of a tensor's device. Without them the plain twins serve.
 
 torch comes first: its OpenMP runtime is then already in the process when the extension asks for one, so
 there is a single pool of threads.
@@ -6,14 +6,23 @@ there is a single pool of threads.
 
 from __future__ import annotations
 
+import warnings
 from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor
 
-import equishare._core as core
-
+try:
+    import equishare._core as core
+except ModuleNotFoundError:  # built without: EQUISHARE_KERNELS in CMakeLists.txt
+    core = None
+    warnings.warn(
+        "equishare has no compiled kernels here: plain PyTorch takes their place, and is slow. To get them, install "
+        "a C++ compiler and equishare again (EQUISHARE_KERNELS=ON pip install .)",
+        RuntimeWarning,
+        stacklevel=2,
+    )
 try:
     import equishare._cuda as cuda
 except ModuleNotFoundError:  # built without: EQUISHARE_CUDA in CMakeLists.txt
@@ -34,29 +43,29 @@ __all__ = [
 
 def instruction_set() -> str:
     """Name of the instruction set in use; the environment variable ``EQUISHARE_ISA`` forces one."""
-    return core.instruction_set()
+    return "none, plain PyTorch" if core is None else core.instruction_set()
 
 
 def instruction_sets() -> list[str]:
     """Names of the instruction sets that this machine can run, the plainest first."""
-    return core.instruction_sets()
+    return [] if core is None else core.instruction_sets()
 
 
 def cuda_status() -> str:
     """In words: for which CUDA architectures there are kernels, and whether a device can run them."""
     if cuda is None:
-        return "not built"
+        return "not built (EQUISHARE_CUDA=ON pip install . builds them)"
     place = f"device: {torch.cuda.get_device_name()}" if torch.cuda.is_available() else "not run: no device"
     return f"built for sm_{cuda.architectures()} ({place})"
 
 
-_CPU = {torch.float32: core.f32, torch.float64: core.f64, torch.bfloat16: core.bf16, torch.float16: core.f16}
 _STORAGE = {torch.float32: "f32", torch.float64: "f64", torch.bfloat16: "bf16", torch.float16: "f16"}
+_CPU = {} if core is None else {dtype: getattr(core, name) for dtype, name in _STORAGE.items()}
 
 
 def serves(tensor: Tensor) -> bool:
     """Whether there are kernels for the device of a tensor."""
-    return tensor.is_cpu or (tensor.is_cuda and cuda is not None)
+    return (tensor.is_cpu and core is not None) or (tensor.is_cuda and cuda is not None)
 
 
 def kernels(tensor: Tensor) -> ModuleType:

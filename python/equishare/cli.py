@@ -27,6 +27,23 @@ __all__ = ["app", "main"]
 # typer gives its error for bad options a public name in one kind only; the base is all of them.
 _UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 
+# Written out, so that help and usage errors need not load torch; tests hold them to the registries.
+_METHODS = ("auto", "bilevel", "brute_force", "closure", "gap", "merge", "no_sharing", "sinkhorn")
+_EXPERIMENTS = (
+    "gaussian",
+    "sum",
+    "models",
+    "correlation",
+    "denoising",
+    "rings",
+    "photographs",
+    "symmetry",
+    "invention",
+    "bound",
+    "calibration",
+    "model-calibration",
+)
+
 # Columns of what is no terminal.
 _UNWRAPPED = 100_000
 # As shells tell that a program was ended by SIGPIPE: nobody reads on, as after "| head".
@@ -109,7 +126,7 @@ def discover(
     means: Annotated[
         bool, typer.Option("--means", help="Ask which means are equal, of all columns or of --inputs.")
     ] = False,
-    method: Annotated[str, typer.Option(help=f"One of {', '.join(_methods())}.")] = "auto",
+    method: Annotated[str, typer.Option(help=f"One of {', '.join(_METHODS)}.")] = "auto",
     seed: Annotated[int, typer.Option(min=0, help="Of the split and of the method.")] = 0,
     train_fraction: Annotated[float, typer.Option(help="Share of the samples used to fit; the rest validates.")] = 0.5,
     restarts: Annotated[
@@ -134,13 +151,18 @@ def discover(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but the names of files written.")] = False,
 ) -> None:
     """Find which parameters are shared in DATA, and the symmetry that this is."""
-    import equishare
-    from equishare.datafiles import read_data, split_problem
-    from equishare.report import FILES, document, print_discovery, require_matplotlib, write_files
-
+    _require_one_of(_METHODS, "method", method)
     if out is not None:
+        from equishare.report import FILES, require_matplotlib
+
         require_matplotlib()
         _check_folder(out, [*FILES, "discovery.npz"])
+    data.stat()  # raises where there is no such file, before torch is loaded
+
+    import equishare
+    from equishare.datafiles import read_data, split_problem
+    from equishare.report import document, print_discovery, write_files
+
     read = read_data(data, inputs=inputs, outputs=outputs, ignore=ignore, means=means)
     problem = split_problem(read, train_fraction, seed)
     options: dict[str, Any] = {} if restarts is None else {"restarts": restarts}
@@ -172,8 +194,7 @@ def reproduce(
     experiment: Annotated[
         str,
         typer.Argument(
-            help="gaussian, sum, models, correlation, denoising, rings, photographs, symmetry, invention, "
-            "bound, calibration or model-calibration.",
+            help=f"{', '.join(_EXPERIMENTS[:-1])} or {_EXPERIMENTS[-1]}.",
             metavar="EXPERIMENT",
             show_default=False,
         ),
@@ -186,12 +207,12 @@ def reproduce(
     out: Annotated[Path | None, typer.Option(help="Write JSON, CSV and figures here.", show_default=False)] = None,
 ) -> None:
     """Run the experiments of the paper, its numbers beside ours."""
+    _require_one_of(_EXPERIMENTS, "experiment", experiment)
+
     from equishare.lab.studies import EXPERIMENTS
     from equishare.lab.studies.write import print_tables, write_experiment
     from equishare.report import require_matplotlib
 
-    if experiment not in EXPERIMENTS:
-        raise ValueError(f"experiment must be one of {', '.join(EXPERIMENTS)}; got {experiment!r}")
     if out is not None:
         require_matplotlib()
         _check_folder(out)
@@ -249,10 +270,9 @@ def show_bench(results: Results, out: Path | None) -> None:
         raise typer.Exit(1)
 
 
-def _methods() -> list[str]:
-    from equishare.methods import methods_for
-
-    return methods_for(is_trained=False, without_options=True)
+def _require_one_of(accepted: Sequence[str], name: str, given: str) -> None:
+    if given not in accepted:
+        raise ValueError(f"{name} must be one of {', '.join(accepted)}; got {given!r}")
 
 
 def _version() -> str:

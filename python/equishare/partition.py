@@ -8,10 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import linear_sum_assignment
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from equishare._matching import MANY_EDGES, max_weight_matching
 from equishare.arrays import real_array, to_numpy
@@ -122,8 +120,8 @@ class Partition:
         """The finest partition that both refine: ties of either, and chains of them, tie."""
         a, b = _same_shape(self, other)
         num_nodes = self.num_groups + other.num_groups
-        links = coo_array((np.ones(len(a), bool), (a, self.num_groups + b)), shape=(num_nodes, num_nodes))
-        component = connected_components(links, directed=False)[1]
+        links = scipy.sparse.coo_array((np.ones(len(a), bool), (a, self.num_groups + b)), shape=(num_nodes, num_nodes))
+        component = scipy.sparse.csgraph.connected_components(links, directed=False)[1]
         return Partition(component[self.labels])
 
     def __len__(self) -> int:
@@ -183,7 +181,7 @@ def moved_entries(p: Partition, q: Partition, dense_cells: int = _DENSE_CELLS, m
     codes = a * q.num_groups + b
     if num_cells <= dense_cells:
         table = np.bincount(codes, minlength=num_cells).reshape(p.num_groups, q.num_groups)
-        rows, cols = linear_sum_assignment(table, maximize=True)
+        rows, cols = scipy.optimize.linear_sum_assignment(table, maximize=True)
         return len(p) - int(table[rows, cols].sum())
     cells, counts = np.unique(codes, return_counts=True)
     rows, cols = np.divmod(cells, q.num_groups)

@@ -1,11 +1,16 @@
 """Plain PyTorch twins of the fused operations: the oracle of tests and the baseline of benchmarks.
 
-They also stand in for the kernels on devices and dtypes that have none. Shapes and the rule that tells
-values with columns from values without are those of :mod:`equishare.ops`; input is assumed valid.
+They also stand in for the kernels on devices and dtypes that have none, and everywhere if none are built. Shapes and
+the rule that tells values with columns from values without are those of :mod:`equishare.ops`; input is assumed valid.
 """
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -24,6 +29,20 @@ __all__ = [
 _LEAST_LOG = -1000.0
 
 
+def _in_float32(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    # Halves are stored, and computed with in float32.
+    @functools.wraps(function)
+    def wide(*arguments: Any) -> Tensor:
+        halves = [a.dtype for a in arguments if isinstance(a, Tensor) and a.dtype in (torch.bfloat16, torch.float16)]
+        if not halves:
+            return function(*arguments)
+        floats = (a.float() if isinstance(a, Tensor) and a.is_floating_point() else a for a in arguments)
+        return function(*floats).to(halves[0])
+
+    return wide
+
+
+@_in_float32
 def soft_gather(logits: Tensor, values: Tensor) -> Tensor:
     """θ = A ψ with A = softmax(logits, -1); see :func:`equishare.ops.soft_gather`."""
     a = torch.softmax(logits, -1)
@@ -32,6 +51,7 @@ def soft_gather(logits: Tensor, values: Tensor) -> Tensor:
     return a @ values
 
 
+@_in_float32
 def soft_scatter(logits: Tensor, x: Tensor) -> Tensor:
     """p = Aᵀ x with A = softmax(logits, -1); see :func:`equishare.ops.soft_scatter`."""
     a = torch.softmax(logits, -1)
@@ -42,12 +62,31 @@ def soft_scatter(logits: Tensor, x: Tensor) -> Tensor:
 
 def soft_project(logits: Tensor, x: Tensor) -> Tensor:
     """θ = A diag(1 / colsum A) Aᵀ x; see :func:`equishare.ops.soft_project`."""
+    return _project(logits, x)[0]
+
+
+def _project(logits: Tensor, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     a = torch.softmax(logits, -1)
     colsum = a.sum(-2)
     unused = colsum == 0
     total = (a.mT @ x.unsqueeze(-1)).squeeze(-1)
     values = torch.where(unused, 0.0, total / torch.where(unused, 1.0, colsum))
-    return (a @ values.unsqueeze(-1)).squeeze(-1)
+    return (a @ values.unsqueeze(-1)).squeeze(-1), values, colsum
+
+
+def relax(logits: Tensor, x: Tensor) -> tuple[Tensor, ...]:
+    """θ, ψ, colsum A, row entropy and column norm; see :func:`equishare.ops.relax_forward`."""
+    return *_project(logits, x), *assignment_penalties(logits)
+
+
+def pullback(
+    function: Callable[..., tuple[Tensor, ...]], inputs: tuple[Tensor, ...], cotangents: tuple[Tensor | None, ...]
+) -> tuple[Tensor, ...]:
+    """Gradients in the inputs of the sum of results times cotangents; None is a cotangent of zero."""
+    with torch.enable_grad():
+        leaves = [t.detach().requires_grad_() for t in inputs]
+        kept = [(r, c) for r, c in zip(function(*leaves), cotangents, strict=True) if c is not None]
+    return torch.autograd.grad([r for r, _ in kept], leaves, [c for _, c in kept])
 
 
 def assignment_penalties(logits: Tensor) -> tuple[Tensor, Tensor]:
@@ -64,6 +103,7 @@ def soft_gather_penalties(logits: Tensor, values: Tensor) -> tuple[Tensor, Tenso
     return soft_gather(logits, values), *assignment_penalties(logits.expand(*batch, -1, -1))
 
 
+@_in_float32
 def hard_gather(labels: Tensor, values: Tensor) -> Tensor:
     """θ[k] = ψ[label[k]]; see :func:`equishare.ops.hard_gather`."""
     labels = labels.long()
@@ -75,19 +115,70 @@ def hard_gather(labels: Tensor, values: Tensor) -> Tensor:
     return values.expand(*batch, -1).gather(-1, labels.expand(*batch, -1))
 
 
+@_in_float32
 def hard_scatter(labels: Tensor, x: Tensor, num_groups: int) -> Tensor:
     """p[g] = Σ_{k: label[k] = g} x[k]; see :func:`equishare.ops.hard_scatter`."""
     labels = labels.long()
+    sums = x.double() if x.is_cpu else x  # other devices may have no float64
     if x.dim() > labels.dim():
         batch = torch.broadcast_shapes(labels.shape[:-1], x.shape[:-2])
-        x = x.expand(*batch, -1, -1)
-        index = labels.expand(*batch, -1).unsqueeze(-1).expand_as(x)
-        return x.new_zeros(*batch, num_groups, x.shape[-1]).scatter_add(-2, index, x)
+        sums = sums.expand(*batch, -1, -1)
+        index = labels.expand(*batch, -1).unsqueeze(-1).expand_as(sums)
+        return sums.new_zeros(*batch, num_groups, x.shape[-1]).scatter_add(-2, index, sums).to(x.dtype)
     batch = torch.broadcast_shapes(labels.shape[:-1], x.shape[:-1])
-    x = x.expand(*batch, -1)
-    return x.new_zeros(*batch, num_groups).scatter_add(-1, labels.expand_as(x), x)
+    sums = sums.expand(*batch, -1)
+    return sums.new_zeros(*batch, num_groups).scatter_add(-1, labels.expand_as(sums), sums).to(x.dtype)
 
 
+@_in_float32
 def shared_linear(x: Tensor, labels: Tensor, values: Tensor, bias: Tensor | None = None) -> Tensor:
     """y = x Wᵀ + b with W[o,i] = ψ[label[o,i]]; see :func:`equishare.ops.shared_linear`."""
     return torch.nn.functional.linear(x, values[labels.long()], bias)
+
+
+def segmentation_path(value: np.ndarray, weight: np.ndarray, max_groups: int) -> tuple[np.ndarray, np.ndarray]:
+    """Where the segments of the best segmentations of sorted values begin, (G, G), and their costs, (G,).
+
+    See :func:`equishare.search.segmentation.segmentation_path`. Each layer of the dynamic programme is divided and
+    conquered, all parts of one depth at a time.
+    """
+    w, wx, wxx = (np.append(0.0, np.cumsum(part)) for part in (weight, weight * value, weight * value * value))
+
+    def cost(begin: np.ndarray, end: np.ndarray) -> np.ndarray:
+        total = wx[end] - wx[begin]
+        with np.errstate(divide="ignore", invalid="ignore"):  # weights may be lost beside others
+            spread = wxx[end] - wxx[begin] - total * total / (w[end] - w[begin])
+            return np.where(spread > 0, spread, 0.0)
+
+    count = len(value)
+    least = np.append(0.0, cost(np.zeros(count, np.int64), np.arange(1, count + 1)))
+    best = np.zeros((max_groups, count + 1), np.int32)
+    costs = [least[count]]
+    for g in range(1, max_groups):
+        before, least = least, np.zeros(count + 1)
+        low, high, first, last = (np.array([bound]) for bound in (g + 1, count, g, count - 1))
+        while len(low):
+            middle = (low + high) // 2
+            length = np.minimum(last, middle - 1) - first + 1
+            start = np.cumsum(length) - length
+            cut = np.arange(length.sum()) + np.repeat(first - start, length)
+            candidate = before[cut] + cost(cut, np.repeat(middle, length))
+            least[middle] = np.minimum.reduceat(candidate, start)
+            where = np.flatnonzero(candidate == np.repeat(least[middle], length))
+            best[g, middle] = chosen = cut[where[np.searchsorted(where, start)]]
+            parts = np.array([[low, middle + 1], [middle - 1, high], [first, chosen], [chosen, last]]).reshape(4, -1)
+            low, high, first, last = parts[:, parts[0] <= parts[1]]
+        costs.append(least[count])
+    starts, end = np.zeros((max_groups, max_groups), np.int32), np.full(max_groups, count)
+    for g in reversed(range(1, max_groups)):
+        starts[g:, g] = end[g:] = best[g, end[g:]]
+    return starts, np.array(costs)
+
+
+def gather_curvature(labels: np.ndarray, num_groups: int, curvature: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """AᵀHA; see :func:`equishare.problems.estimates.gather_curvature`, all arguments of full shape."""
+    total = np.zeros((num_groups, num_groups))
+    blocks = np.broadcast_to(curvature, (len(labels), *curvature.shape[-2:]))
+    for label, block, d in zip(labels, blocks, scale, strict=True):
+        np.add.at(total, (label[:, None], label), d[:, None] * block * d)
+    return (total + total.T) / 2

@@ -19,8 +19,7 @@ from numbers import Integral, Real
 from typing import Literal
 
 import numpy as np
-from scipy.special import gammaln, lambertw, logsumexp, ndtri_exp, poch
-from scipy.stats import chi2
+import scipy
 
 __all__ = ["gap_bound", "gap_quantile", "log_bell", "path_miss_probability", "risk_bound", "simple_bound"]
 
@@ -42,10 +41,10 @@ def log_bell(num_entries: int) -> float:
         ValueError: it is less than one or more than 10¹².
     """
     k = _count("num_entries", num_entries)
-    peak = k / lambertw(k).real
+    peak = k / scipy.special.lambertw(k).real
     reach = 40 + 12 * math.sqrt(peak)
     j = np.arange(max(1, int(peak - reach)), int(peak + reach) + 2, dtype=np.float64)
-    return float(logsumexp(k * np.log(j) - gammaln(j + 1)) - 1)
+    return float(scipy.special.logsumexp(k * np.log(j) - scipy.special.gammaln(j + 1)) - 1)
 
 
 def simple_bound(
@@ -144,14 +143,14 @@ def gap_quantile(
     if log_count == 0:
         return 0.0
     share = delta / (1 + (r > 1) + may_miss)
-    fit = 2 * math.sqrt(chi2.isf(share, r - 1) / n_t) if r > 1 else 0.0
-    one_of_many = max(0.0, -float(ndtri_exp(math.log(share) - _log_less_one(log_count))))
-    selection = 2 * min(math.sqrt(chi2.isf(share, k - 1)), one_of_many) / math.sqrt(n_v)
+    fit = 2 * math.sqrt(scipy.special.chdtri(r - 1, share) / n_t) if r > 1 else 0.0
+    one_of_many = max(0.0, -float(scipy.special.ndtri_exp(math.log(share) - _log_less_one(log_count))))
+    selection = 2 * min(math.sqrt(scipy.special.chdtri(k - 1, share)), one_of_many) / math.sqrt(n_v)
     if may_miss and spacing is not None:
         may_miss = path_miss_probability(k, r, n_t, sigma, spacing) > share
-    miss = math.sqrt(chi2.isf(share, k - r) / n_t) if may_miss else 0.0
+    miss = math.sqrt(scipy.special.chdtri(k - r, share) / n_t) if may_miss else 0.0
     bound = (fit + selection + miss) ** 2
-    return _in_units(sigma, min(bound, chi2.isf(delta, k - 1) / n_t) if r == 1 else bound)
+    return _in_units(sigma, min(bound, scipy.special.chdtri(k - 1, delta) / n_t) if r == 1 else bound)
 
 
 def risk_bound(candidates: Candidates, num_entries: int, num_val: int, sigma: float, best: float) -> float:
@@ -190,7 +189,7 @@ def path_miss_probability(num_entries: int, num_groups: int, num_train: int, sig
     """
     k, r, n_t, _, sigma = _setting(num_entries, num_groups, num_train, 1, sigma)
     spacing = _positive("spacing", spacing)
-    return 0.0 if r in (1, k) else float(chi2.sf(_safe_distance(n_t, sigma, spacing), k - 1))
+    return 0.0 if r in (1, k) else float(scipy.special.chdtrc(k - 1, _safe_distance(n_t, sigma, spacing)))
 
 
 def _may_miss(candidates: Candidates, k: int, r: int, spacing: float | None) -> bool:
@@ -206,7 +205,7 @@ def _missed_error(k: int, r: int, n_t: int, sigma: float, spacing: float | None)
     """Bound m of E[D²] n_t/σ², D the distance of θ̂_a* from the nearest candidate on the path (Theorem 4)."""
     if spacing is None:
         return float(k - r)
-    return float(min(k - r, (k - 1) * chi2.sf(_safe_distance(n_t, sigma, spacing), k + 1)))
+    return float(min(k - r, (k - 1) * scipy.special.chdtrc(k + 1, _safe_distance(n_t, sigma, spacing))))
 
 
 def _safe_distance(n_t: int, sigma: float, spacing: float) -> float:
@@ -226,7 +225,7 @@ def _selection_moments(log_count: float, dimension: int) -> tuple[float, float]:
         return 0.0, 0.0
     log_n = _log_less_one(log_count)
     few = round(math.exp(min(log_n, 10.0)))
-    quantile = -float(ndtri_exp(-log_n)) if few > 1 else 0.0
+    quantile = -float(scipy.special.ndtri_exp(-log_n)) if few > 1 else 0.0
     first = quantile if few >= 5 else few * _PEAK
     second = quantile**2 if few >= 9 else few * _PEAK_SQUARED
     return min(first, _mean_chi(dimension)), min(second, dimension)
@@ -238,7 +237,7 @@ def _log_less_one(log_count: float) -> float:
 
 def _mean_chi(freedom: int) -> float:
     """Mean of the square root of a χ² variable, ``√2 Γ((d + 1)/2) / Γ(d/2)``."""
-    return math.sqrt(2) * float(poch(freedom / 2, 0.5))
+    return math.sqrt(2) * float(scipy.special.poch(freedom / 2, 0.5))
 
 
 def _log_count(candidates: Candidates, num_entries: int) -> float:

@@ -58,7 +58,7 @@ def check_buffers(form: str, logits: Tensor, **others: Tensor) -> None:
         logits.dim() < 2
         or (form == "B" and logits.dim() != 3)
         or logits.dtype not in KERNEL_DTYPES
-        or not serves(logits)
+        or not (logits.is_cpu or serves(logits))
     ):
         raise ValueError(
             f"logits must be a float32 or float64 CPU or (with kernels) CUDA tensor of shape ({form}, K, G), "

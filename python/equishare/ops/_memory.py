@@ -22,18 +22,22 @@ from equishare._native import core
 # Blocks are whole pages of 2 MiB. Sizes above the largest are for torch, whose error says more.
 _WORTH_A_BLOCK = 1 << 20
 _LARGEST_BLOCK = 1 << 40
-_FORMAT = {
-    torch.float32: (core.pool.floating, 32),
-    torch.float64: (core.pool.floating, 64),
-    torch.float16: (core.pool.floating, 16),
-    torch.bfloat16: (core.pool.brain_floating, 16),
-}
+_FORMAT = (
+    {}
+    if core is None
+    else {
+        torch.float32: (core.pool.floating, 32),
+        torch.float64: (core.pool.floating, 64),
+        torch.float16: (core.pool.floating, 16),
+        torch.bfloat16: (core.pool.brain_floating, 16),
+    }
+)
 
 
 def output(like: Tensor, shape: Sequence[int]) -> Tensor:
     """Uninitialised memory of a shape, of the dtype and device of a tensor; of a fake tensor, a fake one."""
     kind = type(like)
-    if (kind is Tensor or kind is Parameter) and like.is_cpu:
+    if core is not None and (kind is Tensor or kind is Parameter) and like.is_cpu:
         if _WORTH_A_BLOCK <= math.prod(shape) * like.itemsize <= _LARGEST_BLOCK:
             return from_dlpack(core.pool.take(shape, *_FORMAT[like.dtype]))
     return like.new_empty(shape)
@@ -52,4 +56,5 @@ def empty_cache() -> None:
 
     It would serve the next outputs of the same sizes, most often the gradients of a training loop.
     """
-    core.pool.empty()
+    if core is not None:
+        core.pool.empty()

@@ -18,7 +18,7 @@ from torch.autograd import forward_ad
 from torch.autograd.function import Function
 from torch.nn import Parameter
 
-from equishare._native import serves
+from equishare._native import core, serves
 
 LIBRARY = torch.library.Library("equishare", "DEF")
 KERNEL_DTYPES = (torch.float32, torch.float64)
@@ -33,7 +33,7 @@ def has_kernel(tensor: Tensor, dtypes: tuple[torch.dtype, ...] = KERNEL_DTYPES) 
         return False
     if torch.compiler.is_compiling():
         # A compiled torch.func transform differentiates what it traces, and a Function inside is lost on it.
-        return not _traced_in_transform()
+        return not in_transform()
     if forward_ad._current_level >= 0:
         return False
     if _functorch.peek_interpreter_stack() is None:
@@ -50,7 +50,8 @@ def is_direct(a: Any, b: Any, dtypes: tuple[torch.dtype, ...] = KERNEL_DTYPES) -
     """
     kind_a, kind_b = type(a), type(b)
     return (
-        not torch.compiler.is_compiling()
+        core is not None
+        and not torch.compiler.is_compiling()
         and (kind_a is Tensor or kind_a is Parameter)
         and (kind_b is Tensor or kind_b is Parameter)
         and a.is_cpu
@@ -70,8 +71,9 @@ def in_transform() -> bool:
     return _functorch.peek_interpreter_stack() is not None
 
 
-# The compiler enters the transforms as it traces, and guards on them.
-_traced_in_transform = torch.compiler.assume_constant_result(in_transform)
+# What torch.compiler.assume_constant_result sets; calling that would load the compiler, which takes longer to import
+# than torch. The compiler enters the transforms as it traces, and guards on them.
+in_transform._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def is_eager(inputs: tuple[Any, ...]) -> bool:

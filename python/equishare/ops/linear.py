@@ -7,9 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from equishare import reference
 from equishare.ops._checks import check_labels, full_precision, same_floating
 from equishare.ops._rule import STORAGE_DTYPES, Rule, has_kernel, in_transform
-from equishare.ops.hard import are_few, gather_few, hard_gather, hard_scatter, launch_checked
+from equishare.ops.hard import are_few, gather_few, hard_gather, hard_scatter, launch_checked, require_label_range
 
 
 def shared_linear(x: Tensor, labels: Tensor, values: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -45,14 +46,18 @@ def shared_linear(x: Tensor, labels: Tensor, values: Tensor, bias: Tensor | None
     few = are_few(labels.numel(), x, labels, values)
     if few and not torch.is_autocast_enabled("cpu"):
         return torch.nn.functional.linear(x, gather_few(labels, values, False), bias)
-    if not few and has_kernel(x, STORAGE_DTYPES):
+    served = has_kernel(x, STORAGE_DTYPES)
+    if served and not few:
         if torch.compiler.is_compiling() or not in_transform():
             if x.dim() == 2:
                 return linear(x, labels, values, bias)
             flat = x.reshape(x.shape[:-1].numel(), shape[1])
             return linear(flat, labels, values, bias).view(*x.shape[:-1], shape[0])
     with full_precision(x):
-        return torch.nn.functional.linear(x, hard_gather(labels, values), bias)
+        if served:
+            return torch.nn.functional.linear(x, hard_gather(labels, values), bias)
+        require_label_range(labels, values.shape[0])
+        return reference.shared_linear(x, labels, values, bias)
 
 
 def _linear(x: Tensor, labels: Tensor, values: Tensor, bias: Tensor | None) -> Tensor:

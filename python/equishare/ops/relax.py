@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from equishare._native import kernels, launch
+from equishare import reference
+from equishare._native import kernels, launch, serves
 from equishare.ops._checks import check_buffers
 from equishare.ops._memory import output, output_like
 
@@ -46,7 +47,7 @@ def relax_forward(logits: Tensor, x: Tensor, out: Relaxation | None = None) -> R
     """
     batch, _, groups, _ = sizes = _check(logits, x=x)
     if out is None:
-        size = kernels(logits).relax_workspace(*sizes)
+        size = _workspace(logits, sizes)
         out = Relaxation(
             theta=torch.empty_like(x),
             psi=logits.new_empty((batch, groups)),
@@ -58,7 +59,11 @@ def relax_forward(logits: Tensor, x: Tensor, out: Relaxation | None = None) -> R
     else:
         _check_relaxation(logits, out)
     results = (out.theta, out.psi, out.colsum, out.entropy, out.column_norm, out.workspace)
-    launch("relax_forward", logits, sizes, (logits, x, *results))
+    if serves(logits):
+        launch("relax_forward", logits, sizes, (logits, x, *results))
+    else:
+        for into, result in zip(results, reference.relax(logits, x), strict=False):
+            into.copy_(result)
     return out
 
 
@@ -97,13 +102,15 @@ def relax_backward(
         out=out,
     )
     weights = (u, entropy_weight, column_norm_weight)
-    launch("relax_backward", logits, sizes, (logits, x, *weights, relaxation.workspace, out, None, *_NO_STEP))
-    return out
+    if serves(logits):
+        launch("relax_backward", logits, sizes, (logits, x, *weights, relaxation.workspace, out, None, *_NO_STEP))
+        return out
+    return out.copy_(_gradient(logits, x, weights))
 
 
 def relax_moments(logits: Tensor) -> Tensor:
     """Adam's two moments for :func:`relax_adam_step`, at zero, in an order of the kernels' own."""
-    return logits.new_zeros((kernels(logits).relax_moments(*_check(logits)),))
+    return logits.new_zeros((_moments(logits, _check(logits)),))
 
 
 def relax_adam_step(
@@ -152,17 +159,38 @@ def relax_adam_step(
         entropy_weight=entropy_weight,
         column_norm_weight=column_norm_weight,
     )
-    _check_state("moments", moments, kernels(logits).relax_moments(*sizes), logits, "relax_moments")
+    _check_state("moments", moments, _moments(logits, sizes), logits, "relax_moments")
     weights = (u, entropy_weight, column_norm_weight)
     corrections = (1 - betas[0] ** step, 1 - betas[1] ** step)
     scalars = (rate, *betas, epsilon, *corrections)
-    launch("relax_backward", logits, sizes, (logits, x, *weights, relaxation.workspace, None, moments, *scalars))
+    if serves(logits):
+        launch("relax_backward", logits, sizes, (logits, x, *weights, relaxation.workspace, None, moments, *scalars))
+        return
+    gradient = _gradient(logits, x, weights)
+    first, second = moments.view(2, *logits.shape)
+    first.lerp_(gradient, 1 - betas[0])
+    second.lerp_(gradient * gradient, 1 - betas[1])
+    root = (second / corrections[1]).sqrt_().add_(epsilon)
+    logits.addcdiv_(first, root, value=-rate / corrections[0])
+
+
+def _gradient(logits: Tensor, x: Tensor, weights: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+    cotangents = (weights[0], None, None, *weights[1:])
+    return reference.pullback(lambda logits: reference.relax(logits, x), (logits,), cotangents)[0]
+
+
+def _workspace(logits: Tensor, sizes: tuple[int, ...]) -> int:
+    return kernels(logits).relax_workspace(*sizes) if serves(logits) else 0
+
+
+def _moments(logits: Tensor, sizes: tuple[int, ...]) -> int:
+    return kernels(logits).relax_moments(*sizes) if serves(logits) else 2 * logits.numel()
 
 
 def _check_relaxation(logits: Tensor, r: Relaxation) -> None:
     results = {"theta": r.theta, "psi": r.psi, "colsum": r.colsum, "entropy": r.entropy, "column_norm": r.column_norm}
     sizes = _check(logits, **results)
-    _check_state("workspace", r.workspace, kernels(logits).relax_workspace(*sizes), logits, "relax_forward")
+    _check_state("workspace", r.workspace, _workspace(logits, sizes), logits, "relax_forward")
 
 
 def _check_state(name: str, state: Tensor, size: int, logits: Tensor, origin: str) -> None:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from equishare import reference
+from equishare._native import serves
 from equishare.ops import _penalty_rules as rules
 from equishare.ops._checks import check_buffers
 from equishare.ops._memory import output_like
@@ -46,7 +48,11 @@ def soft_step_forward(logits: Tensor, values: Tensor, out: SoftStep | None = Non
         out = SoftStep(*(logits.new_empty(shape) for shape in shapes))
     else:
         check_buffers("...", logits, **vars(out))
-    rules.forward(logits, values, out.theta, (out.entropy, out.column_norm, out.stats, out.norms))
+    if serves(logits):
+        rules.forward(logits, values, out.theta, (out.entropy, out.column_norm, out.stats, out.norms))
+    else:
+        for into, result in zip(vars(out).values(), reference.soft_gather_penalties(logits, values), strict=False):
+            into.copy_(result)
     return out
 
 
@@ -85,5 +91,12 @@ def soft_step_backward(
     # Of an empty tensor the address is 0.
     if {grad_logits.data_ptr(), grad_values.data_ptr()} & {logits.data_ptr(), values.data_ptr()} - {0}:
         raise ValueError("out must not be the memory of logits or values")
-    rules.backward(logits, (values, u, step.theta), state, grad_logits, grad_values)
+    if serves(logits):
+        rules.backward(logits, (values, u, step.theta), state, grad_logits, grad_values)
+    else:
+        gradients = reference.pullback(
+            reference.soft_gather_penalties, (logits, values), (u, entropy_weight, column_norm_weight)
+        )
+        for into, gradient in zip(out, gradients, strict=True):
+            into.copy_(gradient)
     return out

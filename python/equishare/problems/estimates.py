@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from equishare import reference
 from equishare._native import core
 from equishare.linalg import solve
 from equishare.problems.base import Estimate, Problem
@@ -192,9 +193,11 @@ def gather_curvature(labels: np.ndarray, num_groups: int, curvature: np.ndarray,
     if length == 1:
         weights = (np.broadcast_to(scale, labels.shape) ** 2 * curvature.reshape(-1, 1)).ravel()
         return np.diag(np.bincount(labels.ravel(), weights, num_groups))
-    total = np.empty((num_groups, num_groups))
     labels, curvature = np.ascontiguousarray(labels, np.int64), np.ascontiguousarray(curvature, float)
     scale = np.ascontiguousarray(np.broadcast_to(scale, labels.shape), float)
+    if core is None:
+        return reference.gather_curvature(labels, num_groups, curvature, scale)
+    total = np.empty((num_groups, num_groups))
     addresses = (array.ctypes.data for array in (labels, scale, curvature, total))
     core.gather_curvature(count, length, num_groups, curvature.ndim == 2, *addresses)
     return total

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import digamma, polygamma
-from scipy.stats import chi2
+import scipy
 
 from equishare.problems.estimates import BlockEstimate
 from equishare.problems.moments import CHUNK_ROWS, Moments
@@ -71,14 +70,14 @@ def _shrunk(variance: np.ndarray, freedom: np.ndarray) -> np.ndarray:
     pooled = np.average(variance, weights=freedom)
     if variance.size == 1:
         return variance
-    log_excess = np.log(variance) - digamma(freedom / 2) + np.log(freedom / 2)
-    expected = polygamma(1, freedom / 2).mean()
+    log_excess = np.log(variance) - scipy.special.digamma(freedom / 2) + np.log(freedom / 2)
+    expected = scipy.special.polygamma(1, freedom / 2).mean()
     observed = log_excess.var(ddof=1)
     statistic = observed / expected * (variance.size - 1)
-    if observed <= expected or chi2.sf(statistic, variance.size - 1) > _POOLING_SIGNIFICANCE:
+    if observed <= expected or scipy.special.chdtrc(variance.size - 1, statistic) > _POOLING_SIGNIFICANCE:
         return np.full_like(variance, pooled)
     prior_freedom = 2 * _inverse_trigamma(observed - expected)
-    prior = np.exp(log_excess.mean() + digamma(prior_freedom / 2) - np.log(prior_freedom / 2))
+    prior = np.exp(log_excess.mean() + scipy.special.digamma(prior_freedom / 2) - np.log(prior_freedom / 2))
     return (prior_freedom * prior + freedom * variance) / (prior_freedom + freedom)
 
 
@@ -88,8 +87,8 @@ def _inverse_trigamma(value: float) -> float:
         return 1 / np.sqrt(value)
     x = 0.5 + 1 / value
     for _ in range(50):
-        trigamma = float(polygamma(1, x))
-        step = trigamma * (1 - trigamma / value) / float(polygamma(2, x))
+        trigamma = float(scipy.special.polygamma(1, x))
+        step = trigamma * (1 - trigamma / value) / float(scipy.special.polygamma(2, x))
         x += step
         if -step < 1e-10 * x:
             break

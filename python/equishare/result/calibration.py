@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import minimize
-from scipy.special import expit
+import scipy
 
 
 class Curves(NamedTuple):
@@ -78,7 +77,7 @@ def evidence(
 def probability(features: np.ndarray, curve: tuple[float, ...]) -> np.ndarray:
     """Probability that pairs of entries truly hold one value: 1 / (1 + exp(−offset − features · slopes))."""
     offset, *slopes = curve
-    return np.asarray(expit(offset + features @ np.array(slopes)))
+    return np.asarray(scipy.special.expit(offset + features @ np.array(slopes)))
 
 
 def fitted(features: np.ndarray, holds: np.ndarray, weight: np.ndarray) -> tuple[float, ...]:
@@ -94,7 +93,7 @@ def fitted(features: np.ndarray, holds: np.ndarray, weight: np.ndarray) -> tuple
 
     def loss(beta: np.ndarray) -> tuple[float, np.ndarray]:
         margin = signs * (design @ beta)
-        slope = -weight * signs * expit(-margin)
+        slope = -weight * signs * scipy.special.expit(-margin)
         return float((weight * np.logaddexp(0, -margin)).sum()), slope @ design
 
-    return tuple(minimize(loss, np.zeros(design.shape[1]), jac=True, method="BFGS").x.tolist())
+    return tuple(scipy.optimize.minimize(loss, np.zeros(design.shape[1]), jac=True, method="BFGS").x.tolist())

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
+import scipy
 
 Permutations = tuple[np.ndarray, np.ndarray]
 
@@ -88,9 +88,9 @@ class Alignment:
         score = -np.inf
         for _ in range(_ROUNDS):
             gain = self._ratio[:, columns, :, inputs].sum(0)
-            better_outputs = linear_sum_assignment(gain, maximize=True)[1]
+            better_outputs = scipy.optimize.linear_sum_assignment(gain, maximize=True)[1]
             gain = self._ratio[rows, :, better_outputs, :].sum(0)
-            better_inputs = linear_sum_assignment(gain, maximize=True)[1]
+            better_inputs = scipy.optimize.linear_sum_assignment(gain, maximize=True)[1]
             total = float(gain[columns, better_inputs].sum())
             if not total > score + 1e-6:
                 break

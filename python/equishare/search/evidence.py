@@ -20,7 +20,7 @@ The noise level, the number of groups and their sizes are not assumed.
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import chdtrc, fdtrc, gammaln
+import scipy
 
 from equishare.linalg import pseudo_inverse
 from equishare.problems.estimates import BlockEstimate, fit_estimate
@@ -101,10 +101,10 @@ class Evidence:
         distance = misfit(self.estimate, labels, values)
         spare = num_entries - num_groups
         if np.isinf(freedom):  # the noise level is known
-            fit, tail = 0.5 * distance, chdtrc(max(spare, 1), distance)
+            fit, tail = 0.5 * distance, scipy.special.chdtrc(max(spare, 1), distance)
         else:
             fit = 0.5 * (freedom + spare) * np.log1p(distance / freedom)
-            tail = fdtrc(max(spare, 1), freedom, distance / max(spare, 1))
+            tail = scipy.special.fdtrc(max(spare, 1), freedom, distance / max(spare, 1))
         if self.estimate.is_diagonal:
             log_det = np.log(np.diag(precision)).sum()
         else:
@@ -114,7 +114,9 @@ class Evidence:
         order = np.argsort(values)
         errors = 1 / np.sqrt(np.diag(precision)[order])
         independent = self._log_independent(errors).sum()
-        in_order = np.logaddexp(gammaln(num_groups + 1) + independent, self._log_gaps(values[order], errors))
+        in_order = np.logaddexp(
+            scipy.special.gammaln(num_groups + 1) + independent, self._log_gaps(values[order], errors)
+        )
         named, unnamed, zero = log_prior(labels, structure or Structure(), self.is_matrix)
         # Values are taken to lie where the density is typical, e^(−1/2) of its height.
         log_values = np.logaddexp(in_order + named, independent + unnamed) - 0.5 * num_groups
@@ -163,8 +165,8 @@ class Evidence:
             unresolved + ((log_gap - mean) ** 2).sum() + _GAP_COUNT * count / strength * (mean - _GAP_LOG_MEAN) ** 2
         )
         student = (
-            gammaln(shape)
-            - gammaln(_GAP_SHAPE)
+            scipy.special.gammaln(shape)
+            - scipy.special.gammaln(_GAP_SHAPE)
             + _GAP_SHAPE * np.log(_GAP_RATE)
             - shape * np.log(rate)
             + 0.5 * np.log(_GAP_COUNT / strength)

@@ -9,9 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
-from scipy.stats import chi2
+import scipy
 
 from equishare.linalg import pseudo_inverse
 from equishare.problems.estimates import BlockEstimate, fit_estimate
@@ -170,7 +168,7 @@ class _Orbits:
         count = np.bincount(to)
         misfit = float((precision * (mean - centre[to]) ** 2).sum())
         removed = len(mean) - len(total)
-        if chi2.sf(misfit, removed) < _REJECTION:
+        if scipy.special.chdtrc(removed, misfit) < _REJECTION:
             return False
         log_density = -0.5 * misfit - 0.5 * removed * np.log(2 * np.pi)
         log_density += 0.5 * (np.log(precision).sum() - np.log(total).sum())
@@ -181,5 +179,5 @@ class _Orbits:
 def _components(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Label of each node of the graph with edges a – b, numbered from zero."""
     size = int(max(a.max(), b.max())) + 1
-    graph = coo_array((np.ones(len(a), bool), (a, b)), shape=(size, size))
-    return connected_components(graph, directed=False)[1].astype(np.int64)
+    graph = scipy.sparse.coo_array((np.ones(len(a), bool), (a, b)), shape=(size, size))
+    return scipy.sparse.csgraph.connected_components(graph, directed=False)[1].astype(np.int64)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from scipy.special import gammaln
+import scipy
 
 from equishare.linalg import pseudo_inverse
 from equishare.problems.estimates import BlockEstimate, fit_estimate
@@ -155,7 +155,11 @@ def _cheapest_merge(values: np.ndarray, covariance: np.ndarray, sizes: np.ndarra
         a, b = order[:-distance], order[distance:]
         gap = values[a] - values[b]
         spread = np.maximum(variance[a] + variance[b] - 2 * covariance[a, b], np.finfo(float).tiny)
-        saved = gammaln(sizes[a] + sizes[b] + 1) - gammaln(sizes[a] + 1) - gammaln(sizes[b] + 1)
+        saved = (
+            scipy.special.gammaln(sizes[a] + sizes[b] + 1)
+            - scipy.special.gammaln(sizes[a] + 1)
+            - scipy.special.gammaln(sizes[b] + 1)
+        )
         price = gap**2 / spread - 2 * saved
         i = int(price.argmin())
         if best is None or price[i] < best[0]:

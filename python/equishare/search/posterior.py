@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from scipy.special import logsumexp
+import scipy
 
 from equishare.partition import Partition
 from equishare.problems.base import Belief
@@ -221,7 +221,7 @@ class Posterior:
         every = {key: score for key, score in self.scores.items() if not self._is_generic(*key)}
         every |= self._generic
         possible = {key: score for key, score in every.items() if not score[0]} or every
-        total = logsumexp([-score for _, score in possible.values()])
+        total = scipy.special.logsumexp([-score for _, score in possible.values()])
         return {key: float(-score - total) for key, (_, score) in possible.items()}
 
     def _symmetry(
@@ -256,7 +256,7 @@ class Posterior:
             with np.errstate(divide="ignore"):
                 holds.append(weight + np.log1p(-chance))
                 fails.append(weight + np.log(chance))
-        return float(logsumexp(holds) - logsumexp(fails))
+        return float(scipy.special.logsumexp(holds) - scipy.special.logsumexp(fails))
 
     def _share_by_chance(self, partition: Partition, spread: float) -> float:
         """Share of the weight of a partition that the prior without any structure has; none where all is one value."""
@@ -285,7 +285,7 @@ class Posterior:
             if self._is_told(partition, spread):
                 known = self.scores.get((partition, spread))
                 weights[i] = log_weight(self.evidence(spread)) if known is None else -known[1]
-        weights -= np.asarray(logsumexp(weights))
+        weights -= np.asarray(scipy.special.logsumexp(weights))
         best, fine, mass = 0.0, np.array(self._grid), np.exp(weights)
         if partition.num_groups < partition.labels.size and mass[0] < _LEAST_EXACT:
             step = 4 if partition.labels.size >= LARGE else 1
@@ -294,7 +294,7 @@ class Posterior:
             finer = np.array([log_weight(Evidence(self._estimate, spread)) for spread in about])
             best = float(about[finer.argmax()])
             fine = np.concatenate([[0.0], about])
-            mass = np.concatenate([mass[:1], (1 - mass[0]) * np.exp(finer - logsumexp(finer))])
+            mass = np.concatenate([mass[:1], (1 - mass[0]) * np.exp(finer - scipy.special.logsumexp(finer))])
         low, high = (float(fine[min(int(np.searchsorted(mass.cumsum(), p)), len(fine) - 1)]) for p in (0.025, 0.975))
         return best, (low, high)
 

@@ -43,7 +43,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
-from scipy.special import gammaln
+import scipy
 
 from equishare.partition import Partition
 from equishare.search.alignment import Permutations
@@ -190,7 +190,7 @@ def _log_group(closure: Closure, orbits: np.ndarray) -> float:
     """log of the share of the prior that the orbits of a symmetry have."""
     outputs, inputs = orbits.shape
     count = math.log(orbits.max() + 1)
-    price = closure.log_normaliser - gammaln(outputs + 1) - gammaln(inputs + 1)
+    price = closure.log_normaliser - scipy.special.gammaln(outputs + 1) - scipy.special.gammaln(inputs + 1)
     price -= (_log_classes(outputs) + _log_classes(inputs)) * count / math.log(orbits.size)
     return float(price - _GROUPS_EXPONENT * count + math.log(_GROUPS))
 
@@ -219,7 +219,7 @@ def _log_few(num_orbits: int, num_groups: int) -> float:
     stirling[0] = 1.0
     for n in range(2, num_orbits + 1):
         stirling[1:] += np.maximum(n - np.arange(1, joined + 1), 0) * stirling[:-1]
-    return float(-0.5 - joined * math.log(2) - gammaln(joined + 1) - np.log(stirling[joined]))
+    return float(-0.5 - joined * math.log(2) - scipy.special.gammaln(joined + 1) - np.log(stirling[joined]))
 
 
 def _log_zero(merged: np.ndarray) -> np.ndarray:
@@ -229,7 +229,11 @@ def _log_zero(merged: np.ndarray) -> np.ndarray:
         merged: number of orbits in each group, n together.
     """
     num_orbits = int(merged.sum())
-    choices = gammaln(num_orbits + 1) - gammaln(merged + 1) - gammaln(num_orbits - merged + 1)
+    choices = (
+        scipy.special.gammaln(num_orbits + 1)
+        - scipy.special.gammaln(merged + 1)
+        - scipy.special.gammaln(num_orbits - merged + 1)
+    )
     return np.where(num_orbits - merged == len(merged) - 1, -np.log(num_orbits) - choices, -np.inf)
 
 
@@ -246,5 +250,9 @@ def _log_labels(sizes: np.ndarray) -> float:
     """log probability of the labels of groups of these sizes, in the order of their values."""
     num_groups, num_entries = len(sizes), sizes.sum()
     equal = -num_entries * np.log(num_groups)
-    unknown = gammaln(sizes + 1).sum() + gammaln(num_groups) - gammaln(num_entries + num_groups)
+    unknown = (
+        scipy.special.gammaln(sizes + 1).sum()
+        + scipy.special.gammaln(num_groups)
+        - scipy.special.gammaln(num_entries + num_groups)
+    )
     return float(np.logaddexp(equal, unknown))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import gammaln
+import scipy
 
+from equishare import reference
 from equishare._native import core
 
 # Cuts of `probable_segmentations` lie between so many bins at most, and these are at least this part of the standard
@@ -33,9 +34,11 @@ def segmentation_path(value: np.ndarray, weight: np.ndarray, max_groups: int) ->
     """
     order = np.argsort(value, kind="stable")
     x, w = np.ascontiguousarray(value[order]), np.ascontiguousarray(weight[order])
-    starts = np.zeros((max_groups, max_groups), np.int32)
-    cost = np.empty(max_groups)
-    core.segmentation_path(len(x), max_groups, x.ctypes.data, w.ctypes.data, starts.ctypes.data, cost.ctypes.data)
+    if core is None:
+        starts, cost = reference.segmentation_path(x, w, max_groups)
+    else:
+        starts, cost = np.zeros((max_groups, max_groups), np.int32), np.empty(max_groups)
+        core.segmentation_path(len(x), max_groups, x.ctypes.data, w.ctypes.data, starts.ctypes.data, cost.ctypes.data)
     opens = np.zeros((max_groups, len(x)), np.int32)
     row, column = np.tril_indices(max_groups)
     opens[row, starts[row, column]] = 1
@@ -76,7 +79,7 @@ def probable_segmentations(value: np.ndarray, precision: np.ndarray, width: floa
     total, first, second = (np.concatenate([[0.0], np.cumsum(part)[ends - 1]]) for part in (w, w * x, w * x * x))
     lightest = w.min()  # sums of heavy entries lose light ones
     costs = _costs(len(x), width)
-    log_factorial = gammaln(np.arange(len(x) + 1) + 1.0)
+    log_factorial = scipy.special.gammaln(np.arange(len(x) + 1) + 1.0)
     best = np.zeros((len(costs), len(count)))
     before = np.zeros((len(costs), len(count)), np.int64)
     for j in range(1, len(count)):

@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from equishare.partition import Partition
 from equishare.symmetry.permutation_group import PermutationGroup
@@ -132,8 +131,8 @@ def _finest_system(group: PermutationGroup, block: Sequence[int]) -> NDArray[np.
         first = firsts[number]
         rows = np.concatenate([first, *(p[first] for p in group.generators)])
         cols = np.concatenate([np.arange(group.degree), *group.generators])
-        graph = coo_array((np.ones(len(rows), bool), (rows, cols)), shape=(group.degree, group.degree))
+        graph = scipy.sparse.coo_array((np.ones(len(rows), bool), (rows, cols)), shape=(group.degree, group.degree))
         before = count
-        count, labels = connected_components(graph, directed=False)
+        count, labels = scipy.sparse.csgraph.connected_components(graph, directed=False)
         if count == before:
             return labels

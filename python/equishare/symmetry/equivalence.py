@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from equishare.checks import flag, natural, positive
 from equishare.symmetry.arguments import checked_tolerance
@@ -179,5 +179,5 @@ def _upper_bounds(
         far = np.where(difference < 0, -np.inf, np.where(difference > 0, np.inf, 0.0))
         pivots.append(np.divide(difference, again_error, out=far, where=again_error > 0))
     steps = -np.quantile(np.concatenate(pivots), level, axis=0, method="lower")
-    steps = np.maximum(steps, stats.t.ppf(1 - level, count - 1))
+    steps = np.maximum(steps, scipy.special.stdtrit(count - 1, 1 - level))
     return r + np.where(error > 0, steps * error, 0.0)

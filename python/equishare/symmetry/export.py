@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy.sparse import csr_array
+import scipy
 
 from equishare.partition import Partition
 from equishare.symmetry.axes import Element
@@ -27,14 +27,18 @@ def gap_group(generators: Sequence[Permutation]) -> str:
     return f"Group({', '.join(words) or '()'})"
 
 
-def matrices(element: Element) -> tuple[csr_array, ...]:
+def matrices(element: Element) -> tuple[scipy.sparse.csr_array, ...]:
     """P with ``P @ x = x[p]``, for each permutation p of an element."""
-    return tuple(csr_array((np.ones(len(p)), p, np.arange(len(p) + 1)), shape=(len(p), len(p))) for p in element)
+    return tuple(
+        scipy.sparse.csr_array((np.ones(len(p)), p, np.arange(len(p) + 1)), shape=(len(p), len(p))) for p in element
+    )
 
 
-def orthonormal_indicators(cells: Partition) -> csr_array:
+def orthonormal_indicators(cells: Partition) -> scipy.sparse.csr_array:
     """(groups, entries) a row for each group: 1 / √(its size) at its entries, zero elsewhere."""
     sizes, labels = cells.group_sizes, cells.labels.reshape(-1)
     entries = np.argsort(labels, kind="stable")
     values = 1 / np.sqrt(sizes[labels[entries]])
-    return csr_array((values, entries, np.concatenate([[0], np.cumsum(sizes)])), shape=(len(sizes), len(labels)))
+    return scipy.sparse.csr_array(
+        (values, entries, np.concatenate([[0], np.cumsum(sizes)])), shape=(len(sizes), len(labels))
+    )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.sparse import csr_array
+import scipy
 from torch import nn
 
 from equishare.arrays import real_array
@@ -126,7 +126,7 @@ class SymmetryGroup:
         """The group as GAP reads it, ``Group((1,2,3)(4,5,6))``: points as those of :meth:`to_sympy`, from 1 on."""
         return export.gap_group(self._points())
 
-    def permutation_matrices(self) -> list[tuple[csr_array, ...]]:
+    def permutation_matrices(self) -> list[tuple[scipy.sparse.csr_array, ...]]:
         """For each generator a tuple of sparse matrices, one for each axis, with ``P @ x = x[p]``.
 
         A weight W tied in the pattern commutes with them, ``P_out @ W = W @ P_in``, and so does the map that it is:
@@ -134,7 +134,7 @@ class SymmetryGroup:
         """
         return [export.matrices(generator) for generator in self.generators]
 
-    def equivariant_basis(self) -> csr_array:
+    def equivariant_basis(self) -> scipy.sparse.csr_array:
         """An orthonormal basis B (dimension, entries) of the parameters that the group leaves unchanged.
 
         The dimension is the number of orbits on cells, ``orbits.cells.num_groups``. Row k is 1 / √(size) on orbit k,

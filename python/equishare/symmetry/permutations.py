@@ -9,9 +9,8 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from equishare.partition import Partition
 
@@ -82,8 +81,8 @@ def joined(labels: NDArray[np.int64], links: Sequence[NDArray[np.int64]]) -> NDA
     if not len(rows):
         return labels
     count = int(labels.max()) + 1
-    graph = coo_array((np.ones(len(rows), bool), (rows, cols)), shape=(count, count))
-    return connected_components(graph, directed=False)[1].astype(np.int64)[labels]
+    graph = scipy.sparse.coo_array((np.ones(len(rows), bool), (rows, cols)), shape=(count, count))
+    return scipy.sparse.csgraph.connected_components(graph, directed=False)[1].astype(np.int64)[labels]
 
 
 def groups_of(labels: NDArray[np.int64]) -> list[NDArray[np.int64]]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import breadth_first_order
 
 from equishare.partition import Partition
 from equishare.symmetry.permutation_group import PermutationGroup
@@ -25,8 +24,8 @@ def spanning_tree(generators: Sequence[Permutation], root: int) -> Iterator[tupl
     for number, p in enumerate(generators):
         step[every, p] = number
     points, images = np.tile(every, len(generators)), np.concatenate(generators)
-    graph = coo_array((np.ones(len(points), bool), (points, images)), shape=(degree, degree)).tocsr()
-    order, before = breadth_first_order(graph, root)
+    graph = scipy.sparse.coo_array((np.ones(len(points), bool), (points, images)), shape=(degree, degree)).tocsr()
+    order, before = scipy.sparse.csgraph.breadth_first_order(graph, root)
     for point in order[1:].tolist():
         yield point, int(before[point]), int(step[before[point], point])
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.sparse import coo_array, csr_array
-from scipy.sparse.csgraph import connected_components, shortest_path
 
 from equishare.symmetry.permutation_group import PermutationGroup
 from equishare.symmetry.permutations import groups_of, orbit_labels
@@ -45,7 +44,7 @@ def coordinate_sets(group: PermutationGroup) -> Iterator[list[NDArray[np.int64]]
             adjacent[point, mover[suborbit]] = 1
         if (adjacent != adjacent.T).any():
             continue
-        distance = shortest_path(csr_array(adjacent), unweighted=True)
+        distance = scipy.sparse.csgraph.shortest_path(scipy.sparse.csr_array(adjacent), unweighted=True)
         if np.isfinite(distance).all():
             sets = _sets(adjacent, distance)
             if sets:
@@ -63,11 +62,11 @@ def _sets(adjacent: NDArray[np.int64], distance: NDArray[np.float64]) -> list[ND
         for u, v in [(a, b), (b, a)]:
             related |= (x[:, None] == u) & single[np.ix_(y, v)]
     rows, cols = np.nonzero(related)
-    related = coo_array((np.ones(len(rows), bool), (some[rows], cols)), shape=(len(a), len(a)))
-    count, classes = connected_components(related, directed=False)
+    related = scipy.sparse.coo_array((np.ones(len(rows), bool), (some[rows], cols)), shape=(len(a), len(a)))
+    count, classes = scipy.sparse.csgraph.connected_components(related, directed=False)
     sets = []
     for number in range(count if count > 1 else 0):
         kept = classes != number
-        graph = csr_array((np.ones(kept.sum(), bool), (a[kept], b[kept])), shape=adjacent.shape)
-        sets += groups_of(connected_components(graph, directed=False)[1].astype(np.int64))
+        graph = scipy.sparse.csr_array((np.ones(kept.sum(), bool), (a[kept], b[kept])), shape=adjacent.shape)
+        sets += groups_of(scipy.sparse.csgraph.connected_components(graph, directed=False)[1].astype(np.int64))
     return sets

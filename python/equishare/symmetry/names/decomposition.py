@@ -13,9 +13,8 @@ import itertools
 from collections.abc import Sequence
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import connected_components
 
 from equishare.symmetry.extra import prime_factors
 from equishare.symmetry.permutation_group import PermutationGroup
@@ -136,7 +135,7 @@ def _parts(table: Table) -> list[Mask]:
     members = np.array(smallest, dtype=np.float32)
     others = np.array([~commute[m].all(axis=0) for m in smallest], dtype=np.float32)
     linked = (members @ others.T > 0) | (members @ members.T > centre.sum())
-    count, labels = connected_components(csr_array(linked), directed=False)
+    count, labels = scipy.sparse.csgraph.connected_components(scipy.sparse.csr_array(linked), directed=False)
     return [_product(table, [smallest[i] for i in np.flatnonzero(labels == number)]) for number in range(count)]
 
 
