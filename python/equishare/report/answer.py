@@ -69,7 +69,7 @@ def entry(parameter: Parameter, place: list[int]) -> str:
     words = [own[i] if own else str(i) for own, i in zip(names, place, strict=True)]
     if len(words) == 2 and parameter.noun == "weight":
         return " ← ".join(words)
-    return ", ".join(words)
+    return words[0] if len(words) == 1 else f"({', '.join(words)})"
 
 
 def value(parameter: Parameter, group: int, errors: np.ndarray | None) -> str:

@@ -53,11 +53,11 @@ def new_axes(size: tuple[float, float], shown: bool = False) -> Axes:
     return Figure(figsize=size, dpi=150, layout="constrained").add_subplot()
 
 
-def pattern_size(parameter: Parameter) -> tuple[float, float]:
+def pattern_size(parameter: Parameter, legend: bool = True) -> tuple[float, float]:
     """Inches of a figure in which the cells of a pattern are squares, with room for names and a legend."""
     shape = _grid(parameter).shape
     height, width = (max(_cell(shape) * n, _LARGEST_CELL) for n in shape)
-    return 0.75 + width + 2.4, max(0.65 + height + 0.35, _LEGEND_HEIGHT)
+    return 0.75 + width + (2.4 if legend else 0.4), max(0.65 + height + 0.35, _LEGEND_HEIGHT if legend else 0)
 
 
 def draw_pattern(axes: Axes, parameter: Parameter, legend: bool = True) -> None:
@@ -140,14 +140,14 @@ def draw_estimates(axes: Axes, parameter: Parameter, estimates: np.ndarray, erro
         axes.set_xlabel("group")
     handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
     above = {"loc": "lower left", "bbox_to_anchor": (-0.02, 1.0), "ncols": 3, "frameon": False}
-    axes.legend(handles.values(), handles.keys(), handlelength=1.2, columnspacing=1.0, **above)
+    axes.legend(list(handles.values()), list(handles), handlelength=1.2, columnspacing=1.0, **above)
     axes.set_ylabel(parameter.noun)
     axes.grid(axis="y", alpha=0.5)
     axes.set_axisbelow(True)
 
 
 def draw_history(axes: Axes, view: View) -> None:
-    """What decided, by step or by number of groups: the evidence, or the validation loss beside that without sharing."""
+    """The evidence by number of groups; where it was not asked, the loss by these or by step, and that without sharing."""
     curve = curve_of(view)
     by_step, x = curve.name == "step", curve.x
     if len(curve.line_x) > 1:

@@ -66,7 +66,7 @@ def write_files(view: View, folder: str | os.PathLike[str], group: SymmetryGroup
     draw_history(axes["history"], view)
     for name, one in axes.items():
         with written_whole(folder / f"{name}.png") as path:
-            one.figure.savefig(path, bbox_inches="tight")
+            one.figure.canvas.print_figure(path, bbox_inches="tight")
     write_report(view, folder / "report.html", {} if group is None else {None: group})
     names = ("report.html", "labels.npy", "labels.json", "pattern.png", "history.png")
     return [folder / name for name in names]

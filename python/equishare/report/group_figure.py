@@ -46,7 +46,7 @@ def draw_group(axes: Axes, group: SymmetryGroup, labels: Sequence[Sequence[str]]
         for j, (name, p) in enumerate(zip(names, generator, strict=True)):
             centre = np.array([_WIDTH * j, -_HEIGHT * i])
             title = f"generator {i + 1}: {name}" if group.generators else name
-            axes.text(*(centre + (0, 1.6)), title, ha="center", va="center", fontsize=9)
+            axes.text(centre[0], centre[1] + 1.6, title, ha="center", va="center", fontsize=9)
             own = labels[j] if labels and len(labels[j]) == len(p) <= _MAX_NAMED else ()
             _draw(axes, centre, p, own)
     axes.set(xlim=(-_WIDTH / 2, _WIDTH * (len(names) - 0.5)), ylim=(-_HEIGHT * (len(drawn) - 0.5) + 0.1, 1.85))
@@ -71,7 +71,7 @@ def _drawn(group: SymmetryGroup) -> list[tuple[np.ndarray, ...]]:
 
 def _draw(axes: Axes, centre: np.ndarray, p: np.ndarray, names: Sequence[str]) -> None:
     if len(p) > MAX_POINTS:
-        axes.text(*centre, f"{len(p)} points:\ntoo many to draw", ha="center", va="center", fontsize=8)
+        axes.text(centre[0], centre[1], f"{len(p)} points:\ntoo many to draw", ha="center", va="center", fontsize=8)
         return
     points = ring(len(p)) + centre
     spacing = _CIRCUMFERENCE / len(p)
@@ -98,4 +98,4 @@ def _draw(axes: Axes, centre: np.ndarray, p: np.ndarray, names: Sequence[str]) -
         ha = "center" if not names or abs(side) < 0.1 else "left" if side > 0 else "right"
         at = centre + (points[i] - centre) * (1.2 if ha == "center" else 1.12)
         word = shortened(names[i], _LONGEST_NAME) if names else str(i)
-        axes.text(*at, word, ha=ha, va="center", fontsize=7)
+        axes.text(at[0], at[1], word, ha=ha, va="center", fontsize=7)

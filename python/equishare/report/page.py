@@ -128,12 +128,13 @@ def _group_header(parameter: Parameter, view: View) -> list[str]:
 def _group_rows(parameter: Parameter, view: View, most: int = _MAX_GROUPS) -> list[tuple[str, list[str]]]:
     """Colour and cells of each group, without its number."""
     sure = None if parameter.confidence is None else parameter.confidence.groups
+    listed = 6 if len(parameter.partition.shape) == 1 else 3  # where they are is seen in the picture
     rows = []
     for group, size in enumerate(parameter.partition.group_sizes[:most].tolist()):
         cells = [] if parameter.values is None else [value(parameter, group, view.quality.value_errors)]
         if sure is not None:
             cells.append("–" if np.isnan(sure[group]) else percent(float(sure[group])))
-        rows.append((parameter.colours[group], [*cells, f"{size:,}", members(parameter, group)]))
+        rows.append((parameter.colours[group], [*cells, f"{size:,}", members(parameter, group, listed)]))
     return rows
 
 
@@ -209,7 +210,10 @@ def _pattern_picture(parameter: Parameter, index: int) -> str | None:
         return None
     label = f"Pattern{_suffix(parameter)}"
     return inline_svg(
-        partial(draw_pattern, parameter=parameter, legend=False), pattern_size(parameter), label, f"pattern-{index}"
+        partial(draw_pattern, parameter=parameter, legend=False),
+        pattern_size(parameter, legend=False),
+        label,
+        f"pattern-{index}",
     )
 
 

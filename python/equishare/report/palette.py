@@ -1,4 +1,4 @@
-"""Colours of groups, on the page and in every picture: ordered by value, told apart with any colour vision, each with a text colour."""
+"""Colours of groups, for page and pictures: ordered by value, told apart with any colour vision, each with an ink."""
 
 from __future__ import annotations
 

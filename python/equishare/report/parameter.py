@@ -45,7 +45,7 @@ class Parameter(ParameterView):
     @property
     def titles(self) -> list[str]:
         """The same of several."""
-        return [f"{name}s" for name in self.axes]
+        return [name if name[-1].isdigit() else f"{name}s" for name in self.axes]
 
     def names_along(self, axis: int) -> tuple[str, ...]:
         """What the data call the entries along an axis of the partition; empty where they have no names."""

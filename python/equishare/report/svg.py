@@ -1,16 +1,17 @@
-"""A matplotlib picture as SVG inside a page: in the colours of its theme, without ids that clash, the same each time."""
+"""A matplotlib picture as SVG inside a page: in the colours of its theme, with ids of its own, the same each time."""
 
 from __future__ import annotations
 
 import io
 import re
 from collections.abc import Callable
+from typing import Any
 from xml.etree import ElementTree
 
-import matplotlib
 from markupsafe import Markup
-from matplotlib import rcParams
+from matplotlib import style
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from equishare.report.figures import ACCENT, WARM, new_axes
 
@@ -23,7 +24,7 @@ _THEME = {
     ACCENT: f"var(--accent, {ACCENT})",
     WARM: f"var(--warm, {WARM})",
 }
-_STYLE: dict[str, object] = {
+_STYLE: dict[str, Any] = {
     **dict.fromkeys(["text.color", "axes.labelcolor", "axes.titlecolor", "xtick.color", "ytick.color"], _INK),
     **dict.fromkeys(["axes.edgecolor", "grid.color", "legend.edgecolor"], _RULE),
     **dict.fromkeys(["axes.facecolor", "figure.facecolor"], _GROUND),
@@ -31,6 +32,8 @@ _STYLE: dict[str, object] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "equishare",
 }
+# Words of 9 points are a little smaller than those of a page.
+_REM = 6.9
 _REFERENCE = re.compile(r"(?<=#)[^)]+")
 
 
@@ -44,13 +47,12 @@ def inline_svg(draw: Callable[[Axes], None], size: tuple[float, float], label: s
         identifier: unique in the page; its ids begin with it.
     """
     written = io.StringIO()
-    with matplotlib.rc_context():
-        # The page is the same whatever style its writer has set.
-        matplotlib.rcdefaults()
-        rcParams.update(_STYLE)
+    # The page is the same whatever style its writer has set.
+    with style.context(["default", _STYLE]):
         axes = new_axes(size)
         draw(axes)
         nothing = dict.fromkeys(["Creator", "Date", "Format", "Type"])
+        assert isinstance(axes.figure, Figure)
         axes.figure.savefig(written, format="svg", transparent=True, metadata=nothing)
     root = ElementTree.fromstring(written.getvalue())
     for parent in root.iter():
@@ -64,6 +66,7 @@ def inline_svg(draw: Callable[[Axes], None], size: tuple[float, float], label: s
             kept.pop("id", None)
         one.attrib = {name: _themed(name, text, identifier, used) for name, text in kept.items()}
     root.attrib = {"role": "img", "aria-label": label, "viewBox": root.attrib["viewBox"], "class": "plot"}
+    root.attrib["style"] = f"max-width: {_REM * size[0]:.1f}rem"
     return Markup(ElementTree.tostring(root, encoding="unicode", short_empty_elements=False))
 
 

@@ -239,8 +239,8 @@ class Discovery(Plotting):
         if same_action not in self._known_groups:
             belief = self.belief
             self._known_groups[same_action] = {
-                name: symmetry_group(one, same_action=same_action) if belief is None else judged(one, belief, same_action)
-                for name, one in self.partitions.items()
+                n: symmetry_group(p, same_action=same_action) if belief is None else judged(p, belief, same_action)
+                for n, p in self.partitions.items()
             }
         return self._bare(dict(self._known_groups[same_action]))
 
