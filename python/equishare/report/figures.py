@@ -6,8 +6,8 @@ Ink and ground are those of the style that is set, so that a picture follows a d
 from __future__ import annotations
 
 import builtins
-import sys
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib import rcParams
@@ -43,10 +43,10 @@ def new_axes(size: tuple[float, float], shown: bool = False) -> Axes:
 
     Args:
         size: of the figure, in inches.
-        shown: whether the figure is pyplot's where that is in use, by an import or a notebook, which then shows it
-            once; else it is nobody's and goes with its axes.
+        shown: whether a notebook shows the figure, once: there it is one of pyplot's. Elsewhere no figure is, and it
+            goes with its axes.
     """
-    if shown and ("matplotlib.pyplot" in sys.modules or hasattr(builtins, "get_ipython")):
+    if shown and hasattr(builtins, "__IPYTHON__"):
         from matplotlib import pyplot
 
         return pyplot.figure(figsize=size, dpi=150, layout="constrained").add_subplot()
@@ -110,7 +110,8 @@ def draw_estimates(axes: Axes, parameter: Parameter, estimates: np.ndarray, erro
     largest = np.argsort(-sizes, kind="stable")[:_MAX_GROUPS]
     shown = largest[np.argsort(values[largest], kind="stable")]
     most, flat, ink = max(3, _MAX_ENTRIES // len(shown)), estimates.ravel(), rcParams["text.color"]
-    start, places, entries = 0.0, [], []
+    start, places = 0.0, []
+    entries: list[tuple[float, int]] = []
     for group, value in zip(shown.tolist(), values[shown].tolist(), strict=True):
         own = np.flatnonzero(found == group)
         own = own[np.argsort(flat[own], kind="stable")]
@@ -139,7 +140,7 @@ def draw_estimates(axes: Axes, parameter: Parameter, estimates: np.ndarray, erro
         axes.set_xticks([places[i] for i in told], labels=[str(shown[i]) for i in told])
         axes.set_xlabel("group")
     handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
-    above = {"loc": "lower left", "bbox_to_anchor": (-0.02, 1.0), "ncols": 3, "frameon": False}
+    above: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (-0.02, 1.0), "ncols": 3, "frameon": False}
     axes.legend(list(handles.values()), list(handles), handlelength=1.2, columnspacing=1.0, **above)
     axes.set_ylabel(parameter.noun)
     axes.grid(axis="y", alpha=0.5)
@@ -147,7 +148,7 @@ def draw_estimates(axes: Axes, parameter: Parameter, estimates: np.ndarray, erro
 
 
 def draw_history(axes: Axes, view: View) -> None:
-    """The evidence by number of groups; where it was not asked, the loss by these or by step, and that without sharing."""
+    """The evidence by number of groups; where it was not asked, the loss by these or by step, beside no sharing."""
     curve = curve_of(view)
     by_step, x = curve.name == "step", curve.x
     if len(curve.line_x) > 1:
@@ -220,7 +221,7 @@ def _legend(axes: Axes, parameter: Parameter) -> None:
         for group, colour in enumerate(parameter.colours)
     ]
     title = f"group{'' if values is None else ': value'} (× {parameter.counted_in[1]})"
-    small = {"fontsize": 8, "title_fontsize": 8, "frameon": False}
+    small: dict[str, Any] = {"fontsize": 8, "title_fontsize": 8, "frameon": False}
     axes.legend(handles=handles, title=title, loc="upper left", bbox_to_anchor=(1.0, 1.0), **small)
 
 

@@ -54,9 +54,8 @@ class Plotting:
     def plot_pattern(self, name: str | None = None, ax: Axes | None = None) -> Axes:
         """The pattern: cells in the colour, and with the number, of their group, in the colours of the report.
 
-        Without ``ax`` the picture gets a figure of its own. Where pyplot is imported, or in a notebook, it is one of
-        pyplot's: a notebook shows it once, ``plt.show()`` shows it too. Elsewhere nothing keeps it but its axes, and
-        ``ax.figure.savefig(path)`` writes it.
+        Without ``ax`` the picture gets a figure of its own, which a notebook shows once. In a script nothing keeps it
+        but its axes: ``ax.figure.savefig(path)`` writes it, and ``plt.show()`` shows what is drawn on ``ax=plt.gca()``.
 
         Args:
             name: of the parameter, where there are several.
