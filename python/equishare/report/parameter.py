@@ -9,6 +9,7 @@ import numpy as np
 
 from equishare.report.grid import NO_GROUP, round_width, wrapped
 from equishare.report.palette import ranked_colours, text_colour
+from equishare.report.words import plural
 from equishare.result.view import ParameterView, View
 from equishare.symmetry import SymmetryGroup
 
@@ -45,7 +46,7 @@ class Parameter(ParameterView):
     @property
     def titles(self) -> list[str]:
         """The same of several."""
-        return [name if name[-1].isdigit() else f"{name}s" for name in self.axes]
+        return [plural(name) for name in self.axes]
 
     def names_along(self, axis: int) -> tuple[str, ...]:
         """What the data call the entries along an axis of the partition; empty where they have no names."""

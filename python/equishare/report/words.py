@@ -16,5 +16,9 @@ def scatter(spread: float, interval: tuple[float, float]) -> str:
 
 def counted(count: int, noun: str) -> str:
     """``1 group``, ``2 groups``, ``2 entries``."""
-    several = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
-    return f"{count:,} {noun if count == 1 else several}"
+    return f"{count:,} {noun if count == 1 else plural(noun)}"
+
+
+def plural(noun: str) -> str:
+    """``groups``, ``entries``; the numbered, as ``tap axis 0``, are one of a kind."""
+    return noun if noun[-1].isdigit() else f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
