@@ -16,7 +16,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import ListedColormap, Normalize, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, ScalarFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from equishare.report.grid import NO_GROUP, round_width, wrapped
 from equishare.report.history import curve_of
@@ -117,7 +117,7 @@ def draw_estimates(axes: Axes, parameter: Parameter, estimates: np.ndarray, erro
         own = own[np.argsort(flat[own], kind="stable")]
         own = own[np.unique(np.linspace(0, len(own) - 1, min(len(own), most)).round().astype(int))]
         x = start + np.arange(len(own))
-        ends = [x[0] - 0.5, x[-1] + 0.5]
+        ends = [x[0] - 0.9, x[-1] + 0.9]
         if parameter.belief is not None and parameter.is_scattered:
             tau = parameter.belief.spread
             axes.fill_between(ends, value - tau, value + tau, color=ACCENT, alpha=0.2, linewidth=0, label="± spread")
@@ -170,7 +170,7 @@ def draw_history(axes: Axes, view: View) -> None:
     if curve.is_evidence:
         # The best is on top, and what is far behind it still in the picture.
         axes.set_yscale("symlog", linthresh=10, linscale=0.7)
-        axes.yaxis.set_major_formatter(ScalarFormatter())
+        axes.yaxis.set_major_formatter("{x:,.0f}")
         axes.set_ylim(1.5 * max(levels.max(initial=0.0), 10), -2)
     elif len(levels) and levels.min() > 0 and levels.max() > 10 * levels.min():
         axes.set_yscale("log")

@@ -17,7 +17,7 @@ MAX_POINTS = 128
 MAX_DRAWN = 6
 _WIDTH, _HEIGHT = 3.8, 3.3  # of the place of a ring of radius 1
 _INCH = 0.68  # of that unit
-_CIRCUMFERENCE = 420.0  # points, of the rings
+_CIRCUMFERENCE = 72 * 2 * np.pi * _INCH  # points, of a ring
 _MAX_NAMED, _LONGEST_NAME, _LONGEST_TITLE = 16, 9, 60
 
 

@@ -31,16 +31,15 @@ from equishare.report.svg import inline_svg
 from equishare.report.words import counted, number, scatter
 from equishare.result.cautions import cautions
 from equishare.result.verdict import percent
-from equishare.result.view import View
+from equishare.result.view import ParameterView, View
 from equishare.symmetry import SymmetryGroup
 
 # Of a longer history rows at even distances are shown; a longer pattern as a table is read by a program.
 _MAX_ROWS = 100
 _MAX_TABLE_CELLS = 4096
-_MAX_GROUPS = 256
 _MAX_LISTED, _MAX_CYCLES = 40, 400
-# A notebook has room for fewer groups, and draws no larger pattern.
-_MAX_NOTEBOOK_GROUPS, _MAX_NOTEBOOK_SIDE = 20, 64
+# A notebook draws no larger pattern.
+_MAX_NOTEBOOK_SIDE = 64
 _COLUMNS = {
     "num_groups": "groups",
     "validation_loss": "validation loss",
@@ -110,7 +109,7 @@ def _rendered(template: str, view: View, parameters: list[Parameter], **more: ob
     return _templates().get_template(template).render(**common, **more)
 
 
-def _suffix(parameter: Parameter) -> str:
+def _suffix(parameter: ParameterView) -> str:
     return "" if parameter.name is None else f" of {parameter.name}"
 
 
@@ -125,7 +124,7 @@ def _group_header(parameter: Parameter, view: View) -> list[str]:
     ]
 
 
-def _group_rows(parameter: Parameter, view: View, most: int = _MAX_GROUPS) -> list[tuple[str, list[str]]]:
+def _group_rows(parameter: Parameter, view: View, most: int) -> list[tuple[str, list[str]]]:
     """Colour and cells of each group, without its number."""
     sure = None if parameter.confidence is None else parameter.confidence.groups
     listed = 6 if len(parameter.partition.shape) == 1 else 3  # where they are is seen in the picture
@@ -268,7 +267,7 @@ def _facts(view: View) -> list[tuple[str, str]]:
     beside = f"{number(unshared)} without sharing" if np.isfinite(unshared) else "without sharing not known"
     pairs.append(("validation loss", f"{number(loss)}{change}; {beside}"))
     pairs += [
-        (f"spread{_suffix(one)}", scatter(one.belief.spread, one.belief.spread_interval))  # type: ignore[arg-type]
+        (f"spread{_suffix(one)}", scatter(one.belief.spread, one.belief.spread_interval))
         for one in view.parameters
         if one.belief is not None and one.belief.spread > 0
     ]
