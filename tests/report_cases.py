@@ -10,7 +10,7 @@ import numpy as np
 
 import equishare as es
 from equishare.problems import About, Slot
-from equishare.problems.base import Belief
+from equishare.problems.base import Belief, Quality
 from equishare.result.confidence import Confidence
 from equishare.result.discovery import Discovery
 from equishare.result.origin import Origin
@@ -62,6 +62,19 @@ def believed(d, spread=0.0, log_odds=100.0, guess=None) -> Discovery:
     mean = d.theta + spread * rng.uniform(-1, 1, d.theta.shape)
     judged = d.partition.labels if guess is None else guess
     return replace(d, belief=Belief(spread, (spread / 2, 2 * spread), mean, log_odds, judged))
+
+
+def measured(d) -> Discovery:
+    """The same with estimates of its entries, which lie within their errors of the value of their group."""
+    noise = 0.1 * np.random.default_rng(1).uniform(-1, 1, d.theta.shape)
+    errors = 0.1 / np.sqrt(d.partition.group_sizes)
+    told = Quality(d.theta + noise, np.full(d.theta.shape, 0.1), errors, 0.75, 1e-9, 0.01)
+    return replace(d, quality=told)
+
+
+def named(d, *labels) -> Discovery:
+    """The same with names of the entries along each axis."""
+    return replace(d, slots=(replace(d.slots[0], labels=tuple(map(tuple, labels))),))
 
 
 def confidence(labels, seed=0) -> Confidence:

@@ -99,7 +99,7 @@ class TestDiscover:
         folder = maps / "new" / "out"
         code, out, err = run("discover", maps / "map.npz", "--seed", 5, "--out", folder)
         assert (code, err) == (0, "")
-        for name in ("report.html", "labels.npy", "labels.json", "discovery.npz", "pattern.png", "loss.png"):
+        for name in ("report.html", "labels.npy", "labels.json", "discovery.npz", "pattern.png", "history.png"):
             assert f"wrote {folder / name}\n" in out
             assert (folder / name).is_file()
         symmetry = json.loads((folder / "labels.json").read_text(encoding="utf-8"))["symmetry"]

@@ -66,7 +66,7 @@ def test_nobody_reads(run, tmp_path, arguments):
 
 
 @pytest.mark.parametrize(
-    "name", ["report.html", "labels.npy", "labels.json", "discovery.npz", "pattern.png", "loss.png"]
+    "name", ["report.html", "labels.npy", "labels.json", "discovery.npz", "pattern.png", "history.png"]
 )
 def test_a_folder_where_a_file_is_to_be(run, tmp_path, name):
     (tmp_path / "out" / name).mkdir(parents=True)

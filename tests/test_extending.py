@@ -50,7 +50,7 @@ def test_members_are_enough_for_confidence_files_and_report(tmp_path):
     page = (tmp_path / "d.html").read_text(encoding="utf-8")
     assert "which entries of w are equal" in page and "not recorded" not in page
     assert found[0].symmetry().order == 3
-    assert found[0].plot_history().axes[0].get_ylabel() == "squared error"
+    assert found[0].plot_history().get_ylabel() == "log evidence behind the best"
 
 
 def test_an_estimate_of_members_is_the_dense_one():

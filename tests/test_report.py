@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
 from dataclasses import replace
 from importlib.metadata import version
@@ -11,13 +12,15 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from report_cases import believed, found
+from PIL import Image
+from report_cases import Page, believed, found, measured, named
 from rich.console import Console
 
 from equishare.partition import Partition
 from equishare.problems.base import Belief
-from equishare.report import figures, print_discovery, write_files
+from equishare.report import print_discovery, write_files
 from equishare.report.grid import NO_GROUP, wrapped
+from equishare.report.palette import ranked_colours
 from equishare.result.discovery import Discovery
 
 RING = np.array([[min((i - j) % 8, (j - i) % 8) for j in range(8)] for i in range(8)])
@@ -49,7 +52,7 @@ def test_wrapped(labels, width, expected):
 
 def printed(one: Discovery, width: int = 80) -> str:
     console = Console(file=io.StringIO(), width=width)
-    print_discovery(one.view(), {}, console)
+    print_discovery(one.view(), {None: one.symmetry()}, console)
     return console.file.getvalue()
 
 
@@ -66,9 +69,11 @@ class TestTables:
             "0 1 1\n1 0 1\n",
         ):
             assert part in text
-        rows = [line.split() for line in text.splitlines()]
-        assert ["0", "2", f"{one.values[0]:.6g}", *"0 ← 0, 1 ← 1".split()] in rows
-        assert ["1", "4", f"{one.values[1]:.6g}", *"0 ← 1, 0 ← 2, 1 ← 0, 1 ← 2".split()] in rows
+        rows = [re.split(r"\s{2,}", line.strip()) for line in text.splitlines() if re.match(r" +\d ", line)]
+        assert rows == [
+            ["0", "2", f"{one.values[0]:.6g}", "0 ← 0, 1 ← 1"],
+            ["1", "4", f"{one.values[1]:.6g}", "0 ← 1, 0 ← 2, 1 ← 0, 1 ← 2"],
+        ]
 
     def test_spread(self):
         one = discovery([[0, 1, 1], [1, 0, 1]])
@@ -110,57 +115,114 @@ PATTERNS = {
 }
 
 
-def assert_labels_do_not_overlap(figure):
-    figure.draw_without_rendering()
-    for axes in figure.axes:
-        for axis, low, high in ((axes.xaxis, "x0", "x1"), (axes.yaxis, "y0", "y1")):
-            texts = [t for t in axis.get_ticklabels() if t.get_text() and t.get_visible()]
-            boxes = sorted((t.get_window_extent() for t in texts), key=lambda b: getattr(b, low))
-            for one, following in pairwise(boxes):
-                assert getattr(one, high) <= getattr(following, low)
+def assert_labels_do_not_overlap(axes):
+    axes.figure.draw_without_rendering()
+    for axis, low, high in ((axes.xaxis, "x0", "x1"), (axes.yaxis, "y0", "y1")):
+        texts = [t for t in axis.get_ticklabels() if t.get_text() and t.get_visible()]
+        boxes = sorted((t.get_window_extent() for t in texts), key=lambda b: getattr(b, low))
+        for one, following in pairwise(boxes):
+            assert getattr(one, high) <= getattr(following, low)
 
 
 class TestPattern:
     @pytest.mark.parametrize("labels", PATTERNS.values(), ids=PATTERNS)
     def test_colour_tells_the_group(self, labels):
         one = discovery(labels)
-        (image,) = figures.pattern_figure(one.view()).axes[0].images
-        pixels = image.get_array().reshape(-1, 3)[: len(one.partition)]
+        (image,) = one.plot_pattern().images
+        pixels = image.get_array().reshape(-1, 4)[: len(one.partition)]
         _, colour = np.unique(pixels, axis=0, return_inverse=True)
         assert Partition(colour.reshape(one.partition.shape)) == one.partition
 
     @pytest.mark.parametrize("labels", PATTERNS.values(), ids=PATTERNS)
     def test_labels_do_not_overlap(self, labels):
-        assert_labels_do_not_overlap(figures.pattern_figure(discovery(labels).view()))
+        assert_labels_do_not_overlap(discovery(labels).plot_pattern())
 
     def test_legend_and_numbers(self):
         one = discovery([[0, 1], [1, 1]])
-        (axes,) = figures.pattern_figure(one.view()).axes
+        axes = one.plot_pattern()
         legend = [text.get_text() for text in axes.get_legend().get_texts()]
         assert legend == [
             f"0: {one.values[0]:.4g}  (× 1)",
             f"1: {one.values[1]:.4g}  (× 3)",
         ]
         assert [text.get_text() for text in axes.texts] == ["0", "1", "1", "1"]
-        assert (axes.get_xlabel(), axes.get_ylabel()) == ("input", "output")
-        assert axes.get_title(loc="left") == "2 groups of 4 weights (auto)"
+        assert (axes.get_xlabel(), axes.get_ylabel()) == ("inputs", "outputs")
+        assert axes.get_title(loc="left") == "2 groups of 4 weights"
+
+    def test_names_on_ticks(self):
+        one = named(discovery([[0, 1, 1], [1, 0, 1]]), ["$a$", "b"], ["x" * 30, "y", "z"])
+        axes = one.plot_pattern()
+        axes.figure.draw_without_rendering()
+        assert [t.get_text() for t in axes.get_yticklabels()] == [r"\$a\$", "b"]
+        assert [t.get_text() for t in axes.get_xticklabels()] == ["x" * 15 + "…", "y", "z"]
 
     def test_colour_bar_of_many_groups(self):
         one = discovery(np.arange(36).reshape(6, 6))
-        _, bar = figures.pattern_figure(one.view()).axes
+        _, bar = one.plot_pattern().figure.axes
         texts = [text.get_text() for text in bar.get_yticklabels()]
         assert texts[0] == f"{one.values.min():.4g}"
         assert texts[-1] == f"{one.values.max():.4g}"
 
     def test_numbers_are_left_out_of_small_cells(self):
-        assert not figures.pattern_figure(discovery(random_labels(3, 40, 40)).view()).axes[0].texts
+        assert not discovery(random_labels(3, 40, 40)).plot_pattern().texts
 
 
-class TestLoss:
+class TestEstimates:
+    def drawn(self, one):
+        axes = one.plot_estimates()
+        kinds = {}
+        for line in axes.lines:
+            kind = "bars" if np.isnan(line.get_ydata()).any() else "dots" if line.get_marker() == "o" else "values"
+            kinds.setdefault(kind, []).append(line)
+        return axes, kinds
+
+    def test_each_entry_with_its_error_beside_the_value_of_its_group(self):
+        one = measured(discovery(RING))
+        axes, kinds = self.drawn(one)
+        order = np.argsort(one.values)
+        np.testing.assert_array_equal([line.get_ydata()[0] for line in kinds["values"]], one.values[order])
+        for group, dots, bars in zip(order, kinds["dots"], kinds["bars"], strict=True):
+            own = np.sort(one.quality.unshared[one.partition.labels == group])
+            np.testing.assert_array_equal(dots.get_ydata(), own)
+            ends = bars.get_ydata().reshape(-1, 3)[:, :2]
+            np.testing.assert_allclose(ends, np.stack([own - 0.1, own + 0.1], 1))
+            assert dots.get_markerfacecolor() == ranked_colours(one.values)[group]
+        assert [t.get_text() for t in axes.get_xticklabels()] == list(map(str, order))
+        assert [t.get_text() for t in axes.get_legend().get_texts()] == [
+            "shared value",
+            "weight alone ± standard error",
+        ]
+
+    def test_band_of_the_spread(self):
+        one = measured(believed(discovery(RING), 0.2))
+        bands = one.plot_estimates().collections
+        heights = [np.ptp(band.get_paths()[0].vertices[:, 1]) for band in bands]
+        np.testing.assert_allclose(heights, [0.4] * 5)
+        assert not measured(believed(discovery(RING))).plot_estimates().collections
+
+    def test_names_of_means(self):
+        one = named(measured(discovery([0, 1, 0])), ["apples", "pears", "figs"])
+        texts = [t.get_text() for t in one.plot_estimates().get_xticklabels()]
+        assert sorted(texts) == ["apples", "figs", "pears"]
+        assert texts.index("pears") in (0, 2)
+
+    @pytest.mark.parametrize("labels", [*PATTERNS.values(), np.concatenate([np.zeros(500, int), np.arange(60)])])
+    def test_large_ones_are_thinned_out_and_labels_do_not_overlap(self, labels):
+        axes, kinds = self.drawn(measured(discovery(labels)))
+        assert len(kinds["values"]) <= 24
+        assert sum(len(line.get_ydata()) for line in kinds["dots"]) <= 240
+        assert_labels_do_not_overlap(axes)
+
+    def test_unknown(self):
+        with pytest.raises(ValueError, match="without sharing are not known"):
+            discovery(RING).plot_estimates()
+
+
+class TestHistory:
     @pytest.mark.parametrize(("column", "label", "star"), [("step", "step", 12), ("num_groups", "number of groups", 2)])
-    def test_curve(self, column, label, star):
+    def test_loss_where_no_evidence_was_asked(self, column, label, star):
         one = discovery([0, 1, 1], column)
-        (axes,) = figures.loss_figure(one.view()).axes
+        axes = one.plot_history()
         curve, no_sharing, chosen = axes.lines
         np.testing.assert_array_equal(curve.get_ydata(), one.history["validation_loss"])
         np.testing.assert_array_equal(curve.get_xdata(), one.history[column])
@@ -168,25 +230,52 @@ class TestLoss:
         assert chosen.get_xydata().tolist() == [[star, one.validation_loss]]
         assert axes.get_xlabel() == label
 
+    def test_evidence_that_decided(self):
+        evidence = {"num_groups": np.array([1, 2, 2, 3]), "evidence": np.array([-np.inf, -1.0, 4.0, 3.0])}
+        one = replace(discovery([0, 1, 1]), history={**evidence, "validation_loss": np.ones(4)})
+        axes = one.plot_history()
+        curve, chosen = axes.lines
+        assert curve.get_xydata().tolist() == [[2, 0], [3, 1]]
+        assert chosen.get_xydata().tolist() == [[2, 0]]
+        bottom, top = axes.get_ylim()
+        assert bottom > top  # the best is on top
+        assert axes.get_ylabel() == "log evidence behind the best"
+
     @pytest.mark.parametrize(("rows", "scale"), [(12, "linear"), (200, "log")])
     def test_wide_range_of_groups(self, rows, scale):
-        (axes,) = figures.loss_figure(discovery([0, 1], rows=rows).view()).axes
-        assert axes.get_xscale() == scale
+        assert discovery([0, 1], rows=rows).plot_history().get_xscale() == scale
 
     @pytest.mark.parametrize("rows", [1, 2, 12, 64, 900, 10_000])
     def test_labels_do_not_overlap(self, rows):
-        assert_labels_do_not_overlap(figures.loss_figure(discovery([0, 1], rows=rows).view()))
+        assert_labels_do_not_overlap(discovery([0, 1], rows=rows).plot_history())
 
     def test_one_candidate(self):
-        figure = figures.loss_figure(discovery([0, 1], rows=1).view())
-        figure.draw_without_rendering()
-        assert len(figure.axes[0].lines) == 2
+        axes = discovery([0, 1], rows=1).plot_history()
+        axes.figure.draw_without_rendering()
+        assert len(axes.lines) == 2
 
 
-NAMES = ["labels.json", "labels.npy", "loss.png", "pattern.png", "report.html"]
+NAMES = ["history.png", "labels.json", "labels.npy", "pattern.png", "report.html"]
+
+
+def cell_colours(path) -> set[str]:
+    """Colours of more than a hundredth of the pixels of a picture."""
+    with Image.open(path) as image:
+        pixels = np.asarray(image.convert("RGB")).reshape(-1, 3)
+    colours, counts = np.unique(pixels, axis=0, return_counts=True)
+    return {
+        "#" + bytes(one.tolist()).hex() for one, count in zip(colours, counts, strict=True) if count > len(pixels) / 100
+    }
 
 
 class TestFiles:
+    def test_picture_and_page_have_the_same_colours(self, tmp_path):
+        one = discovery(RING)
+        write_files(one.view(), tmp_path)
+        (shown,) = Page((tmp_path / "report.html").read_text(encoding="utf-8")).parameters
+        assert shown["colours"] == ranked_colours(one.values)
+        assert cell_colours(tmp_path / "pattern.png") - {"#ffffff"} == set(shown["colours"])
+
     def test_everything_can_be_read_back(self, tmp_path):
         one = discovery(RING)
         paths = write_files(one.view(), tmp_path / "a" / "b")
@@ -217,7 +306,7 @@ class TestFiles:
             "symmetry": None,
             "labels": labels.tolist(),
         }
-        for name in ("pattern.png", "loss.png"):
+        for name in ("pattern.png", "history.png"):
             assert contents[name].read_bytes().startswith(b"\x89PNG")
 
     def test_what_no_symmetry_is_in_json(self, tmp_path):
@@ -240,8 +329,11 @@ class TestFiles:
         left = sorted(path.name for path in tmp_path.iterdir())
         assert left == ["labels.json", "labels.npy", "pattern.png"]
 
-    def test_without_matplotlib(self, tmp_path, monkeypatch):
-        monkeypatch.setitem(sys.modules, "matplotlib", None)
-        with pytest.raises(ImportError, match=r"pip install 'equishare\[plot\]'"):
+    @pytest.mark.parametrize("missing", ["matplotlib", "jinja2"])
+    def test_without(self, missing, tmp_path, monkeypatch):
+        monkeypatch.setitem(sys.modules, missing, None)
+        with pytest.raises(
+            ImportError, match=rf"need matplotlib and jinja2, and {missing} is .* pip install 'equishare\[plot\]'"
+        ):
             write_files(discovery([0, 1]).view(), tmp_path / "out")
         assert not (tmp_path / "out").exists()

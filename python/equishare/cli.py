@@ -143,7 +143,7 @@ def discover(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Write report.html, labels.npy, labels.json, discovery.npz, pattern.png and loss.png here.",
+            help="Write report.html, labels.npy, labels.json, discovery.npz, pattern.png and history.png here.",
             show_default=False,
         ),
     ] = None,

@@ -26,8 +26,11 @@ def part_of(progress: Progress, before: int, count: int, total: int) -> Progress
 
 @contextmanager
 def progress_bar(description: str) -> Iterator[Progress]:
-    """A progress bar on stderr, silent where that is no terminal."""
+    """A progress bar on stderr, silent where that is neither a terminal nor a notebook."""
     console = Console(stderr=True)
+    if console.is_jupyter:
+        # A line that is written over needs no widgets.
+        console = Console(stderr=True, force_jupyter=False, force_terminal=True)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

@@ -52,6 +52,10 @@ class LeastSquares:
             both = np.concatenate(x), np.concatenate(y)
             self._estimate = replace(estimate(*both, self.pooled, bias, self.shape), origin=self.origin)
 
+    def __repr__(self) -> str:
+        entries = f"{' × '.join(map(str, self.shape))} {self.slots[0].noun}s"
+        return f"{type(self).__name__}({entries}, {self.num_train} samples to fit, {self.num_val} to validate)"
+
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of the shared parameter, and so of the partition."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from equishare.symmetry.permutations import cycles
@@ -19,9 +21,9 @@ def arrows(p: np.ndarray) -> list[tuple[int, int, bool]]:
     return [(i, j, int(p[j]) == i) for i, j in moved if not (int(p[j]) == i and j < i)]
 
 
-def cycle_notation(p: np.ndarray, longest: int) -> str:
+def cycle_notation(p: np.ndarray, longest: int, names: Sequence[str] = ()) -> str:
     """``(0 1 2)(4 5)``, "none move" for the identity; cut with … after about `longest` characters."""
-    text = "".join(f"({' '.join(map(str, cycle))})" for cycle in cycles(p))
+    text = "".join(f"({' '.join(names[i] if names else str(i) for i in cycle)})" for cycle in cycles(p))
     if len(text) > longest:
         return f"{text[:longest].rsplit(' ', 1)[0]} …"
     return text or "none move"

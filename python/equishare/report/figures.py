@@ -1,190 +1,243 @@
-"""Pictures of a discovery: the pattern coloured by group, and the curve of the validation loss."""
+"""Pictures of a discovery, each drawn once: for papers, for the folder of files and for the page.
+
+Ink and ground are those of the style that is set, so that a picture follows a dark style, and the page its theme.
+"""
 
 from __future__ import annotations
 
+import builtins
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
-from matplotlib import colormaps
+from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize, to_hex, to_rgb
+from matplotlib.colors import ListedColormap, Normalize, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from equishare.report.grid import NO_GROUP, round_width, wrapped
-from equishare.report.history import loss_history
-from equishare.report.palette import text_colour
-from equishare.report.parameter import Parameter, parameter_named
-from equishare.report.pieces import counted
+from equishare.report.history import curve_of
+from equishare.report.palette import ramp, text_colour
+from equishare.report.parameter import Parameter
+from equishare.report.words import counted
 from equishare.result.view import View
 
-# Okabe and Ito's colours, told apart with any colour vision (https://jfly.uni-koeln.de/color).
-COLOURS = (
-    "#0072B2",
-    "#E69F00",
-    "#009E73",
-    "#CC79A7",
-    "#56B4E9",
-    "#D55E00",
-    "#F0E442",
-    "#999999",
-)
-_LONGEST_SIDE = 6.5  # inches
+# Okabe and Ito's blue and vermilion, told apart with any colour vision (https://jfly.uni-koeln.de/color).
+ACCENT, WARM = "#0072b2", "#d55e00"
+ESTIMATES_SIZE, HISTORY_SIZE = (5.2, 3.1), (5.2, 3.1)  # inches
+_LONGEST_SIDE = 6.5
 _LARGEST_CELL = 0.5
 _LEGEND_HEIGHT = 2.1
 _SMALLEST_CELL_WITH_NUMBER = 0.24
+_MAX_LEGEND = 8
+# What a picture has room for: names along an axis and their length, groups, and entries of all groups together.
+_MAX_NAMES, _LONGEST_NAME = 40, 16
+_MAX_GROUPS, _MAX_ENTRIES = 24, 240
 
 
-def pattern_figure(view: View, name: str | None = None) -> Figure:
-    """The entries of a parameter in rows and columns, each cell in the colour of its group.
-
-    Up to eight groups have distinct colours and a legend; more are coloured by the rank of their
-    value.
+def new_axes(size: tuple[float, float], shown: bool = False) -> Axes:
+    """Axes of a new figure.
 
     Args:
-        view: what was found.
-        name: of the parameter, where a model has several.
-
-    Raises:
-        ValueError: the model has several parameters, or none of that name.
+        size: of the figure, in inches.
+        shown: whether a notebook shows the figure, once: there it is one of pyplot's. Elsewhere no figure is, and it
+            goes with its axes.
     """
-    parameter = parameter_named(view, name)
-    labels, values = parameter.partition.labels, parameter.values
-    grid = wrapped(labels if labels.ndim <= 2 else labels.reshape(len(labels), -1), round_width(labels.size))
+    if shown and hasattr(builtins, "__IPYTHON__"):
+        from matplotlib import pyplot
+
+        return pyplot.figure(figsize=size, dpi=150, layout="constrained").add_subplot()
+    return Figure(figsize=size, dpi=150, layout="constrained").add_subplot()
+
+
+def pattern_size(parameter: Parameter, legend: bool = True) -> tuple[float, float]:
+    """Inches of a figure in which the cells of a pattern are squares, with room for names and a legend."""
+    shape = _grid(parameter).shape
+    height, width = (max(_cell(shape) * n, _LARGEST_CELL) for n in shape)
+    return 0.75 + width + (2.4 if legend else 0.4), max(0.65 + height + 0.35, _LEGEND_HEIGHT if legend else 0)
+
+
+def draw_pattern(axes: Axes, parameter: Parameter, legend: bool = True) -> None:
+    """The entries of a parameter in rows and columns, each cell in the colour of its group.
+
+    Colours go by the rank of the value. Up to eight groups have a legend, more a colour bar.
+    """
+    labels, values, grid = parameter.partition.labels, parameter.values, _grid(parameter)
     lines, columns = grid.shape
-    height, width = _panel_size(grid.shape)
-    figure, axes = _panel(height, width)
-    colours = _colours(np.arange(parameter.partition.num_groups) if values is None else values)
-    image = np.ones((*grid.shape, 3))
-    image[grid != NO_GROUP] = colours[grid[grid != NO_GROUP]]
-    axes.imshow(image, aspect="auto", interpolation="nearest")
-    if min(height / lines, width / columns) >= _SMALLEST_CELL_WITH_NUMBER:
-        _number_cells(axes, grid, colours)
-    groups = counted(parameter.partition.num_groups, "group")
-    title = f"{groups} of {counted(labels.size, parameter.noun)} ({view.method})"
-    axes.set_title(title, fontsize=10, loc="left")
-    axes.set_xticks(_ticks(columns))
-    axes.set_yticks(_ticks(lines))
+    colours = np.array([to_rgb(colour) for colour in parameter.colours])
+    image = np.ones((*grid.shape, 4))
+    image[grid != NO_GROUP, :3] = colours[grid[grid != NO_GROUP]]
+    image[grid == NO_GROUP] = 0
+    is_thin = max(grid.shape) > 12 * min(grid.shape)
+    # Left as they are, pixels become cells of a vector picture.
+    axes.imshow(image, aspect="auto" if is_thin else "equal", interpolation="none")
+    if _cell(grid.shape) >= _SMALLEST_CELL_WITH_NUMBER:
+        _number_cells(axes, grid, parameter.colours)
+    axes.set_title(f"{counted(len(colours), 'group')} of {counted(labels.size, parameter.noun)}", loc="left")
+    _ticks(axes, "x", columns, parameter.names_along(-1))
     if labels.ndim >= 2:
-        axes.set(xlabel=", ".join(parameter.axes[1:]), ylabel=parameter.axes[0])
+        _ticks(axes, "y", lines, parameter.names_along(0))
+        axes.set(xlabel=" × ".join(parameter.titles[1:]), ylabel=parameter.titles[0])
     elif lines == 1:
         axes.set(xlabel=parameter.counted_in[0], yticks=[])
     else:
-        axes.set_yticks(_ticks(lines), labels=[str(i * columns) for i in _ticks(lines)])
+        at = _round(lines)
+        axes.set_yticks(at, labels=[str(i * columns) for i in at])
         axes.set(xlabel="entry, counted from the first of its row", ylabel="first entry of the row")
-    if len(colours) <= len(COLOURS):
-        _legend(axes, parameter, colours)
-    elif values is not None:
-        _colour_bar(figure, axes, values)
-    return figure
+    if legend and len(colours) <= _MAX_LEGEND:
+        _legend(axes, parameter)
+    elif legend and values is not None:
+        _colour_bar(axes, values)
 
 
-def loss_figure(view: View) -> Figure:
-    """The validation loss by step or by number of groups, beside the loss without sharing."""
-    history = loss_history(view)
-    by_step, x = history.name == "step", history.x
-    figure = Figure(figsize=(6, 4), dpi=150, layout="constrained")
-    axes = figure.add_subplot()
-    if len(history.line_x) > 1:
-        axes.plot(
-            history.line_x,
-            history.line_y,
-            ".-" if len(x) <= 100 else "-",
-            color=COLOURS[0],
-            label="validation loss",
-        )
-    if np.isfinite(view.no_sharing_loss):
-        axes.axhline(view.no_sharing_loss, color="black", linestyle="--", linewidth=1, label="no sharing")
-    axes.plot(
-        history.found,
-        view.validation_loss,
-        "*",
-        markersize=13,
-        color=COLOURS[5],
-        label=f"found: {counted(view.num_groups, 'group')}",
-    )
-    axes.set_xlabel(history.name)
-    axes.set_ylabel(view.about.loss)
-    axes.set_title(f"Validation loss ({view.method})", fontsize=10)
+def draw_estimates(axes: Axes, parameter: Parameter, estimates: np.ndarray, errors: np.ndarray | None) -> None:
+    """Each entry alone beside the value that its group shares, and the band of the spread where there is one.
+
+    Groups stand in the order of their values, entries in that of their estimates. Of more than 24 groups the largest
+    are drawn, of large groups some entries at even ranks.
+
+    Args:
+        axes: where to.
+        parameter: with values.
+        estimates: of the entries when none are tied, in the shape of the parameter.
+        errors: their standard errors.
+    """
+    values, sizes, found = parameter.values, parameter.partition.group_sizes, parameter.partition.labels.ravel()
+    assert values is not None
+    largest = np.argsort(-sizes, kind="stable")[:_MAX_GROUPS]
+    shown = largest[np.argsort(values[largest], kind="stable")]
+    most, flat, ink = max(3, _MAX_ENTRIES // len(shown)), estimates.ravel(), rcParams["text.color"]
+    start, places = 0.0, []
+    entries: list[tuple[float, int]] = []
+    for group, value in zip(shown.tolist(), values[shown].tolist(), strict=True):
+        own = np.flatnonzero(found == group)
+        own = own[np.argsort(flat[own], kind="stable")]
+        own = own[np.unique(np.linspace(0, len(own) - 1, min(len(own), most)).round().astype(int))]
+        x = start + np.arange(len(own))
+        ends = [x[0] - 0.9, x[-1] + 0.9]
+        if parameter.belief is not None and parameter.is_scattered:
+            tau = parameter.belief.spread
+            axes.fill_between(ends, value - tau, value + tau, color=ACCENT, alpha=0.2, linewidth=0, label="± spread")
+        if errors is not None:
+            # One line with gaps: a path for each entry would make a large file.
+            bars = np.stack([flat[own], flat[own], flat[own]], 1) + np.outer(errors.ravel()[own], [-1, 1, np.nan])
+            axes.plot(np.repeat(x, 3), bars.ravel(), color=ink, linewidth=0.8)
+        axes.plot(ends, [value, value], color=WARM, linewidth=1.8, label="shared value")
+        dots = {"markerfacecolor": parameter.colours[group], "markeredgecolor": ink, "markeredgewidth": 0.6}
+        alone = f"{parameter.noun} alone{'' if errors is None else ' ± standard error'}"
+        axes.plot(x, flat[own], "o", color=ink, markersize=4.5, label=alone, **dots)
+        places.append(float(x.mean()))
+        entries += zip(x.tolist(), own.tolist(), strict=True)
+        start = x[-1] + 2.5
+    names = parameter.names_along(-1)
+    if names and len(parameter.partition.shape) == 1 and len(entries) <= _MAX_NAMES:
+        axes.set_xticks([x for x, _ in entries], labels=[shortened(names[i]) for _, i in entries], rotation=90)
+    else:
+        told = _apart(places, 0.05 * (start + 1))
+        axes.set_xticks([places[i] for i in told], labels=[str(shown[i]) for i in told])
+        axes.set_xlabel("group")
+    handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+    above: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (-0.02, 1.0), "ncols": 3, "frameon": False}
+    axes.legend(list(handles.values()), list(handles), handlelength=1.2, columnspacing=1.0, **above)
+    axes.set_ylabel(parameter.noun)
+    axes.grid(axis="y", alpha=0.5)
+    axes.set_axisbelow(True)
+
+
+def draw_history(axes: Axes, view: View) -> None:
+    """The evidence by number of groups; where it was not asked, the loss by these or by step, beside no sharing."""
+    curve = curve_of(view)
+    by_step, x = curve.name == "step", curve.x
+    if len(curve.line_x) > 1:
+        line = ".-" if len(x) <= 100 else "-"
+        axes.plot(curve.line_x, curve.line_y, line, color=ACCENT, label="best tried" if not by_step else "tried")
+    if np.isfinite(curve.level):
+        ink = rcParams["text.color"]
+        axes.axhline(curve.level, color=ink, linestyle="--", linewidth=1, label="no sharing")
+    found = f"found: {counted(view.num_groups, 'group')}"
+    axes.plot(*curve.found, "*", markersize=13, color=WARM, label=found)
+    axes.set(xlabel=curve.name, ylabel=curve.measure)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     if not by_step and len(x) and x.max() > 50 * x.min():
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if x.max() < 1000 * x.min() else (1,)))
         axes.xaxis.set_major_formatter("{x:g}")
         axes.xaxis.set_minor_locator(NullLocator())
-    shown = np.array([v for v in (*history.y, view.no_sharing_loss) if np.isfinite(v)])
-    if len(shown) and shown.min() > 0 and shown.max() > 10 * shown.min():
+    levels = np.array([v for v in (*curve.y, curve.level) if np.isfinite(v)])
+    if curve.is_evidence:
+        # The best is on top, and what is far behind it still in the picture.
+        axes.set_yscale("symlog", linthresh=10, linscale=0.7)
+        axes.yaxis.set_major_formatter("{x:,.0f}")
+        axes.set_ylim(1.5 * max(levels.max(initial=0.0), 10), -2)
+    elif len(levels) and levels.min() > 0 and levels.max() > 10 * levels.min():
         axes.set_yscale("log")
-    axes.grid(alpha=0.3)
+    axes.grid(alpha=0.5)
     axes.legend()
-    return figure
 
 
-def _panel_size(shape: tuple[int, int]) -> tuple[float, float]:
-    cell = min(_LARGEST_CELL, _LONGEST_SIDE / max(shape))
-    height, width = (max(cell * n, _LARGEST_CELL) for n in shape)
-    return height, width
+def _grid(parameter: Parameter) -> np.ndarray:
+    labels = parameter.partition.labels
+    return wrapped(labels if labels.ndim <= 2 else labels.reshape(len(labels), -1), round_width(labels.size))
 
 
-def _panel(height: float, width: float) -> tuple[Figure, Axes]:
-    """Axes of that size in inches, with room for labels, and for a legend at the right."""
-    left, bottom, right, top = 0.75, 0.65, 2.4, 0.35
-    total_width = left + width + right
-    total_height = max(bottom + height + top, _LEGEND_HEIGHT)
-    figure = Figure(figsize=(total_width, total_height), dpi=150)
-    below = total_height - top - height
-    axes = figure.add_axes((left / total_width, below / total_height, width / total_width, height / total_height))
-    return figure, axes
+def _cell(shape: tuple[int, ...]) -> float:
+    return min(_LARGEST_CELL, _LONGEST_SIDE / max(shape))
 
 
-def _ticks(count: int) -> list[int]:
+def _round(count: int) -> list[int]:
     """At most ten positions 0, step, 2 step, …, the step 1, 2 or 5 times a power of ten."""
     steps = (factor * 10**power for power in range(count) for factor in (1, 2, 5))
     return list(range(0, count, next(step for step in steps if 10 * step >= count)))
 
 
-def _colours(values: np.ndarray) -> np.ndarray:
-    """One colour a group (G, 3): distinct ones, or by rank of value where they do not suffice."""
-    if len(values) <= len(COLOURS):
-        return np.array([to_rgb(colour) for colour in COLOURS[: len(values)]])
-    ranks = np.argsort(np.argsort(values, kind="stable"), kind="stable")
-    return colormaps["viridis"](np.linspace(0, 1, len(values)))[ranks, :3]
+def shortened(name: str, longest: int = _LONGEST_NAME) -> str:
+    """A name as a tick: cut where it is long, and without mathematics, which matplotlib would set between dollars."""
+    return (name if len(name) <= longest else f"{name[: longest - 1]}…").replace("$", r"\$")
 
 
-def _number_cells(axes: Axes, grid: np.ndarray, colours: np.ndarray) -> None:
-    inks = [text_colour(to_hex(colour)) for colour in colours]
+def _ticks(axes: Axes, which: str, count: int, names: Sequence[str]) -> None:
+    if len(names) != count or count > _MAX_NAMES:
+        getattr(axes, f"set_{which}ticks")(_round(count))
+        return
+    words = [shortened(name) for name in names]
+    turned = {"rotation": 90} if which == "x" and max(map(len, words)) > 3 else {}
+    getattr(axes, f"set_{which}ticks")(range(count), labels=words, **turned)
+
+
+def _number_cells(axes: Axes, grid: np.ndarray, colours: list[str]) -> None:
     for (row, column), group in np.ndenumerate(grid):
         if group != NO_GROUP:
-            axes.text(column, row, str(group), ha="center", va="center", fontsize=8, color=inks[group])
+            ink = text_colour(colours[group])
+            axes.text(column, row, str(group), ha="center", va="center", fontsize=8, color=ink)
 
 
-def _legend(axes: Axes, parameter: Parameter, colours: np.ndarray) -> None:
+def _legend(axes: Axes, parameter: Parameter) -> None:
     sizes, values = parameter.partition.group_sizes, parameter.values
     handles = [
         Patch(color=colour, label=f"{group}{'' if values is None else f': {values[group]:.4g}'}  (× {sizes[group]})")
-        for group, colour in enumerate(colours)
+        for group, colour in enumerate(parameter.colours)
     ]
-    axes.legend(
-        handles=handles,
-        title=f"group{'' if values is None else ': value'} (× {parameter.counted_in[1]})",
-        loc="upper left",
-        bbox_to_anchor=(1.0, 1.0),
-        borderaxespad=0.5,
-        fontsize=8,
-        title_fontsize=8,
-        frameon=False,
-    )
+    title = f"group{'' if values is None else ': value'} (× {parameter.counted_in[1]})"
+    small: dict[str, Any] = {"fontsize": 8, "title_fontsize": 8, "frameon": False}
+    axes.legend(handles=handles, title=title, loc="upper left", bbox_to_anchor=(1.0, 1.0), **small)
 
 
-def _colour_bar(figure: Figure, axes: Axes, values: np.ndarray) -> None:
+def _colour_bar(axes: Axes, values: np.ndarray) -> None:
     last = len(values) - 1
-    panel = axes.get_position()
-    inch = 1 / figure.get_figwidth()
-    # Thin panels get a bar that is higher than they are.
-    height = max(panel.height, 1.5 / figure.get_figheight())
-    bar_axes = figure.add_axes((panel.x1 + 0.2 * inch, panel.y1 - height, 0.2 * inch, height))
-    scale = ScalarMappable(Normalize(0, last), "viridis")
+    scale = ScalarMappable(Normalize(0, last), ListedColormap(ramp()))
     ticks = np.unique(np.linspace(0, last, 6).round().astype(int))
-    bar = figure.colorbar(scale, cax=bar_axes)
+    bar = axes.figure.colorbar(scale, ax=axes, shrink=0.9, aspect=12)
     bar.set_ticks(ticks.tolist(), labels=[f"{value:.4g}" for value in np.sort(values)[ticks]])
     bar.set_label("value of the group,\nspaced by rank", fontsize=8)
+
+
+def _apart(places: list[float], least: float) -> list[int]:
+    """Those of ascending places that stand so far apart that their names do not touch."""
+    kept = [0]
+    for i, place in enumerate(places):
+        if place - places[kept[-1]] >= least:
+            kept.append(i)
+    return kept

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from equishare.files import made_folder, written_whole
-from equishare.report.page import write_report
+from equishare.report.parameter import parameter_named
 from equishare.result.cautions import cautions
 from equishare.result.confidence import Confidence
 from equishare.result.verdict import name_of_guess, shift_probability
@@ -21,13 +21,17 @@ from equishare.symmetry import SymmetryGroup
 from equishare.symmetry.structure import decimal_digits
 
 #: What :func:`write_files` writes.
-FILES = ("report.html", "labels.npy", "labels.json", "pattern.png", "loss.png")
+FILES = ("report.html", "labels.npy", "labels.json", "pattern.png", "history.png")
 
 
 def require_matplotlib() -> None:
-    """Raise ImportError with the remedy where matplotlib, which draws the figures, is missing."""
-    if find_spec("matplotlib") is None:
-        raise ImportError("writing figures needs matplotlib, which is not installed: pip install 'equishare[plot]'")
+    """Raise ImportError with the remedy where matplotlib or jinja2, which make figures and pages, are missing."""
+    missing = [name for name in ("matplotlib", "jinja2") if find_spec(name) is None]
+    if missing:
+        raise ImportError(
+            f"figures and reports need matplotlib and jinja2, and {' and '.join(missing)} "
+            f"{'are' if len(missing) > 1 else 'is'} not installed: pip install 'equishare[plot]'"
+        )
 
 
 def write_files(view: View, folder: str | os.PathLike[str], group: SymmetryGroup | None = None) -> list[Path]:
@@ -41,7 +45,7 @@ def write_files(view: View, folder: str | os.PathLike[str], group: SymmetryGroup
       probability, log odds, name, order (a string), generators (pairs of permutations, of outputs and of inputs),
       closure gap and explanation, the name of the best guess, and the same of shifts up to the boundary. Name and order
       are null where no group was found. Infinite numbers, and those that are not known, are null.
-    - ``pattern.png``, ``loss.png``: see :mod:`equishare.report.figures`.
+    - ``pattern.png``, ``history.png``: as :meth:`equishare.Discovery.plot_pattern` and ``plot_history`` draw them.
 
     The folder is made if it is missing.
 
@@ -49,20 +53,25 @@ def write_files(view: View, folder: str | os.PathLike[str], group: SymmetryGroup
         The paths written.
 
     Raises:
-        ImportError: matplotlib is not installed.
+        ImportError: matplotlib or jinja2 are not installed.
         OSError: the folder cannot be made or written.
     """
     require_matplotlib()
-    from equishare.report.figures import loss_figure, pattern_figure
+    from equishare.report.figures import HISTORY_SIZE, draw_history, draw_pattern, new_axes, pattern_size
+    from equishare.report.page import write_report
 
     folder = made_folder(folder)
     with written_whole(folder / "labels.npy") as path:
         np.save(path, view.parameters[0].partition.labels)
     with written_whole(folder / "labels.json") as path:
         path.write_text(document(view, group) + "\n", encoding="utf-8")
-    for name, figure in (("pattern", pattern_figure), ("loss", loss_figure)):
+    parameter = parameter_named(view, view.parameters[0].name)
+    axes = {"pattern": new_axes(pattern_size(parameter)), "history": new_axes(HISTORY_SIZE)}
+    draw_pattern(axes["pattern"], parameter)
+    draw_history(axes["history"], view)
+    for name, one in axes.items():
         with written_whole(folder / f"{name}.png") as path:
-            figure(view).savefig(path, bbox_inches="tight")
+            one.figure.canvas.print_figure(path, bbox_inches="tight")
     write_report(view, folder / "report.html", {} if group is None else {None: group})
     return [folder / name for name in FILES]
 

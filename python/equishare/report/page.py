@@ -1,41 +1,54 @@
-"""The report: one HTML file that tells what was found, opens offline and asks nothing of any network."""
+"""The report: one HTML file that tells what was found, opens offline and asks nothing of any network.
+
+The same parts are what a notebook shows of a discovery.
+"""
 
 from __future__ import annotations
 
 import os
-from importlib.resources import files
-from string import Template
+from functools import cache, partial
+from importlib.metadata import version
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from equishare.files import written_whole
-from equishare.report.answer import answer
-from equishare.report.parameter import Parameter, parameters_of
-from equishare.report.parameter_section import parameter_sections
-from equishare.report.pieces import Markup, Section, json_script, paragraph, text
-from equishare.report.sections import (
-    confidence_section,
-    data_section,
-    loss_section,
-    losses,
-    repeat_section,
-    tried_section,
-    written_by,
+from equishare.report.answer import answer, members, value
+from equishare.report.cycles import cycle_notation
+from equishare.report.figures import (
+    ESTIMATES_SIZE,
+    HISTORY_SIZE,
+    draw_estimates,
+    draw_history,
+    draw_pattern,
+    pattern_size,
 )
+from equishare.report.grid import NO_GROUP
+from equishare.report.group_figure import draw_group, group_size, ring_names
+from equishare.report.history import curve_of
+from equishare.report.parameter import MAX_SIDE, Parameter, parameters_of
+from equishare.report.svg import inline_svg
+from equishare.report.words import counted, number, scatter
 from equishare.result.cautions import cautions
-from equishare.result.view import View
+from equishare.result.verdict import percent
+from equishare.result.view import ParameterView, View
 from equishare.symmetry import SymmetryGroup
 
-_SCATTERED = (
-    " Here the entries of a group are close to one number and not equal. d.theta holds that number for each of them; "
-    "d.posterior_mean holds what the data say of each, which is what to predict with."
-)
-_SCRIPTS = ("theme.js", "view.js", "pattern.js")
+# Of a longer history rows at even distances are shown; a longer pattern as a table is read by a program.
+_MAX_ROWS = 100
+_MAX_TABLE_CELLS = 4096
+_MAX_LISTED, _MAX_CYCLES = 40, 400
+# A notebook draws no larger pattern.
+_MAX_NOTEBOOK_SIDE = 64
+_COLUMNS = {
+    "num_groups": "groups",
+    "validation_loss": "validation loss",
+    "entropy": "entropy of the assignment",
+    "column_norm": "column norm of the assignment",
+}
 
 
-def write_report(
-    view: View,
-    path: str | os.PathLike[str],
-    groups: dict[str | None, SymmetryGroup],
-) -> None:
+def write_report(view: View, path: str | os.PathLike[str], groups: dict[str | None, SymmetryGroup]) -> None:
     """Write the report, whole or not at all.
 
     Args:
@@ -50,46 +63,227 @@ def write_report(
     """
     if not str(path).endswith(".html"):
         raise ValueError(f"path must end in .html, got {os.fspath(path)!r}")
-    page = _page(view, groups)
+    parameters = parameters_of(view, groups)
+    data = None if view.origin is None else view.origin.data
+    page = _rendered(
+        "page.html",
+        view,
+        parameters,
+        title="What is shared" if data is None else f"What is shared in {data}",
+        documents=[one.document() for one in parameters],
+        history=_history(view),
+        tried=_tried(view),
+        facts=_facts(view),
+        usage=_usage(parameters),
+        version=version("equishare"),
+    )
     with written_whole(path) as temporary:
         temporary.write_text(page, encoding="utf-8", newline="\n")
 
 
-def _page(view: View, groups: dict[str | None, SymmetryGroup]) -> str:
-    parameters = parameters_of(view, groups)
-    data = None if view.origin is None else view.origin.data
-    title = "What is shared" if data is None else f"What is shared in {data}"
-    sections = [
-        _answer_section(view, parameters),
-        *(part for i, p in enumerate(parameters) for part in parameter_sections(p, i)),
-        confidence_section(parameters),
-        loss_section(view),
-        tried_section(view),
-        data_section(view),
-        repeat_section(view),
+def notebook_html(view: View, groups: dict[str | None, SymmetryGroup]) -> str:
+    """The answer, what to beware of, the pattern and its groups, as a piece of a page without scripts."""
+    return _rendered("notebook.html", view, parameters_of(view, groups), picture=_pattern_picture)
+
+
+@cache
+def _templates() -> Environment:
+    found = Environment(
+        loader=PackageLoader("equishare.report", "template"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    # Scripts read finite numbers, which keep all their digits.
+    found.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
+    found.globals |= {"counted": counted, "number": number, "max_listed": _MAX_LISTED}
+    functions = (_suffix, _group_header, _group_rows, _pattern_words, _pattern_table, _estimates, _rings, _cycles)
+    found.globals |= {function.__name__.removeprefix("_"): function for function in functions}
+    return found
+
+
+def _rendered(template: str, view: View, parameters: list[Parameter], **more: object) -> str:
+    answers = [answer(view, one) for one in parameters]
+    common = {"view": view, "parameters": parameters, "answers": answers, "cautions": cautions(view)}
+    return _templates().get_template(template).render(**common, **more)
+
+
+def _suffix(parameter: ParameterView) -> str:
+    return "" if parameter.name is None else f" of {parameter.name}"
+
+
+def _group_header(parameter: Parameter, view: View) -> list[str]:
+    told = "value" if view.quality.value_errors is None else "value ± s.e."
+    return [
+        "group",
+        *([told] if parameter.values is not None else []),
+        *(["probability"] if parameter.confidence is not None else []),
+        parameter.counted_in[1],
+        "which",
     ]
-    shown = [one for one in sections if one is not None]
-    template = files("equishare.report") / "template"
-    return Template((template / "page.html").read_text(encoding="utf-8")).substitute(
-        title=text(title),
-        style=(template / "style.css").read_text(encoding="utf-8"),
-        navigation="".join(one.link() for one in shown),
-        body="".join(one.html() for one in shown),
-        foot=text(written_by()),
-        data=json_script("parameters", [p.document() for p in parameters]),
-        script="".join((template / name).read_text(encoding="utf-8") for name in _SCRIPTS),
-    )
 
 
-def _answer_section(view: View, parameters: list[Parameter]) -> Section:
-    parts = [Markup(f'<p class="answer">{text(answer(view, p))}</p>\n') for p in parameters]
-    parts.append(paragraph(losses(view)))
-    parts += [Markup(f'<p class="warning"><strong>Note.</strong> {text(w)}</p>\n') for w in cautions(view)]
-    parts.append(
-        paragraph(
-            "Sharing means that entries are one number, not several that happen to be close. A symmetry is a way to "
-            "permute inputs and outputs together that changes nothing: the pattern is the same afterwards."
-            + (_SCATTERED if any(p.is_scattered for p in parameters) else "")
+def _group_rows(parameter: Parameter, view: View, most: int) -> list[tuple[str, list[str]]]:
+    """Colour and cells of each group, without its number."""
+    sure = None if parameter.confidence is None else parameter.confidence.groups
+    listed = 6 if len(parameter.partition.shape) == 1 else 3  # where they are is seen in the picture
+    rows = []
+    for group, size in enumerate(parameter.partition.group_sizes[:most].tolist()):
+        cells = [] if parameter.values is None else [value(parameter, group, view.quality.value_errors)]
+        if sure is not None:
+            cells.append("–" if np.isnan(sure[group]) else percent(float(sure[group])))
+        rows.append((parameter.colours[group], [*cells, f"{size:,}", members(parameter, group, listed)]))
+    return rows
+
+
+def _pattern_words(parameter: Parameter) -> str:
+    """How the picture of the pattern is read, and what it leaves out."""
+    rows, columns = parameter.grid.shape
+    same = f"hold {'nearly ' if parameter.is_scattered else ''}the same value"
+    words = f"Cells of one number and colour {same if parameter.noun != 'slice' else 'are equal slices'}."
+    if parameter.values is not None and parameter.partition.num_groups > 1:
+        words += " Colours run from dark (low value) to light (high)."
+    if len(parameter.partition.shape) == 1 and rows > 1:
+        words += f" They are wrapped into rows of {columns}."
+    if parameter.is_cut:
+        shape = " × ".join(map(str, parameter.partition.shape))
+        words += (
+            f" The pattern ({shape}) is larger than this page shows: here are its first {rows} rows and {columns} "
+            f"columns, of at most {MAX_SIDE} each. labels.npy and d.partition.labels hold all of it."
         )
+    return words
+
+
+def _pattern_table(parameter: Parameter) -> tuple[list[str], list[list[str]]] | None:
+    """Header and rows of the pattern as a table; None where it is too long to be read."""
+    grid, axes, inner = parameter.grid, parameter.axes, parameter.partition.shape[1:]
+    if grid.size > _MAX_TABLE_CELLS:
+        return None
+    places = [np.unravel_index(column, inner or (grid.shape[1],)) for column in range(grid.shape[1])]
+    header = [", ".join(map(str, place)) for place in places]
+    starts = [str(start) for start in np.arange(len(grid)) * (1 if len(axes) > 1 else grid.shape[1])]
+    if len(axes) == 2:
+        starts, header = list(parameter.names_along(0)) or starts, list(parameter.names_along(1)) or header
+    corner = " \\ ".join([axes[0], " ".join(axes[1:])]) if len(axes) > 1 else "first entry"
+    cells = [["" if label == NO_GROUP else str(label) for label in row] for row in grid.tolist()]
+    return [corner, *header], [[start, *row] for start, row in zip(starts, cells, strict=True)]
+
+
+def _estimates(parameter: Parameter, view: View, index: int) -> str | None:
+    """The picture of the unshared estimates; None where they are not known."""
+    estimates, errors = view.quality.unshared, view.quality.unshared_errors
+    if estimates is None or parameter.values is None or estimates.size != len(parameter.partition):
+        return None
+    label = f"Estimate of each {parameter.noun} alone, beside the value that its group shares"
+    draw = partial(draw_estimates, parameter=parameter, estimates=estimates, errors=errors)
+    return inline_svg(draw, ESTIMATES_SIZE, label, f"estimates-{index}")
+
+
+def _rings(parameter: Parameter, index: int) -> str | None:
+    """The picture of the symmetry; None where there is none to be told. Of means it says no more than the groups."""
+    group = parameter.group
+    if group is None or group.is_trivial or group.verdict == "none" or parameter.noun == "mean":
+        return None
+    draw = partial(draw_group, group=group, labels=parameter.labels, titled=False)
+    return inline_svg(draw, group_size(group), f"Generators of {group.name}, as arrows on rings", f"rings-{index}")
+
+
+def _cycles(parameter: Parameter) -> list[list[tuple[str, str]]]:
+    """For each generator what it permutes, and how."""
+    assert parameter.group is not None
+    named = parameter.labels if len(parameter.partition.shape) == 2 else ()
+    names = named or ((),) * len(ring_names(parameter.group))
+    return [
+        [
+            (what, cycle_notation(p, _MAX_CYCLES, own))
+            for what, p, own in zip(ring_names(parameter.group), generator, names, strict=True)
+        ]
+        for generator in parameter.group.generators[:_MAX_LISTED]
+    ]
+
+
+def _pattern_picture(parameter: Parameter, index: int) -> str | None:
+    """The pattern for a notebook; None where it is too large."""
+    if max(parameter.grid.shape) > _MAX_NOTEBOOK_SIDE:
+        return None
+    label = f"Pattern{_suffix(parameter)}"
+    return inline_svg(
+        partial(draw_pattern, parameter=parameter, legend=False),
+        pattern_size(parameter, legend=False),
+        label,
+        f"pattern-{index}",
     )
-    return Section("answer", "Answer", "".join(parts))
+
+
+def _history(view: View) -> str | None:
+    """The picture of what decided; None where nothing was recorded."""
+    curve = curve_of(view)
+    if not len(curve.x):
+        return None
+    label = f"{curve.measure} against {curve.name}; found {counted(view.num_groups, 'group')}"
+    return inline_svg(partial(draw_history, view=view), HISTORY_SIZE, label, "history")
+
+
+def _tried(view: View) -> tuple[str, list[str], list[list[str]]] | None:
+    """Words, header and rows of what was tried; None where nothing was recorded."""
+    history = view.history
+    length = min((len(column) for column in history.values()), default=0)
+    if not length:
+        return None
+    rows = np.unique(np.linspace(0, length - 1, min(length, _MAX_ROWS)).round().astype(int))
+    words = []
+    if length > _MAX_ROWS:
+        words.append(f"{len(rows)} of {length:,} rows, at even distances; discovery.npz and d.history hold all.")
+    if "num_groups" in history and len(np.unique(history["num_groups"])) == length:
+        words.append("The best candidate for each number of groups.")
+    if "rejected" in history:
+        words.append("Rejected: the pattern fits worse than chance allows (F test); it can only win if all are.")
+    cells = [[_cell(column[row]) for column in history.values()] for row in rows]
+    return " ".join(words), [_COLUMNS.get(name, name) for name in history], cells
+
+
+def _cell(given: np.generic) -> str:
+    if isinstance(given, bool | np.bool_):
+        return "yes" if given else "no"
+    return str(given) if isinstance(given, int | np.integer) else number(float(given))
+
+
+def _facts(view: View) -> list[tuple[str, str]]:
+    """The data and the fit, in names and texts."""
+    about, quality, origin = view.about, view.quality, view.origin
+    pairs = [] if origin is None or origin.data is None else [("file", origin.data)]
+    pairs += [("question", about.question), *about.facts]
+    known = about.num_train is not None and about.num_val is not None
+    pairs.append(
+        ("samples", f"{about.num_train:,} to fit, {about.num_val:,} to validate" if known else "number not known")
+    )
+    if np.isfinite(quality.r_squared):
+        pairs.append(("R²", f"{quality.r_squared:.3f}, the share of the outputs' variance explained, on validation"))
+    if np.isfinite(quality.dependence):
+        pairs.append(("p-value", f"{quality.dependence:.2g}, of no output depending on any input (F test)"))
+    loss, unshared = view.validation_loss, view.no_sharing_loss
+    change = f" ({100 * (loss / unshared - 1):+.2g} %)".replace("-", "−") if unshared > 0 and loss != unshared else ""
+    beside = f"{number(unshared)} without sharing" if np.isfinite(unshared) else "without sharing not known"
+    pairs.append(("validation loss", f"{number(loss)}{change}; {beside}"))
+    pairs += [
+        (f"spread{_suffix(one)}", scatter(one.belief.spread, one.belief.spread_interval))
+        for one in view.parameters
+        if one.belief is not None and one.belief.spread > 0
+    ]
+    return [*pairs, ("method", f"{view.method}, seed {view.seed}")]
+
+
+def _usage(parameters: list[Parameter]) -> str:
+    """Python that goes on with the answer."""
+    first = parameters[0]
+    at, model = ("", "") if first.name is None else (f"[{first.name!r}]", ", model=model")
+    lines = [(f'd = es.Discovery.load("discovery.npz"{model})', 'what d.save("discovery.npz") wrote')]
+    if first.name is not None or first.noun == "weight":
+        lines.append(("d.predict(x)", "outputs for new inputs"))
+    lines.append((f"d.theta{at}", f"each {first.noun}, with the value that it shares"))
+    if first.is_scattered:
+        lines.append(("d.posterior_mean", f"each {first.noun} as the data say of it: what predicts best"))
+    lines.append((f"d.partitions{at}.labels" if at else "d.partition.labels", f"the group of each {first.noun}"))
+    width = max(len(code) for code, _ in lines)
+    return "import equishare as es\n\n" + "".join(f"{code:{width}}  # {words}\n" for code, words in lines)

@@ -1,4 +1,4 @@
-"""Colours of groups on a page: ordered by value, told apart with any colour vision, each with a text colour."""
+"""Colours of groups, for page and pictures: ordered by value, told apart with any colour vision, each with an ink."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ def ranked_colours(values: np.ndarray) -> list[str]:
     Of more than 200 groups those of neighbouring ranks have one colour.
     """
     ranks = np.argsort(np.argsort(values, kind="stable"), kind="stable")
-    shades = _ramp()
+    shades = ramp()
     return [shades[i] for i in (ranks * (_SHADES - 1) // max(len(values) - 1, 1)).tolist()]
 
 
 @cache
-def _ramp() -> list[str]:
+def ramp() -> list[str]:
+    """The shades from low to high."""
     steps = np.array([_channels(colour) for colour in _VIRIDIS])
     position = np.linspace(0, len(steps) - 1, _SHADES)
     channels = [np.interp(position, np.arange(len(steps)), channel) for channel in steps.T]

@@ -9,6 +9,7 @@ import numpy as np
 
 from equishare.report.grid import NO_GROUP, round_width, wrapped
 from equishare.report.palette import ranked_colours, text_colour
+from equishare.report.words import plural
 from equishare.result.view import ParameterView, View
 from equishare.symmetry import SymmetryGroup
 
@@ -33,17 +34,6 @@ class Parameter(ParameterView):
         return self.belief is not None and self.belief.spread > 0
 
     @property
-    def extremes(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """The least and the greatest mean among the entries of each group, where they are only nearly equal."""
-        if self.belief is None or not self.is_scattered:
-            return None
-        labels, means = self.partition.labels.ravel(), self.belief.posterior_mean.ravel()
-        low, high = np.full((2, self.partition.num_groups), [[np.inf], [-np.inf]])
-        np.minimum.at(low, labels, means)
-        np.maximum.at(high, labels, means)
-        return low, high
-
-    @property
     def axes(self) -> list[str]:
         """What the axes of the partition are called."""
         taps = len(self.partition.shape) - 2
@@ -52,6 +42,15 @@ class Parameter(ParameterView):
         if not taps:
             return ["output", "input"]
         return ["output channel", "input channel", *(["tap"] if taps == 1 else [f"tap axis {i}" for i in range(taps)])]
+
+    @property
+    def titles(self) -> list[str]:
+        """The same of several."""
+        return [plural(name) for name in self.axes]
+
+    def names_along(self, axis: int) -> tuple[str, ...]:
+        """What the data call the entries along an axis of the partition; empty where they have no names."""
+        return self.labels[axis] if self.labels else ()
 
     @property
     def counted_in(self) -> tuple[str, str]:
@@ -103,6 +102,8 @@ class Parameter(ParameterView):
             "rows": self.grid.shape[0],
             "columns": self.grid.shape[1],
             "axes": self.axes,
+            "titles": self.titles,
+            "names": [list(self.names_along(axis)) for axis in range(len(self.partition.shape))],
             "countedIn": self.counted_in,
             # Sizes of the axes that lie along a row of the grid.
             "inner": list(self.partition.shape[1:]),

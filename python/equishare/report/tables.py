@@ -11,7 +11,7 @@ from rich.text import Text
 from equishare.report.answer import answer, members, value
 from equishare.report.grid import NO_GROUP, wrapped
 from equishare.report.parameter import Parameter, parameters_of
-from equishare.report.pieces import scatter
+from equishare.report.words import scatter
 from equishare.result.cautions import cautions
 from equishare.result.view import View
 from equishare.symmetry import SymmetryGroup

@@ -17,7 +17,7 @@ MAX_ENTRIES = 4096
 _PAIRS = 1 << 24
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Confidence:
     """How often two entries are tied on resamples of the data, and how probable that makes the tie.
 
@@ -50,6 +50,12 @@ class Confidence:
             )
         if self.gaps is not None and self.gaps.shape != (self.partition.num_groups,):
             raise ValueError(f"gaps must have shape ({self.partition.num_groups},), got {self.gaps.shape}")
+
+    def __repr__(self) -> str:
+        words = f"{len(self.partition)} entries in {self.partition.num_groups} groups, {self.num_resamples} resamples"
+        if len(self.partition) <= MAX_ENTRIES:
+            words += ", {} of {} ties at least 95 % probable".format(*self.sure_ties())
+        return f"Confidence({words})"
 
     @property
     def num_resamples(self) -> int:

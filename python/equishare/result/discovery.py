@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from equishare.arrays import in_order, sample_matrix
+from equishare.checks import flag
 from equishare.modes import evaluating
 from equishare.partition import Partition
 from equishare.problems.base import About, Belief, Quality, Slot
@@ -27,12 +29,12 @@ from equishare.result.plotting import Plotting
 from equishare.result.verdict import judged, symmetry_probability
 from equishare.result.view import ParameterView, View
 from equishare.sharing import impose
-from equishare.symmetry import EquivarianceError, equivariance_error, symmetry_group
+from equishare.symmetry import EquivarianceError, SymmetryGroup, equivariance_error, symmetry_group
 
 _T = TypeVar("_T")
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class Discovery(Plotting):
     """A discovered sharing pattern, and what was fitted with it.
 
@@ -233,10 +235,19 @@ class Discovery(Plotting):
             TypeError: same_action is neither True nor False.
             ImportError: igraph or sympy are not installed.
         """
-        every = self.partitions.items()
-        if self.belief is None:
-            return self._bare({n: symmetry_group(p, same_action=same_action) for n, p in every})
-        return self._bare({n: judged(p, self.belief, same_action) for n, p in every})
+        flag("same_action", same_action)
+        if same_action not in self._known_groups:
+            belief = self.belief
+            self._known_groups[same_action] = {
+                n: symmetry_group(p, same_action=same_action) if belief is None else judged(p, belief, same_action)
+                for n, p in self.partitions.items()
+            }
+        return self._bare(dict(self._known_groups[same_action]))
+
+    @cached_property
+    def _known_groups(self) -> dict[bool, dict[str, SymmetryGroup]]:
+        """Symmetries that were asked for, by `same_action`: they take long."""
+        return {}
 
     def equivariance_error(
         self, x: Any, function: Callable[[np.ndarray], np.ndarray] | None = None, num_permutations: int = 199

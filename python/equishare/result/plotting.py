@@ -1,4 +1,4 @@
-"""The report and the figures of a discovery."""
+"""How a discovery is shown: as a report, as pictures, in a notebook, in a line."""
 
 from __future__ import annotations
 
@@ -6,17 +6,20 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from equishare.report import require_matplotlib
-from equishare.report.page import write_report
-from equishare.report.parameter import parameter_named
+from equishare.report.answer import brief
+from equishare.report.parameter import parameter_named, parameters_of
 from equishare.result.view import View
-from equishare.symmetry import symmetry_group
+from equishare.symmetry import SymmetryGroup, symmetry_group
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.axes import Axes
+
+# The symmetry of larger parameters takes too long for a line, unless it is known already.
+_QUICK = 4096
 
 
 class Plotting:
-    """The report and the figures of a discovery."""
+    """The report and the pictures of a discovery, and what a notebook shows of it."""
 
     def view(self) -> View:
         """The discovery as plain data."""
@@ -29,10 +32,11 @@ class Plotting:
     def report(self, path: str | os.PathLike[str]) -> None:
         """Write one HTML file that tells what was found; it opens offline in any browser.
 
-        It holds the answer in a sentence, the verdict on the symmetry first, the coloured pattern of each parameter,
-        entries that scatter about the value of their group, the symmetry with generators drawn, the losses, what was
-        tried, the data, and what it takes to repeat it. Of a pattern of more than 256 rows or columns it shows the
-        first 256, and says so.
+        It holds the answer in sentences and what to beware of; the coloured pattern of each parameter beside the values
+        of its groups; every entry's estimate alone beside the value that it shares; the generators of the symmetry,
+        drawn; the evidence that decided, the data and the fit; Python that uses the answer; and what it takes to repeat
+        it. Of a pattern of more than 256 rows or columns it shows the first 256, and says so. The same discovery gives
+        the same bytes.
 
         Args:
             path: the file, ending in .html; it is written whole or not at all.
@@ -40,53 +44,136 @@ class Plotting:
         Raises:
             ValueError: path does not end in .html.
             OSError: the file cannot be written.
+            ImportError: matplotlib or jinja2 are not installed (``pip install "equishare[plot]"``).
         """
-        try:
-            found = self.symmetry()
-        except ImportError:  # igraph or sympy; the report says so
-            found = {}
-        write_report(self.view(), path, found if isinstance(found, dict) else {None: found})
+        require_matplotlib()
+        from equishare.report.page import write_report
 
-    def plot_pattern(self, name: str | None = None) -> Figure:
-        """The pattern as a matplotlib figure: cells in the colour, and with the number, of their group.
+        write_report(self.view(), path, self._groups())
+
+    def plot_pattern(self, name: str | None = None, ax: Axes | None = None) -> Axes:
+        """The pattern: cells in the colour, and with the number, of their group, in the colours of the report.
+
+        Without ``ax`` the picture gets a figure of its own, which a notebook shows once. In a script nothing keeps it
+        but its axes: ``ax.figure.savefig(path)`` writes it, and ``plt.show()`` shows what is drawn on ``ax=plt.gca()``.
 
         Args:
             name: of the parameter, where there are several.
+            ax: matplotlib axes to draw on.
+
+        Returns:
+            The axes.
 
         Raises:
             ValueError: there are several parameters, or none of that name.
-            ImportError: matplotlib is not installed (``pip install "equishare[plot]"``).
+            ImportError: matplotlib or jinja2 are not installed (``pip install "equishare[plot]"``).
         """
         require_matplotlib()
-        from equishare.report.figures import pattern_figure
+        from equishare.report.figures import draw_pattern, new_axes, pattern_size
 
-        return pattern_figure(self.view(), name)
+        parameter = parameter_named(self.view(), name)
+        axes = new_axes(pattern_size(parameter), shown=True) if ax is None else ax
+        draw_pattern(axes, parameter)
+        return axes
 
-    def plot_history(self) -> Figure:
-        """The validation loss over the search as a matplotlib figure, beside the loss without sharing.
+    def plot_estimates(self, name: str | None = None, ax: Axes | None = None) -> Axes:
+        """Each entry alone, with its standard error, beside the value that its group shares.
+
+        Where entries scatter about the value, the band of the spread is drawn as well. Of more than 24 groups the
+        largest are drawn, of large groups some entries at even ranks.
+
+        Args:
+            name: of the parameter, where there are several.
+            ax: matplotlib axes to draw on; see :meth:`plot_pattern`.
+
+        Returns:
+            The axes.
 
         Raises:
-            ImportError: matplotlib is not installed (``pip install "equishare[plot]"``).
+            ValueError: there are several parameters, or none of that name; or the estimates are not known: those of a
+                network, of too few samples, or of a file of a former version.
+            ImportError: matplotlib or jinja2 are not installed (``pip install "equishare[plot]"``).
         """
         require_matplotlib()
-        from equishare.report.figures import loss_figure
+        from equishare.report.figures import ESTIMATES_SIZE, draw_estimates, new_axes
 
-        return loss_figure(self.view())
+        view = self.view()
+        parameter, quality = parameter_named(view, name), view.quality
+        if quality.unshared is None or parameter.values is None:
+            raise ValueError("the estimates without sharing are not known: not for networks, nor for too few samples")
+        axes = new_axes(ESTIMATES_SIZE, shown=True) if ax is None else ax
+        draw_estimates(axes, parameter, quality.unshared, quality.unshared_errors)
+        return axes
 
-    def plot_group(self, name: str | None = None) -> Figure:
-        """The generators of the pattern's group as a matplotlib figure: arrows on rings of outputs and of inputs.
+    def plot_history(self, ax: Axes | None = None) -> Axes:
+        """What decided over the search: the evidence where it was asked, else the loss beside that without sharing.
+
+        Args:
+            ax: matplotlib axes to draw on; see :meth:`plot_pattern`.
+
+        Returns:
+            The axes.
+
+        Raises:
+            ImportError: matplotlib or jinja2 are not installed (``pip install "equishare[plot]"``).
+        """
+        require_matplotlib()
+        from equishare.report.figures import HISTORY_SIZE, draw_history, new_axes
+
+        axes = new_axes(HISTORY_SIZE, shown=True) if ax is None else ax
+        draw_history(axes, self.view())
+        return axes
+
+    def plot_group(self, name: str | None = None, ax: Axes | None = None) -> Axes:
+        """The generators of the pattern's group: arrows on rings of outputs and of inputs, all on the same axes.
 
         They are drawn whatever the verdict of :meth:`symmetry`, which tells whether the data bear them out.
 
         Args:
             name: of the parameter, where there are several.
+            ax: matplotlib axes to draw on; see :meth:`plot_pattern`.
+
+        Returns:
+            The axes.
 
         Raises:
             ValueError: there are several parameters, or none of that name.
-            ImportError: matplotlib (``pip install "equishare[plot]"``), igraph or sympy
+            ImportError: matplotlib or jinja2 (``pip install "equishare[plot]"``), igraph or sympy
                 (``pip install "equishare[symmetry]"``) are not installed.
         """
         require_matplotlib()
-        from equishare.report.group_figure import group_figure
+        from equishare.report.figures import new_axes
+        from equishare.report.group_figure import draw_group, group_size
 
-        return group_figure(symmetry_group(parameter_named(self.view(), name).partition))
+        parameter = parameter_named(self.view(), name)
+        group = symmetry_group(parameter.partition)
+        axes = new_axes(group_size(group), shown=True) if ax is None else ax
+        draw_group(axes, group, parameter.labels)
+        return axes
+
+    def _groups(self) -> dict[str | None, SymmetryGroup]:
+        """The symmetry by name of the parameter; empty where igraph or sympy are missing."""
+        try:
+            found = self.symmetry()
+        except ImportError:
+            return {}
+        return found if isinstance(found, dict) else {None: found}
+
+    def _quick_groups(self) -> dict[str | None, SymmetryGroup]:
+        """The same, without that of parameters whose symmetry takes long."""
+        is_quick = all(len(one.partition) <= _QUICK for one in self.view().parameters)
+        return self._groups() if is_quick else {}
+
+    def __repr__(self) -> str:
+        view = self.view()
+        return f"{type(self).__name__}({brief(view, parameters_of(view, self._quick_groups()))})"
+
+    def _repr_html_(self) -> str | None:
+        """What a notebook shows; the line of text where matplotlib or jinja2 are missing."""
+        try:
+            require_matplotlib()
+        except ImportError:
+            return None
+        from equishare.report.page import notebook_html
+
+        return notebook_html(self.view(), self._quick_groups())

@@ -84,6 +84,13 @@ class ModelProblem:
                     check_smallest_batch(model, loss, samples, name)
             check_reached(model, loss, self.train)
 
+    def __repr__(self) -> str:
+        about = self.about()
+        shared = ", ".join(f"{name.removeprefix('parameter ')} {told}" for name, told in about.facts)
+        known = about.num_train is not None and about.num_val is not None
+        samples = f"{about.num_train} samples to fit, {about.num_val} to validate" if known else "samples of a loader"
+        return f"{type(self).__name__}({type(self.model).__name__}: {shared}; {samples})"
+
     @property
     def pooled(self) -> Samples:
         """Training and validation samples together."""

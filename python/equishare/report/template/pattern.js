@@ -1,3 +1,4 @@
+const FONT = "12px system-ui, sans-serif";
 // The coloured pattern: drawn on a canvas, explored with mouse, fingers or keys.
 class Pattern {
   constructor(element, data) {
@@ -26,9 +27,28 @@ class Pattern {
     return image;
   }
 
+  // What a row or a column is called at the side of the picture, and whether these words stand upright.
+  ticks() {
+    const { axes, names, rows, columns } = this.data;
+    const cut = (name) => (name.length > 14 ? `${name.slice(0, 13)}…` : name);
+    const fits = (own, count) => own && own.length === count;
+    const own = axes.length > 1 ? names : rows === 1 ? [[], names[0]] : [];
+    // One row of means needs no number.
+    if (axes.length === 1 && rows === 1) own[0] = [""];
+    const row = fits(own[0], rows) ? (i) => cut(own[0][i]) : (i) => String(this.firstOf(i));
+    const named = axes.length < 3 && fits(own[1], columns);
+    return { row, column: named ? (i) => cut(own[1][i]) : String, turned: named };
+  }
+
   resize() {
-    this.left = 14 + 8 * String(this.firstOf(this.data.rows - 1)).length;
-    this.top = 22;
+    const { rows, columns, titles } = this.data;
+    const { row, column, turned } = this.ticks();
+    const pen = this.canvas.getContext("2d");
+    pen.font = FONT;
+    const widest = (word, count) => Math.max(...Array.from({ length: count }, (_, i) => pen.measureText(word(i)).width));
+    this.titled = titles.length > 1 ? 18 : 0;
+    this.left = this.titled + 10 + widest(row, rows);
+    this.top = this.titled + (turned ? 10 + widest(column, columns) : 22);
     const room = Math.max(80, this.canvas.parentElement.clientWidth - this.left - 12);
     this.view.resize(Math.min(room, 640), 640, 44);
     this.draw();
@@ -61,7 +81,15 @@ class Pattern {
   drawTicks(pen) {
     const { view } = this;
     pen.fillStyle = getComputedStyle(this.canvas).color;
-    pen.font = "12px system-ui, sans-serif";
+    pen.font = FONT;
+    const { row, column, turned } = this.ticks();
+    const upright = (words, x, y) => {
+      pen.save();
+      pen.translate(x, y);
+      pen.rotate(-Math.PI / 2);
+      pen.fillText(words, 0, 0);
+      pen.restore();
+    };
     const axis = (count, origin, pixels, room, put) => {
       const step = [1, 2, 5, 10, 20, 50, 100].find((s) => s * view.size >= room) || 200;
       for (let i = step * Math.ceil(origin / step); i < count; i += step) {
@@ -71,9 +99,18 @@ class Pattern {
     };
     pen.textBaseline = "middle";
     pen.textAlign = "right";
-    axis(this.data.rows, view.y, view.height, 14, (i, y) => pen.fillText(this.firstOf(i), this.left - 6, this.top + y));
+    axis(this.data.rows, view.y, view.height, 14, (i, y) => pen.fillText(row(i), this.left - 6, this.top + y));
+    pen.textAlign = turned ? "left" : "center";
+    axis(this.data.columns, view.x, view.width, turned ? 14 : 26, (i, x) => {
+      if (turned) upright(column(i), this.left + x, this.top - 6);
+      else pen.fillText(column(i), this.left + x, this.top - 10);
+    });
+    if (!this.titled) return;
     pen.textAlign = "center";
-    axis(this.data.columns, view.x, view.width, 26, (i, x) => pen.fillText(i, this.left + x, this.top - 10));
+    pen.font = `bold ${FONT}`;
+    pen.fillText(this.data.titles.slice(1).join(" × "), this.left + view.width / 2, 8);
+    const fits = pen.measureText(this.data.titles[0]).width <= view.height + 16;
+    if (fits) upright(this.data.titles[0], 8, this.top + view.height / 2);
   }
 
   drawCells(pen) {
@@ -124,16 +161,17 @@ class Pattern {
   }
 
   describe({ row, column }) {
-    const { axes, countedIn, inner, cells, columns, groups, values, sizes, sure } = this.data;
+    const { axes, names, countedIn, inner, cells, columns, groups, values, sizes, sure } = this.data;
+    const called = (axis, i) => `${axes[axis]} ${(axes.length < 3 && names[axis]?.[i]) || i}`;
     const group = cells[row * columns + column];
     if (group < 0) return "No entry here.";
-    let where = `${axes[0]} ${this.firstOf(row) + (axes.length > 1 ? 0 : column)}`;
+    let where = called(0, this.firstOf(row) + (axes.length > 1 ? 0 : column));
     let rest = column;
     const places = inner.map((_, i) => {
       const size = inner.slice(i + 1).reduce((product, n) => product * n, 1);
       const place = Math.floor(rest / size);
       rest %= size;
-      return `${axes[i + 1]} ${place}`;
+      return called(i + 1, place);
     });
     where = [where, ...places].join(", ");
     const value = values ? `, value ${Number(values[group].toPrecision(6))}` : "";

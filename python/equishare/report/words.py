@@ -1,0 +1,24 @@
+"""Numbers and counts in words, as the terminal and the page tell them."""
+
+from __future__ import annotations
+
+
+def number(value: float) -> str:
+    """Six significant digits."""
+    return f"{value:.6g}"
+
+
+def scatter(spread: float, interval: tuple[float, float]) -> str:
+    """How far the entries of a group lie from its value, as a sentence without an end."""
+    low, high = interval
+    return f"entries of a group scatter by {spread:.2g} ({low:.2g} to {high:.2g}) about its value"
+
+
+def counted(count: int, noun: str) -> str:
+    """``1 group``, ``2 groups``, ``2 entries``."""
+    return f"{count:,} {noun if count == 1 else plural(noun)}"
+
+
+def plural(noun: str) -> str:
+    """``groups``, ``entries``; the numbered, as ``tap axis 0``, are one of a kind."""
+    return noun if noun[-1].isdigit() else f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
