@@ -15,7 +15,7 @@ from equishare import cli
 from equishare.methods import METHODS
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SESSIONS = [str(page.relative_to(ROOT)) for page in PAGES if ">>> " in page.read_text(encoding="utf-8")]
 
 
@@ -28,7 +28,11 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(pattern, "-", words) for words in plain for pattern in (r"\s", r"[-\s]+")}
 
 
-@pytest.mark.parametrize("page", [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"], ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page",
+    [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"],
+    ids=lambda page: str(page.relative_to(ROOT)),
+)
 def test_links_lead_somewhere(page):
     links = re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8"))
     for link in links:
@@ -37,7 +41,8 @@ def test_links_lead_somewhere(page):
         name, _, anchor = link.partition("#")
         target = page.parent / name if name else page
         assert target.is_file(), link
-        assert not anchor or anchor in anchors(target), link
+        # Behind a picture an anchor tells the colour scheme that it is for.
+        assert not anchor or target.suffix == ".png" or anchor in anchors(target), link
 
 
 def test_formulas_of_the_site_hold_no_tex():
@@ -71,7 +76,7 @@ def test_what_belongs_together_stays_on_a_line():
 def test_the_reference_has_a_section_for_each_method():
     pytest.importorskip("latex2mathml", reason="the extra docs is not installed")
     hooks = runpy.run_path(str(ROOT / "docs" / "site" / "hooks.py"))
-    page = hooks["on_page_markdown"]((ROOT / "docs" / "api.md").read_text(encoding="utf-8"))
+    page = hooks["on_page_markdown"]((ROOT / "docs" / "reference" / "methods.md").read_text(encoding="utf-8"))
     for name, method in METHODS.items():
         section = page.partition(f"### {name}\n")[2].partition("\n### ")[0]
         assert f"::: equishare.methods.{name}.Options" in section
