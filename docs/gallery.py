@@ -75,7 +75,10 @@ def first_page(scheme: str) -> None:
         axis.set_title(title, color=ink, fontsize=11)
         axis.set_axis_off()
         axis.set_aspect("equal")
-    for axis, own, shades in ((axes[0], seen, ranked_colours(-found.quality.unshared.ravel())), (axes[1], labels, colours)):
+    for axis, own, shades in (
+        (axes[0], seen, ranked_colours(-found.quality.unshared.ravel())),
+        (axes[1], labels, colours),
+    ):
         for (row, column), group in np.ndenumerate(own):
             axis.fill(column + np.array([0, 0.92, 0.92, 0]), -row - np.array([0, 0, 0.92, 0.92]), color=shades[group])
     angle = np.pi / 2 - 2 * np.pi * np.arange(16) / 16
