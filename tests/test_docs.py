@@ -88,7 +88,7 @@ def test_there_are_sessions():
 
 
 @pytest.mark.parametrize("name", SESSIONS)
-def test_sessions(name, tmp_path, monkeypatch):
+def test_sessions(name, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     text = (ROOT / name).read_text(encoding="utf-8")
@@ -101,7 +101,10 @@ def test_sessions(name, tmp_path, monkeypatch):
             with pytest.raises(SystemExit) as exit:
                 cli.main(["discover", *part.split()])
             assert not exit.value.code
+            printed = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
             continue
+        for shown in re.findall(r'^```text title="It prints"\n(.*?)^```$', part, re.MULTILINE | re.DOTALL):
+            assert " ".join(shown.split()) in " ".join(printed)
         test = doctest.DocTestParser().get_doctest(part, names, name, name, 0)
         runner = doctest.DocTestRunner()
         assert runner.run(test, clear_globs=False).failed == 0
