@@ -9,8 +9,11 @@ import runpy
 from dataclasses import fields
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
+import equishare
 from equishare import cli
 from equishare.methods import METHODS
 
@@ -78,9 +81,37 @@ def test_the_reference_has_a_section_for_each_method():
     hooks = runpy.run_path(str(ROOT / "docs" / "site" / "hooks.py"))
     page = hooks["on_page_markdown"]((ROOT / "docs" / "reference" / "methods.md").read_text(encoding="utf-8"))
     for name, method in METHODS.items():
-        section = page.partition(f"### {name}\n")[2].partition("\n### ")[0]
+        section = page.partition(f"\n## {name}\n")[2].partition("\n## ")[0]
         assert f"::: equishare.methods.{name}.Options" in section
         assert all(f"| `{field.name}` |" in section for field in fields(method.Options))
+
+
+def test_the_reference_has_a_section_for_each_command():
+    pytest.importorskip("latex2mathml", reason="the extra docs is not installed")
+    hooks = runpy.run_path(str(ROOT / "docs" / "site" / "hooks.py"))
+    page = hooks["on_page_markdown"]((ROOT / "docs" / "reference" / "command.md").read_text(encoding="utf-8"))
+    for heading in ("## equishare discover DATA", "## equishare reproduce EXPERIMENT", "## equishare bench"):
+        section = page.partition(f"{heading}\n")[2].partition("\n## ")[0]
+        assert "| `--out` |" in section and "| `--seed` | `0` |" in section
+
+
+def test_names_of_the_package_are_in_the_reference():
+    pages = "".join(page.read_text(encoding="utf-8") for page in (ROOT / "docs" / "reference").glob("*.md"))
+    described = {line.rpartition(".")[2] for line in re.findall(r"^::: ([\w.]+)$", pages, re.MULTILINE)}
+    modules = {"nn", "ops", "reference", "sharing", "theory"}
+    assert set(equishare.__all__) - modules - {"ModelDiscovery", "__version__"} <= described
+
+
+def test_pictures_of_the_gallery_are_those_of_the_script():
+    gallery = runpy.run_path(str(ROOT / "docs" / "gallery.py"))
+    shown = set(
+        re.findall(r"\(figures/gallery/(\w+)\.png\)", (ROOT / "docs" / "gallery.md").read_text(encoding="utf-8"))
+    )
+    drawn = gallery["patterns"]()
+    assert shown == set(drawn) == {path.stem for path in (ROOT / "docs" / "figures" / "gallery").iterdir()}
+    for name, labels in drawn.items():
+        kept = Image.open(ROOT / "docs" / "figures" / "gallery" / f"{name}.png").convert("RGBA")
+        assert np.array_equal(np.asarray(kept), np.asarray(gallery["picture"](labels))), name
 
 
 def test_there_are_sessions():

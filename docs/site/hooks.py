@@ -28,7 +28,7 @@ _COMMANDS = re.compile(r"<!-- a section for each command.*?-->")
 _DIRECTIVE = re.compile(r"  # doctest: \+\w+$", re.MULTILINE)
 # What links to the README lead to on the site.
 _HOME = re.compile(r"\]\((?:\.\./)+README\.md\)")
-_SECTION = """### {name}
+_SECTION = """## {name}
 
 {table}
 ::: equishare.methods.{name}.Options
