@@ -26,8 +26,6 @@ _METHODS = re.compile(r"<!-- a section for each method.*?-->")
 _COMMANDS = re.compile(r"<!-- a section for each command.*?-->")
 # What only the tests read.
 _DIRECTIVE = re.compile(r"  # doctest: \+\w+$", re.MULTILINE)
-# What links to the README lead to on the site.
-_HOME = re.compile(r"\]\((?:\.\./)+README\.md\)")
 _SECTION = """## {name}
 
 {table}
@@ -78,7 +76,7 @@ def on_files(files: Files, config: Any) -> Files:
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Point links to files outside docs/ at their pages, and list the methods and the commands."""
-    markdown = _DIRECTIVE.sub("", _HOME.sub("](index.md)", markdown))
+    markdown = _DIRECTIVE.sub("", markdown)
     for source, page in OUTSIDE.items():
         markdown = markdown.replace(f"](../{source})", f"]({page})").replace(f"]({source})", f"]({page})")
     markdown = _METHODS.sub(lambda _: _method_sections(), markdown)
