@@ -6,6 +6,7 @@ MathML is part of HTML: formulas need neither a script nor the network.
 from __future__ import annotations
 
 import html
+import json
 import re
 from dataclasses import MISSING, fields
 from pathlib import Path
@@ -26,6 +27,12 @@ _METHODS = re.compile(r"<!-- a section for each method.*?-->")
 _COMMANDS = re.compile(r"<!-- a section for each command.*?-->")
 # What only the tests read.
 _DIRECTIVE = re.compile(r"  # doctest: \+\w+$", re.MULTILINE)
+# A notebook is a page of the site, and the file beside it.
+_NOTEBOOK = re.compile(r"\]\((notebooks/\w+)\.ipynb\)")
+_DOWNLOAD = """
+
+Code alone: the answers appear when it runs. [Download]({name}) it, and run it with `jupyter lab {name}`.
+"""
 _SECTION = """## {name}
 
 {table}
@@ -71,12 +78,15 @@ def on_files(files: Files, config: Any) -> Files:
         if not source.endswith(".md"):
             text = f"# License\n\n```text\n{text}```\n"
         files.append(File.generated(config, page, content=text.replace("](docs/", "](")))
+    for path in sorted((ROOT / "docs" / "notebooks").glob("*.ipynb")):
+        page = f"notebooks/{path.stem}.md"
+        files.append(File.generated(config, page, content=_notebook_page(path)))
     return files
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Point links to files outside docs/ at their pages, and list the methods and the commands."""
-    markdown = _DIRECTIVE.sub("", markdown)
+    markdown = _NOTEBOOK.sub(r"](\1.md)", _DIRECTIVE.sub("", markdown))
     for source, page in OUTSIDE.items():
         markdown = markdown.replace(f"](../{source})", f"]({page})").replace(f"]({source})", f"]({page})")
     markdown = _METHODS.sub(lambda _: _method_sections(), markdown)
@@ -90,6 +100,17 @@ def on_page_content(content: str, **_: Any) -> str:
         content = pattern.sub(r'<span class="whole">\g<0></span>', content)
     content = _FIGURE.sub(r'<a href="\1">\g<0></a>', content)
     return content.replace(" ± ", " ±&nbsp;")
+
+
+def _notebook_page(path: Path) -> str:
+    """The cells of a notebook one after another; below its introduction, where to get it."""
+    cells = []
+    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+        text = "".join(cell["source"])
+        lines = [line for line in text.splitlines() if not line.startswith("%")]
+        cells.append(text if cell["cell_type"] == "markdown" else "```python\n" + "\n".join(lines) + "\n```")
+    cells[0] += _DOWNLOAD.format(name=path.name)
+    return "\n\n".join(cells) + "\n"
 
 
 def _method_sections() -> str:
