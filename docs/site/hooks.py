@@ -1,4 +1,4 @@
-"""Hooks of the documentation site: pages that live beside docs/, a section for each method, and formulas as MathML.
+"""Hooks of the documentation site: pages that live beside docs/, sections of methods and commands, formulas as MathML.
 
 MathML is part of HTML: formulas need neither a script nor the network.
 """
@@ -6,6 +6,7 @@ MathML is part of HTML: formulas need neither a script nor the network.
 from __future__ import annotations
 
 import html
+import json
 import re
 from dataclasses import MISSING, fields
 from pathlib import Path
@@ -17,14 +18,22 @@ from mkdocs.structure.files import File, Files
 ROOT = Path(__file__).parents[2]
 # Pages of the site by the files outside docs/ they are made from.
 OUTSIDE = {
-    "README.md": "index.md",
     "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changelog.md",
     "LICENSE": "license.md",
 }
-# What the sections of the methods take the place of.
+# What the sections of the methods, and of the commands, take the place of.
 _METHODS = re.compile(r"<!-- a section for each method.*?-->")
-_SECTION = """### {name}
+_COMMANDS = re.compile(r"<!-- a section for each command.*?-->")
+# What only the tests read.
+_DIRECTIVE = re.compile(r"  # doctest: \+\w+$", re.MULTILINE)
+# A notebook is a page of the site, and the file beside it.
+_NOTEBOOK = re.compile(r"\]\((notebooks/\w+)\.ipynb\)")
+_DOWNLOAD = """
+
+Code alone: the answers appear when it runs. [Download]({name}) it, and run it with `jupyter lab {name}`.
+"""
+_SECTION = """## {name}
 
 {table}
 ::: equishare.methods.{name}.Options
@@ -49,7 +58,7 @@ _REWRITTEN = (
 _OPTION = re.compile(r"(?<=[> ])--[a-z-]+(?=[^<>]*</code>)")
 _WITH_SIGNS = re.compile(r'[(\["]*<span class="formula">.*?</math></span>[,.;:)\]"]*', re.DOTALL)
 # On a narrow screen a figure is read by itself.
-_FIGURE = re.compile(r'<img [^>]*src="(figures/[^"]+)"[^>]*>')
+_FIGURE = re.compile(r'<img [^>]*src="(figures/[^"/]+)"[^>]*>')
 _THIN = '<mspace width="0.167em" />'
 # What the converter writes in another way than TeX sets it: the name of a brace of a given size is left as it is, a
 # relation is a letter, and functions touch what stands beside them.
@@ -69,14 +78,19 @@ def on_files(files: Files, config: Any) -> Files:
         if not source.endswith(".md"):
             text = f"# License\n\n```text\n{text}```\n"
         files.append(File.generated(config, page, content=text.replace("](docs/", "](")))
+    for path in sorted((ROOT / "docs" / "notebooks").glob("*.ipynb")):
+        page = f"notebooks/{path.stem}.md"
+        files.append(File.generated(config, page, content=_notebook_page(path)))
     return files
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Point links to files outside docs/ at their pages, and list the methods."""
+    """Point links to files outside docs/ at their pages, and list the methods and the commands."""
+    markdown = _NOTEBOOK.sub(r"](\1.md)", _DIRECTIVE.sub("", markdown))
     for source, page in OUTSIDE.items():
         markdown = markdown.replace(f"](../{source})", f"]({page})").replace(f"]({source})", f"]({page})")
-    return _METHODS.sub(lambda _: _method_sections(), markdown)
+    markdown = _METHODS.sub(lambda _: _method_sections(), markdown)
+    return _COMMANDS.sub(lambda _: _command_sections(), markdown)
 
 
 def on_page_content(content: str, **_: Any) -> str:
@@ -86,6 +100,17 @@ def on_page_content(content: str, **_: Any) -> str:
         content = pattern.sub(r'<span class="whole">\g<0></span>', content)
     content = _FIGURE.sub(r'<a href="\1">\g<0></a>', content)
     return content.replace(" ± ", " ±&nbsp;")
+
+
+def _notebook_page(path: Path) -> str:
+    """The cells of a notebook one after another; below its introduction, where to get it."""
+    cells = []
+    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+        text = "".join(cell["source"])
+        lines = [line for line in text.splitlines() if not line.startswith("%")]
+        cells.append(text if cell["cell_type"] == "markdown" else "```python\n" + "\n".join(lines) + "\n```")
+    cells[0] += _DOWNLOAD.format(name=path.name)
+    return "\n\n".join(cells) + "\n"
 
 
 def _method_sections() -> str:
@@ -114,6 +139,34 @@ def _option_table(options: type, kinds: list[str]) -> str:
         return "It has no options.\n"
     columns = ["Option", "Means, linear maps", "Networks"][: 1 + len(kinds)]
     return f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|\n{rows[True]}{rows[False]}"
+
+
+def _command_sections() -> str:
+    """For each command what it does, its arguments and its options."""
+    import typer
+
+    from equishare.cli import app
+
+    sections = []
+    commands: Any = typer.main.get_command(app)
+    for name, command in commands.commands.items():
+        shown = [one for one in command.params if not getattr(one, "hidden", False) and one.name != "help"]
+        arguments = [one.metavar or one.name.upper() for one in shown if one.param_type_name == "argument"]
+        rows = "".join(_parameter_row(one) for one in shown)
+        usage = " ".join(["equishare", name, *arguments])
+        sections.append(
+            f"## {usage}\n\n{command.help}\n\n| Argument or option | Default | What it is |\n|---|---|---|\n{rows}\n"
+        )
+    return "\n".join(sections)
+
+
+def _parameter_row(parameter: Any) -> str:
+    is_option = parameter.param_type_name == "option"
+    names = [*parameter.opts, *parameter.secondary_opts] if is_option else [parameter.metavar or parameter.name.upper()]
+    default = parameter.default
+    plain = default is None or callable(default) or isinstance(default, bool) or not is_option
+    told = (getattr(parameter, "help", "") or "").replace("|", "\\|")
+    return f"| {', '.join(f'`{own}`' for own in names)} | {'' if plain else f'`{default}`'} | {told} |\n"
 
 
 def _default(value: object) -> str:
