@@ -4,8 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import hypothesis
 import pytest
 
+# No test depends on the clock: a first call may load what the package leaves until then.
+hypothesis.settings.register_profile("equishare", deadline=None)
+hypothesis.settings.load_profile("equishare")
 # Several test processes share the cores: a thread that waits must not spin. Read when torch is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 

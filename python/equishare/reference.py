@@ -27,17 +27,21 @@ __all__ = [
 
 # log A where A has underflowed: finite, so that A log A is 0 and not 0 * inf.
 _LEAST_LOG = -1000.0
+_HALVES = (torch.bfloat16, torch.float16)
+
+
+def _widened(argument: Any) -> Any:
+    return argument.float() if isinstance(argument, Tensor) and argument.is_floating_point() else argument
 
 
 def _in_float32(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     # Halves are stored, and computed with in float32.
     @functools.wraps(function)
-    def wide(*arguments: Any) -> Tensor:
-        halves = [a.dtype for a in arguments if isinstance(a, Tensor) and a.dtype in (torch.bfloat16, torch.float16)]
+    def wide(*arguments: Any, **named: Any) -> Tensor:
+        halves = [a.dtype for a in (*arguments, *named.values()) if isinstance(a, Tensor) and a.dtype in _HALVES]
         if not halves:
-            return function(*arguments)
-        floats = (a.float() if isinstance(a, Tensor) and a.is_floating_point() else a for a in arguments)
-        return function(*floats).to(halves[0])
+            return function(*arguments, **named)
+        return function(*map(_widened, arguments), **{k: _widened(a) for k, a in named.items()}).to(halves[0])
 
     return wide
 
