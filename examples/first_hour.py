@@ -2,8 +2,9 @@
 
     python examples/first_hour.py FOLDER
 
-A table with names of its own, the command that asks it, the answer in Python, a notebook, a model of one's own, and the page that
-goes to a colleague. The data are simulated: six stations around a field, and the heat that flows through its six sides.
+A table with names of its own, the command that asks it, the answer in Python, a notebook, a model of one's own, and the
+page that goes to a colleague. The data are simulated: six stations around a field, and the heat that flows through its
+six sides.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from importlib.metadata import entry_points, version
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -19,8 +20,10 @@ import equishare
 from equishare import cli
 from equishare._native import cuda_status, instruction_set
 from equishare.datafiles import read_data, split_problem
+from equishare.discover import MethodName
+from equishare.extras import installing
 from equishare.lab.studies import EXPERIMENTS, bound
-from equishare.methods import methods_for
+from equishare.methods import METHODS, methods_for
 
 
 @pytest.fixture
@@ -121,7 +124,7 @@ class TestDiscover:
         monkeypatch.setitem(sys.modules, "igraph", None)
         code, out, err = run("discover", maps / "map.npz", "--out", maps / "unnamed")
         assert (code, err) == (0, "")
-        assert "The symmetry is not named: that needs igraph and sympy, pip install 'equishare[symmetry]'." in " ".join(
+        assert f"The symmetry is not named: that needs igraph and sympy, {installing('symmetry')}." in " ".join(
             out.split()
         )
         assert json.loads((maps / "unnamed" / "labels.json").read_text())["symmetry"] is None
@@ -195,7 +198,7 @@ class TestErrors:
         # A file that cannot be read, and is not: the missing extra comes first.
         code, out, err = run("discover", maps / "none.npz", "--out", maps / "out")
         assert (code, out) == (2, "")
-        assert "pip install 'equishare[plot]'" in err
+        assert installing("plot") in err
         assert not (maps / "out").exists()
 
     def test_interrupt(self, tmp_path):
@@ -259,6 +262,8 @@ class TestAbout:
 
     def test_lists_are_those_of_the_registries(self):
         assert list(cli._METHODS) == methods_for(is_trained=False, without_options=True)
+        assert get_args(MethodName) == tuple(METHODS)
+        assert get_args(MethodName) == tuple(METHODS)
         assert list(cli._EXPERIMENTS) == list(EXPERIMENTS)
 
     @pytest.mark.parametrize(

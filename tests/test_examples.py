@@ -1,6 +1,8 @@
 """The examples on scikit-learn's data, at reduced size."""
 
 import importlib.util
+import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -123,3 +125,18 @@ def test_main_rejects_bad_arguments(name, arguments, message, monkeypatch, capsy
         RUNS[name][0].main()
     assert stop.value.code == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_first_hour(tmp_path):
+    command = [sys.executable, FOLDER / "first_hour.py", tmp_path / "hour"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, encoding="utf-8")
+    assert done.returncode == 0, done.stderr
+    assert "The symmetry is D_6, exact" in done.stdout
+    assert "Discovery(36 weights in 4 groups, D_6 exact" in done.stdout
+    assert "one file, 0 links to others" in done.stdout
+    steps = re.findall(r"^-- (.*): [0-9.]+ s$", done.stdout, re.MULTILINE)
+    assert len(steps) == 7
+    notebook = (tmp_path / "hour" / "first_hour.ipynb").read_text(encoding="utf-8")
+    assert '"image/png"' in notebook
+    assert '"text/html"' in notebook

@@ -112,11 +112,11 @@ def test_curve_is_fitted_on_the_families_that_are_not_held_out():
 
 def test_experiment():
     few = [BY_NAME[key] for key in (("symmetry", "dihedral 8"), ("random labels", "4 × 4"), ("all different", "5 × 6"))]
-    few += [BY_NAME["symmetry", "torus 3 × 4"], BY_NAME["one value", "6 × 6"]]
+    few += [BY_NAME["symmetry", "torus 3 × 4"], BY_NAME["one value", "6 × 6"], BY_NAME["in order", "dihedral 6"]]
     calls = []
     done = experiment.run(trials=1, seed=1, progress=lambda *step: calls.append(step), families=few, ratios=(8.0,))
-    assert calls[-1] == (8, 8)
-    names = ["false", "false_by_setting", "power", "power_by_pattern", "reliability", "curve"]
+    assert calls[-1] == (10, 10)
+    names = ["false", "false_by_setting", "power", "power_by_pattern", "reliability", "in_order", "curve"]
     assert [table.name for table in done.tables] == names
     for table in done.tables:
         for row in table.rows:

@@ -14,6 +14,7 @@ import numpy as np
 
 from equishare.arrays import sample_matrix
 from equishare.columns import chosen, ignoring, listed, option, suggested
+from equishare.extras import installing
 from equishare.problems import LinearProblem, MeanProblem
 from equishare.problems.split import halves
 from equishare.tablefiles import READERS, BadTable, Table
@@ -122,7 +123,7 @@ def _opened(path: Path, reader: Callable[[BinaryIO], Any], ending: str) -> Any:
             return reader(file)
     except ImportError as error:
         raise ImportError(
-            f"{path}: reading {ending} needs pandas, pyarrow and openpyxl ({error}): pip install 'equishare[tables]'"
+            f"{path}: reading {ending} needs pandas, pyarrow and openpyxl ({error}): {installing('tables')}"
         ) from None
     except (_BadArrays, BadTable) as error:
         raise ValueError(f"{path}: {error}") from None

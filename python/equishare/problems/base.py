@@ -213,6 +213,8 @@ class Belief:
         guess: labels of the candidate whose symmetry is judged: the partition, one whose symmetry is the part of that
             of the partition that is sure, or the best one that has a symmetry; None where none was found.
         continuum_log_odds: log odds of all entries being spread about one value, against the best groups of equal ones.
+        rival_log_odds: log odds of the symmetry of ``guess`` against patterns of shifts that lack it, a line in place
+            of a ring say; NaN where no symmetry was found.
         shift_log_odds: log odds of the shifts up to a boundary that the partition is a union of; NaN where it is none.
     """
 
@@ -223,6 +225,7 @@ class Belief:
     guess: np.ndarray | None = None
     shift_log_odds: float = math.nan
     continuum_log_odds: float = math.nan
+    rival_log_odds: float = math.nan
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from equishare.extras import installing
 from equishare.files import made_folder, written_whole
 from equishare.report.parameter import parameter_named
 from equishare.result.cautions import cautions
@@ -30,7 +31,7 @@ def require_matplotlib() -> None:
     if missing:
         raise ImportError(
             f"figures and reports need matplotlib and jinja2, and {' and '.join(missing)} "
-            f"{'are' if len(missing) > 1 else 'is'} not installed: pip install 'equishare[plot]'"
+            f"{'are' if len(missing) > 1 else 'is'} not installed: {installing('plot')}"
         )
 
 

@@ -28,7 +28,7 @@ from equishare.report.group_figure import draw_group, group_size, ring_names
 from equishare.report.history import curve_of
 from equishare.report.parameter import MAX_SIDE, Parameter, parameters_of
 from equishare.report.svg import inline_svg
-from equishare.report.words import counted, number, scatter
+from equishare.report.words import counted, number, p_value, scatter
 from equishare.result.cautions import cautions
 from equishare.result.verdict import percent
 from equishare.result.view import ParameterView, View
@@ -261,7 +261,12 @@ def _facts(view: View) -> list[tuple[str, str]]:
     if np.isfinite(quality.r_squared):
         pairs.append(("R²", f"{quality.r_squared:.3f}, the share of the outputs' variance explained, on validation"))
     if np.isfinite(quality.dependence):
-        pairs.append(("p-value", f"{quality.dependence:.2g}, of no output depending on any input (F test)"))
+        pairs.append(
+            (
+                "p-value",
+                f"{p_value(quality.dependence).removeprefix('= ')}, of no output depending on any input (F test)",
+            )
+        )
     loss, unshared = view.validation_loss, view.no_sharing_loss
     change = f" ({100 * (loss / unshared - 1):+.2g} %)".replace("-", "−") if unshared > 0 and loss != unshared else ""
     beside = f"{number(unshared)} without sharing" if np.isfinite(unshared) else "without sharing not known"

@@ -7,6 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
+from equishare.extras import installing
 from equishare.report.grid import NO_GROUP, round_width, wrapped
 from equishare.report.palette import ranked_colours, text_colour
 from equishare.report.words import plural
@@ -15,7 +16,7 @@ from equishare.symmetry import SymmetryGroup
 
 # Of a larger pattern the page shows the first rows and columns: 256 × 256 cells are under 1 MB.
 MAX_SIDE = 256
-UNNAMED = "not named: that needs igraph and sympy, pip install 'equishare[symmetry]'"
+UNNAMED = f"not named: that needs igraph and sympy, {installing('symmetry')}"
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ from rich.text import Text
 from equishare.report.answer import answer, members, value
 from equishare.report.grid import NO_GROUP, wrapped
 from equishare.report.parameter import Parameter, parameters_of
-from equishare.report.words import scatter
+from equishare.report.words import p_value, scatter
 from equishare.result.cautions import cautions
 from equishare.result.view import View
 from equishare.symmetry import SymmetryGroup
@@ -55,7 +55,7 @@ def _summary(view: View) -> Table:
     if np.isfinite(view.quality.r_squared):
         table.add_row("R²", f"{view.quality.r_squared:.3f} of the validation samples")
     if np.isfinite(view.quality.dependence):
-        table.add_row("any dependence", f"p = {view.quality.dependence:.2g} (F test)")
+        table.add_row("any dependence", f"p {p_value(view.quality.dependence)} (F test)")
     return table
 
 

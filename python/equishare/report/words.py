@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 
 def number(value: float) -> str:
     """Six significant digits."""
@@ -22,3 +24,8 @@ def counted(count: int, noun: str) -> str:
 def plural(noun: str) -> str:
     """``groups``, ``entries``; the numbered, as ``tap axis 0``, are one of a kind."""
     return noun if noun[-1].isdigit() else f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+
+
+def p_value(p: float) -> str:
+    """A p-value behind the letter p: ``= 0.03``; small ones are no more than an order of magnitude."""
+    return f"= {p:.2g}" if p > 1e-4 else f"< 1e{max(int(np.ceil(np.log10(p))), -300)}"

@@ -144,7 +144,10 @@ def _belief(arrays: dict[str, np.ndarray]) -> Belief:
         arrays["posterior_mean"],
         arrays["symmetry_log_odds"].item(),
         arrays.get("guess"),
-        *(arrays.get(name, np.array(np.nan)).item() for name in ("shift_log_odds", "continuum_log_odds")),
+        *(
+            arrays.get(name, np.array(np.nan)).item()
+            for name in ("shift_log_odds", "continuum_log_odds", "rival_log_odds")
+        ),
     )
 
 

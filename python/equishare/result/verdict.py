@@ -26,7 +26,12 @@ def symmetry_probability(belief: Belief) -> float:
     """Probability that the symmetry judged is contained in that of the truth; NaN where none was looked for."""
     if belief.guess is None and not math.isnan(belief.symmetry_log_odds):
         return 0.0
-    return _probability(belief.symmetry_log_odds)
+    every, rivals = belief.symmetry_log_odds, belief.rival_log_odds
+    if not rivals > every:
+        return _probability(every)
+    # The curve is for what a search may not have seen. Patterns of shifts are all seen: their odds hold nearly.
+    others = every - float(np.log1p(-np.exp(every - rivals)))
+    return _probability(others) * float(calibration.probability(np.array([rivals]), posterior.RIVALS))
 
 
 def shift_probability(belief: Belief) -> float:

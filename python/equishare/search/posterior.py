@@ -27,6 +27,9 @@ _RANDOM_SUBGROUPS = 12
 #: candidates that the search saw, and are too sure where it saw few that contradict the symmetry. So the curve is
 #: fitted to simulated problems whose symmetry is known, by ``equishare reproduce invention``. Shifts have the same one.
 CURVE = (-1.6, 0.42)
+#: The same for its odds against patterns of shifts alone, which are all among the candidates: near to the odds as they
+#: are. Seen on maps whose rows and columns are in their order (``equishare reproduce invention``, table in_order).
+RIVALS = (-2.0, 0.9)
 # From these log odds on a symmetry is more probable than none. Entries that are only nearly equal need them.
 _EVEN_ODDS = -CURVE[0] / CURVE[1]
 #: Clear log odds. Where they are against a symmetry, its partition is not the answer; in between it may be right.
@@ -197,8 +200,20 @@ class Posterior:
         if likely and max(likely) < (_EVEN_ODDS if spread else -CLEAR_ODDS):
             partition = plain
         spread, interval = self._spread_of(partition)
-        judged = odds, guess, self._shifts(terms, partition), self._continuum()
+        judged = odds, guess, self._shifts(terms, partition), self._continuum(), self._rivals(terms, guess)
         return partition, Belief(spread, interval, self._mean(terms), *judged)
+
+    def _rivals(self, terms: dict[tuple[Partition, float], float], guess: np.ndarray | None) -> float:
+        """Log odds of the symmetry of a candidate against those shifts up to a boundary alone that it lacks."""
+        closure = None if guess is None else self._structures[Partition(guess)].closure
+        if closure is None:
+            return np.nan
+        maps = closure.maps
+        return self._odds(
+            terms,
+            lambda one: all(is_kept(one.labels, pair) for pair in maps),
+            lambda one: bool(self._structures[one].shifts),
+        )
 
     def _continuum(self) -> float:
         """Log odds of all entries being spread about one value, against the best groups of equal entries."""
@@ -240,23 +255,36 @@ class Posterior:
         odds = self._odds(terms, lambda one: all(is_kept(one.labels, pair) for pair in maps))
         return odds, partition.labels
 
-    def _odds(self, terms: dict[tuple[Partition, float], float], has: Callable[[Partition], bool]) -> float:
+    def _odds(
+        self,
+        terms: dict[tuple[Partition, float], float],
+        has: Callable[[Partition], bool],
+        among: Callable[[Partition], bool] | None = None,
+    ) -> float:
         """Log odds of the candidates that have a structure, as far as they got their labels through one.
 
         A pattern too coarse for the truth may have a symmetry by chance, two columns that are alike, say. So what a
         partition weighs without regard to any structure does not speak for it.
+
+        Args:
+            terms: log weights of partitions and spreads.
+            has: whether a partition has the structure.
+            among: which others count against it, and nothing else; None: all, and chance.
         """
         holds, fails = [-np.inf], [-np.inf]
         most = max(terms.values())
         for (one, spread), weight in terms.items():
             if self._is_generic(one, spread) or not has(one):
-                fails.append(weight)
+                if among is None or (not self._is_generic(one, spread) and among(one)):
+                    fails.append(weight)
                 continue
             chance = self._share_by_chance(one, spread) if weight > most - _NEGLIGIBLE else 0.0
             with np.errstate(divide="ignore"):
                 holds.append(weight + np.log1p(-chance))
-                fails.append(weight + np.log(chance))
-        return float(scipy.special.logsumexp(holds) - scipy.special.logsumexp(fails))
+                if among is None:
+                    fails.append(weight + np.log(chance))
+        with np.errstate(invalid="ignore"):
+            return float(scipy.special.logsumexp(holds) - scipy.special.logsumexp(fails))
 
     def _share_by_chance(self, partition: Partition, spread: float) -> float:
         """Share of the weight of a partition that the prior without any structure has; none where all is one value."""

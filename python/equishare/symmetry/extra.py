@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from equishare.extras import installing
+
 
 def load_extra(name: str) -> Any:
     """A module of igraph or sympy.
@@ -16,7 +18,7 @@ def load_extra(name: str) -> Any:
         return importlib.import_module(name)
     except ImportError:
         package = name.partition(".")[0]
-        raise ImportError(f'symmetry groups need {package}: pip install "equishare[symmetry]"') from None
+        raise ImportError(f"symmetry groups need {package}: {installing('symmetry')}") from None
 
 
 def prime_factors(number: int) -> list[int]:

@@ -18,6 +18,7 @@ from equishare.lab.studies.patterns import (
     circulant,
     dihedral,
     exchangeable,
+    line,
     permutations,
     repeated_rows,
     shuffled,
@@ -37,7 +38,7 @@ FEWEST, MOST = 6, 10
 #: Degrees of freedom of the noise with heavy tails.
 TAILS = 3
 
-KINDS = ("symmetry", "one value", "random labels", "all different")
+KINDS = ("symmetry", "in order", "one value", "random labels", "all different")
 VALUES = ("even", "normal")
 INPUTS = ("white", f"AR(1), {RHO}")
 NOISES = ("normal", "heavy tails", "depends on an input")
@@ -109,6 +110,10 @@ def _symmetric(name: str, labels: np.ndarray, held_out: bool) -> Family:
     return Family("symmetry", name, partial(shuffled, labels), held_out)
 
 
+def _in_order(name: str, labels: np.ndarray) -> Family:
+    return Family("in order", name, lambda _rng: labels, True)
+
+
 def _equal(outputs: int, inputs: int, held_out: bool) -> Family:
     def labels(_rng: np.random.Generator) -> np.ndarray:
         return np.zeros((outputs, inputs), np.int64)
@@ -152,4 +157,10 @@ FAMILIES = (
     _different(6, 10, True),
     _equal(4, 5, False),
     _equal(6, 6, True),
+    # Rows and columns as they are: here a ring competes with a line, whose ends happen to be alike.
+    _in_order("circulant 6", circulant(6)),
+    _in_order("dihedral 6", dihedral(6)),
+    _in_order("line 6", line(6)),
+    _in_order("mirrored line 6", np.abs(line(6) - 5)),
+    _in_order("band 6", np.where(np.abs(line(6) - 5) < 2, line(6) - 4, 3)),
 )

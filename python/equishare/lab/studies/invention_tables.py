@@ -28,7 +28,7 @@ _SETTINGS: dict[str, Callable[[Judged], str]] = {
 
 def every(maps: Sequence[Judged]) -> tuple[Table, ...]:
     """All tables."""
-    return (*false_groups(maps), *power(maps), reliability(maps), curve(maps))
+    return (*false_groups(maps), *power(maps), reliability(maps), in_order(maps), curve(maps))
 
 
 def false_groups(maps: Sequence[Judged]) -> tuple[Table, Table]:
@@ -100,10 +100,12 @@ class Groups:
     def of(cls, maps: Sequence[Judged], held_out: bool) -> Groups:
         """Those of the maps held out, or of the others. Where no group is proposed, none is judged.
 
-        Left out are maps with one value, whose odds say whether that is zero, and groups that the odds are clearly
-        against: random labels may have a symmetry by chance, two equal rows say. It is right, and yet not to be told.
+        Left out are maps in order, maps with one value, whose odds say whether that is zero, and groups that the odds
+        are clearly against: random labels may have a symmetry by chance, two equal rows say. It is right, and yet not
+        to be told.
         """
-        some = [j for j in maps if j.of.family.held_out == held_out and j.of.family.kind != "one value"]
+        aside = ("one value", "in order")
+        some = [j for j in maps if j.of.family.held_out == held_out and j.of.family.kind not in aside]
         own = [j for j in some if j.log_odds > -CLEAR_ODDS]
         odds = np.array([[j.log_odds] for j in own]).reshape(-1, 1)
         return cls(odds, np.array([j.holds for j in own], bool))
@@ -142,6 +144,26 @@ def curve(maps: Sequence[Judged]) -> Table:
     ]
     title = "Log odds of a group against those of the evidence, and the mean of −log of the probability of what is true"
     return Table("curve", title, (), (), ("offset", "slope", "loss_fitted_on", "loss_held_out"), rows)
+
+
+def in_order(maps: Sequence[Judged]) -> Table:
+    """Probability of a group, in bins, against the share that holds, where rows and columns are in their order."""
+    own = [j for j in maps if j.of.family.kind == "in order" and j.log_odds > -CLEAR_ODDS]
+    holds = np.array([j.holds for j in own], bool)
+    ways = {
+        "as told": np.array([j.probability for j in own]),
+        "by the curve alone": probability(np.array([[j.log_odds] for j in own]).reshape(-1, 1), CURVE),
+    }
+    rows: list[dict[str, Any]] = []
+    for name, said in ways.items():
+        for low, high in pairwise(BINS):
+            inside = (said >= low) & ((said < high) | (high == 1.0))
+            if inside.any():
+                row: dict[str, Any] = {"method": name, "said": float(said[inside].mean())}
+                row["group_holds"], row["group_holds_ci"] = share_and_interval(holds[inside])
+                rows.append({**row, "trials": int(inside.sum()), "seconds": None})
+    title = "Rows and columns in their order: probability of a group against how often it holds"
+    return Table("in_order", title, ("said",), ("group_holds",), (), rows)
 
 
 def reliability(maps: Sequence[Judged]) -> Table:

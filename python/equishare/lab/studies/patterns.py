@@ -16,6 +16,11 @@ def dihedral(n: int) -> np.ndarray:
     return np.minimum(circulant(n), circulant(n).T)
 
 
+def line(n: int) -> np.ndarray:
+    """One label for each offset of output and input: shifts up to the boundary (Toeplitz)."""
+    return np.arange(n)[:, None] - np.arange(n) + n - 1
+
+
 def torus(rows: int, columns: int) -> np.ndarray:
     """One label for each shift of a torus: C_rows × C_columns."""
     row, column = np.divmod(np.arange(rows * columns), columns)

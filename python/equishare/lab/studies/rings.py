@@ -13,6 +13,7 @@ from functools import partial
 
 import numpy as np
 
+from equishare.extras import installing
 from equishare.lab.studies.cells import Cell, Draws, Plan, Scores, experiment
 from equishare.lab.studies.patterns import dihedral
 from equishare.partition import Partition, partition_distance
@@ -121,7 +122,7 @@ def photographs() -> np.ndarray:
     try:
         from sklearn.datasets import load_sample_images
     except ImportError:
-        raise ImportError("the photographs come with scikit-learn: pip install 'equishare[examples]'") from None
+        raise ImportError(f"the photographs come with scikit-learn: {installing('examples')}") from None
     return np.stack([image.mean(axis=2) / 255 for image in load_sample_images().images])
 
 
