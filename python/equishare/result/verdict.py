@@ -27,10 +27,11 @@ def symmetry_probability(belief: Belief) -> float:
     if belief.guess is None and not math.isnan(belief.symmetry_log_odds):
         return 0.0
     every, rivals = belief.symmetry_log_odds, belief.rival_log_odds
-    if not rivals > every:
+    if math.isnan(rivals) or math.isinf(every):
         return _probability(every)
     # The curve is for what a search may not have seen. Patterns of shifts are all seen: their odds hold nearly.
-    others = every - float(np.log1p(-np.exp(every - rivals)))
+    with np.errstate(divide="ignore"):
+        others = every - float(np.log1p(-np.exp(min(every - rivals, 0.0))))
     return _probability(others) * float(calibration.probability(np.array([rivals]), posterior.RIVALS))
 
 
