@@ -108,7 +108,7 @@ def test_orbits_need_permutations_of_the_axes(generator, shape, error, message):
 
 def test_without_igraph(monkeypatch):
     monkeypatch.setitem(sys.modules, "igraph", None)
-    with pytest.raises(ImportError, match=r'need igraph: pip install "equishare\[symmetry\]"'):
+    with pytest.raises(ImportError, match=r"need igraph: pip install .*\[symmetry\]"):
         automorphism_generators(np.zeros((2, 3), int))
 
 
@@ -124,7 +124,7 @@ def test_without_sympy(monkeypatch):
     torus = (x[:, None] ^ x) * 4 + (y - y[:, None]) % 4
     # The invariants are needed where the order of the points does not show the torus.
     assert symmetry_group(torus).name == "C_2 × C_4"
-    with pytest.raises(ImportError, match=r'need sympy: pip install "equishare\[symmetry\]"'):
+    with pytest.raises(ImportError, match=r"need sympy: pip install .*\[symmetry\]"):
         symmetry_group(torus[[0, 5, 1, 4, 6, 3, 2, 7]])
 
 

@@ -128,7 +128,7 @@ with warnings.catch_warnings(record=True) as caught:
     x = rng.normal(size=(200, 3))
     w = np.array([[1, 2, 3], [3, 1, 2], [2, 3, 1.]])
     y = x @ w.T + 0.1 * rng.normal(size=(200, 3))
-    print(es.discover(es.LinearProblem(x[:100], y[:100], x[100:], y[100:])).symmetry())
+    print(es.discover(es.LinearProblem(x[:100], y[:100], x_val=x[100:], y_val=y[100:])).symmetry())
     x, y = (torch.tensor(a, dtype=torch.float32) for a in (x, y))
     model = torch.nn.Linear(3, 3, bias=False)
     es.share(model, "weight", 3)

@@ -72,7 +72,7 @@ def test_names_for_type_checkers_are_those_at_run_time():
     import equishare
 
     (block,) = (one for one in ast.parse((PACKAGE / "__init__.py").read_text()).body if isinstance(one, ast.If))
-    homes = {name.name: one.module for one in block.body for name in one.names}
+    homes = {name.name: one.module for one in block.body if isinstance(one, ast.ImportFrom) for name in one.names}
     assert sorted(homes) == equishare.__all__ == sorted(equishare.__all__)
     for name, home in homes.items():
         assert getattr(equishare, name) is getattr(importlib.import_module(home), name)

@@ -38,12 +38,12 @@ class TestWrites:
     )
     def test_into_inputs_are_refused_and_undone(self, write):
         x = TRAIN[0].clone()
-        with pytest.raises(ValueError, match=r"got a input 0 of train that forward changes: write x = x / 2"):
+        with pytest.raises(ValueError, match=r"but input 0 of train is changed: write x = x / 2"):
             problem(Around(before=write), train=(x, TRAIN[1]))
         assert torch.equal(x, TRAIN[0])
 
     def test_into_targets_are_refused(self):
-        with pytest.raises(ValueError, match="got a y of train that forward changes"):
+        with pytest.raises(ValueError, match="but y of train is changed"):
             problem(loss=lambda out, y: (y.sub_(out.detach())).square().mean() + 0 * out.sum())
 
     def test_into_the_inputs_of_the_error_of_a_function_do_no_harm(self):

@@ -333,7 +333,7 @@ class TestFiles:
     def test_without(self, missing, tmp_path, monkeypatch):
         monkeypatch.setitem(sys.modules, missing, None)
         with pytest.raises(
-            ImportError, match=rf"need matplotlib and jinja2, and {missing} is .* pip install 'equishare\[plot\]'"
+            ImportError, match=rf"need matplotlib and jinja2, and {missing} is .* pip install .*\[plot\]"
         ):
             write_files(discovery([0, 1]).view(), tmp_path / "out")
         assert not (tmp_path / "out").exists()

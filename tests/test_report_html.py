@@ -334,7 +334,7 @@ class TestFile:
     @pytest.mark.parametrize("missing", ["matplotlib", "jinja2"])
     def test_without(self, missing, tmp_path, monkeypatch):
         monkeypatch.setitem(sys.modules, missing, None)
-        with pytest.raises(ImportError, match=rf"{missing} is not installed: pip install 'equishare\[plot\]'"):
+        with pytest.raises(ImportError, match=rf"{missing} is not installed: pip install .*\[plot\]"):
             found([0, 1]).report(tmp_path / "a.html")
 
 
@@ -343,7 +343,7 @@ class TestRepeat:
         monkeypatch.chdir(tmp_path)
         name = "a 'b' <c>.npy"
         np.save(name, np.random.default_rng(0).normal(size=(40, 4)) + [0, 0, 9, 9])
-        arguments = ["discover", name, "--seed", "5", "--out", "my out"]
+        arguments = ["discover", name, "--means", "--seed", "5", "--out", "my out"]
         with pytest.raises(SystemExit) as exit:
             cli.main(arguments)
         assert not exit.value.code

@@ -66,8 +66,8 @@ def column_names(value: Any, name: str) -> Names:
         ValueError: two columns of one name.
     """
     columns = _columns(value)
-    if columns is None and isinstance(getattr(value, "name", None), str):
-        columns = [value.name]  # of a series
+    if columns is None and getattr(value, "ndim", 1) == 1 and isinstance(getattr(value, "name", None), str):
+        columns = [value.name] if value.name else None  # of a series
     if columns is None or columns == list(range(len(columns))):
         return ()
     names = tuple(map(str, columns))

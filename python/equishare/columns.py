@@ -29,7 +29,10 @@ def chosen(asked: str | Sequence[str], names: Sequence[str], argument: str) -> l
     Raises:
         ValueError: no part, a part that no column matches, or a range that runs backwards.
     """
-    parts = next(csv.reader([asked], skipinitialspace=True), []) if isinstance(asked, str) else list(asked)
+    try:
+        parts = next(csv.reader([asked], skipinitialspace=True), []) if isinstance(asked, str) else list(asked)
+    except csv.Error:
+        raise ValueError(f"{argument} must be one line of names, got {asked!r}: give a list of names") from None
     if not any(part.strip() for part in parts):
         raise ValueError(f"{argument} must name a column at least, got {asked!r}: the columns are {listed(names)}")
     return list(dict.fromkeys(name for part in parts if part.strip() for name in _matched(part, list(names), argument)))

@@ -117,7 +117,8 @@ def _read_text(file: BinaryIO, separator: str, is_packed: bool) -> Table:
     convert = arrow.ConvertOptions(null_values=[""])
     try:
         # Lines of blanks are no rows.
-        table = arrow.read_csv(io.BytesIO(re.sub(r"(?m)^ +$", "", text).encode()), read, parse, convert)
+        blank = r"(?m)^ +(?=\r?$)" if separator == "\t" else r"(?m)^[ \t]+(?=\r?$)"
+        table = arrow.read_csv(io.BytesIO(re.sub(blank, "", text).encode()), read, parse, convert)
         if table.num_columns != len(first):
             raise ArrowInvalid(f"{table.num_columns} columns below {len(first)} names")
     except ArrowInvalid as error:

@@ -62,8 +62,9 @@ def relax_forward(logits: Tensor, x: Tensor, out: Relaxation | None = None) -> R
     if serves(logits):
         launch("relax_forward", logits, sizes, (logits, x, *results))
     else:
-        for into, result in zip(results, reference.relax(logits, x), strict=False):
-            into.copy_(result)
+        with torch.no_grad():
+            for into, result in zip(results, reference.relax(logits, x), strict=False):
+                into.copy_(result)
     return out
 
 
@@ -167,11 +168,12 @@ def relax_adam_step(
         launch("relax_backward", logits, sizes, (logits, x, *weights, relaxation.workspace, None, moments, *scalars))
         return
     gradient = _gradient(logits, x, weights)
-    first, second = moments.view(2, *logits.shape)
-    first.lerp_(gradient, 1 - betas[0])
-    second.lerp_(gradient * gradient, 1 - betas[1])
-    root = (second / corrections[1]).sqrt_().add_(epsilon)
-    logits.addcdiv_(first, root, value=-rate / corrections[0])
+    with torch.no_grad():
+        first, second = moments.view(2, *logits.shape)
+        first.lerp_(gradient, 1 - betas[0])
+        second.lerp_(gradient * gradient, 1 - betas[1])
+        root = (second / corrections[1]).sqrt_().add_(epsilon)
+        logits.addcdiv_(first, root, value=-rate / corrections[0])
 
 
 def _gradient(logits: Tensor, x: Tensor, weights: tuple[Tensor, Tensor, Tensor]) -> Tensor:

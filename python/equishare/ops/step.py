@@ -51,8 +51,9 @@ def soft_step_forward(logits: Tensor, values: Tensor, out: SoftStep | None = Non
     if serves(logits):
         rules.forward(logits, values, out.theta, (out.entropy, out.column_norm, out.stats, out.norms))
     else:
-        for into, result in zip(vars(out).values(), reference.soft_gather_penalties(logits, values), strict=False):
-            into.copy_(result)
+        with torch.no_grad():
+            for into, result in zip(vars(out).values(), reference.soft_gather_penalties(logits, values), strict=False):
+                into.copy_(result)
     return out
 
 

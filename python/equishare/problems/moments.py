@@ -66,11 +66,15 @@ class Moments:
         """The best bias for a given weight, ``b = ȳ − W x̄`` (zero where the moments are not centred)."""
         return self.y_mean - weight @ self.x_mean
 
-    def loss(self, weight: np.ndarray, bias: np.ndarray) -> float:
-        """Mean over samples and outputs of ``(y − W x − b)²``; 0 where only rounding errors are left."""
+    def losses(self, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
+        """(O,) mean over samples of ``(y − W x − b)²`` of each output, without what rounding makes negative."""
         quadratic = (weight @ self.sxx - 2 * self.sxy) * weight
         offset = self.y_mean - weight @ self.x_mean - bias
-        loss = float(((self.syy + quadratic.sum(1)) / self.count + offset**2).mean())
+        return np.asarray(np.maximum((self.syy + quadratic.sum(1)) / self.count + offset**2, 0))
+
+    def loss(self, weight: np.ndarray, bias: np.ndarray) -> float:
+        """Mean of :meth:`losses` over outputs; 0 where only rounding errors are left."""
+        loss = float(self.losses(weight, bias).mean())
         return loss if loss > _ROUNDING * self.syy.mean() / self.count else 0.0
 
     def least_squares(self) -> np.ndarray:

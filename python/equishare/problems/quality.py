@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import fdtrc
+import scipy
 
 from equishare.linalg import pseudo_inverse, unit_scale
 from equishare.problems.base import Quality
-from equishare.problems.estimates import BlockEstimate
+from equishare.problems.estimates import BlockEstimate, gather_curvature
 from equishare.problems.moments import Moments
 
 # Belsley, Kuh and Welsch (1980): from a condition number of 30 on, collinearity harms estimates.
 _COLLINEAR = 30.0
 # Means of fewer samples have no variance to speak of.
 _FEW_SAMPLES = 10
-# The standard errors of the values need a matrix of so many groups.
-_MOST_GROUPS = 256
+# A p-value near one must not outvote those of other outputs.
+_MOST_P = 0.99
+# Work of the standard errors of values, O G I², up to which the estimates' covariances are taken into account.
+_MOST_WORK = 1 << 27
 
 
 def quality(
@@ -44,10 +46,10 @@ def quality(
     return Quality(
         None if estimate is None else estimate.values + estimate.origin,
         None if estimate is None else np.sqrt(estimate.variance),
-        None if estimate is None else _value_errors(labels, estimate),
+        None if estimate is None else _value_errors(labels, estimate, pooled.sxx),
         float(1 - loss / spread) if is_map and spread > 0 else np.nan,
         dependence(pooled, centred) if is_map else np.nan,
-        _loss_error(val, tied - free, val.loss(free, train.bias(free))),
+        _loss_error(val, tied - free, val.losses(free, train.bias(free))),
         tuple(_notes(pooled, names)),
     )
 
@@ -58,37 +60,52 @@ def dependence(moments: Moments, centred: bool) -> float:
     For each output the F test of all of its weights; their p-values are joined by the Cauchy combination, which is
     right however the outputs depend on each other (Liu and Xie 2020).
     """
-    inputs = moments.sxx.shape[0]
-    freedom = moments.count - inputs - int(centred)
-    if freedom < 1:
+    scale = unit_scale(moments.sxx)
+    rank = int(np.linalg.matrix_rank(moments.sxx / np.outer(scale, scale), hermitian=True))
+    freedom = moments.count - rank - int(centred)
+    if freedom < 1 or not rank:
         return float("nan")
     explained = np.clip(np.einsum("oi,oi->o", moments.least_squares(), moments.sxy), 0, moments.syy)
     varies = moments.syy > 0
     if not varies.any():
         return float("nan")
     left = np.maximum(moments.syy - explained, np.finfo(float).eps * moments.syy)[varies]
-    p = np.clip(fdtrc(inputs, freedom, explained[varies] / inputs / (left / freedom)), 1e-300, 1 - 1e-12)
+    p = np.clip(scipy.special.fdtrc(rank, freedom, explained[varies] / rank / (left / freedom)), 1e-300, 1 - 1e-12)
+    if p.size == 1:
+        return float(p[0])
+    p = np.minimum(p, _MOST_P)
     # tan((1/2 − p) π) overflows for small p, where it is 1 / (p π).
     total = np.mean(1 / np.tan(np.pi * p))
     return float(0.5 - np.arctan(total) / np.pi if total < 1e8 else 1 / (np.pi * total))
 
 
-def _value_errors(labels: np.ndarray, estimate: BlockEstimate) -> np.ndarray:
-    """(G,) standard errors: those of generalised least squares, or of independent entries where groups are many."""
+def _value_errors(labels: np.ndarray, estimate: BlockEstimate, sxx: np.ndarray) -> np.ndarray:
+    """(G,) standard errors of the values, which are those of ordinary least squares: ``M⁻¹ AᵀS Ω⁻¹ SA M⁻¹``, M = AᵀSA.
+
+    Ω⁻¹ is the covariance of the unshared estimates. Where that is too much work they count as independent.
+    """
     count = int(labels.max()) + 1
-    if count <= _MOST_GROUPS and not estimate.is_diagonal:
-        _, precision = estimate.gather(labels.reshape(estimate.values.shape), count)
-        return np.asarray(np.sqrt(np.maximum(np.diag(pseudo_inverse(precision)), 0)))
-    return np.asarray(1 / np.sqrt(np.bincount(labels.ravel(), 1 / estimate.variance.ravel(), count)))
+    if estimate.is_diagonal or labels.size * labels.shape[1] * count > _MOST_WORK:
+        sizes = np.bincount(labels.ravel(), minlength=count)
+        return np.asarray(np.sqrt(np.bincount(labels.ravel(), estimate.variance.ravel(), count)) / sizes)
+    covariance = np.zeros((count, count))
+    inverse = pseudo_inverse(sxx)
+    for row, scale in zip(labels, estimate.scale.reshape(labels.shape), strict=True):
+        gathered = np.zeros((count, len(row)))
+        np.add.at(gathered, row, sxx)
+        gathered /= scale
+        covariance += gathered @ inverse @ gathered.T
+    own = pseudo_inverse(gather_curvature(labels, count, sxx, np.ones(1)))
+    return np.asarray(np.sqrt(np.maximum(np.einsum("ij,jk,ki->i", own, covariance, own), 0)))
 
 
-def _loss_error(val: Moments, change: np.ndarray, noise: float) -> float:
-    """Standard error of the change of the loss that a change of the weights makes, for noise of that variance.
+def _loss_error(val: Moments, change: np.ndarray, noise: np.ndarray) -> float:
+    """Standard error of the change of the loss that a change of the weights makes, for noise (O,) of those variances.
 
     ``L(W + D) − L(W) = −2 Σ eᵀ D x / n + Σ |D x|² / n``, whose first term varies with the noise e.
     """
-    moved = np.einsum("oi,ij,oj->", change, val.sxx, change) / change.shape[0]
-    return float(2 * np.sqrt(max(moved, 0)) * np.sqrt(noise / change.shape[0]) / val.count)
+    moved = np.sqrt(np.maximum(np.einsum("oi,ij,oj->o", change, val.sxx, change), 0) / val.count)
+    return float(2 * np.linalg.norm(moved * np.sqrt(noise)) / np.sqrt(val.count) / len(change))
 
 
 def _notes(pooled: Moments, names: tuple[str, ...]) -> list[str]:

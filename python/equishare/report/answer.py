@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from equishare.report.parameter import UNNAMED, Parameter
+from equishare.report.parameter import Parameter, unnamed
 from equishare.report.words import counted, number
 from equishare.result.cautions import SIGNIFICANCE
 from equishare.result.verdict import percent
@@ -24,7 +24,7 @@ def answer(view: View, parameter: Parameter) -> str:
     shared = _shared(parameter)
     group = parameter.group
     if group is None:
-        return " ".join([*sentences, shared, *_ties(parameter), f"The symmetry is {UNNAMED}."])
+        return " ".join([*sentences, shared, *_ties(parameter), f"The symmetry is {unnamed()}."])
     of = "of " if group.name.startswith("order") else ""
     if parameter.belief is None or parameter.noun == "mean":
         # Of means the group says no more than the sizes of the groups.

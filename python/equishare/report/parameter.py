@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.util import find_spec
 
 import numpy as np
 
@@ -16,7 +17,13 @@ from equishare.symmetry import SymmetryGroup
 
 # Of a larger pattern the page shows the first rows and columns: 256 × 256 cells are under 1 MB.
 MAX_SIDE = 256
-UNNAMED = f"not named: that needs igraph and sympy, {installing('symmetry')}"
+
+
+def unnamed() -> str:
+    """Why a symmetry has no name: packages are missing, or it was not computed, which may take long."""
+    if all(find_spec(name) for name in ("igraph", "sympy")):
+        return "not computed here: d.symmetry() tells it"
+    return f"not named: that needs igraph and sympy, {installing('symmetry')}"
 
 
 @dataclass(frozen=True, eq=False)

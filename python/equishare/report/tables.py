@@ -76,7 +76,7 @@ def _groups(one: Parameter, errors: np.ndarray | None) -> Table:
             cells.append(value(one, group, errors))
         if stability is not None:
             cells.append("–" if np.isnan(stability[group]) else f"{stability[group]:.2f}")
-        table.add_row(*cells, members(one, group))
+        table.add_row(*cells, Text(members(one, group)))
     hidden = partition.group_sizes[_MAX_GROUPS_SHOWN:]
     if len(hidden):
         table.add_section()

@@ -49,7 +49,7 @@ def _of_values(one: ParameterView, errors: np.ndarray | None) -> list[str]:
     found = []
     if len(near):
         a, b = sorted(order[near[0] : near[0] + 2].tolist())
-        more = f", and {len(near) - 1} more pairs" if len(near) > 1 else ""
+        more = f", and of {len(near) - 1} more pair{'s' * (len(near) > 2)}," if len(near) > 1 else ""
         found.append(f"The values of groups {a} and {b}{more} lie within two standard errors: they may be one.")
     if one.belief is not None and one.belief.continuum_log_odds > _CONTINUUM:
         found.append(

@@ -174,7 +174,9 @@ class Discovery(Plotting):
         if given.shape[1] != self.theta.shape[1]:
             raise ValueError(f"x must have {self.theta.shape[1]} columns, got shape {given.shape}")
         found = self._map(given)
-        return torch.from_numpy(found).to(x.device, x.dtype) if isinstance(x, Tensor) else found
+        if not isinstance(x, Tensor):
+            return found
+        return torch.from_numpy(found).to(x.device, x.dtype if x.is_floating_point() else torch.get_default_dtype())
 
     @property
     def spread(self) -> float:

@@ -13,7 +13,6 @@ import numpy as np
 
 from equishare.partition import Partition
 from equishare.problems.base import Belief
-from equishare.result import calibration
 from equishare.search import posterior
 from equishare.symmetry import SymmetryGroup, part_of_symmetry, symmetry_group
 from equishare.symmetry.boundary import SHIFTS
@@ -26,22 +25,12 @@ def symmetry_probability(belief: Belief) -> float:
     """Probability that the symmetry judged is contained in that of the truth; NaN where none was looked for."""
     if belief.guess is None and not math.isnan(belief.symmetry_log_odds):
         return 0.0
-    every, rivals = belief.symmetry_log_odds, belief.rival_log_odds
-    if math.isnan(rivals) or math.isinf(every):
-        return _probability(every)
-    # The curve is for what a search may not have seen. Patterns of shifts are all seen: their odds hold nearly.
-    with np.errstate(divide="ignore"):
-        others = every - float(np.log1p(-np.exp(min(every - rivals, 0.0))))
-    return _probability(others) * float(calibration.probability(np.array([rivals]), posterior.RIVALS))
+    return posterior.probability(belief.symmetry_log_odds, belief.rival_log_odds)
 
 
 def shift_probability(belief: Belief) -> float:
     """Probability that shifts up to the boundary tie what they tie in the partition; NaN where they tie nothing."""
-    return _probability(belief.shift_log_odds)
-
-
-def _probability(log_odds: float) -> float:
-    return float(calibration.probability(np.array([log_odds]), posterior.CURVE))
+    return posterior.probability(belief.shift_log_odds)
 
 
 def judged(partition: Partition, belief: Belief, same_action: bool) -> SymmetryGroup:

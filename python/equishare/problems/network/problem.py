@@ -81,6 +81,7 @@ class ModelProblem:
             for name, samples in (("train", self.train), ("val", self.val), ("stop", self.stop)):
                 if samples is not None:
                     check_loss(model, loss, samples, name)
+                if name != "stop" and samples is not None:
                     check_smallest_batch(model, loss, samples, name)
             check_reached(model, loss, self.train)
 

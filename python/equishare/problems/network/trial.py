@@ -101,8 +101,8 @@ def _has_batch_of_one(samples: Samples) -> bool:
         return len(samples) == 1
     for loader in samples.loaders:
         try:
-            count, size = len(loader.dataset), loader.batch_size  # type: ignore[arg-type]
-        except TypeError:  # an iterable data set tells no length
+            count, size = len(loader.sampler), loader.batch_size  # type: ignore[arg-type]
+        except TypeError:  # an iterable data set has no sampler of a length
             continue
         if size is not None and (size == 1 or (count % size == 1 and not loader.drop_last)):
             return True
@@ -130,7 +130,7 @@ def _tried(model: nn.Module, loss: Loss, batch: Batch, name: str) -> Any:
         if not torch.equal(kept, now):
             what = "y" if i == len(x) else f"input {i}"
             raise ValueError(
-                f"model and loss must leave their samples as they are, got a {what} of {name} that forward changes: "
+                f"model and loss must leave their samples as they are, but {what} of {name} is changed: "
                 "write x = x / 2 in place of x /= 2, and inplace=False"
             )
     return value
