@@ -4,7 +4,7 @@
 
 A table with names of its own, the command that asks it, the answer in Python, a notebook, a model of one's own, and the
 page that goes to a colleague. The data are simulated: six stations around a field, and the heat that flows through its
-six sides.
+six sides. It needs the extra "test", which brings what runs a notebook.
 """
 
 from __future__ import annotations

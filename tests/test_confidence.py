@@ -370,7 +370,7 @@ class TestKept:
         data = np.random.default_rng(0).normal(size=(100, 6)) + [0, 0, 5, 5, 9, 9]
         np.save(tmp_path / "means.npy", data)
         with pytest.raises(SystemExit) as exit:
-            cli.main(["discover", str(tmp_path / "means.npy"), *map(str, arguments)])
+            cli.main(["discover", str(tmp_path / "means.npy"), "--means", *map(str, arguments)])
         assert not exit.value.code
         out = capsys.readouterr().out
         assert ("probability" in out) == (shown is not None)
