@@ -67,6 +67,16 @@ class TestNaturalCall:
         assert es.discover(es.MeanProblem(samples), resamples=0).confidence is None
 
 
+class TestRows:
+    def test_tables_in_another_order_are_refused(self):
+        x, y = map(pd.DataFrame, ring_data())
+        with pytest.raises(
+            ValueError, match="x and y must have the same rows in the same order"
+        ):
+            es.discover(x, y.sample(frac=1, random_state=0))
+        assert es.discover(x[10:], y[10:], "gap").about.num_train == 95
+
+
 class TestNames:
     @pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
     def test_columns_of_tables(self, table):

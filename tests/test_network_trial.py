@@ -140,6 +140,15 @@ class TestLosses:
         with pytest.raises(ValueError, match="loss must be the mean over the samples, got one that doubles"):
             problem(loss=lambda out, y: (out - y).square().sum())
 
+    def test_one_that_spreads_the_targets_is_refused(self):
+        model = made(lambda: nn.Linear(3, 1))
+        es.share(model, "weight")
+        one = tuple((x, y[:, 0]) for x, y in (TRAIN, VAL))
+        with pytest.raises(
+            ValueError, match=r"x \(40, 3\) and y \(40,\): .*target size"
+        ):
+            es.ModelProblem(model, *one, nn.functional.mse_loss)
+
     def test_dict_inputs_are_explained(self):
         with pytest.raises(TypeError, match="x of train must be a tensor, an array or a tuple of them, got a dict"):
             problem(train=({"x": TRAIN[0]}, TRAIN[1]))

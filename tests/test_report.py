@@ -75,6 +75,16 @@ class TestTables:
             ["1", "4", f"{one.values[1]:.6g}", "0 ← 1, 0 ← 2, 1 ← 0, 1 ← 2"],
         ]
 
+    def test_names_are_cut_and_not_read_as_markup(self):
+        one = discovery([[0, 1, 1], [1, 0, 1]])
+        slot = replace(one.slots[0], labels=(("b [/s]", ":smile:"), ("speed [m/s]", "wind from the north", "c")))
+        text = printed(replace(one, slots=(slot,)), width=60)
+        assert "b [/s] ← speed [m/s]" in text
+        assert ":smile:" in text
+        rows = [line for line in text.splitlines() if "←" in line]
+        assert [line.split()[:2] for line in rows] == [["0", "2"], ["1", "4"]]
+        assert all(line.rstrip().endswith("…") for line in rows)
+
     def test_spread(self):
         one = discovery([[0, 1, 1], [1, 0, 1]])
         words = "entries of a group scatter by 0.12 (0.06 to 0.24) about its value"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
 from numbers import Integral
 from typing import Any, TypeVar
 
@@ -17,6 +18,7 @@ __all__ = [
     "checked_options",
     "choice",
     "count",
+    "did_you_mean",
     "defaults_of",
     "flag",
     "names_of",
@@ -31,6 +33,8 @@ _T = TypeVar("_T")
 #: Kinds of problems: the loss of a partition has a closed form, or a model has to be trained with it.
 CLOSED_FORM, TRAINED = "closed form", "trained"
 _SAME: Any = object()
+# What discover itself takes.
+_OF_DISCOVER = ("problem", "method", "seed", "progress", "resamples")
 
 
 def option(
@@ -75,7 +79,7 @@ def checked_options(method: str, options: type[_T], given: Mapping[str, Any], ki
     if not isinstance(options, type) or not dataclasses.is_dataclass(options):
         raise TypeError(f"Options of method {method!r} must be a frozen data class, got {options!r}")
     fields = _fields(options, kind)
-    reserved = sorted(set(fields) & {"problem", "method", "seed", "progress", "resamples"})
+    reserved = sorted(set(fields) & set(_OF_DISCOVER))
     if reserved:
         raise TypeError(f"Options of method {method!r} must not have names of discover, got {', '.join(reserved)}")
     unknown = sorted(set(given) - set(fields))
@@ -84,9 +88,10 @@ def checked_options(method: str, options: type[_T], given: Mapping[str, Any], ki
         belong = [name for name in unknown if name in _fields(options, other)]
         whose = "problems that are trained" if other == TRAINED else "means and linear maps"
         elsewhere = f" ({', '.join(belong)}: for {whose})" if belong else ""
+        near = did_you_mean(unknown[0], [*fields, *_OF_DISCOVER])
         raise TypeError(
             f"method {method!r} has no option {', '.join(unknown)}; "
-            f"it takes {', '.join(fields) or 'no options'}{elsewhere}"
+            f"it takes {', '.join(fields) or 'no options'}{elsewhere}{near}"
         )
     missing = [n for n, (default, _) in fields.items() if default is dataclasses.MISSING and n not in given]
     if missing:
@@ -97,6 +102,12 @@ def checked_options(method: str, options: type[_T], given: Mapping[str, Any], ki
         if check is not None and not (value is None and default is None):
             check(name, value)
     return options(**values)
+
+
+def did_you_mean(name: str, known: Sequence[str]) -> str:
+    """The end of a sentence about an unknown name: ``; did you mean seed?``; empty where none is near."""
+    near = get_close_matches(name, known, n=1)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def count(name: str, value: Any) -> None:

@@ -10,7 +10,7 @@ from equishare.arrays import column_names, sample_matrix
 from equishare.checks import flag
 from equishare.problems.base import About, Slot
 from equishare.problems.least_squares import LeastSquares
-from equishare.problems.split import check_columns, check_rows, halves, same_columns
+from equishare.problems.split import check_columns, check_order, check_rows, halves, same_columns
 
 
 class LinearProblem(LeastSquares):
@@ -53,6 +53,7 @@ class LinearProblem(LeastSquares):
         names = column_names(y, "y"), column_names(x, "x")
         data = sample_matrix(x, "x"), sample_matrix(y, "y", one_column=True)
         check_rows(data, ("x", "y"))
+        check_order(x, y)
         if x_val is None:
             train, val = (tuple(a[rows] for a in data) for rows in halves(len(data[0]), seed, "x and y"))
         else:

@@ -41,6 +41,17 @@ def check_rows(arrays: tuple[np.ndarray, np.ndarray], names: tuple[str, str]) ->
         )
 
 
+def check_order(x: Any, y: Any) -> None:
+    """ValueError where two tables of pandas have other row labels, or have them in another order."""
+    own: Any = getattr(x, "index", None)
+    other: Any = getattr(y, "index", None)
+    if hasattr(own, "equals") and hasattr(other, "equals") and not own.equals(other):
+        raise ValueError(
+            "x and y must have the same rows in the same order, got tables of different indices: y = y.loc[x.index], "
+            "or x.to_numpy() and y.to_numpy() where the rows belong together as they are"
+        )
+
+
 def check_columns(a: np.ndarray, b: np.ndarray, names: tuple[str, str]) -> None:
     """ValueError unless two arrays have as many columns as each other."""
     if a.shape[1] != b.shape[1]:

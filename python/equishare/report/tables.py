@@ -19,6 +19,9 @@ from equishare.symmetry import SymmetryGroup
 # Longer answers are for the files of --out.
 _MAX_GROUPS_SHOWN = 20
 _MAX_PATTERN_LINES = 40
+# Between the columns of a table, and at its ends; the least room for names.
+_GAP = 3
+_NARROWEST = 8
 
 
 def print_discovery(view: View, groups: dict[str | None, SymmetryGroup], console: Console) -> None:
@@ -37,7 +40,7 @@ def print_discovery(view: View, groups: dict[str | None, SymmetryGroup], console
         console.print(Text.assemble(("Beware: ", "yellow"), caution))
     console.print(_summary(view))
     for one in parameters:
-        console.print(_groups(one, view.quality.value_errors))
+        console.print(_groups(one, view.quality.value_errors, console.width))
         console.print(_pattern(one, console.width))
 
 
@@ -59,25 +62,26 @@ def _summary(view: View) -> Table:
     return table
 
 
-def _groups(one: Parameter, errors: np.ndarray | None) -> Table:
+def _groups(one: Parameter, errors: np.ndarray | None, width: int) -> Table:
+    """The groups, the names of their entries cut to what the width leaves them."""
     partition = one.partition
-    table = Table(title="groups", title_justify="left", box=box.SIMPLE)
-    stability = None if one.confidence is None else one.confidence.groups
-    table.add_column("group", justify="right")
-    table.add_column("size", justify="right")
+    probability = None if one.confidence is None else one.confidence.groups
+    shown = range(min(partition.num_groups, _MAX_GROUPS_SHOWN))
+    columns = {"group": [str(group) for group in shown], "size": [str(partition.group_sizes[group]) for group in shown]}
     if one.values is not None:
-        table.add_column("value" if errors is None else "value ± s.e.", justify="right", no_wrap=True)
-    if stability is not None:
-        table.add_column("probability", justify="right")
-    table.add_column(one.counted_in[1], overflow="ellipsis", no_wrap=True)
-    for group, size in enumerate(partition.group_sizes[:_MAX_GROUPS_SHOWN]):
-        cells = [str(group), str(size)]
-        if one.values is not None:
-            cells.append(value(one, group, errors))
-        if stability is not None:
-            cells.append("–" if np.isnan(stability[group]) else f"{stability[group]:.2f}")
-        table.add_row(*cells, Text(members(one, group)))
-    hidden = partition.group_sizes[_MAX_GROUPS_SHOWN:]
+        columns["value" if errors is None else "value ± s.e."] = [value(one, group, errors) for group in shown]
+    if probability is not None:
+        columns["probability"] = ["–" if np.isnan(p) else f"{p:.2f}" for p in probability[: len(shown)]]
+    taken = sum(max(map(len, [name, *cells])) + _GAP for name, cells in columns.items())
+    table = Table(title="groups", title_justify="left", box=box.SIMPLE)
+    for name in columns:
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column(one.counted_in[1], no_wrap=True)
+    for group, *cells in zip(shown, *columns.values(), strict=True):
+        names = Text(members(one, group))
+        names.truncate(max(width - taken - _GAP, _NARROWEST), overflow="ellipsis")
+        table.add_row(*cells, names)
+    hidden = partition.group_sizes[len(shown) :]
     if len(hidden):
         table.add_section()
         table.add_row(f"{len(hidden)} more", str(hidden.sum()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -119,9 +120,11 @@ def _tried(model: nn.Module, loss: Loss, batch: Batch, name: str) -> Any:
     x, y = batch
     before = [t.clone() for t in (*x, y)]
     try:
-        with evaluating(model), torch.no_grad():
+        with evaluating(model), torch.no_grad(), warnings.catch_warnings():
+            # Torch only warns where a loss spreads y over the outputs of others.
+            warnings.filterwarnings("error", message="Using a target size")
             value = loss(model(*x), y)
-    except (RuntimeError, IndexError, TypeError, ValueError, AttributeError, KeyError) as error:
+    except (RuntimeError, IndexError, TypeError, ValueError, AttributeError, KeyError, UserWarning) as error:
         shapes = ", ".join(str(tuple(t.shape)) for t in x)
         raise ValueError(
             f"model and loss do not take the samples of {name}, x {shapes} and y {tuple(y.shape)}: {error}"
