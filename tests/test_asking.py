@@ -70,9 +70,7 @@ class TestNaturalCall:
 class TestRows:
     def test_tables_in_another_order_are_refused(self):
         x, y = map(pd.DataFrame, ring_data())
-        with pytest.raises(
-            ValueError, match="x and y must have the same rows in the same order"
-        ):
+        with pytest.raises(ValueError, match="x and y must have the same rows in the same order"):
             es.discover(x, y.sample(frac=1, random_state=0))
         assert es.discover(x[10:], y[10:], "gap").about.num_train == 95
 

@@ -78,7 +78,7 @@ class TestDiscover:
         assert (code, err) == (0, "")
         assert "30 to fit, 70 to validate" in out
         assert "\n0 0 1 1 2 2\n" in out
-        assert "C_2 × C_2 × C_2, exact: an exchange of 2 entries, 3 times" in " ".join(out.split())
+        assert "C_2 × C_2 × C_2: an exchange of 2 entries, 3 times" in " ".join(out.split())
 
     def test_entries_that_scatter(self, run, tmp_path):
         rng = np.random.default_rng(0)

@@ -144,9 +144,7 @@ class TestLosses:
         model = made(lambda: nn.Linear(3, 1))
         es.share(model, "weight")
         one = tuple((x, y[:, 0]) for x, y in (TRAIN, VAL))
-        with pytest.raises(
-            ValueError, match=r"x \(40, 3\) and y \(40,\): .*target size"
-        ):
+        with pytest.raises(ValueError, match=r"x \(40, 3\) and y \(40,\): .*target size"):
             es.ModelProblem(model, *one, nn.functional.mse_loss)
 
     def test_dict_inputs_are_explained(self):

@@ -27,8 +27,8 @@ def answer(view: View, parameter: Parameter) -> str:
         return " ".join([*sentences, shared, *_ties(parameter), f"The symmetry is {unnamed()}."])
     of = "of " if group.name.startswith("order") else ""
     if parameter.belief is None or parameter.noun == "mean":
-        # Of means the group says no more than the sizes of the groups.
-        told = f"The symmetry group of the pattern is {of}{group.explanation}"
+        # Of means the group says no more than the sizes of the groups: no probability, and no verdict, of its own.
+        told = f"The symmetry group of the pattern is {of}{group.explanation}".replace(f", {group.verdict}:", ":", 1)
         return " ".join([*sentences, shared, *_ties(parameter), told])
     if sentences and group.verdict == "none":
         return " ".join([*sentences, shared])
