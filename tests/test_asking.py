@@ -89,6 +89,13 @@ class TestNames:
         assert es.discover(pd.DataFrame(x), y, "gap").names == ((), ())
         assert es.discover(torch.from_numpy(x), pd.Series(y[:, 0], name="flow"), "gap").names == (("flow",), ())
 
+    def test_signs_that_no_page_holds(self, tmp_path):
+        x, y = ring_data()
+        found = es.discover(pd.DataFrame(x, columns=["a\x07", "b\nc", "d\ufffe", "e"]), y)
+        assert found.names[1] == ("a\ufffd", "b c", "d\ufffd", "e")
+        assert "b c" in found._repr_html_()
+        found.report(tmp_path / "page.html")
+
     def test_they_are_saved(self, tmp_path):
         x, y = ring_data()
         found = es.discover(pd.DataFrame(x, columns=INPUTS), y)
@@ -123,6 +130,13 @@ class TestPredict:
         assert np.array_equal(found.predict(mixed), found.predict(x))
         with pytest.raises(ValueError, match="x must have the columns of the data, got none of the name temp_s"):
             found.predict(table.drop(columns="temp_s"))
+
+    def test_columns_that_pandas_counts(self):
+        x, y = ring_data()
+        table = pd.DataFrame(x)
+        assert np.array_equal(es.discover(table, y).predict(table[[2, 0, 1, 3]]), es.discover(x, y).predict(x))
+        mixed = es.discover(table[[2, 0, 1, 3]], y)
+        assert np.array_equal(mixed.predict(table), mixed.predict(table[[2, 0, 1, 3]]))
 
     def test_a_network(self):
         train, val = split(linear_data(), 40)

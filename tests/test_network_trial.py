@@ -140,6 +140,11 @@ class TestLosses:
         with pytest.raises(ValueError, match="loss must be the mean over the samples, got one that doubles"):
             problem(loss=lambda out, y: (out - y).square().sum())
 
+    def test_models_and_losses_for_batches_of_one_size(self):
+        problem(Around(after=lambda y: y.view(40, 3)))
+        problem(loss=lambda out, y: mse(out, y) + torch.linalg.cholesky(out.mT @ out + torch.eye(3)).sum() * 0)
+        problem(loss=lambda out, y: (mse(out, y) * torch.ones(40, dtype=out.dtype)[: len(out)].view(40)).mean())
+
     def test_one_that_spreads_the_targets_is_refused(self):
         model = made(lambda: nn.Linear(3, 1))
         es.share(model, "weight")

@@ -81,7 +81,7 @@ class _Package(ModuleType):
             from importlib.metadata import version
 
             return version("equishare")
-        if name.startswith("__"):
+        if name.startswith("__") or not name.isidentifier():
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         try:
             value = import_module(f"{__name__}.{_HOME_OF.get(name, name)}")

@@ -70,11 +70,16 @@ def column_names(value: Any, name: str) -> Names:
         columns = [value.name] if value.name else None  # of a series
     if columns is None or columns == list(range(len(columns))):
         return ()
-    names = tuple(map(str, columns))
+    names = tuple(_printable(str(column)) for column in columns)
     twice = next((one for one in names if names.count(one) > 1), None) if len(set(names)) < len(names) else None
     if twice is not None:
         raise ValueError(f"{name} must have a name of its own for each column, got {twice!r} twice")
     return names
+
+
+def _printable(name: str) -> str:
+    """A name on one line, without signs that no page can hold."""
+    return "".join(c if c.isprintable() else " " if c.isspace() else "\ufffd" for c in name)
 
 
 def in_order(table: Any, names: Names, name: str) -> Any:
@@ -83,9 +88,14 @@ def in_order(table: Any, names: Names, name: str) -> Any:
     Raises:
         ValueError: a column is missing.
     """
-    own = column_names(table, name)
     columns = _columns(table)
-    if not own or not names or columns is None:
+    if columns is None:
+        return table
+    own = [_printable(str(column)) for column in columns]
+    counted = tuple(map(str, range(len(own))))
+    # Columns that pandas counts are in their order by number.
+    names = names or (counted if set(own) == set(counted) else ())
+    if not names:
         return table
     missing = [one for one in names if one not in own]
     if missing:

@@ -21,6 +21,8 @@ from equishare.tablefiles import READERS, BadTable, Table
 
 __all__ = ["Data", "read_data", "split_problem"]
 
+# What pandas calls the index that it writes into a table.
+_INDEX = re.compile(r"Unnamed: \d+|__index_level_\d+__")
 _INPUT_OR_OUTPUT = re.compile(r"([xy])[ _.\-]?\d*", re.IGNORECASE)
 #: Columns as they are asked for, see :func:`equishare.columns.chosen`.
 Columns = str | Sequence[str]
@@ -192,7 +194,7 @@ def _of_table(path: Path, table: Table, asked: dict[str, Columns], means: bool) 
         raise ValueError(f"two columns are named {twice!r}; every column needs a name of its own")
     picked = {argument: chosen(own, names, argument) for argument, own in asked.items()}
     left = [name for name in names if name not in picked.get("ignore", ())]
-    numeric = [name for name in left if table.has_numbers(names.index(name))]
+    numeric = [name for name in left if table.has_numbers(names.index(name)) and not _INDEX.fullmatch(name)]
     x, y = ([name for name in picked.get(argument, ()) if name in left] for argument in ("inputs", "outputs"))
     notes = [table.note] if table.note else []
     if means and "outputs" in asked:
