@@ -105,7 +105,9 @@ def _loss_error(val: Moments, change: np.ndarray, noise: np.ndarray) -> float:
     ``L(W + D) − L(W) = −2 Σ eᵀ D x / n + Σ |D x|² / n``, whose first term varies with the noise e.
     """
     moved = np.sqrt(np.maximum(np.einsum("oi,ij,oj->o", change, val.sxx, change), 0) / val.count)
-    return float(2 * np.linalg.norm(moved * np.sqrt(noise)) / np.sqrt(val.count) / len(change))
+    parts = moved * np.sqrt(noise)
+    # hypot does not square what may be large.
+    return float(2 * np.hypot.reduce(parts) / np.sqrt(val.count) / len(change))
 
 
 def _notes(pooled: Moments, names: tuple[str, ...]) -> list[str]:
