@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -45,6 +47,10 @@ class TestNaturalCall:
     )
     def test_a_method_may_follow(self, call):
         assert call(*ring_data()).method == "gap"
+
+    def test_by_name(self):
+        x, y = ring_data()
+        assert es.discover(x=x, y=y, method="gap").partition == es.discover(x, y, "gap").partition
 
     def test_the_seed_draws_the_halves(self):
         x, y = ring_data()
@@ -148,6 +154,12 @@ class TestPredict:
         assert torch.equal(predicted, found.model(train[0]).detach())
         assert torch.equal(found.predict((train[0],)), predicted)
 
+    def test_a_network_takes_tensors(self):
+        train, val = split(linear_data(), 40)
+        found = es.discover(es.ModelProblem(linear(), train, val, mse), steps=5, restarts=1)
+        with pytest.raises(TypeError, match="x must be a tensor, or a tuple of them, for a network, got ndarray"):
+            found.predict(train[0].numpy())
+
     def test_what_predicts_nothing(self):
         x, y = ring_data()
         with pytest.raises(
@@ -175,7 +187,47 @@ class TestQuality:
             for c in common
         ]
         assert 0.02 < np.mean(np.array(p) < 0.05) < 0.09
-        assert scipy.stats.kstest(p, "uniform").pvalue > (1e-3 if outputs == 1 else 1e-12)
+        assert outputs > 1 or scipy.stats.kstest(p, "uniform").pvalue > 1e-3
+
+    def test_one_output_that_depends_on_nothing_does_not_outvote_others(self):
+        design = np.array(list(itertools.product([-1.0, 1.0], repeat=4)) * 2)
+        x = design[:, :2]
+        y = np.column_stack([x.sum(1) + np.random.default_rng(0).normal(size=32), design[:, 2] * design[:, 3]])
+        assert es.discover(x, y, "gap").quality.dependence < 1e-6
+
+    def test_inputs_that_stand_twice_count_once(self):
+        rng = np.random.default_rng(0)
+        x, y = rng.normal(size=(40, 2)), rng.normal(size=(40, 1))
+        found, twice = (es.discover(own, y, "no_sharing").quality.dependence for own in (x, np.hstack([x, x])))
+        assert twice == pytest.approx(found)
+
+    @pytest.mark.parametrize("spread", [np.ones(3), np.array([1.0, 1.0, 20.0])], ids=["even", "uneven"])
+    def test_the_error_of_the_loss_is_that_of_draws(self, spread):
+        # Sharing that is right but for one weight: the difference of the losses varies with the noise of the outputs.
+        labels = np.array([[0, 1, 1], [1, 0, 1], [1, 1, 0]])
+        weight = np.array([1.0, -1.0])[labels]
+        weight[0, 0] += 2
+        rng, found = np.random.default_rng(3), []
+        x, x_val = rng.normal(size=(2, 400, 3))
+        y = x @ weight.T
+        for _ in range(200):
+            y_val = x_val @ weight.T + spread * rng.normal(size=(400, 3))
+            problem = es.LinearProblem(x, y, x_val=x_val, y_val=y_val)
+            found.append(es.discover(problem, "oracle", partition=labels))
+        deviation = np.std([d.validation_loss - d.no_sharing_loss for d in found])
+        assert np.mean([d.quality.loss_error for d in found]) == pytest.approx(deviation, rel=0.2)
+
+    @pytest.mark.parametrize("spread", [1.0, 30.0])
+    def test_errors_of_values_where_noise_differs(self, spread):
+        labels = (np.arange(4) - np.arange(4)[:, None]) % 4
+        x = np.random.default_rng(0).normal(size=(100, 4))
+        noise = np.array([1.0, 1.0, spread, 1.0])
+        rng, found = np.random.default_rng(4), []
+        for _ in range(200):
+            y = x @ np.arange(4.0)[labels].T + noise * rng.normal(size=(100, 4))
+            found.append(es.discover(x, y, "oracle", partition=labels))
+        deviation = np.std([d.values for d in found], axis=0)
+        assert np.allclose(np.mean([d.quality.value_errors for d in found], axis=0), deviation, rtol=0.2)
 
     def test_errors_of_values_are_those_of_draws(self):
         labels = np.array([[0, 1, 1], [1, 0, 1]])

@@ -121,7 +121,7 @@ OBJECTS = np.array([[1, "a"], [2, None]], dtype=object)
         ("d.npz", lambda p: p.write_bytes(_npy_bytes(X)), "single array; name it .npy"),
         ("d.npz", save(x=X, z=Y), "x and y, or exactly one array of samples; found x, z"),
         ("d.npz", save(), "found none"),
-        ("d.npz", save(x=X, y=Y[:2]), "as many rows as each other, got 3 and 2"),
+        ("d.npz", save(x=X, y=Y[:2]), r"as many rows as each other, got shapes \(3, 2\) and \(2, 1\)"),
         ("d.npz", save(x=X, y=Y[:, 0]), r"y must be a two-dimensional matrix.* got shape \(3,\)"),
         ("d.npz", save(x=X[None], y=Y), r"x must be a two-dimensional matrix.* got shape \(1, 3, 2\)"),
         ("d.npz", save(x=OBJECTS, y=Y), "damaged, or not.*Object arrays cannot be loaded"),

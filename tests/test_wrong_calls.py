@@ -10,6 +10,7 @@ import pytest
 
 import equishare as es
 from equishare import LinearProblem, MeanProblem, cli, discover
+from equishare.columns import chosen
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 3))
@@ -58,6 +59,17 @@ NAMED = pandas.DataFrame(X, columns=["a", "b", "c"])
             ValueError,
             "x must be finite, got nan at row 33 counted from 0, column 'b'",
         ),
+        (
+            lambda: discover(X, X, Y, Y),
+            TypeError,
+            r"discover takes x and y, got 4 arrays: for validation samples of your own, discover\(LinearProblem\(",
+        ),
+        (lambda: discover(X, Y, X), TypeError, "discover takes x and y, got 3 arrays"),
+        (lambda: discover(), TypeError, "problem must be a MeanProblem, .* got NoneType"),
+        (lambda: discover(X, Y, resample=5), TypeError, "no option resample; .*; did you mean resamples?"),
+        (lambda: discover(X, Y, "gap").plot_pattern(ax="here"), TypeError, "ax must be matplotlib axes, .* got str"),
+        (lambda: discover(X, Y, "gap").predict(X[0]), ValueError, r"one sample x\[None\]"),
+        (lambda: chosen(3, ["a"], "inputs"), TypeError, "inputs must be a string or a list of names, got 3"),
         (lambda: LinearProblem(np.ones((60, 3)), Y), ValueError, "x holds constant data: no column varies"),
         (lambda: LinearProblem(X, np.ones(60)), ValueError, "y holds constant data: no column varies"),
         (lambda: MeanProblem(np.ones((60, 3))), ValueError, "hold constant data: every sample is the same"),
@@ -185,7 +197,7 @@ MAP = "the weights of a map (equishare discover {} {}) or which means are equal 
             ["gap.csv", "--means"],
             "line 6, column 2 (temp_n) is empty; leave rows with missing values out, fill them, or",
         ),
-        (["index.csv"], "of the columns Unnamed: 0, temp_n, temp_e, flow1, flow2: the weights of a map"),
+        (["index.csv"], "of the columns temp_n, temp_e, flow1, flow2: the weights of a map"),
         (["constant.csv", "--outputs", "flow*"], "y holds constant data: no column varies"),
         (["twice.csv"], "two columns are named 'flow1'; every column needs a name of its own"),
         (["beside.csv"], "column 'x_name' stands beside columns x… and y…: leave it out (--ignore x_name), or choose"),

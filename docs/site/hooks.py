@@ -8,7 +8,6 @@ from __future__ import annotations
 import html
 import json
 import re
-from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
@@ -129,12 +128,14 @@ def _method_sections() -> str:
 
 
 def _option_table(options: type, kinds: list[str]) -> str:
+    from equishare.checks import defaults_of
+
     # First the options that the method's own class defines, then those it inherits.
     rows = {True: "", False: ""}
-    for field in fields(options):
-        pairs = field.metadata["kinds"]
-        defaults = [_default(pairs[kind][0]) if kind in pairs else "–" for kind in kinds]
-        rows[field.name in vars(options).get("__annotations__", {})] += f"| `{field.name}` | {' | '.join(defaults)} |\n"
+    known = [defaults_of(options, kind) for kind in kinds]
+    for name in dict.fromkeys(name for own in known for name in own):
+        cells = [f"`{own[name]}`" if name in own else "–" for own in known]
+        rows[name in vars(options).get("__annotations__", {})] += f"| `{name}` | {' | '.join(cells)} |\n"
     if not any(rows.values()):
         return "It has no options.\n"
     columns = ["Option", "Means, linear maps", "Networks"][: 1 + len(kinds)]
@@ -167,10 +168,6 @@ def _parameter_row(parameter: Any) -> str:
     plain = default is None or callable(default) or isinstance(default, bool) or not is_option
     told = (getattr(parameter, "help", "") or "").replace("|", "\\|")
     return f"| {', '.join(f'`{own}`' for own in names)} | {'' if plain else f'`{default}`'} | {told} |\n"
-
-
-def _default(value: object) -> str:
-    return "required" if value is MISSING else f"`{value!r}`"
 
 
 def _mathml(match: re.Match[str]) -> str:

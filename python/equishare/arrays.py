@@ -91,16 +91,16 @@ def in_order(table: Any, names: Names, name: str) -> Any:
     columns = _columns(table)
     if columns is None:
         return table
-    own = [_printable(str(column)) for column in columns]
+    own = {_printable(str(column)): column for column in columns}
     counted = tuple(map(str, range(len(own))))
     # Columns that pandas counts are in their order by number.
-    names = names or (counted if set(own) == set(counted) else ())
+    names = names or (counted if own.keys() == set(counted) else ())
     if not names:
         return table
     missing = [one for one in names if one not in own]
     if missing:
         raise ValueError(f"{name} must have the columns of the data, got none of the name {', '.join(missing[:5])}")
-    return _numbers_of(table, [columns[own.index(one)] for one in names], name)
+    return _numbers_of(table, [own[one] for one in names], name)
 
 
 def _columns(value: Any) -> list[Any] | None:
@@ -138,7 +138,7 @@ def sample_matrix(value: Any, name: str, one_column: bool = False) -> NDArray[An
     if array.ndim == 1 and one_column:
         array = array[:, None]
     if array.ndim != 2:
-        remedy = f"; one column of numbers is {name}[:, None]" if array.ndim == 1 else ""
+        remedy = f"; one column of numbers is {name}[:, None], one sample {name}[None]" if array.ndim == 1 else ""
         if array.ndim > 2:
             remedy = f"; {name}.reshape(len({name}), -1) makes a row of each sample"
         raise ValueError(

@@ -29,6 +29,8 @@ def chosen(asked: str | Sequence[str], names: Sequence[str], argument: str) -> l
     Raises:
         ValueError: no part, a part that no column matches, or a range that runs backwards.
     """
+    if not isinstance(asked, str | Sequence) or not all(isinstance(part, str) for part in asked):
+        raise TypeError(f"{argument} must be a string or a list of names, got {asked!r}")
     try:
         parts = next(csv.reader([asked], skipinitialspace=True), []) if isinstance(asked, str) else list(asked)
     except csv.Error:

@@ -16,7 +16,7 @@ from equishare.arrays import sample_matrix
 from equishare.columns import chosen, ignoring, listed, option, suggested
 from equishare.extras import installing
 from equishare.problems import LinearProblem, MeanProblem
-from equishare.problems.split import halves
+from equishare.problems.split import check_rows, halves
 from equishare.tablefiles import READERS, BadTable, Table
 
 __all__ = ["Data", "read_data", "split_problem"]
@@ -172,8 +172,8 @@ def _of_arrays(path: Path, arrays: dict[str, Any], asked: dict[str, Columns], me
             "above the numbers of a .csv file, or save arrays x and y in a .npz file"
         )
     x, *y = [sample_matrix(array, name) for name, array in arrays.items()]
-    if y and len(x) != len(y[0]):
-        raise ValueError(f"x and y must have as many rows as each other, got {len(x)} and {len(y[0])}")
+    if y:
+        check_rows((x, y[0]), ("x", "y"))
     if y and means:
         raise ValueError("means must be asked of one array of samples, got x and y: leave --means out, or x or y")
     if not y and not means:

@@ -58,7 +58,7 @@ def discover(
 ) -> list[Discovery]: ...
 @overload
 def discover(
-    problem: Any,
+    x: Any,
     y: Any,
     method: MethodName | Method = "auto",
     *,
@@ -68,10 +68,10 @@ def discover(
     **options: Any,
 ) -> Discovery: ...
 def discover(  # type: ignore[misc]  # behind a problem, method is the second argument
-    problem: Any,
+    problem: Any = None,
     y: Any = None,
     method: Any = "auto",
-    *,
+    *more: Any,
     seed: int = 0,
     progress: Progress | bool | None = None,
     resamples: int | None = None,
@@ -105,6 +105,13 @@ def discover(  # type: ignore[misc]  # behind a problem, method is the second ar
     """
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**63:
         raise ValueError(f"seed must be an integer from 0 to 2**63 - 1, got {seed!r}")
+    if problem is None:
+        problem = options.pop("x", None)  # discover(x=x, y=y)
+    if more or hasattr(method, "__array__"):
+        raise TypeError(
+            f"discover takes x and y, got {2 + bool(hasattr(method, '__array__')) + len(more)} arrays: for validation "
+            "samples of your own, discover(LinearProblem(x_train, y_train, x_val=x_val, y_val=y_val))"
+        )
     problem, method = _asked(problem, y, method, int(seed))
     if resamples is not None and (isinstance(resamples, bool) or not isinstance(resamples, int | np.integer)):
         raise TypeError(f"resamples must be an integer, got {resamples!r}")

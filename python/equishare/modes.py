@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -25,10 +25,15 @@ def evaluating(module: torch.nn.Module) -> Iterator[None]:
         for part, own in buffers:
             part._buffers.clear()
             part._buffers.update(own)
-        with torch.no_grad():
-            for buffer, value in values.values():
-                if not torch.equal(buffer, value):
-                    buffer.copy_(value)
+        restore(values.values())
+
+
+def restore(before: Iterable[tuple[torch.Tensor, torch.Tensor]]) -> None:
+    """Give tensors the values that they had; those that have them stay untouched."""
+    with torch.no_grad():
+        for tensor, value in before:
+            if not torch.equal(tensor, value):
+                tensor.copy_(value)
 
 
 @contextmanager

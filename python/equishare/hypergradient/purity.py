@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
+from equishare.modes import restore
+
 
 def replayed(function: Callable[..., Any], device: torch.device) -> Callable[..., Any]:
     """The function with the same random numbers in every call: those that it would draw now.
@@ -45,7 +47,4 @@ def kept_buffers() -> Iterator[None]:
         yield
     finally:
         hook.remove()
-        with torch.no_grad():
-            for buffer, value in before.values():
-                if not torch.equal(buffer, value):
-                    buffer.copy_(value)
+        restore(before.values())

@@ -49,7 +49,7 @@ def brief(view: View, parameters: Sequence[Parameter]) -> str:
         found = one.group.verdict != "none" and not one.group.is_trivial
         told.append(f"{one.group.name} {one.group.verdict}{sure}" if found else "no symmetry")
     if len(parameters) > _MAX_LISTED:
-        told.append(f"and {len(parameters) - _MAX_LISTED} more parameters")
+        told.append(f"and {counted(len(parameters) - _MAX_LISTED, 'more parameter')}")
     if np.isfinite(view.quality.r_squared):
         told.append(f"R² {view.quality.r_squared:.3f}")
     return ", ".join(told)

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 
 from equishare.report.cycles import arrows, ring
 from equishare.report.figures import ACCENT, shortened
+from equishare.report.words import counted
 from equishare.symmetry import SymmetryGroup
 
 # Longer axes, and further generators, are given in cycles alone.
@@ -56,7 +57,7 @@ def draw_group(axes: Axes, group: SymmetryGroup, labels: Sequence[Sequence[str]]
         order = f"order {group.order}" if group.order < 10**12 else f"order about 10^{len(str(group.order)) - 1}"
         name = group.name if len(group.name) <= _LONGEST_TITLE else f"{group.name[:_LONGEST_TITLE]} …"
         more = len(group.generators) - len(drawn)
-        title = f"{name}, {order}" + (f" ({more} more generators)" if more > 0 else "")
+        title = f"{name}, {order}" + (f" ({counted(more, 'more generator')})" if more > 0 else "")
         axes.set_title(title, fontsize=10, wrap=True)
 
 

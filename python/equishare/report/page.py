@@ -26,7 +26,7 @@ from equishare.report.figures import (
 from equishare.report.grid import NO_GROUP
 from equishare.report.group_figure import draw_group, group_size, ring_names
 from equishare.report.history import curve_of
-from equishare.report.parameter import MAX_SIDE, Parameter, parameters_of
+from equishare.report.parameter import MAX_SIDE, Parameter, estimates_of, parameters_of
 from equishare.report.svg import inline_svg
 from equishare.report.words import counted, number, p_value, scatter
 from equishare.result.cautions import cautions
@@ -172,9 +172,10 @@ def _pattern_table(parameter: Parameter) -> tuple[list[str], list[list[str]]] | 
 
 def _estimates(parameter: Parameter, view: View, index: int) -> str | None:
     """The picture of the unshared estimates; None where they are not known."""
-    estimates, errors = view.quality.unshared, view.quality.unshared_errors
-    if estimates is None or parameter.values is None or estimates.size != len(parameter.partition):
+    known = estimates_of(view, parameter)
+    if known is None:
         return None
+    estimates, errors = known
     label = f"Estimate of each {parameter.noun} alone, beside the value that its group shares"
     draw = partial(draw_estimates, parameter=parameter, estimates=estimates, errors=errors)
     return inline_svg(draw, ESTIMATES_SIZE, label, f"estimates-{index}")

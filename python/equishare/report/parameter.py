@@ -137,6 +137,14 @@ def parameters_of(view: View, groups: dict[str | None, SymmetryGroup]) -> list[P
     return [Parameter(**vars(one), group=groups.get(one.name)) for one in view.parameters]
 
 
+def estimates_of(view: View, parameter: Parameter) -> tuple[np.ndarray, np.ndarray | None] | None:
+    """The estimates of the entries when none are tied, and their standard errors; None where they are not known."""
+    estimates = view.quality.unshared
+    if estimates is None or parameter.values is None or estimates.size != len(parameter.partition):
+        return None
+    return estimates, view.quality.unshared_errors
+
+
 def parameter_named(view: View, name: str | None) -> Parameter:
     """The shared parameter of that name; None where there is one alone."""
     found = {parameter.name: parameter for parameter in parameters_of(view, {})}

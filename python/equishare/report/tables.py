@@ -37,7 +37,7 @@ def print_discovery(view: View, groups: dict[str | None, SymmetryGroup], console
     for one in parameters:
         console.print(Text(answer(view, one), style="bold"))
     for caution in cautions(view):
-        console.print(Text.assemble(("Beware: ", "yellow"), caution))
+        console.print(Text.assemble(("Beware. ", "yellow"), caution))
     console.print(_summary(view))
     for one in parameters:
         console.print(_groups(one, view.quality.value_errors, console.width))

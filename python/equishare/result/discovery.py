@@ -161,11 +161,17 @@ class Discovery(Plotting):
                 network a tensor, or a tuple of the arguments of its forward.
 
         Raises:
+            TypeError: no tensors for a network, no numbers for a map.
             ValueError: means, which predict nothing; other inputs than those of the data; a network that was loaded
                 without its model.
         """
         self._require_model()
         if self.model is not None:
+            if not all(isinstance(one, Tensor) for one in (x if isinstance(x, tuple) else (x,))):
+                raise TypeError(
+                    f"x must be a tensor, or a tuple of them, for a network, got {type(x).__name__}: "
+                    "torch.as_tensor(x, dtype=...) in the dtype of the model"
+                )
             with evaluating(self.model), torch.no_grad():
                 return self.model(*x) if isinstance(x, tuple) else self.model(x)
         if not self.is_bare or self.slots[0].noun != "weight":

@@ -7,15 +7,24 @@ from typing import TYPE_CHECKING, Any
 
 from equishare.report import require_matplotlib
 from equishare.report.answer import brief
-from equishare.report.parameter import parameter_named, parameters_of
+from equishare.report.parameter import estimates_of, parameter_named, parameters_of
 from equishare.result.view import View
 from equishare.symmetry import SymmetryGroup, symmetry_group
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# The symmetry of larger parameters takes too long for a line, unless it is known already.
+# The symmetry of larger parameters takes too long for a line.
 _QUICK = 4096
+
+
+def _axes(ax: Axes | None, size: tuple[float, float]) -> Axes:
+    """The axes that were given, or those of a new figure."""
+    from equishare.report.figures import new_axes
+
+    if ax is not None and not hasattr(ax, "imshow"):
+        raise TypeError(f"ax must be matplotlib axes, one of those of plt.subplots(), got {type(ax).__name__}")
+    return new_axes(size, shown=True) if ax is None else ax
 
 
 class Plotting:
@@ -44,7 +53,7 @@ class Plotting:
         Raises:
             ValueError: path does not end in .html.
             OSError: the file cannot be written.
-            ImportError: matplotlib or jinja2 are not installed (``pip install "equishare[plot]"``).
+            ImportError: matplotlib or jinja2 are not installed (the extra ``plot``).
         """
         require_matplotlib()
         from equishare.report.page import write_report
@@ -65,14 +74,15 @@ class Plotting:
             The axes.
 
         Raises:
+            TypeError: ax is no axes.
             ValueError: there are several parameters, or none of that name.
-            ImportError: matplotlib or jinja2 are not installed (``pip install "equishare[plot]"``).
+            ImportError: matplotlib or jinja2 are not installed (the extra ``plot``).
         """
         require_matplotlib()
-        from equishare.report.figures import draw_pattern, new_axes, pattern_size
+        from equishare.report.figures import draw_pattern, pattern_size
 
         parameter = parameter_named(self.view(), name)
-        axes = new_axes(pattern_size(parameter), shown=True) if ax is None else ax
+        axes = _axes(ax, pattern_size(parameter))
         draw_pattern(axes, parameter)
         return axes
 
@@ -92,17 +102,18 @@ class Plotting:
         Raises:
             ValueError: there are several parameters, or none of that name; or the estimates are not known: those of a
                 network, of too few samples, or of a file of a former version.
-            ImportError: matplotlib or jinja2 are not installed (``pip install "equishare[plot]"``).
+            ImportError: matplotlib or jinja2 are not installed (the extra ``plot``).
         """
         require_matplotlib()
-        from equishare.report.figures import ESTIMATES_SIZE, draw_estimates, new_axes
+        from equishare.report.figures import ESTIMATES_SIZE, draw_estimates
 
         view = self.view()
-        parameter, quality = parameter_named(view, name), view.quality
-        if quality.unshared is None or parameter.values is None:
+        parameter = parameter_named(view, name)
+        known = estimates_of(view, parameter)
+        if known is None:
             raise ValueError("the estimates without sharing are not known: not for networks, nor for too few samples")
-        axes = new_axes(ESTIMATES_SIZE, shown=True) if ax is None else ax
-        draw_estimates(axes, parameter, quality.unshared, quality.unshared_errors)
+        axes = _axes(ax, ESTIMATES_SIZE)
+        draw_estimates(axes, parameter, *known)
         return axes
 
     def plot_history(self, ax: Axes | None = None) -> Axes:
@@ -115,12 +126,12 @@ class Plotting:
             The axes.
 
         Raises:
-            ImportError: matplotlib or jinja2 are not installed (``pip install "equishare[plot]"``).
+            ImportError: matplotlib or jinja2 are not installed (the extra ``plot``).
         """
         require_matplotlib()
-        from equishare.report.figures import HISTORY_SIZE, draw_history, new_axes
+        from equishare.report.figures import HISTORY_SIZE, draw_history
 
-        axes = new_axes(HISTORY_SIZE, shown=True) if ax is None else ax
+        axes = _axes(ax, HISTORY_SIZE)
         draw_history(axes, self.view())
         return axes
 
@@ -138,16 +149,15 @@ class Plotting:
 
         Raises:
             ValueError: there are several parameters, or none of that name.
-            ImportError: matplotlib or jinja2 (``pip install "equishare[plot]"``), igraph or sympy
-                (``pip install "equishare[symmetry]"``) are not installed.
+            ImportError: matplotlib or jinja2 (the extra ``plot``), igraph or sympy (the extra ``symmetry``) are not
+                installed.
         """
         require_matplotlib()
-        from equishare.report.figures import new_axes
         from equishare.report.group_figure import draw_group, group_size
 
         parameter = parameter_named(self.view(), name)
         group = symmetry_group(parameter.partition)
-        axes = new_axes(group_size(group), shown=True) if ax is None else ax
+        axes = _axes(ax, group_size(group))
         draw_group(axes, group, parameter.labels)
         return axes
 

@@ -44,7 +44,7 @@ def symmetry_group(partition: Any, shape: tuple[int, ...] | None = None, same_ac
             O ≠ I or for a vector; labels that :class:`Partition` refuses.
         TypeError: shape is no tuple of integers, same_action is neither True nor False; labels that
             :class:`Partition` refuses.
-        ImportError: igraph or sympy are not installed (``pip install "equishare[symmetry]"``).
+        ImportError: igraph or sympy are not installed (the extra ``symmetry``).
     """
     same_action = checked_same_action(same_action)
     pattern = _shaped(partition if isinstance(partition, Partition) else Partition(partition), shape)
