@@ -29,19 +29,19 @@ from equishare.sharing import shared_parameters
 
 FINDS = {
     "columns": {
-        "auto": {"steps": 60, "lr": 0.1, "refit_steps": 50},
+        "auto": {},
         "bilevel": {"steps": 40, "lr": 0.1, "fit_steps": 50, "refit_steps": 50, "restarts": 2},
         "oracle": {"steps": 50, "lr": 0.1, "partition": COLUMN_LABELS},
         "no_sharing": {"steps": 50, "lr": 0.1},
     },
     "linear": {
-        "auto": {"steps": 50, "lr": 0.1, "refit_steps": 200},
+        "auto": {},
         "bilevel": {"steps": 40, "lr": 0.1, "fit_steps": 50, "refit_steps": 200, "restarts": 2},
         "oracle": {"steps": 200, "lr": 0.1, "partition": LINEAR_LABELS},
         "no_sharing": {"steps": 200, "lr": 0.1},
     },
 }
-PROBLEMS = {"columns": columns_problem, "linear": linear_problem}
+PROBLEMS = {"columns": columns_problem, "linear": lambda: linear_problem(count=240, train=120)}
 TRUTH = {"columns": es.Partition(COLUMN_LABELS), "linear": es.Partition(LINEAR_LABELS)}
 
 

@@ -28,7 +28,9 @@ def run(problem, training, steps=30, patterns=(TIED,), sets=("train", "val"), sc
         lower = {n: t * torch.as_tensor(scale).view(-1, *(1,) * (t.dim() - 1)) for n, t in lower.items()}
     buffers = stacked(replicas.buffers, count)
     tick = (lambda n: None) if ticks is None else ticks.append
-    return fit(replicas, Start([0] * count, lower, upper, buffers), Plan(training, steps, seed, sets, **more), tick)
+    rates = torch.full((count,), training.lr, dtype=torch.float64)
+    plan = Plan(training, steps, rates, seed, sets, **more)
+    return fit(replicas, Start([0] * count, lower, upper, buffers), plan, tick)
 
 
 def loop(problem, labels, training, steps, seed=0, clip=None):
@@ -45,7 +47,7 @@ def loop(problem, labels, training, steps, seed=0, clip=None):
             losses.append(mse(model(*problem.val.x), problem.val.y).item())
             states.append(model.weight.clone())
         x, y = stream.next_batch()
-        optimizer.param_groups[0]["lr"] = training.rate(step, steps)
+        optimizer.param_groups[0]["lr"] = training.lr * training.decay(step, steps)
         optimizer.zero_grad()
         mse(model(*x), y).backward()
         if clip is not None:
@@ -80,9 +82,9 @@ def test_a_fit_is_the_loop_and_keeps_the_best_state(training):
 
 
 def test_the_schedule_falls_to_nothing():
-    rates = [Training(lr=2.0).rate(step, 10) for step in (0, 5, 10)]
-    assert rates == pytest.approx([2.0, 1.0, 0.0])
-    assert Training(lr=2.0, schedule="constant").rate(9, 10) == 2.0
+    rates = [Training(lr=2.0).decay(step, 10) for step in (0, 5, 10)]
+    assert rates == pytest.approx([1.0, 0.5, 0.0])
+    assert Training(lr=2.0, schedule="constant").decay(9, 10) == 1.0
 
 
 def test_each_replica_stops_where_it_is_told_to():
@@ -103,8 +105,8 @@ def test_the_start_is_kept_only_if_it_has_not_moved_on():
     upper = {"weight": LABELS[None]}
     start, training = Start([0], exact.lower, upper, exact.buffers), Training(lr=10.0, average=0.0, schedule="constant")
     assert exact.loss.dtype == torch.float64
-    stayed = fit(replicas, start, Plan(training, 10, 0), lambda n: None)
-    moved = fit(replicas, start, Plan(training, 10, 0, moved=True), lambda n: None)
+    stayed = fit(replicas, start, Plan(training, 10, torch.tensor([10.0]), 0), lambda n: None)
+    moved = fit(replicas, start, Plan(training, 10, torch.tensor([10.0]), 0, moved=True), lambda n: None)
     assert stayed.step.tolist() == [0] and torch.equal(stayed.loss, exact.loss)
     assert moved.step.item() > 0 and moved.loss > 2 * exact.loss
 
@@ -142,7 +144,7 @@ def test_a_huge_rate_keeps_the_start():
 @pytest.mark.parametrize("bad", [math.nan, math.inf, 1e200])
 def test_a_start_without_any_finite_loss_is_an_error(bad):
     with pytest.raises(FloatingPointError, match="NaN or infinite before the first step"):
-        run(linear_problem(), Training(), patterns=[TIED, TIED], scale=[bad, bad])
+        run(linear_problem(), Training(lr=1e-3), patterns=[TIED, TIED], scale=[bad, bad])
 
 
 def test_looks_give_infinity_where_the_loss_is_not_finite():

@@ -179,7 +179,12 @@ def run(replicas, count=3, training=TRAINING, steps=20, seed=0):
     lower, upper = random_state(replicas, count, hard=True)
     buffers = stacked(replicas.buffers, count)
     start = Start([0] * count, lower, upper, buffers)
-    return fit(replicas, start, Plan(training, steps, seed), lambda n: None)
+    return fit(
+        replicas,
+        start,
+        Plan(training, steps, torch.full((count,), training.lr, dtype=torch.float64), seed),
+        lambda n: None,
+    )
 
 
 @pytest.mark.parametrize("name", ["entries", "tied", "two", "branch"])

@@ -61,6 +61,7 @@ def candidate(*losses):
         ((1.005, 1.005, 1.005, 1.005), True),  # within the slack
         ((1.1, 1.1, 1.1, 1.1), False),  # certain, and worse
         ((0.5, 1.6, 0.6, 1.5), True),  # uncertain
+        ((0.5, 1.9, 0.6, 1.5), False),  # uncertain, but worse by more than a tenth
         ((0.0, 9.0, 0.0, 9.0), False),  # uncertain, but far worse
         ((np.nan, 1.0, 1.0, 1.0), False),
     ],
@@ -70,11 +71,19 @@ def test_the_coarser_candidate_is_as_good(coarse, good):
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "expected"),
-    [(1.0, 0.97, True), (1.0, 0.99, False), (-1.0, -1.03, True), (-1.0, -1.01, False), (-1.0, -0.5, False)],
+    ("before", "after", "error", "expected"),
+    [
+        (1.0, 0.97, 0.0, True),
+        (1.0, 0.995, 0.0, False),
+        (-1.0, -1.03, 0.0, True),
+        (-1.0, -1.005, 0.0, False),
+        (-1.0, -0.5, 0.0, False),
+        (1.0, 0.97, 0.05, True),
+        (1.0, 0.97, 0.1, False),  # below half of the standard error
+    ],
 )
-def test_gains_are_judged_for_losses_of_any_sign(before, after, expected):
-    assert bool(gained(torch.tensor(before), torch.tensor(after))) == expected
+def test_gains_are_judged_for_losses_of_any_sign(before, after, error, expected):
+    assert gained(torch.tensor([before]), torch.tensor([after]), np.array([error])).tolist() == [expected]
 
 
 def test_a_constant_in_the_loss_changes_nothing():
@@ -115,7 +124,7 @@ def test_a_parameter_that_is_tied_outside_is_refused_at_once():
 
 def test_a_final_fit_that_is_stuck_gives_way_to_that_of_the_search():
     # In 3 steps from the model's own start nothing is learnt; the search has done better.
-    found = es.discover(entries_problem(60), lr=0.1, refit_steps=3)
+    found = es.discover(entries_problem(60), lr=0.1, steps=200, refit_steps=3)
     assert found.validation_loss < 0.05 < found.no_sharing_loss
     x = torch.randn(50, 3, dtype=torch.float64)
     assert nn.functional.mse_loss(found.model(x), x @ torch.from_numpy(WEIGHT).T) < 0.05

@@ -218,7 +218,7 @@ def _discovery(
     if not isinstance(refit, Refit) or set(refit.values) != set(partitions):
         got = ", ".join(map(repr, refit.values)) if isinstance(refit, Refit) else type(refit).__name__
         raise ValueError(f"refit must return a Refit with the values of {', '.join(map(repr, partitions))}, got {got}")
-    history = proposal.history
+    history, about = proposal.history, problem.about()
     if history is None:
         groups = [proposal.num_groups(i) for i in range(len(proposal.patterns))]
         tried = [refit.validation_loss] if proposal.scores is None else proposal.scores
@@ -235,7 +235,7 @@ def _discovery(
         method=session.method,
         seed=session.seed,
         history=history,
-        about=problem.about(),
+        about=replace(about, facts=(*about.facts, *refit.facts)),
         bias=refit.bias,
         belief=proposal.belief,
         model=refit.model,

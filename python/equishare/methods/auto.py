@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from equishare.checks import TRAINED, count, option
 from equishare.problems.base import Proposal, Session
 from equishare.problems.network.session import NetworkSession
-from equishare.problems.network.training import SEARCH_FITS, SearchOptions
+from equishare.problems.network.training import SEARCH_FITS, SEARCH_STEPS, SearchOptions
 from equishare.search.by_evidence import propose_by_evidence
 from equishare.search.by_training import search_from_tied
 from equishare.search.ward import check_entries
@@ -27,21 +27,22 @@ class Options(SearchOptions):
 
     Attributes:
         restarts: starts besides the fit with everything tied.
-        steps: AdamW steps of a fit without sharing; a fit of a pattern takes half as many.
+        steps: AdamW steps of a fit without sharing in the search; a fit of a pattern takes half as many. None: half as
+            many as the network takes without sharing until its validation loss does not fall any more.
     """
 
     restarts: int = option(3, count, only=TRAINED)
-    steps: int = option(200, count, only=TRAINED)
+    steps: int | None = option(None, count, only=TRAINED)
 
     @property
-    def fit_length(self) -> int:
+    def fit_length(self) -> int | None:
         """Steps of a fit without sharing."""
         return self.steps
 
     @property
     def search_length(self) -> int:
         """Training steps of a search, about."""
-        return SEARCH_FITS * self.steps
+        return SEARCH_FITS * (self.steps or SEARCH_STEPS)
 
 
 def propose(session: Session, options: Options) -> list[Proposal]:

@@ -19,7 +19,7 @@ from equishare.problems.least_squares import LeastSquares
 from equishare.problems.network.checkpoint import Checkpoint
 from equishare.problems.network.replicas import taken
 from equishare.problems.network.session import NetworkSession
-from equishare.problems.network.training import SCHEDULES, SEARCH_FITS, SearchOptions
+from equishare.problems.network.training import SCHEDULES, SEARCH_FITS, SEARCH_STEPS, SearchOptions
 from equishare.relax.alternation import Relaxation
 from equishare.relax.assignment import SOFTMAX, Assignment
 from equishare.relax.descent import Descent, Rule
@@ -64,7 +64,8 @@ class Options(SearchOptions):
     Attributes:
         restarts: starting points Λ ~ N(0, 0.1²); for a network the first start is its own.
         steps: of the descent; 500, for networks 100.
-        lr: learning rate of the logits, 0.1. For networks that of their parameters, 1e-3; see ``outer_lr``.
+        lr: learning rate of the logits, 0.1. For networks that of their parameters, chosen without
+            sharing; see ``outer_lr``.
         weight_decay: of the logits; for networks of their parameters.
         schedule: of the penalties: ``anneal``, e rises from 0, c and n fall from 4 times their weights; or
             ``constant``. For networks that of the learning rate, ``cosine`` or ``constant``; see ``penalty_schedule``.
@@ -90,12 +91,12 @@ class Options(SearchOptions):
             term.
         hypergradient_options: further arguments of that method, such as ``{"iterations": 10}``.
         outer_clip: largest norm of the hypergradient of one restart; None: no limit.
-        fit_steps: steps of the fits that compare hardened patterns.
+        fit_steps: steps of the fits that compare hardened patterns; None: as for ``auto``.
     """
 
     restarts: int = option(3, count)
     steps: int = option(500, count, trained=100)
-    lr: float = option(0.1, not_negative, trained=(1e-3, positive))
+    lr: float | None = option(0.1, not_negative, trained=(None, positive))
     weight_decay: float = option(0.0, not_negative)
     schedule: str = option("anneal", choice(*PENALTY_SCHEDULES), trained=("cosine", choice(*SCHEDULES)))
     entropy: float | None = option(None, not_negative, trained=0.05)
@@ -112,20 +113,20 @@ class Options(SearchOptions):
     hypergradient: str = option("direct", choice(*HYPERGRADIENTS), only=TRAINED)
     hypergradient_options: dict[str, Any] | None = option(None, only=TRAINED)
     outer_clip: float | None = option(None, positive, only=TRAINED)
-    fit_steps: int = option(200, count, only=TRAINED)
+    fit_steps: int | None = option(None, count, only=TRAINED)
 
     def __post_init__(self) -> None:
         _check_hypergradient(self.hypergradient, self.hypergradient_options)
 
     @property
-    def fit_length(self) -> int:
+    def fit_length(self) -> int | None:
         """Steps of a fit without sharing."""
         return self.fit_steps
 
     @property
     def search_length(self) -> int:
         """Training steps of a search, about."""
-        return self.steps * self.inner_steps + SEARCH_FITS * self.fit_steps
+        return self.steps * self.inner_steps + SEARCH_FITS * (self.fit_steps or SEARCH_STEPS)
 
     def penalties(self, step: int, num_entries: int) -> Penalties:
         """Weights of the penalties at a step, for a closed form."""
@@ -208,6 +209,7 @@ def _descend(
 ) -> list[Proposal]:
     num_entries = problems[0].num_entries
     batch = make_batch(problems, options.unit, options.lower != "exact")
+    assert options.lr is not None
     rule = Rule(
         options.lower, options.optimizer, options.lr, options.weight_decay, options.nuclear_norm > 0, assignment
     )

@@ -154,6 +154,7 @@ class Refit:
         complete: False where the search was cut off.
         settled: False where the loss was still falling at the end of the fit.
         quality: how well all this rests on the data, where the problem tells.
+        facts: how the fit was made, further rows for the table of the data.
     """
 
     values: dict[str, np.ndarray]
@@ -164,6 +165,7 @@ class Refit:
     complete: bool = True
     settled: bool = True
     quality: Quality = field(default_factory=Quality)
+    facts: tuple[tuple[str, str], ...] = ()
 
 
 @runtime_checkable

@@ -13,6 +13,7 @@ from torch import Tensor
 from equishare.hypergradient import hypergradient
 from equishare.problems.network.batches import Batches, HeldOut
 from equishare.problems.network.fit import Start, clip_replicas
+from equishare.problems.network.optimizer import ReplicaAdam
 from equishare.problems.network.replicas import Replicas, State, seeded, taken
 from equishare.problems.network.samples import Batch
 from equishare.problems.network.trainer import Trainer
@@ -65,10 +66,19 @@ class Alternation:
         training: how inner steps are taken. The schedule runs over all of them; ``patience`` counts records without a
             better objective.
         relaxation: how outer steps are taken.
+        rates: (R,) learning rate of each replica.
         seed: of batches and dropout.
     """
 
-    def __init__(self, replicas: Replicas, start: Start, training: Training, relaxation: Relaxation, seed: int) -> None:
+    def __init__(
+        self,
+        replicas: Replicas,
+        start: Start,
+        training: Training,
+        relaxation: Relaxation,
+        rates: Tensor,
+        seed: int,
+    ) -> None:
         self.replicas, self.training, self.relaxation, self.seed = replicas, training, relaxation, seed
         self.lower = {name: t.detach().clone().requires_grad_() for name, t in start.lower.items()}
         self.upper = {name: t.detach().clone() for name, t in start.upper.items()}
@@ -76,7 +86,7 @@ class Alternation:
         self.owner = start.owner
         self._open_batches(0, 0)
         self.held = HeldOut(replicas.problems, "val", self.owner, training.batch_size)
-        self.inner = torch.optim.AdamW(self.lower.values(), training.lr, weight_decay=training.weight_decay, fused=True)
+        self.inner = ReplicaAdam(self.lower.values(), rates, training.weight_decay)
         self.outer = torch.optim.Adam(self.upper.values(), relaxation.outer_lr, fused=True)
         self.direct = DirectGradient(replicas.slots, relaxation.assignment)
         self.records: list[dict[str, Tensor]] = []
@@ -110,14 +120,12 @@ class Alternation:
         self.replicas.twin.train()
         soft = self._soft(self.upper)
         for i in range(self.relaxation.inner_steps):
-            rate = self.training.rate(self.done * self.relaxation.inner_steps + i, total)
-            self.inner.param_groups[0]["lr"] = rate
             losses = self.replicas.losses(self.lower, soft, self.buffers, *self.batches.next())
-            self.inner.zero_grad()
+            self.inner.adam.zero_grad()
             losses.sum().backward()
             if self.training.clip is not None:
                 clip_replicas(self.lower.values(), self.training.clip)
-            self.inner.step()
+            self.inner.step(self.training.decay(self.done * self.relaxation.inner_steps + i, total))
         gradients = self._outer_gradient()
         for name, tensor in self.upper.items():
             tensor.grad = gradients[name]
@@ -192,7 +200,7 @@ class Alternation:
             "lower": {name: t.detach() for name, t in self.lower.items()},
             "upper": self.upper_state(),
             "buffers": self.buffers,
-            "inner": self.inner.state_dict(),
+            "inner": self.inner.adam.state_dict(),
             "outer": self.outer.state_dict(),
             "drawn": [self.batches.stream.drawn, self.val_batches.stream.drawn],
             "records": self.records,
@@ -213,7 +221,7 @@ class Alternation:
             ):
                 for name, tensor in kept.items():
                     own[name].copy_(tensor)
-        self.inner.load_state_dict(state["inner"])
+        self.inner.adam.load_state_dict(state["inner"])
         self.outer.load_state_dict(state["outer"])
         self._open_batches(*state["drawn"])
         self.records = list(state["records"])
@@ -234,8 +242,8 @@ def alternate(trainer: Trainer, start: Start, relaxation: Relaxation) -> tuple[l
     replicas, checkpoint, tick = trainer.replicas, trainer.checkpoint, trainer.tick
     at_once = replicas.at_once()
     parts = [
-        Alternation(replicas, start[i : i + at_once], trainer.training, relaxation, trainer.seed)
-        for i in range(0, len(start.owner), at_once)
+        Alternation(replicas, part, trainer.training, relaxation, trainer.rates_of(part.owner), trainer.seed)
+        for part in (start[i : i + at_once] for i in range(0, len(start.owner), at_once))
     ]
     try:
         for i, part in enumerate(parts):

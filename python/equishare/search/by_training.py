@@ -9,11 +9,14 @@ import numpy as np
 from torch import Tensor
 
 from equishare.problems.network.candidate import Candidate
+from equishare.problems.network.curvature import MOST_ENTRIES, dense_estimate
 from equishare.problems.network.fisher import fisher_estimates
 from equishare.problems.network.fit import Fit
 from equishare.problems.network.patterns import Pattern, all_tied, free_state, hard_state
 from equishare.problems.network.replicas import Replicas, State, joined, reordered, stacked, taken
 from equishare.problems.network.session import NetworkSession
+from equishare.search.by_evidence import candidates
+from equishare.search.evidence import Evidence
 from equishare.search.levels import levels, near
 from equishare.search.ward import ward_path
 
@@ -44,6 +47,7 @@ def search_from_tied(session: NetworkSession, restarts: int) -> None:
     """
     replicas = session.replicas
     problems = list(range(len(session.problems)))
+    unshared = session.unshared.fit
     lower, buffers = stacked(replicas.start, len(problems)), stacked(replicas.buffers, len(problems))
     tied = [all_tied(replicas)] * len(problems)
     session.try_patterns(problems, tied, lower, buffers, "tied", mean=False)
@@ -52,14 +56,16 @@ def search_from_tied(session: NetworkSession, restarts: int) -> None:
     released = free_state(replicas, joined([f.lower for f in fits]), upper)
     starts, owner = [(released, joined([f.buffers for f in fits]))], list(problems)
     generators = session.generators()
-    for i in range(restarts):
+    # Of entries the model's own start is that of the network trained without sharing.
+    sliced = any(slot.is_sliced for slot in replicas.slots)
+    for i in range(0 if sliced else 1, restarts):
         own = [replicas.start if i == 0 else reordered(replicas.start, generator) for generator in generators]
         starts.append((joined([stacked(_with_equal_slices(replicas, one), 1) for one in own]), buffers))
         owner += problems
     free = session.fit_free(owner, joined([s[0] for s in starts]), joined([s[1] for s in starts]), "free 0")
     rows = [r for p in problems for r in _best_rows(free.loss, owner, p)]
-    owner = [owner[r] for r in rows]
-    _try_paths(session, owner, free[rows], [levels(replicas.slots)] * len(owner), "path 0")
+    owner = [*problems, *(owner[r] for r in rows)]
+    _try_paths(session, owner, unshared.joined(free[rows]), [levels(replicas.slots)] * len(owner), "path 0")
     improve(session)
 
 
@@ -94,7 +100,7 @@ def _try_paths(
     rows: list[int] = []
     patterns: list[Pattern] = []
     for r, problem in enumerate(owner):
-        path = _path(session, free, r, problem, totals[r])
+        path = [*_path(session, free, r, problem, totals[r]), *_by_evidence(session, free, r, problem, totals[r])]
         rows += [r] * len(path)
         patterns += path
     owner = [owner[r] for r in rows]
@@ -106,6 +112,25 @@ def _path(session: NetworkSession, free: Fit, r: int, problem: int, totals: Sequ
     estimates = fisher_estimates(session.replicas, taken(free.lower, r), taken(free.buffers, r), batch)
     path = ward_path(estimates, totals, [slot.max_groups for slot in session.replicas.slots])
     return [Pattern(labels) for labels in path.values()]
+
+
+def _by_evidence(session: NetworkSession, free: Fit, r: int, problem: int, totals: Sequence[int]) -> list[Pattern]:
+    """For each number of groups the pattern of the best evidence, where one parameter has few single entries.
+
+    The path of :func:`_path` sees each entry by itself. These patterns take into account how entries covary.
+    """
+    (slot, *others), own = session.replicas.slots, session.problems[problem]
+    if others or slot.is_sliced or len(slot.names) > 1 or slot.num_entries > MOST_ENTRIES:
+        return []
+    state = taken(free.lower, r), taken(free.buffers, r)
+    estimate = dense_estimate(session.replicas, slot, *state, own.val.first(), len(own.train.first()[1]))
+    if estimate is None:
+        return []
+    best: dict[int, Pattern] = {}
+    for one in candidates(Evidence(estimate), polished=True).ranked():
+        if one.num_groups in totals:
+            best.setdefault(one.num_groups, Pattern([one.labels]))
+    return list(best.values())
 
 
 def _released(session: NetworkSession, candidates: Sequence[Candidate], owner: Sequence[int], stage: str) -> Fit:

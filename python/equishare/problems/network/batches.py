@@ -42,6 +42,12 @@ class HeldOut:
         self.count = len(first) if isinstance(first, TensorSamples) else 0
         self._chunks: list[tuple[Batch, bool]] | None = None
 
+    @property
+    def has_classes(self) -> bool:
+        """Whether the labels are whole numbers: classes, yes or no, or counts."""
+        y = self.sets[0].first()[1]
+        return not y.dtype.is_floating_point or bool((y == y.round()).all())
+
     def block_size(self, count: int) -> int:
         """Samples of a block of a batch of so many."""
         batches = 1 if self.count else num_batches(self.sets[0])

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from equishare.problems.network.fit import Fit
+from equishare.problems.network.fit import Fit, mean_and_error
 from equishare.problems.network.patterns import Pattern
 
 # A coarser pattern may be worse by this part of the best loss: training alone makes losses differ by as much.
 _SLACK = 0.01
+# However uncertain the difference is, it may be worse by no more than this part.
+_MOST_COST = 0.1
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,7 @@ class Candidate:
         losses: (B,) on blocks of the validation samples.
         sizes: (B,) samples of each block.
         settled: whether more steps would gain little.
+        gain: by how much the loss will be lower, about, once training and validation samples are fitted together.
     """
 
     pattern: Pattern
@@ -31,24 +34,48 @@ class Candidate:
     losses: np.ndarray
     sizes: np.ndarray
     settled: bool
+    gain: float = 0.0
 
     @property
     def loss(self) -> float:
         """Mean loss on the validation samples, infinite where the fit has diverged."""
-        mean = float(np.average(self.losses, weights=self.sizes))
+        mean = float(mean_and_error(self.losses, self.sizes)[0])
         return mean if math.isfinite(mean) else math.inf
+
+    @property
+    def expected(self) -> float:
+        """The loss that is expected of the refit on training and validation samples together."""
+        return self.loss - self.gain
+
+    @property
+    def error(self) -> float:
+        """Standard error of the loss."""
+        return float(mean_and_error(self.losses, self.sizes)[1])
 
 
 def as_good(coarse: Candidate, least: Candidate, standard_errors: float) -> bool:
     """Whether the validation samples cannot tell a candidate from the one of least loss.
 
-    With few samples even a bad candidate lies within its standard errors. So more than twice the least loss is always
-    too much.
+    With few samples even a bad candidate lies within its standard errors. So it may never cost more than a small part
+    of the least loss: a pattern is to predict, and only then to be coarse.
     """
     if not math.isfinite(coarse.loss):
         return False
-    difference = coarse.losses - least.losses
-    mean = float(np.average(difference, weights=coarse.sizes))
-    spread = math.sqrt(float(np.average((difference - mean) ** 2, weights=coarse.sizes)))
-    error = spread / math.sqrt(max(1, len(difference) - 1))
-    return mean <= max(min(standard_errors * error, abs(least.loss)), _SLACK * abs(least.loss))
+    mean, error = _worse(coarse, least)
+    return mean <= max(min(standard_errors * error, _MOST_COST * abs(least.loss)), _SLACK * abs(least.loss))
+
+
+def _worse(one: Candidate, other: Candidate) -> tuple[float, float]:
+    """By how much the expected loss of a candidate is above that of another, and the standard error of this."""
+    mean, error = mean_and_error(one.losses - other.losses, one.sizes)
+    return float(mean) - one.gain + other.gain, float(error)
+
+
+def gain_of_refit(loss: np.ndarray, train_loss: np.ndarray, num_train: int, num_val: int) -> np.ndarray:
+    """By how much losses on new samples fall when the validation samples are fitted too.
+
+    A fit of p parameters to n samples is worse than the best by about c p / n on new samples, and better by as much on
+    its own (c: noise). So half of the difference of the two losses is what a fit to all samples lessens, in
+    the ratio of the numbers of samples. A pattern with many groups gains more than one with few.
+    """
+    return (loss - train_loss) / 2 * num_val / (num_train + num_val)

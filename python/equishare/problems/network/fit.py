@@ -5,19 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from equishare.problems.network.batches import Batches, HeldOut
+from equishare.problems.network.optimizer import ReplicaAdam
 from equishare.problems.network.replicas import Replicas, State, joined, seeded, taken
 from equishare.problems.network.training import Training
 
 # Held-out samples are looked at about so often.
 _LOOKS = 50
-# A loss that falls by less than this part does not gain from more steps.
-_GAIN = 0.02
+# A loss does not gain from more steps where it falls by less than this part of it, or of its standard error.
+_GAIN = 0.01
+_GAIN_IN_ERRORS = 0.5
 
 
 @dataclass(frozen=True)
@@ -34,8 +37,9 @@ class Start:
     upper: State
     buffers: State
 
-    def __getitem__(self, part: slice) -> Start:
-        return Start(self.owner[part], *(taken(state, part) for state in (self.lower, self.upper, self.buffers)))
+    def __getitem__(self, part: slice | np.ndarray) -> Start:
+        owner = [int(one) for one in np.asarray(self.owner)[part]]
+        return Start(owner, *(taken(state, part) for state in (self.lower, self.upper, self.buffers)))
 
 
 @dataclass(frozen=True)
@@ -43,8 +47,9 @@ class Plan:
     """How replicas are fitted.
 
     Attributes:
-        training: rates, batches and averages.
+        training: batches, schedule and averages.
         steps: where the schedule ends.
+        rates: (R,) learning rate of each replica.
         seed: of batches and dropout.
         sets: names of the set to fit, and of the set whose loss says which state of a replica is the best; None for
             the second: ``until`` says it.
@@ -54,6 +59,7 @@ class Plan:
 
     training: Training
     steps: int
+    rates: Tensor
     seed: int
     sets: tuple[str, str | None] = ("train", "val")
     until: Tensor | None = None
@@ -66,7 +72,8 @@ class Fit:
 
     Attributes:
         lower, buffers: the best state of each.
-        loss: (R,) of that state on the held-out samples, infinite where there is none.
+        loss: (R,) of that state on the held-out samples, with caution (:meth:`Replicas.held_losses`); infinite where
+            there is none.
         step: (R,) number of training steps that lead to it.
     """
 
@@ -83,6 +90,11 @@ class Fit:
     def __getitem__(self, index: object) -> Fit:
         return Fit(taken(self.lower, index), taken(self.buffers, index), self.loss[index], self.step[index])  # type: ignore
 
+    def joined(self, other: Fit) -> Fit:
+        """These replicas, then others."""
+        lower, buffers = joined([self.lower, other.lower]), joined([self.buffers, other.buffers])
+        return Fit(lower, buffers, torch.cat([self.loss, other.loss]), torch.cat([self.step, other.step]))
+
     def replaced(self, index: np.ndarray, other: Fit) -> Fit:
         """With the replicas at an index replaced by others."""
         at = torch.from_numpy(index)
@@ -97,9 +109,37 @@ class Fit:
         return Fit(lower, buffers, put(self.loss, other.loss), put(self.step, other.step))
 
 
-def gained(before: Tensor, after: Tensor) -> Tensor:
-    """Whether losses, of any sign, have fallen by so large a part that more steps are worth while."""
-    return before - after > _GAIN * before.abs()
+def gained(before: Tensor, after: Tensor, error: np.ndarray) -> np.ndarray:
+    """Whether losses (R,), of any sign, have fallen by so much that more steps are worth while.
+
+    A gain far below the standard error of the loss is not known to be there on other samples. A classifier that makes
+    no mistake on few held-out samples would gain for ever.
+    """
+    least = np.maximum(_GAIN * before.abs().cpu().numpy(), _GAIN_IN_ERRORS * error)
+    return (before - after).cpu().numpy() > least
+
+
+def block_losses(
+    replicas: Replicas, owner: Sequence[int], fitted: Fit, upper: State, cautious: bool = True, which: str = "val"
+) -> tuple[np.ndarray, np.ndarray]:
+    """Losses (R, B) of fits on blocks of a set of samples, and the number of samples (B,) in each."""
+    replicas.twin.eval()
+    at_once = replicas.at_once()
+    parts = []
+    with torch.no_grad():
+        for i in range(0, len(owner), at_once):
+            part = slice(i, i + at_once)
+            held = HeldOut(replicas.problems, which, owner[part], replicas.batch_size)
+            lower, buffers = taken(fitted.lower, part), taken(fitted.buffers, part)
+            parts.append(replicas.block_losses(lower, taken(upper, part), buffers, held, cautious))
+    return np.concatenate([losses for losses, _ in parts]), parts[0][1]
+
+
+def mean_and_error(losses: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean (...) of the losses of blocks (..., B) of so many samples (B,), and its standard error."""
+    mean = np.average(losses, axis=-1, weights=sizes)
+    spread = np.sqrt(np.average((losses - mean[..., None]) ** 2, axis=-1, weights=sizes))
+    return mean, spread / math.sqrt(max(1, len(sizes) - 1))
 
 
 def fit(replicas: Replicas, start: Start, plan: Plan, tick: Callable[[int], None]) -> Fit:
@@ -119,15 +159,8 @@ def fit(replicas: Replicas, start: Start, plan: Plan, tick: Callable[[int], None
     for i in range(0, len(start.owner), at_once):
         part = slice(i, i + at_once)
         until = None if plan.until is None else plan.until[part]
-        parts.append(_fit(replicas, start[part], replace(plan, until=until), tick))
-    if len(parts) == 1:
-        return parts[0]
-    return Fit(
-        joined([p.lower for p in parts]),
-        joined([p.buffers for p in parts]),
-        torch.cat([p.loss for p in parts]),
-        torch.cat([p.step for p in parts]),
-    )
+        parts.append(_fit(replicas, start[part], replace(plan, rates=plan.rates[part], until=until), tick))
+    return reduce(Fit.joined, parts)
 
 
 def _fit(replicas: Replicas, start: Start, plan: Plan, tick: Callable[[int], None]) -> Fit:
@@ -138,7 +171,7 @@ def _fit(replicas: Replicas, start: Start, plan: Plan, tick: Callable[[int], Non
     held = None
     if plan.sets[1] is not None:
         held = HeldOut(replicas.problems, plan.sets[1], owner, training.batch_size)
-    optimizer = torch.optim.AdamW(lower.values(), training.lr, weight_decay=training.weight_decay, fused=True)
+    optimizer = ReplicaAdam(lower.values(), plan.rates, training.weight_decay)
     average = Average(lower, training.average)
     best = Best(average.state, buffers, len(owner))
     every = max(1, steps // _LOOKS)
@@ -160,23 +193,22 @@ def _fit(replicas: Replicas, start: Start, plan: Plan, tick: Callable[[int], Non
             if step == last:
                 break
             replicas.twin.train()
-            optimizer.param_groups[0]["lr"] = training.rate(step, steps)
             losses = replicas.losses(lower, upper, buffers, *batches.next())
-            optimizer.zero_grad()
+            optimizer.adam.zero_grad()
             losses.sum().backward()
             if training.clip is not None:
                 clip_replicas(lower.values(), training.clip)
-            optimizer.step()
+            optimizer.step(training.decay(step, steps))
             average.update()
             tick(1)
     return Fit(best.lower, best.buffers, best.loss, best.step)
 
 
 def look(replicas: Replicas, lower: State, upper: State, buffers: State, held: HeldOut) -> Tensor:
-    """Mean loss (R,) on held-out samples, in evaluation mode; infinite where it is not finite."""
+    """Cautious mean loss (R,) on held-out samples, in evaluation mode; infinite where it is not finite."""
     replicas.twin.eval()
     with torch.no_grad():
-        loss = replicas.held_losses(lower, upper, buffers, held)
+        loss = replicas.held_losses(lower, upper, buffers, held, cautious=True)
     return torch.where(loss.isfinite(), loss, math.inf)
 
 

@@ -1,4 +1,4 @@
-"""The final fits: with and without sharing on the training samples, and the refit on all samples."""
+"""The final fits: of the selected pattern on the training samples, and its refit on all samples."""
 
 from __future__ import annotations
 
@@ -12,15 +12,14 @@ import torch
 from torch import nn
 
 from equishare.problems.base import Refit, partitions_of
-from equishare.problems.network.fit import Fit, Start, gained
-from equishare.problems.network.patterns import Pattern, all_free, hard_state
+from equishare.problems.network.fit import Fit, Start
+from equishare.problems.network.patterns import Pattern, hard_state
 from equishare.problems.network.replicas import Replicas, State, joined, psi, stacked, taken
 from equishare.problems.network.trainer import Trainer
+from equishare.problems.network.well import Well, around, train_well
 from equishare.sharing import impose
 
-# A fit that is best after this part of its steps is repeated with twice as many, while it gains.
-_LATE = 0.9
-# A fit from the model's own start is stuck where its loss is above that of the search by more than this part of it.
+# A fit from the model's own start is stuck where its loss is above that from the search by more than this part of it.
 _STUCK = 0.1
 
 
@@ -28,104 +27,64 @@ _STUCK = 0.1
 class FinalFits:
     """The last fits of each problem, after its pattern has been selected.
 
-    The model is fitted from its own initial parameters. Where this ends at a loss clearly above that of the search, it
-    is stuck, and the fit starts from the parameters that the search found.
+    The model is fitted from its own initial parameters, with several rates around the one that was best without
+    sharing. Where this ends at a loss clearly above that of a fit from what the search found, it is stuck, and that one
+    counts. The better one says how the last fit, on training and validation samples together, is made.
 
     Args:
         trainer: fits the replicas.
         patterns: the selected pattern of each problem.
         searched: fits of these patterns that the search has made; None where there was no search.
+        unshared: the fits without sharing.
     """
 
     trainer: Trainer
     patterns: Sequence[Pattern]
     searched: Sequence[Fit] | None
+    unshared: Well
 
     @property
     def _replicas(self) -> Replicas:
         return self.trainer.replicas
 
-    def run(self) -> tuple[Fit, np.ndarray, np.ndarray, np.ndarray]:
-        """Make all final fits.
+    def run(self) -> tuple[Fit, Well]:
+        """The fits of N problems on training and validation samples together, and those on the training samples."""
+        count = len(self.patterns)
+        rates = around(self.unshared.rates, self.trainer.training.rates)
+        starts = self._starts()
+        rows = np.repeat(np.arange(len(starts.owner)), rates.shape[1])
+        every = rates[torch.tensor(starts.owner)].ravel()
+        handicap = np.where(rows < count, 0.0, _STUCK)
+        well = train_well(self.trainer, starts[rows], every, "final", handicap, moved=True)
+        refitted = well.fit
+        for steps in np.unique(well.lengths):
+            some = np.flatnonzero(well.lengths == steps)
+            refitted = refitted.replaced(some, self._refit(starts[rows][well.rows[some]], well, some))
+        assert len(refitted.loss) == count
+        return refitted, well
 
-        Returns:
-            Four things, for N problems: the fit on training and validation samples together; the validation losses
-            (N,) of the fits on the training samples alone, with the pattern and without sharing; and whether the
-            loss with the pattern (N,) had stopped falling.
-        """
-        problems, final = np.arange(len(self.patterns)), self.trainer.training.final
-        fitted, lengths, settled = self._until_done(self.patterns, "final")
-        stuck = self._stuck(fitted)
-        if stuck.any():
-            part = problems[stuck]
-            lengths[part] = final.steps
-            found = self._fit("final, on", part, self.patterns, final.steps, on=True)
-            fitted = fitted.replaced(part, found)
-        unshared, _, _ = self._until_done([all_free(self._replicas)] * len(problems), "final, no sharing")
-        refitted = fitted
-        for steps in np.unique(lengths):
-            for on in (False, True):
-                rows = np.flatnonzero((lengths == steps) & (stuck == on))
-                if len(rows):
-                    refitted = refitted.replaced(rows, self._refit(rows, int(steps), fitted, on))
-        losses = [fit.loss.double().cpu().numpy() for fit in (fitted, unshared)]
-        return refitted, losses[0], losses[1], settled
-
-    def _until_done(self, patterns: Sequence[Pattern], stage: str) -> tuple[Fit, np.ndarray, np.ndarray]:
-        """Fits on the training samples from the model's own start, the steps of each, and whether they were enough."""
-        problems, final = np.arange(len(patterns)), self.trainer.training.final
-        lengths = np.full(len(problems), final.steps)
-        fitted = self._fit(stage, problems, patterns, final.steps)
-        waiting = problems[_is_late(fitted, lengths)] if final.doublings else problems[:0]
-        for turn in range(final.doublings):
-            if not len(waiting):
-                break
-            steps = final.steps * 2 ** (turn + 1)
-            longer = self._fit(f"{stage}, {steps} steps", waiting, patterns, steps)
-            before = fitted.loss[waiting]
-            better = (longer.loss < before).cpu().numpy()
-            goes_on = _is_late(longer, steps) & gained(before, longer.loss).cpu().numpy()
-            fitted = fitted.replaced(waiting[better], longer[np.flatnonzero(better)])
-            lengths[waiting[better]] = steps
-            waiting = waiting[goes_on]
-        return fitted, lengths, ~np.isin(problems, waiting)
-
-    def _stuck(self, fitted: Fit) -> np.ndarray:
-        if self.searched is None:
-            return np.zeros(len(self.patterns), bool)
-        searched = torch.cat([one.loss for one in self.searched])
-        return (fitted.loss - searched > _STUCK * fitted.loss.abs()).cpu().numpy()
-
-    def _refit(self, problems: np.ndarray, steps: int, fitted: Fit, on: bool) -> Fit:
+    def _refit(self, start: Start, well: Well, problems: np.ndarray) -> Fit:
         """Fits on training and validation samples together.
 
         Each takes as many steps as were best on the training samples alone, or the ``stop`` samples end it.
         """
-        until = fitted.step[problems] if self._replicas.problems[0].stop is None else None
+        steps = int(well.lengths[problems[0]])
+        until = well.fit.step[problems] if self._replicas.problems[0].stop is None else None
         sets = ("pooled", None if until is not None else "stop")
-        stage = f"refit, {steps} steps{', on' if on else ''}"
-        return self._fit(stage, problems, self.patterns, steps, on, sets=sets, until=until)
+        return self.trainer.fit(f"refit, {steps} steps", start, steps, well.rates[problems], sets=sets, until=until)
 
-    def _fit(
-        self,
-        stage: str,
-        problems: np.ndarray,
-        patterns: Sequence[Pattern],
-        steps: int,
-        on: bool = False,
-        **plan: Any,
-    ) -> Fit:
-        """Fits of some problems; ``on``: from what the search found, else from the model's own start."""
-        replicas = self._replicas
+    def _starts(self) -> Start:
+        """For each problem the model's own start, and what the search found."""
+        replicas, count = self._replicas, len(self.patterns)
         # Filled up to the most groups of all problems, so that fits of some can take the place of others.
-        lower, upper = hard_state(replicas, patterns, stacked(replicas.start, len(patterns)), mean=False)
-        lower, upper, buffers = taken(lower, problems), taken(upper, problems), stacked(replicas.buffers, len(problems))
-        if on:
-            assert self.searched is not None
-            ones = [self.searched[p] for p in problems]
-            buffers = joined([one.buffers for one in ones])
-            lower = joined([_like(one.lower, taken(lower, [i])) for i, one in enumerate(ones)])
-        return self.trainer.fit(stage, Start(problems.tolist(), lower, upper, buffers), steps, **plan)
+        lower, upper = hard_state(replicas, self.patterns, stacked(replicas.start, count), mean=False)
+        own = Start(range(count), lower, upper, stacked(replicas.buffers, count))
+        if self.searched is None:
+            return own
+        found = joined([_like(one.lower, taken(lower, [p])) for p, one in enumerate(self.searched)])
+        buffers = joined([one.buffers for one in self.searched])
+        both = [joined(list(pair)) for pair in ((lower, found), (upper, upper), (own.buffers, buffers))]
+        return Start([*range(count), *range(count)], *both)
 
 
 def _like(state: State, shapes: State) -> State:
@@ -136,10 +95,6 @@ def _like(state: State, shapes: State) -> State:
         groups = (slice(None), slice(min(t.shape[1], shapes[name].shape[1]))) if t.dim() > 1 else ()
         out[name][groups] = t[groups]
     return out
-
-
-def _is_late(fitted: Fit, steps: int | np.ndarray) -> np.ndarray:
-    return fitted.step.cpu().numpy() > _LATE * np.asarray(steps)
 
 
 def refitted(problem: Any, replicas: Replicas, pattern: Pattern, fitted: Fit, **about: Any) -> Refit:

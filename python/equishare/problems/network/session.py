@@ -12,20 +12,20 @@ import torch
 from torch import Tensor
 
 from equishare.problems.base import Labels, Proposal, Refit, Session
-from equishare.problems.network.batches import HeldOut
-from equishare.problems.network.candidate import Candidate, as_good
+from equishare.problems.network.candidate import Candidate, as_good, gain_of_refit
 from equishare.problems.network.checkpoint import Checkpoint, fingerprint
-from equishare.problems.network.fit import Fit, Start, gained
+from equishare.problems.network.fit import Fit, Start, block_losses, gained, mean_and_error
 from equishare.problems.network.patterns import Pattern, all_free, hard_state
 from equishare.problems.network.refit import FinalFits, refitted
 from equishare.problems.network.replicas import Replicas, State, joined, stacked, taken
-from equishare.problems.network.samples import LoaderSamples
+from equishare.problems.network.samples import LoaderSamples, Samples, TensorSamples, num_batches
 from equishare.problems.network.trainer import Trainer
 from equishare.problems.network.training import FINAL_FITS, STANDARD_ERRORS, Training
+from equishare.problems.network.well import Well, train_well
 
 # A fit whose best state comes after this part of its steps is not done. It goes on, at most so often, while it gains.
 _LATE = 0.8
-_EXTENSIONS = 6
+_EXTENSIONS = 3
 # A candidate may become the best once it is done if its loss is above the least by no more than this part of it. So
 # many of these, the coarsest, are trained further.
 _CONTENDING = 1.0
@@ -48,7 +48,9 @@ class NetworkSession(Session):
     at_once: ClassVar[int | None] = None
 
     def __post_init__(self) -> None:
-        self.training = self.options if isinstance(self.options, Training) else Training()
+        training = self.options if isinstance(self.options, Training) else Training()
+        samples = self.problems[0].train
+        self.training = training.for_samples(len(samples) if isinstance(samples, TensorSamples) else None)
         path = getattr(self.options, "checkpoint", None)
         self.standard_errors = getattr(self.options, "standard_errors", STANDARD_ERRORS)
         about = "" if path is None else self._fingerprint()
@@ -58,9 +60,12 @@ class NetworkSession(Session):
         self.replicas = Replicas(self.problems, self.training.batch_size, kept or self.at_once)
         if path is not None and kept is None:
             checkpoint.keep("at once", self.replicas.at_once())
-        self.trainer = Trainer(self.replicas, self.training, self.seed, checkpoint, self.tick)
+        self.trainer = Trainer(
+            self.replicas, self.training, self.seed, checkpoint, self.tick, lambda: self.unshared.rates
+        )
         self.found: list[dict[Pattern, Candidate]] = [{} for _ in self.problems]
         self.settles = True
+        self._unshared: Well | None = None
         self._evaluations = 0
         self._done, self._total = 0, self.training.search_length + FINAL_FITS * self.training.final.steps
 
@@ -102,9 +107,34 @@ class NetworkSession(Session):
                 raise
             self.interrupted = True
 
+    @property
+    def unshared(self) -> Well:
+        """The network of each problem trained well without sharing, which chooses the learning rates.
+
+        It is a candidate, so that no pattern is selected that the validation samples show to be worse.
+        """
+        if self._unshared is None:
+            training, count = self.training, len(self.problems)
+            rates = torch.tensor(training.rates, dtype=torch.float64)
+            owner = np.repeat(np.arange(count), len(rates)).tolist()
+            lower, buffers = (stacked(s, len(owner)) for s in (self.replicas.start, self.replicas.buffers))
+            start = Start(owner, lower, self.replicas.free_labels(len(owner)), buffers)
+            well = train_well(self.trainer, start, rates.repeat(count), "no sharing")
+            self._unshared = well
+            if all(slot.max_groups >= slot.num_entries for slot in self.replicas.slots):
+                settled = np.ones(count, bool)
+                free, upper = [all_free(self.replicas)] * count, self.replicas.free_labels(count)
+                self._note(range(count), free, well.fit, upper, settled)
+        return self._unshared
+
+    @property
+    def fit_length(self) -> int:
+        """Steps of a fit without sharing in the search."""
+        return self.training.fit_length or int(self.unshared.lengths.max()) // 2
+
     def fit_free(self, owner: Sequence[int], lower: State, buffers: State, stage: str) -> Fit:
         """Fit without sharing, from states with free entries, to see where they go, even if the loss does not fall."""
-        steps = self.training.fit_length
+        steps = self.fit_length
         _, upper = hard_state(self.replicas, [all_free(self.replicas)] * len(owner), lower, mean=True)
         fitted = self.trainer.fit(stage, Start(owner, lower, upper, buffers), steps, moved=True)
         # Entries are compared where they end, so a fit goes on while its end is still on the way down.
@@ -116,11 +146,12 @@ class NetworkSession(Session):
             start = Start([owner[int(r)] for r in rows], before.lower, taken(upper, rows), before.buffers)
             longer = self.trainer.fit(f"{stage}, {more + 1}", start, steps)
             fitted = fitted.replaced(rows, longer)
-            rows = rows[self._is_late(longer) & gained(before.loss, longer.loss).cpu().numpy()]
+            error = mean_and_error(*block_losses(self.replicas, start.owner, longer, start.upper))[1]
+            rows = rows[self._is_late(longer) & gained(before.loss, longer.loss, error)]
         return fitted
 
     def _is_late(self, fitted: Fit) -> np.ndarray:
-        return fitted.step.cpu().numpy() > _LATE * self.training.fit_length
+        return fitted.step.cpu().numpy() > _LATE * self.fit_length
 
     def try_patterns(
         self,
@@ -147,14 +178,14 @@ class NetworkSession(Session):
         rows = list(new.values())
         owner, patterns = [owner[r] for r in rows], [patterns[r] for r in rows]
         start, upper = hard_state(self.replicas, patterns, taken(lower, rows), mean)
-        steps = max(1, self.training.fit_length // 2) if mean else self.training.fit_length
+        steps = max(1, self.fit_length // 2) if mean else self.fit_length
         fitted = self.trainer.fit(stage, Start(owner, start, upper, taken(buffers, rows)), steps)
-        self._note(owner, patterns, fitted, upper, fitted.step <= _LATE * steps)
+        self._note(owner, patterns, fitted, upper, (fitted.step <= _LATE * steps).cpu().numpy())
         self._settle(stage)
 
     def _settle(self, stage: str) -> None:
         """Train candidates that may be best until they are done: half-trained models cannot be compared."""
-        steps = self.training.fit_length
+        steps = self.fit_length
         for more in range(_EXTENSIONS if self.settles else 0):
             waiting = [
                 (problem, candidate)
@@ -170,7 +201,8 @@ class NetworkSession(Session):
             upper = joined([self.labels(c.pattern) for c in candidates])
             fitted = self.trainer.fit(f"{stage}, more {more + 1}", Start(owner, lower, upper, buffers), steps)
             before = torch.cat([c.fit.loss for c in candidates])
-            late = (fitted.step > _LATE * steps) & gained(before, fitted.loss)
+            error = np.array([c.error for c in candidates])
+            late = (fitted.step > _LATE * steps).cpu().numpy() & gained(before, fitted.loss, error)
             self._note(owner, [c.pattern for c in candidates], fitted, upper, ~late, replace=True)
 
     def _contenders(self, problem: int) -> list[Candidate]:
@@ -189,13 +221,18 @@ class NetworkSession(Session):
         patterns: Sequence[Pattern],
         fitted: Fit,
         upper: State,
-        settled: Tensor,
+        settled: np.ndarray,
         replace: bool = False,
     ) -> None:
-        losses, sizes = self._blocks(owner, fitted, upper)
+        losses, sizes = block_losses(self.replicas, owner, fitted, upper)
+        trained = mean_and_error(*block_losses(self.replicas, owner, fitted, upper, cautious=False, which="train"))[0]
+        counts = [_length(self.problems[0].train), _length(self.problems[0].val)]
+        gains = gain_of_refit(mean_and_error(losses, sizes)[0], trained, *counts)
         for i, (problem, pattern) in enumerate(zip(owner, patterns, strict=True)):
             # A copy: a view would keep the fits of all candidates of the batch.
-            candidate = Candidate(pattern, fitted[i : i + 1].copy(), losses[i], sizes, bool(settled[i]))
+            candidate = Candidate(
+                pattern, fitted[i : i + 1].copy(), losses[i], sizes, bool(settled[i]), float(gains[i])
+            )
             known = self.found[problem].get(pattern)
             if known is None or replace or candidate.loss < known.loss:
                 self.found[problem][pattern] = candidate
@@ -211,18 +248,6 @@ class NetworkSession(Session):
                     filler = values.new_zeros(1, groups - values.shape[1], *values.shape[2:])
                     state[name] = torch.cat([values, filler], 1)
         return joined(states)
-
-    def _blocks(self, owner: Sequence[int], fitted: Fit, upper: State) -> tuple[np.ndarray, np.ndarray]:
-        self.replicas.twin.eval()
-        at_once = self.replicas.at_once()
-        parts = []
-        with torch.no_grad():
-            for i in range(0, len(owner), at_once):
-                part = slice(i, i + at_once)
-                held = HeldOut(self.problems, "val", owner[part], self.training.batch_size)
-                lower, buffers = taken(fitted.lower, part), taken(fitted.buffers, part)
-                parts.append(self.replicas.block_losses(lower, taken(upper, part), buffers, held))
-        return np.concatenate([losses for losses, _ in parts]), parts[0][1]
 
     def labels(self, pattern: Pattern) -> State:
         """The groups of a pattern as the state of one replica."""
@@ -242,11 +267,15 @@ class NetworkSession(Session):
             FloatingPointError: all fits have diverged.
         """
         candidates = list(self.found[problem].values())
-        least = min(candidates, key=lambda c: c.loss)
+        least = min(candidates, key=lambda c: c.expected)
         if not math.isfinite(least.loss):
             raise FloatingPointError(f"the fits of problem {problem} have all diverged: lower lr, or clip")
         losses = np.array([c.loss for c in candidates])
         good = np.array([as_good(c, least, self.standard_errors) for c in candidates])
+        unshared = self.found[problem].get(all_free(self.replicas))
+        if unshared is not None:
+            # However uncertain the difference is, a pattern that predicts worse than no sharing is none.
+            good &= np.array([c.expected <= unshared.expected for c in candidates])
         if history is None:
             groups = np.array([sum(c.pattern.num_groups) for c in candidates])
             numbers = np.unique(groups)
@@ -254,7 +283,8 @@ class NetworkSession(Session):
                 "num_groups": numbers,
                 "validation_loss": np.array([losses[groups == number].min() for number in numbers]),
             }
-        return Proposal([c.pattern.labels for c in candidates], losses, as_good=good, history=history)
+        scores = np.array([c.expected for c in candidates])
+        return Proposal([c.pattern.labels for c in candidates], scores, as_good=good, history=history)
 
     def best(self, problem: int) -> Candidate:
         """The coarsest candidate that the validation samples cannot tell from the best."""
@@ -278,25 +308,44 @@ class NetworkSession(Session):
         searched = [candidate.fit for candidate in fitted] if len(fitted) == len(chosen) else None
         if not self.interrupted:
             try:
-                fit, losses, unshared, settled = FinalFits(self.trainer, chosen, searched).run()
+                fit, well = FinalFits(self.trainer, chosen, searched, self.unshared).run()
                 self.progress(self._total, self._total)
                 fits = [fit[i : i + 1] for i in range(len(chosen))]
-                return self._refitted(chosen, fits, losses, unshared, settled, complete=True)
+                facts = [self._facts(i, well) for i in range(len(chosen))]
+                return self._refitted(chosen, fits, well.losses.tolist(), well.settled, facts, complete=True)
             except KeyboardInterrupt:
                 if searched is None:
                     raise
                 self.interrupted = True
         assert searched is not None
-        unknown, done = [math.nan] * len(chosen), [True] * len(chosen)
-        return self._refitted(chosen, searched, [c.loss for c in fitted], unknown, done, complete=False)
+        done, losses = [True] * len(chosen), []
+        for problem, (pattern, fit) in enumerate(zip(chosen, searched, strict=True)):
+            blocks = block_losses(self.replicas, [problem], fit, self.labels(pattern), cautious=False)
+            losses.append(float(mean_and_error(*blocks)[0][0]))
+        return self._refitted(chosen, searched, losses, done, [()] * len(chosen), complete=False)
+
+    def _facts(self, problem: int, well: Well) -> tuple[tuple[str, str], ...]:
+        """How a network was trained, in words."""
+        unshared, size = self.unshared, self.training.batch_size
+        told = [
+            ("learning rate", f"{well.rates[problem]:.2g}; without sharing {unshared.rates[problem]:.2g}"),
+            ("training steps", f"{well.lengths[problem]}; without sharing {unshared.lengths[problem]}"),
+        ]
+        return (*told, ("samples a step", str(size))) if size is not None else tuple(told)
 
     def _refitted(self, patterns: Sequence[Pattern], fits: Sequence[Fit], *columns: Any, complete: bool) -> list[Refit]:
-        names = ("validation_loss", "no_sharing_loss", "settled")
-        rows = zip(self.problems, patterns, fits, zip(*columns, strict=True), strict=True)
+        names = ("validation_loss", "settled", "facts", "no_sharing_loss")
+        unshared = [math.nan] * len(patterns) if self._unshared is None else self._unshared.losses.tolist()
+        rows = zip(self.problems, patterns, fits, zip(*columns, unshared, strict=True), strict=True)
         return [
             refitted(problem, self.replicas, one, fit, complete=complete, **dict(zip(names, row, strict=True)))
             for problem, one, fit, row in rows
         ]
+
+
+def _length(samples: Samples) -> int:
+    """Number of samples; of a loader that tells none, 1."""
+    return len(samples) if isinstance(samples, TensorSamples) else num_batches(samples)
 
 
 def _same_model(one: torch.nn.Module, other: torch.nn.Module) -> bool:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from torch import Tensor
 
 from equishare.problems.network.checkpoint import Checkpoint
 from equishare.problems.network.fit import Fit, Plan, Start, fit
@@ -22,6 +24,7 @@ class Trainer:
         seed: of every fit.
         checkpoint: keeps the fits that are done.
         tick: called with the number of training steps done since the last call.
+        rates: gives the (N,) learning rate of each problem, which takes training when it is asked for first.
     """
 
     replicas: Replicas
@@ -29,11 +32,25 @@ class Trainer:
     seed: int
     checkpoint: Checkpoint
     tick: Callable[[int], None]
+    rates: Callable[[], Tensor]
 
-    def fit(self, stage: str, start: Start, steps: int, **plan: Any) -> Fit:
-        """One stage: from the checkpoint, or fitted and kept; ``plan`` has further fields of :class:`Plan`."""
+    def rates_of(self, owner: Sequence[int]) -> Tensor:
+        """(R,) learning rate of each replica."""
+        return self.rates()[list(owner)]
+
+    def fit(self, stage: str, start: Start, steps: int, rates: Tensor | None = None, **plan: Any) -> Fit:
+        """One stage: from the checkpoint, or fitted and kept.
+
+        Args:
+            stage: its name.
+            start: of the replicas.
+            steps: where the schedule ends.
+            rates: (R,) learning rates; None: those of their problems.
+            plan: further fields of :class:`Plan`.
+        """
+        own = self.rates_of(start.owner) if rates is None else rates
 
         def run() -> Fit:
-            return fit(self.replicas, start, Plan(self.training, steps, self.seed, **plan), self.tick)
+            return fit(self.replicas, start, Plan(self.training, steps, own, self.seed, **plan), self.tick)
 
         return self.checkpoint.stage(stage, run)

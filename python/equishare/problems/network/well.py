@@ -1,0 +1,106 @@
+"""Train well without tuning: several starts and rates at once, and twice as long while that helps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from equishare.problems.network.fit import Fit, Start, block_losses, gained, mean_and_error
+from equishare.problems.network.replicas import taken
+from equishare.problems.network.trainer import Trainer
+
+# A fit that is best after this part of its steps is repeated with twice as many, while it gains.
+_LATE = 0.9
+# Of the fits of a problem so many, the best, are repeated with more steps.
+_KEPT = 2
+
+
+@dataclass(frozen=True)
+class Well:
+    """The best fit of each of N problems.
+
+    Attributes:
+        fit: N replicas.
+        losses: (N,) on the validation samples, without caution.
+        rows: (N,) which of the starts they come from.
+        rates: (N,) their learning rates.
+        lengths: (N,) steps of their schedules.
+        settled: (N,) whether more steps would gain little.
+    """
+
+    fit: Fit
+    losses: np.ndarray
+    rows: np.ndarray
+    rates: Tensor
+    lengths: np.ndarray
+    settled: np.ndarray
+
+
+def train_well(
+    trainer: Trainer, start: Start, rates: Tensor, stage: str, handicap: np.ndarray | None = None, moved: bool = False
+) -> Well:
+    """Fit replicas on the training samples and keep of each problem the one of the least loss on the validation samples.
+
+    All are fitted with as many steps as the final fits begin with. Where the best of a problem is best near its end,
+    the best few are fitted again with twice as many, and so on while this lowers the loss.
+
+    Args:
+        trainer: fits them.
+        start: of the replicas, at least one for each problem.
+        rates: (R,) learning rates.
+        stage: name for the checkpoint.
+        handicap: (R,) part of its loss by which each replica must be better than one without.
+        moved: as in :class:`Plan`.
+    """
+    owner, final = np.asarray(start.owner), trainer.training.final
+    extra = np.zeros(len(owner)) if handicap is None else handicap
+    fitted = trainer.fit(stage, start, final.steps, rates=rates, moved=moved)
+    problems = range(int(owner.max()) + 1)
+    ranked = [_ranked(fitted.loss, np.flatnonzero(owner == p), extra) for p in problems]
+    rows = np.array([own[0] for own in ranked])
+    best, lengths = fitted[rows], np.full(len(problems), final.steps)
+    waiting = np.flatnonzero(_is_late(best, lengths)) if final.doublings else rows[:0]
+    for turn in range(final.doublings):
+        if not len(waiting):
+            break
+        steps = final.steps * 2 ** (turn + 1)
+        again = np.concatenate([ranked[p][:_KEPT] for p in waiting])
+        longer = trainer.fit(f"{stage}, {steps} steps", start[again], steps, rates=rates[again], moved=moved)
+        goes_on = []
+        for p in waiting.tolist():
+            own = _ranked(longer.loss, np.flatnonzero(owner[again] == p), extra[again])
+            ranked[p] = again[own]
+            winner, before = longer[own[:1]], best.loss[p]
+            if winner.loss < before:
+                best = best.replaced(np.array([p]), winner)
+                rows[p], lengths[p] = again[own[0]], steps
+                at = slice(rows[p], rows[p] + 1)
+                _, error = mean_and_error(*block_losses(trainer.replicas, [p], winner, taken(start.upper, at)))
+                if _is_late(winner, steps) and gained(before, winner.loss[0], error).all():
+                    goes_on.append(p)
+        waiting = np.array(goes_on, dtype=int)
+    losses, sizes = block_losses(trainer.replicas, problems, best, taken(start.upper, rows), cautious=False)
+    return Well(
+        best, mean_and_error(losses, sizes)[0], rows, rates[rows], lengths, ~np.isin(np.arange(len(problems)), waiting)
+    )
+
+
+def _ranked(loss: Tensor, rows: np.ndarray, handicap: np.ndarray) -> np.ndarray:
+    """Rows by loss with their handicap, the least first."""
+    own = loss.double().cpu().numpy()[rows]
+    return rows[np.argsort(own + handicap[rows] * np.abs(own), kind="stable")]
+
+
+def _is_late(fitted: Fit, steps: Any) -> np.ndarray:
+    return fitted.step.cpu().numpy() > _LATE * np.asarray(steps)
+
+
+def around(rates: Tensor, tried: tuple[float, ...]) -> Tensor:
+    """(N, 3) each rate between its neighbours among half powers of ten; (N, 1) where one rate alone is tried."""
+    if len(tried) == 1:
+        return rates[:, None]
+    return rates[:, None] * torch.tensor([10**-0.5, 1.0, 10**0.5], dtype=rates.dtype)
