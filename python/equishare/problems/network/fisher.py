@@ -12,9 +12,10 @@ from equishare.problems.estimates import BlockEstimate
 from equishare.problems.network.replicas import Replicas, State, taken
 from equishare.problems.network.samples import Batch
 
-# Samples that the curvature is estimated from, and numbers held at a time.
+# Samples that the curvature is estimated from, and numbers held at a time: the gradient of one sample, or many of
+# small models.
 _SAMPLES = 512
-_AT_A_TIME = 1 << 24
+_AT_A_TIME = 1 << 20
 # A coordinate that no sample depends on still gets this part of the mean precision.
 _LEAST_WEIGHT = 1e-6
 # Below this mean the samples depend on no coordinate at all.

@@ -51,19 +51,22 @@ class Replicas:
         model = problems[0].model
         shared = shared_parameters(model)
         self.slots = slots_of(model)
-        self.twin = copy.deepcopy(model)
+        # Logits may be the largest tensors, and the twin has none.
+        kept = {id(one): one for one in (a.logits for a in assignments(model) if not a.is_hard)}
+        self.twin = copy.deepcopy(model, kept)
         for name in shared:
             prefix, _, leaf = name.rpartition(".")
             parametrize.remove_parametrizations(self.twin.get_submodule(prefix), leaf)
         trained = {name: p.detach().clone() for name, p in self.twin.named_parameters() if p.requires_grad}
         values = {name: psi(model, name).detach().clone() for name in shared}
         self.soft_start = {**trained, **values}
-        self.logits = {names[0]: a.logits.detach().clone() for a, names in assignments(model).items()}
+        self.logits = {names[0]: a.logits.detach() for a, names in assignments(model).items()}
         self.buffers = {name: b.detach().clone() for name, b in self.twin.named_buffers()}
         self.start = dict(self.soft_start)
         for slot in self.slots:
             for name in slot.names:
-                self.start[name] = _spread(values[name], slot.num_entries)
+                initial = shared[name].initial_entries(values[name])
+                self.start[name] = _spread(values[name], slot.num_entries) if initial is None else initial
         self.device = next(iter(self.start.values())).device
         self.vmapped = self._can_vmap()
         self._at_once = at_once
@@ -71,7 +74,8 @@ class Replicas:
     def free_labels(self, replicas: int) -> State:
         """Labels (R, K) with every entry in a group of its own."""
         return {
-            slot.key: torch.arange(slot.num_entries, device=self.device).expand(replicas, -1) for slot in self.slots
+            slot.key: torch.arange(slot.num_entries, dtype=torch.int32, device=self.device).expand(replicas, -1)
+            for slot in self.slots
         }
 
     def losses(self, lower: State, upper: State, buffers: State, batch: Batch, own_data: bool) -> Tensor:
@@ -238,7 +242,8 @@ def slots_of(model: nn.Module) -> tuple[Slot, ...]:
         assignment, axes = ones[0].assignment, tuple(one.dim for one in ones)
         noun = "entry" if axes == (None,) * len(axes) else "slice"
         shapes = tuple(one.shape for one in ones)
-        slots.append(Slot(tuple(names), shapes, axes, assignment.num_entries, assignment.num_groups, noun, True))
+        most = assignment.max_groups or assignment.num_entries
+        slots.append(Slot(tuple(names), shapes, axes, assignment.num_entries, most, noun, True))
     return tuple(slots)
 
 
