@@ -172,8 +172,8 @@ def test_neighbours_are_merged_like_all_pairs(spacing):
         values, weights = np.sort(drawn[spacing]), rng.gamma(1.0, size=count)
         heights = ward.ward_heights(values, weights)
         assert heights == pytest.approx(reference.ward_heights(values, weights), rel=1e-12)
-        line = ward._Sorted(rng.permutation(values), weights, count)
-        assert sorted(np.bincount(line.labels()).tolist()) == [1] * count
+        order = rng.permutation(count)
+        assert ward._Sorted(order, heights, count).labels()[order].tolist() == list(range(count))
         pairs, line = (
             ward._Pairs(values[:, None], weights[:, None], None, 1 << 20),
             ward._Sorted(values, weights, count),

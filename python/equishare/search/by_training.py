@@ -15,6 +15,7 @@ from equishare.problems.network.patterns import Pattern, all_tied, free_state, h
 from equishare.problems.network.replicas import Replicas, State, joined, reordered, stacked, taken
 from equishare.problems.network.session import NetworkSession
 from equishare.search.levels import levels, near
+from equishare.search.structures import try_structures
 from equishare.search.ward import ward_path
 
 # Up to so many groups, all pairs of them are tried as merges.
@@ -36,6 +37,7 @@ def search_from_tied(session: NetworkSession, restarts: int) -> None:
     3. The entries are merged along a path in the metric of the loss (diagonal of the Fisher information). The cuts of
        that path are fitted, all as one batch, and compared on the validation samples. The coarsest that they cannot
        tell from the best is the best pattern so far.
+       For matrices, patterns that a structure ties are among them (:func:`equishare.search.structures.try_structures`).
     4. The entries of that pattern are released, and so on while this finds a better pattern.
 
     Args:
@@ -60,6 +62,7 @@ def search_from_tied(session: NetworkSession, restarts: int) -> None:
     rows = [r for p in problems for r in _best_rows(free.loss, owner, p)]
     owner = [owner[r] for r in rows]
     _try_paths(session, owner, free[rows], [levels(replicas.slots)] * len(owner), "path 0")
+    try_structures(session, owner, free[rows], "structures")
     improve(session)
 
 
@@ -97,8 +100,7 @@ def _try_paths(
         path = _path(session, free, r, problem, totals[r])
         rows += [r] * len(path)
         patterns += path
-    owner = [owner[r] for r in rows]
-    session.try_patterns(owner, patterns, taken(free.lower, rows), taken(free.buffers, rows), stage)
+    session.try_patterns([owner[r] for r in rows], patterns, free.lower, free.buffers, stage, of=rows)
 
 
 def _path(session: NetworkSession, free: Fit, r: int, problem: int, totals: Sequence[int]) -> list[Pattern]:

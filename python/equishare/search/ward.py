@@ -87,10 +87,10 @@ class _Groups(Protocol):
 
 def _groups(estimate: BlockEstimate, most: int, at_a_time: int) -> _Groups:
     """The groups of one assignment, at most so many."""
-    values, weights = estimate.values, estimate.precision
-    if values.shape[1] == 1:
-        return _Sorted(values[:, 0], weights[:, 0], most)
-    start = None
+    if estimate.values.shape[1] == 1:
+        order = np.argsort(estimate.values[:, 0], kind="stable")
+        return _Sorted(order, _overwriting(estimate.values[order, 0], estimate.precision[order, 0]), most)
+    values, weights, start = estimate.values, estimate.precision, None
     if len(values) > _MOST_PAIRED:
         start = merged_neighbours(values, weights, MOST_GROUPS)
         total = _sums(start, weights)
@@ -107,13 +107,18 @@ def _sums(labels: np.ndarray, rows: np.ndarray) -> np.ndarray:
 
 
 class _Sorted:
-    """Groups of sorted numbers: a merge removes the boundary between two of them."""
+    """Groups of sorted numbers: a merge removes the boundary between two of them.
 
-    def __init__(self, values: np.ndarray, weights: np.ndarray, most: int) -> None:
-        self.order = np.argsort(values, kind="stable")
-        heights = ward_heights(values[self.order], weights[self.order])
-        most = min(most, len(values))
-        if most < len(values):
+    Args:
+        order: (K,) that sorts the numbers.
+        heights: (K − 1,) see :func:`ward_heights`.
+        most: groups to begin with.
+    """
+
+    def __init__(self, order: np.ndarray, heights: np.ndarray, most: int) -> None:
+        self.order = order
+        most = min(most, len(order))
+        if most < len(order):
             # Boundaries of the dearest merges are the last to go.
             self.boundaries = np.argpartition(heights, len(heights) - most)[len(heights) - most + 1 :]
         else:
@@ -154,11 +159,15 @@ def ward_heights(value: np.ndarray, weight: np.ndarray) -> np.ndarray:
 
     Source: Murtagh 1983 (nearest-neighbour chains).
     """
+    return _overwriting(np.array(value, float), np.array(weight, float))
+
+
+def _overwriting(value: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """The same; the arguments are scratch memory."""
     if core is None:
         return reference.ward_heights(value, weight)
-    scratch = np.array(value, float), np.array(weight, float), np.empty(len(value), np.int32)
-    heights = np.empty(len(value) - 1)
-    core.ward_heights(len(value), *(array.ctypes.data for array in (*scratch, heights)))
+    last, heights = np.empty(len(value), np.int32), np.empty(len(value) - 1)
+    core.ward_heights(len(value), *(array.ctypes.data for array in (value, weight, last, heights)))
     return heights
 
 

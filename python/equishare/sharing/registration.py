@@ -18,7 +18,7 @@ __all__ = ["check_distinct", "find_parameter", "share"]
 
 _DEFAULT_GROUPS = 128
 # The logits hold so many numbers by default, at two groups more.
-_DEFAULT_LOGITS = 1 << 22
+_DEFAULT_LOGITS = 1 << 21
 _INITIAL_STD = 0.1
 _NAMES_SHOWN = 20
 
@@ -47,8 +47,8 @@ def share(
             sequence of names to be tied by one assignment, such as ``("weight", "bias")`` along ``dim=0``. All
             have the same number K of entries, or of slices.
         num_groups: G from 1 to K, the most groups that can be found. By default the logits have K columns for slices
-            and min(K, 128) for single entries, but fewer where they would hold more than 2²² numbers, at least two:
-            4 for a million entries. Methods that merge entries and have no use for logits, such as ``auto``, then find
+            and min(K, 128) for single entries, but fewer where they would hold more than 2²¹ numbers, at least two:
+            2 for a million entries. Methods that merge entries and have no use for logits, such as ``auto``, then find
             any number of groups.
         dim: None ties single entries: K = numel, ψ (G,). An axis ties whole slices along it: K = its size, ψ (G, C)
             with C the product of the other sizes; a negative axis counts from the last.
@@ -82,7 +82,7 @@ def share(
     num_entries = sizes[names[0]]
     columns = _check_groups(num_groups, num_entries, dim)
 
-    logits = _INITIAL_STD * torch.randn(num_entries, columns, dtype=first.dtype, device=first.device)
+    logits = torch.randn(num_entries, columns, dtype=first.dtype, device=first.device).mul_(_INITIAL_STD)
     one_shape = dim is None and len(set(shapes.values())) == 1
     assignment = Assignment(shapes[names[0]] if one_shape else (num_entries,), logits=logits)
     assignment.max_groups = num_groups
