@@ -68,7 +68,7 @@ def _hessian_traces(replicas: Replicas, lower: State, buffers: State, batch: Bat
             slopes = torch.autograd.grad(len(y) * replicas.loss(output, y), list(shared.values()), create_graph=True)
             for _ in range(_PROBES):
                 signs = [torch.randint(0, 2, t.shape, generator=generator).to(t) * 2 - 1 for t in slopes]
-                product = sum((g * v).sum() for g, v in zip(slopes, signs, strict=True))
+                product = torch.stack([(g * v).sum() for g, v in zip(slopes, signs, strict=True)]).sum()
                 seconds = torch.autograd.grad(product, list(shared.values()), retain_graph=True, allow_unused=True)
                 for name, v, h in zip(shared, signs, seconds, strict=True):
                     totals[name] += 0.0 if h is None else float((v * h).sum()) / _PROBES
