@@ -14,6 +14,9 @@ from equishare.nn import smallest_label_dtype
 from equishare.partition import Partition
 from equishare.problems.network.replicas import Replicas, State
 
+# Up to so many labels are int64, which torch takes as an index; the ops take labels of any size.
+_FEW = 1 << 14
+
 
 class Pattern:
     """Labels (K,) of each assignment, groups numbered by first appearance; equal patterns tie the same entries."""
@@ -21,7 +24,7 @@ class Pattern:
     __slots__ = ("_key", "labels")
 
     def __init__(self, labels: Sequence[np.ndarray]) -> None:
-        # Many patterns are kept at a time: labels are as small as they can be.
+        # Many patterns are kept at a time: many labels are as small as they can be.
         self.labels = tuple(_small(Partition(np.ravel(one))) for one in labels)
         self._key = tuple(blake2b(one.tobytes()).digest() for one in self.labels)
 
@@ -38,6 +41,8 @@ class Pattern:
 
 
 def _small(partition: Partition) -> np.ndarray:
+    if len(partition) <= _FEW:
+        return partition.labels
     name = str(smallest_label_dtype(partition.num_groups)).removeprefix("torch.")
     return partition.labels.astype(name)
 
