@@ -174,13 +174,12 @@ def test_neighbours_are_merged_like_all_pairs(spacing):
         assert heights == pytest.approx(reference.ward_heights(values, weights), rel=1e-12)
         order = rng.permutation(count)
         assert ward._Sorted(order, heights, count).labels()[order].tolist() == list(range(count))
-        pairs, line = (
-            ward._Pairs(values[:, None], weights[:, None], None, 1 << 20),
-            ward._Sorted(values, weights, count),
-        )
+        pairs = ward._Pairs(values[:, None], weights[:, None], None, 1 << 20)
+        line = ward._Sorted(np.arange(count), heights, count)
         while pairs.num_groups > 1:
             assert line.price == pytest.approx(pairs.price, abs=1e-9)
-            pairs.merge(), line.merge()
+            pairs.merge()
+            line.merge()
             if spacing != "equal":
                 assert es.Partition(line.labels()) == es.Partition(pairs.labels())
         assert line.num_groups == 1 and line.price == np.inf
