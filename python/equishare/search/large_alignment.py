@@ -132,7 +132,9 @@ class _Products:
             before, one = order[:step], order[step]
             # ratio[state, mapped, j]: that the product of (before, one) is that of (its image, j).
             theirs, variance = self._products[maps], self._variance[maps] + self._variance[before, one][:, None]
-            ratio = -0.5 * ((theirs - self._products[before, one][:, None]) ** 2 / variance + np.log(2 * np.pi * variance))
+            ratio = -0.5 * (
+                (theirs - self._products[before, one][:, None]) ** 2 / variance + np.log(2 * np.pi * variance)
+            )
             ratio -= self._log_density[maps]
             # A product that is mapped to itself tells nothing.
             states, places = np.nonzero(maps == before)
