@@ -3,7 +3,8 @@
 With one variance v for all cells the scores of :mod:`equishare.search.alignment` are matrix products. For a given
 permutation π of the outputs, mapping input i to j adds
 
-    Σ_o L[o, i, π(o), j] = 1/2v Σ_o W[o, i] W[π(o), j] − Σ_o (W[o, i]² + W[π(o), j]²)/4v − ½ O log 4πv − Σ_o log f(W[π(o), j])
+    Σ_o L[o, i, π(o), j] = Σ_o W[o, i] W[π(o), j] / 2v − Σ_o (W[o, i]² + W[π(o), j]²) / 4v
+                           − ½ O log 4πv − Σ_o log f(W[π(o), j])
 
 and likewise for the outputs. So whichever side is known tells the other, and the two improve each other until they
 stand still. What is left is to find a few images: W'W does not depend on π at all, so a beam search maps some inputs to

@@ -51,8 +51,9 @@ def find_symmetries(estimate: BlockEstimate) -> list[Symmetry]:
     """Symmetries that the estimates do not contradict, with the merges of their orbits.
 
     A symmetry is a pair of permutations, of outputs and of inputs. The maps that :class:`Alignment` finds, of large
-    weights :class:`equishare.search.large_alignment.LargeAlignment`, are joined to a group, best first, as long as the means of the orbits they join agree. As orbits grow their means get
-    sharper, so a map that seemed right for single entries is turned down later.
+    weights :class:`equishare.search.large_alignment.LargeAlignment`, are joined to a group, best first, as long as the
+    means of the orbits they join agree. As orbits grow their means get sharper, so a map that seemed right for single
+    entries is turned down later.
 
     Args:
         estimate: unshared estimates (O, I) and their uncertainty.
