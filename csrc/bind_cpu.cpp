@@ -12,6 +12,7 @@
 #include "cpu/curvature.h"
 #include "cpu/dispatch.h"
 #include "cpu/segmentation.h"
+#include "cpu/ward.h"
 
 namespace py = pybind11;
 using namespace equishare;
@@ -102,6 +103,16 @@ PYBIND11_MODULE(_core, module) {
                            .max_groups = max_groups,
                            .start = Array{start},
                            .cost = Array{cost}});
+      },
+      Release());
+  module.def(
+      "ward_heights",
+      [](int64_t count, Address value, Address weight, Address last, Address height) {
+        ward_heights({.value = Array{value},
+                      .weight = Array{weight},
+                      .count = count,
+                      .last = Array{last},
+                      .height = Array{height}});
       },
       Release());
   module.def(

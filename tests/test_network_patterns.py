@@ -1,6 +1,7 @@
 """Patterns, the path of merges that proposes them, and the memory that their fits take."""
 
 import itertools
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -9,11 +10,15 @@ from model_cases import linear, linear_data, linear_problem, mse
 from scipy.cluster.hierarchy import cut_tree, linkage
 
 import equishare as es
+from equishare import reference
+from equishare.problems.base import Slot
 from equishare.problems.network.fisher import entry_weights, fisher_estimates, flat_entries, weighted_estimate
 from equishare.problems.network.memory import replicas_at_once
 from equishare.problems.network.patterns import Pattern, all_free, all_tied, free_state, hard_state
 from equishare.problems.network.replicas import Replicas, stacked
 from equishare.search import ward
+from equishare.search.levels import levels, near
+from equishare.search.neighbours import merged_neighbours
 
 
 def path_of(entries, weights, totals, limits, **more):
@@ -159,10 +164,59 @@ def test_memory_is_that_of_a_batch():
     assert Replicas([problem], batch_size=10).at_once() > 10 * Replicas([problem]).at_once()
 
 
-def test_more_entries_than_can_be_compared_are_refused():
-    ward.check_entries("weight", 16_384)
-    with pytest.raises(ValueError, match=r"'weight' has 20000 entries; the search compares them in pairs"):
-        ward.check_entries("weight", 20_000)
+@pytest.mark.parametrize("spacing", ["drawn", "geometric", "equal"])
+def test_neighbours_are_merged_like_all_pairs(spacing):
+    rng = np.random.default_rng(0)
+    for count in (1, 2, 3, 10, 60):
+        drawn = {"drawn": rng.normal(size=count), "geometric": 1.1 ** np.arange(count), "equal": np.ones(count)}
+        values, weights = np.sort(drawn[spacing]), rng.gamma(1.0, size=count)
+        heights = ward.ward_heights(values, weights)
+        assert heights == pytest.approx(reference.ward_heights(values, weights), rel=1e-12)
+        order = rng.permutation(count)
+        assert ward._Sorted(order, heights, count).labels()[order].tolist() == list(range(count))
+        pairs = ward._Pairs(values[:, None], weights[:, None], None, 1 << 20)
+        line = ward._Sorted(np.arange(count), heights, count)
+        while pairs.num_groups > 1:
+            assert line.price == pytest.approx(pairs.price, abs=1e-9)
+            pairs.merge()
+            line.merge()
+            if spacing != "equal":
+                assert es.Partition(line.labels()) == es.Partition(pairs.labels())
+        assert line.num_groups == 1 and line.price == np.inf
+
+
+def test_the_path_of_a_million_entries_takes_memory_in_proportion():
+    rng = np.random.default_rng(0)
+    truth = rng.integers(4, size=1 << 20)
+    values = truth + 0.05 * rng.normal(size=truth.size)
+    estimate = weighted_estimate(values[:, None], np.ones((truth.size, 1)))
+    tracemalloc.start()
+    path = ward.ward_path([estimate], [3, 4, 100], [truth.size])
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert es.partition_distance(path[4][0], truth) == 0
+    assert [int(path[total][0].max()) + 1 for total in (3, 4, 100)] == [3, 4, 100]
+    assert peak < 80 * truth.size  # bytes an entry
+
+
+@pytest.mark.parametrize("columns", [2, 20])
+def test_many_slices_are_merged_with_near_ones(columns, monkeypatch):
+    rng = np.random.default_rng(1)
+    truth = np.append(rng.integers(30, size=1500), np.zeros(100, int))
+    values = rng.normal(size=(30, columns))[truth] + 0.01 * rng.normal(size=(1600, columns))
+    values[-100:] = 0.0  # slices that are equal, such as words that never occur
+    truth[-100:] = 30
+    weights = rng.gamma(5.0, size=values.shape)
+    (exact,) = path_of([values], [weights], [31], [1600])[31]
+    assert es.partition_distance(exact, truth) == 0
+    monkeypatch.setattr(ward, "_MOST_PAIRED", 400)
+    monkeypatch.setattr(ward, "MOST_GROUPS", 200)
+    path = path_of([values], [weights], [5, 31, 200, 1600], [1600])
+    assert sorted(path) == [5, 31, 200]
+    assert es.partition_distance(path[31][0], truth) == 0
+    assert es.Partition(path[200][0]).refines(es.Partition(path[31][0]))
+    labels = merged_neighbours(values, weights, 200)
+    assert labels.min() == 0 and labels.max() == 199 and len(set(labels[-100:])) == 1
 
 
 def test_no_assignment_has_more_groups_than_its_limit():
@@ -171,3 +225,15 @@ def test_no_assignment_has_more_groups_than_its_limit():
     path = path_of(entries, [np.ones((6, 1))] * 2, range(13), [4, 3])
     assert sorted(path) == [2, 3, 4, 5, 6, 7]
     assert all(len(np.unique(a)) <= 4 and len(np.unique(b)) <= 3 for a, b in path.values())
+
+
+def slot(entries, most=None, sliced=False):
+    axes = (0,) if sliced else (None,)
+    return Slot(("weight",), ((entries,),), axes, entries, most or entries)
+
+
+def test_numbers_of_groups_that_are_tried():
+    assert levels([slot(5)]) == [1, 2, 3, 4, 5]
+    assert levels([slot(10**6)])[-1] == 128 and levels([slot(10**6, most=300)])[-1] == 300
+    assert levels([slot(10**5, sliced=True)])[-1] == 2048 and levels([slot(500, sliced=True)])[-1] == 500
+    assert near(196, [slot(10**4)])[-1] > 200 and near(7, [slot(10, most=7)])[-1] == 7

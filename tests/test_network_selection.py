@@ -109,7 +109,14 @@ def test_more_entries_than_values_start_apart():
 
     model = made(build)
     data = torch.randn(8, 16, dtype=torch.float64), torch.randn(8, 16, dtype=torch.float64)
-    start = Replicas([es.ModelProblem(model, data, data, nn.functional.mse_loss)]).start["weight"].view(16, 16)
+    problem = es.ModelProblem(model, data, data, nn.functional.mse_loss)
+    # The parameter was shared as it is, so it is the start.
+    start = Replicas([problem]).start["weight"].view(16, 16)
+    torch.testing.assert_close(start, made(lambda: nn.Linear(16, 16, bias=False)).weight.detach())
+    # Where the values were trained since, there are no others.
+    with torch.no_grad():
+        model.parametrizations.weight.original.mul_(2.0)
+    start = Replicas([problem]).start["weight"].view(16, 16)
     assert len(start.unique()) == 32
     assert all(len(row.unique()) > 8 for row in start)
 

@@ -179,6 +179,31 @@ def segmentation_path(value: np.ndarray, weight: np.ndarray, max_groups: int) ->
     return starts, np.array(costs)
 
 
+def ward_heights(value: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Price (K − 1,) of the merge that removes each boundary between sorted values; see csrc/cpu/ward.cpp."""
+    heights = np.empty(max(0, len(value) - 1))
+    # Mean, weight and last entry of each group: those up to a walker, and those beyond it, the nearest last.
+    beyond = [*zip(value.tolist(), weight.tolist(), range(len(value)), strict=True)][::-1]
+    passed = [beyond.pop()]
+
+    def price(a: tuple[float, float, int], b: tuple[float, float, int]) -> float:
+        return a[1] * b[1] / (a[1] + b[1]) * (b[0] - a[0]) ** 2
+
+    while len(passed) > 1 or beyond:
+        before = price(passed[-2], passed[-1]) if len(passed) > 1 else np.inf
+        after = price(passed[-1], beyond[-1]) if beyond else np.inf
+        if len(passed) == 1 or (beyond and after < before):
+            passed.append(beyond.pop())
+            continue
+        b, a = passed.pop(), passed.pop()
+        heights[a[2]] = before
+        total = a[1] + b[1]
+        beyond.append((a[0] + b[1] / total * (b[0] - a[0]), total, b[2]))
+        if not passed:
+            passed.append(beyond.pop())
+    return heights
+
+
 def gather_curvature(labels: np.ndarray, num_groups: int, curvature: np.ndarray, scale: np.ndarray) -> np.ndarray:
     """AᵀHA; see :func:`equishare.problems.estimates.gather_curvature`, all arguments of full shape."""
     total = np.zeros((num_groups, num_groups))

@@ -10,7 +10,6 @@ from equishare.problems.network.session import NetworkSession
 from equishare.problems.network.training import SEARCH_FITS, SEARCH_STEPS, SearchOptions
 from equishare.search.by_evidence import propose_by_evidence
 from equishare.search.by_training import search_from_tied
-from equishare.search.ward import check_entries
 
 
 @dataclass(frozen=True)
@@ -48,8 +47,6 @@ class Options(SearchOptions):
 def propose(session: Session, options: Options) -> list[Proposal]:
     """Candidates for each problem."""
     if isinstance(session, NetworkSession):
-        for slot in session.replicas.slots:
-            check_entries(slot.key, slot.num_entries)
         session.until_interrupted(lambda: search_from_tied(session, options.restarts))
         return [session.proposal(problem) for problem in range(len(session.problems))]
     return session.each(lambda problem: propose_by_evidence(problem, polished=True))

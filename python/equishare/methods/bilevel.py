@@ -28,7 +28,6 @@ from equishare.relax.objective import LOWER_LEVELS, UNITS, Penalties, Value, mak
 from equishare.search.by_training import improve
 from equishare.search.path import greedy_merges, greedy_splits
 from equishare.search.polish import polish
-from equishare.search.ward import check_entries
 
 OPTIMISERS = ("adam", "rmsprop")
 PENALTY_SCHEDULES = ("anneal", "constant")
@@ -83,7 +82,8 @@ class Options(SearchOptions):
         unit: ``nats``: U = ½ Σ r²/σ̂², with which the weights of the penalties mean the same for any scale of the data;
             ``mse``: U = mean squared error (the release).
         nuclear_norm: weight n (the paper's penalty).
-        num_groups: columns G of A, the most groups that can be found; None: K, at most 128.
+        num_groups: columns G of A, the most groups that can be found; None: K, at most 128. For networks
+            :func:`equishare.share` says it.
         inner_steps: AdamW steps of a network before each step of its logits.
         outer_lr: learning rate of Adam on the logits of a network.
         penalty_schedule: of a network: ``anneal``, the weight of the entropy rises from 0; or ``constant``.
@@ -280,8 +280,6 @@ def _neighbours(estimate: BlockEstimate, labels: np.ndarray) -> list[np.ndarray]
 
 
 def _of_networks(session: NetworkSession, options: Options, assignment: Assignment) -> list[Proposal]:
-    for slot in session.replicas.slots if options.refine else ():
-        check_entries(slot.key, slot.num_entries)
     relaxation = Relaxation(
         steps=options.steps,
         inner_steps=options.inner_steps,

@@ -28,7 +28,7 @@ class Slot:
         shapes: shape of each parameter.
         axes: for each parameter the axis of its slices, where whole slices are tied; None where single entries are.
         num_entries: K, the number of entries or slices.
-        max_groups: G, the most groups that may be found.
+        max_groups: the most groups that may be found.
         noun: what an entry is called in the answer.
         named: whether a person gave the names. The answer for a single parameter without a name is no dict by name.
         labels: what the data call the entries along each axis of the partition, such as (outputs, inputs) of a map;

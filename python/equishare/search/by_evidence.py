@@ -85,7 +85,9 @@ class Candidates:
             for partition in [one for one in self.ranked() if one not in tried][:_POLISHED]:
                 tried.add(partition)
                 least = min(self.scores.values())
-                polished = polish(estimate, partition.labels)
+                is_large = estimate.values.size >= LARGE
+                # Alternation decides about whole rows, which of many entries takes minutes; merges mend most of it.
+                polished = partition.labels if is_large else polish(estimate, partition.labels)
                 self.add_merges(greedy_merges(estimate, polished, frequencies=True))
                 failed = 0 if min(self.scores.values()) < least else failed + 1
                 if failed == patience:
@@ -169,9 +171,13 @@ def _history(problem: Problem, exact: Candidates, posterior: Posterior) -> dict[
     best: dict[int, Partition] = {}
     for one in sorted(scores, key=scores.__getitem__):
         best.setdefault(one.num_groups, one)
-    rows = [best[num_groups] for num_groups in sorted(best)]
+    counts = np.array(sorted(best))
+    if problem.slots[0].num_entries >= LARGE and len(counts) > _OF_PATH:
+        shown = np.unique(np.geomspace(1, len(counts), _OF_PATH).astype(int) - 1)
+        counts = counts[shown]
+    rows = [best[int(num_groups)] for num_groups in counts]
     return {
-        "num_groups": np.array(sorted(best)),
+        "num_groups": counts,
         "validation_loss": np.asarray(problem.evaluate([(one.labels,) for one in rows])),
         "evidence": np.array([-scores[one][1] for one in rows]),
         "rejected": np.array([scores[one][0] for one in rows]),

@@ -18,6 +18,7 @@ from equishare.problems.network.session import NetworkSession
 from equishare.search.by_evidence import candidates
 from equishare.search.evidence import Evidence
 from equishare.search.levels import levels, near
+from equishare.search.structures import try_structures
 from equishare.search.ward import ward_path
 
 # Up to so many groups, all pairs of them are tried as merges.
@@ -39,6 +40,7 @@ def search_from_tied(session: NetworkSession, restarts: int) -> None:
     3. The entries are merged along a path in the metric of the loss (diagonal of the Fisher information). The cuts of
        that path are fitted, all as one batch, and compared on the validation samples. The coarsest that they cannot
        tell from the best is the best pattern so far.
+       For matrices, patterns that a structure ties are among them (:func:`equishare.search.structures.try_structures`).
     4. The entries of that pattern are released, and so on while this finds a better pattern.
 
     Args:
@@ -64,8 +66,9 @@ def search_from_tied(session: NetworkSession, restarts: int) -> None:
         owner += problems
     free = session.fit_free(owner, joined([s[0] for s in starts]), joined([s[1] for s in starts]), "free 0")
     rows = [r for p in problems for r in _best_rows(free.loss, owner, p)]
-    owner = [*problems, *(owner[r] for r in rows)]
-    _try_paths(session, owner, unshared.joined(free[rows]), [levels(replicas.slots)] * len(owner), "path 0")
+    owner, best = [*problems, *(owner[r] for r in rows)], unshared.joined(free[rows])
+    _try_paths(session, owner, best, [levels(replicas.slots)] * len(owner), "path 0")
+    try_structures(session, owner, best, "structures")
     improve(session)
 
 
@@ -103,8 +106,7 @@ def _try_paths(
         path = [*_path(session, free, r, problem, totals[r]), *_by_evidence(session, free, r, problem, totals[r])]
         rows += [r] * len(path)
         patterns += path
-    owner = [owner[r] for r in rows]
-    session.try_patterns(owner, patterns, taken(free.lower, rows), taken(free.buffers, rows), stage)
+    session.try_patterns([owner[r] for r in rows], patterns, free.lower, free.buffers, stage, of=rows)
 
 
 def _path(session: NetworkSession, free: Fit, r: int, problem: int, totals: Sequence[int]) -> list[Pattern]:

@@ -14,8 +14,9 @@ import scipy
 from equishare.linalg import pseudo_inverse
 from equishare.problems.estimates import BlockEstimate, fit_estimate
 from equishare.search.alignment import Alignment, Permutations, background
+from equishare.search.large_alignment import LargeAlignment
 from equishare.search.path import MAX_GREEDY_GROUPS, greedy_merges
-from equishare.search.price import may_have_symmetry
+from equishare.search.price import is_tabled, may_have_symmetry
 from equishare.search.segmentation import prior_width, probable_segmentations
 
 # Inputs whose images are searched, one after another, while that joins orbits.
@@ -49,9 +50,10 @@ class Symmetry:
 def find_symmetries(estimate: BlockEstimate) -> list[Symmetry]:
     """Symmetries that the estimates do not contradict, with the merges of their orbits.
 
-    A symmetry is a pair of permutations, of outputs and of inputs. Of each the maps that :class:`Alignment` finds are
-    joined to a group, best first, as long as the means of the orbits they join agree. As orbits grow their means get
-    sharper, so a map that seemed right for single entries is turned down later.
+    A symmetry is a pair of permutations, of outputs and of inputs. The maps that :class:`Alignment` finds, of large
+    weights :class:`equishare.search.large_alignment.LargeAlignment`, are joined to a group, best first, as long as the
+    means of the orbits they join agree. As orbits grow their means get sharper, so a map that seemed right for single
+    entries is turned down later.
 
     Args:
         estimate: unshared estimates (O, I) and their uncertainty.
@@ -64,8 +66,9 @@ def find_symmetries(estimate: BlockEstimate) -> list[Symmetry]:
     if not may_have_symmetry(estimate.values.shape):
         return found
     weight, variance = estimate.values, estimate.variance
+    align = Alignment if is_tabled(weight.shape) else LargeAlignment
     for _ in range(_ROUNDS):
-        orbits, maps = _search(estimate, Alignment(weight, variance))
+        orbits, maps = _search(estimate, align(weight, variance))
         labels = orbits.labels
         num_orbits = int(labels.max()) + 1
         if num_orbits == labels.size or any((labels == one.orbits).all() for one in found):
@@ -77,7 +80,9 @@ def find_symmetries(estimate: BlockEstimate) -> list[Symmetry]:
     return found
 
 
-def _search(estimate: BlockEstimate, alignment: Alignment) -> tuple[_Orbits, list[tuple[float, Permutations]]]:
+def _search(
+    estimate: BlockEstimate, alignment: Alignment | LargeAlignment
+) -> tuple[_Orbits, list[tuple[float, Permutations]]]:
     """The orbits of the maps that agree with the estimates, and all maps found with their scores."""
     orbits = _Orbits(estimate)
     every: list[tuple[float, Permutations]] = []

@@ -12,7 +12,8 @@ from equishare.problems.base import Belief
 from equishare.problems.estimates import BlockEstimate, fit_estimate
 from equishare.search.alignment import Permutations
 from equishare.search.evidence import LARGE, Evidence, Score
-from equishare.search.price import Closure, Structure, closure_of, generated, is_kept, may_have_symmetry
+from equishare.search.path import MAX_GREEDY_GROUPS
+from equishare.search.price import Closure, Structure, closure_of, generated, is_kept, is_tabled, may_have_symmetry
 from equishare.search.shifts import coarsest_shift, shifts_of
 from equishare.symmetry.orbits import cell_orbits
 
@@ -124,6 +125,8 @@ class Posterior:
     def _closure(self, labels: np.ndarray) -> Closure | None:
         if not self.is_symmetric:
             return None
+        if not is_tabled(labels.shape):  # a graph with a vertex for each cell would take long
+            return generated(labels, self._maps)
         try:
             return closure_of(labels)
         except ImportError:
@@ -158,6 +161,8 @@ class Posterior:
             tried.add(partition)
             maps = self._structures[partition].closure.maps  # type: ignore[union-attr]
             found = {Partition(cell_orbits(some, partition.shape)) for some in _subgroups(maps, rng)}
+            if not is_tabled(partition.shape):
+                found = {one for one in found if one.num_groups <= MAX_GREEDY_GROUPS}
             self.judge([one for one in found if (one, spread) not in self.scores], spread)
 
     def _best_symmetric(self) -> tuple[Partition, float] | None:

@@ -21,12 +21,14 @@ class Assignment(nn.Module):
         labels: (K,) buffer, once hard: uint8 for at most 256 groups, int16 for at most 32,768, else int32.
         shape: shape of :meth:`partition`, which has K entries.
         num_tied: number of parameters that it serves.
+        max_groups: the most groups that may be found, where :func:`equishare.share` was given a number; else None.
     """
 
     logits: nn.Parameter
     labels: Tensor
     shape: tuple[int, ...]
     num_tied: int
+    max_groups: int | None = None
 
     def __init__(self, shape: tuple[int, ...], logits: Tensor | None = None, labels: Tensor | None = None) -> None:
         super().__init__()

@@ -62,6 +62,7 @@ def harden(model: nn.Module) -> dict[str, Partition]:
     for name, shared in shared_by_name.items():
         if shared.assignment in used and not shared.assignment.is_hard:
             shared.assignment.set_labels(_label_tensor(partitions[name], locations[name]))
+        shared.initial = None
     return partitions
 
 
@@ -111,6 +112,7 @@ def impose(model: nn.Module, partitions: Mapping[str, Any]) -> None:
         assignment.set_labels(_label_tensor(partition, locations[first]))
         for (values, shared), theta in zip(tied, thetas, strict=True):
             set_values(values, shared.right_inverse(theta))
+            shared.initial = None
     for location, partition in fresh.values():
         assignment = Assignment(partition.shape, labels=_label_tensor(partition, location))
         register(location.owner, location.leaf, SharedParameter(assignment, partition.shape, None))

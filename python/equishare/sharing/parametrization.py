@@ -25,12 +25,16 @@ class SharedParameter(nn.Module):
         assignment: of K entries, or of K slices along ``dim``.
         shape: shape of θ.
         dim: axis of the slices, 0 or more; None for single entries.
+        initial: θ before it was shared, of which ψ holds only a part; a search starts from all of it.
     """
 
     assignment: Assignment
 
-    def __init__(self, assignment: Assignment, shape: tuple[int, ...], dim: int | None) -> None:
+    def __init__(
+        self, assignment: Assignment, shape: tuple[int, ...], dim: int | None, initial: Tensor | None = None
+    ) -> None:
         super().__init__()
+        self.initial = initial
         # Not a submodule here: see own().
         self.__dict__["assignment"] = assignment
         self.shape = tuple(shape)
@@ -76,6 +80,18 @@ class SharedParameter(nn.Module):
         counts = torch.bincount(labels, minlength=groups).to(wide.dtype)
         means = ops.hard_scatter(labels, wide, groups) / counts.reshape(-1, *(1,) * (wide.dim() - 1))
         return means.to(theta.dtype)
+
+    def initial_entries(self, values: Tensor) -> Tensor | None:
+        """θ before it was shared, (K,) or (K, C); None where ψ has been trained since, or is of other entries."""
+        initial = self.__dict__.get("initial")
+        if initial is None or self.assignment.is_hard or initial.shape != self.shape:
+            return None
+        initial = initial.to(values)
+        if not torch.equal(self.right_inverse(initial), values):
+            return None
+        if self.dim is None:
+            return initial.flatten().clone()
+        return initial.movedim(self.dim, 0).reshape(self.assignment.num_entries, -1).clone()
 
     def partition(self) -> Partition:
         """The groups, in the shape of the parameter for single entries, (K,) for slices.

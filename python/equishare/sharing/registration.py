@@ -17,6 +17,8 @@ from equishare.sharing.search import Location, check_module, parameter_locations
 __all__ = ["check_distinct", "find_parameter", "share"]
 
 _DEFAULT_GROUPS = 128
+# The logits hold so many numbers by default, at two groups more.
+_DEFAULT_LOGITS = 1 << 21
 _INITIAL_STD = 0.1
 _NAMES_SHOWN = 20
 
@@ -44,7 +46,10 @@ def share(
         name: of a parameter of the module, dotted for one of a submodule (``"encoder.0.weight"``), or a
             sequence of names to be tied by one assignment, such as ``("weight", "bias")`` along ``dim=0``. All
             have the same number K of entries, or of slices.
-        num_groups: G from 1 to K. By default K for slices and min(K, 128) for single entries.
+        num_groups: G from 1 to K, the most groups that can be found. By default the logits have K columns for slices
+            and min(K, 128) for single entries, but fewer where they would hold more than 2²¹ numbers, at least two:
+            2 for a million entries. Methods that merge entries and have no use for logits, such as ``auto``, then find
+            any number of groups.
         dim: None ties single entries: K = numel, ψ (G,). An axis ties whole slices along it: K = its size, ψ (G, C)
             with C the product of the other sizes; a negative axis counts from the last.
 
@@ -75,13 +80,17 @@ def share(
     _check_equal(names, {one: locations[one].original.dtype for one in names}, "dtype")
     _check_equal(names, {one: locations[one].original.device for one in names}, "device")
     num_entries = sizes[names[0]]
-    groups = _check_groups(num_groups, num_entries, dim)
+    columns = _check_groups(num_groups, num_entries, dim)
 
-    logits = _INITIAL_STD * torch.randn(num_entries, groups, dtype=first.dtype, device=first.device)
+    logits = torch.randn(num_entries, columns, dtype=first.dtype, device=first.device).mul_(_INITIAL_STD)
     one_shape = dim is None and len(set(shapes.values())) == 1
     assignment = Assignment(shapes[names[0]] if one_shape else (num_entries,), logits=logits)
+    assignment.max_groups = num_groups
     for one in names:
-        register(locations[one].owner, locations[one].leaf, SharedParameter(assignment, shapes[one], dims[one]))
+        # Where there is a value for each entry, these hold all of the parameter.
+        initial = locations[one].original.detach() if columns < num_entries else None
+        shared = SharedParameter(assignment, shapes[one], dims[one], initial)
+        register(locations[one].owner, locations[one].leaf, shared)
     settle_ownership(module)
     return assignment
 
@@ -198,7 +207,8 @@ def _check_equal(names: list[str], found: dict[str, Any], what: str) -> None:
 
 def _check_groups(num_groups: Any, num_entries: int, dim: int | None) -> int:
     if num_groups is None:
-        return num_entries if dim is not None else min(num_entries, _DEFAULT_GROUPS)
+        usual = num_entries if dim is not None else min(num_entries, _DEFAULT_GROUPS)
+        return min(usual, max(2, _DEFAULT_LOGITS // num_entries))
     if isinstance(num_groups, bool) or not isinstance(num_groups, int):
         raise TypeError(f"num_groups must be an integer or None, got {num_groups!r}")
     if not 1 <= num_groups <= num_entries:

@@ -12,9 +12,12 @@ from equishare.problems.estimates import BlockEstimate
 from equishare.problems.network.replicas import Replicas, State, taken
 from equishare.problems.network.samples import Batch
 
-# Samples that the curvature is estimated from, and numbers held at a time.
+# Samples that the curvature is estimated from, and numbers held at a time: the gradient of one sample, or many of
+# small models.
 _SAMPLES = 512
-_AT_A_TIME = 1 << 24
+_AT_A_TIME = 1 << 20
+# Random vectors that the trace of the Hessian is estimated from.
+_PROBES = 4
 # A coordinate that no sample depends on still gets this part of the mean precision.
 _LEAST_WEIGHT = 1e-6
 # Below this mean the samples depend on no coordinate at all.
@@ -30,11 +33,55 @@ def fisher_estimates(replicas: Replicas, lower: State, buffers: State, batch: Ba
     return [weighted_estimate(one, weight) for one, weight in zip(values, weights, strict=True)]
 
 
+def calibrated_estimates(replicas: Replicas, lower: State, buffers: State, batch: Batch) -> list[BlockEstimate]:
+    """The same, with standard errors that hold whatever the unit of the loss.
+
+    The precision of each slot is J (tr H / tr J)² for the diagonals J of the empirical Fisher information and H of the
+    Hessian of the summed loss: with a loss c times the negative log likelihood, J grows with c² and H with c. Where the
+    curvature is not positive, J itself.
+
+    Source: Huber 1967 (the covariance H⁻¹ J H⁻¹).
+    """
+    values, weights = flat_entries(replicas, lower), entry_weights(replicas, lower, buffers, batch)
+    traces = _hessian_traces(replicas, lower, buffers, batch)
+    found = []
+    for one, weight, trace in zip(values, weights, traces, strict=True):
+        ratio = trace / max(float(weight.sum()), np.finfo(float).tiny)
+        found.append(weighted_estimate(one, weight * (ratio**2 if np.isfinite(ratio) and ratio > 0 else 1.0)))
+    return found
+
+
+def _hessian_traces(replicas: Replicas, lower: State, buffers: State, batch: Batch) -> list[float]:
+    """Trace of the Hessian of the summed loss, for each slot, from products with random signs (Hutchinson 1990).
+
+    0 where there is no second derivative.
+    """
+    full = {name: t[0] for name, t in replicas.entries({n: t.detach()[None] for n, t in lower.items()}, {}).items()}
+    shared = {name: full[name].requires_grad_() for slot in replicas.slots for name in slot.names}
+    x, y = tuple(t[:_SAMPLES] for t in batch[0]), batch[1][:_SAMPLES]
+    generator = torch.Generator().manual_seed(0)
+    totals = dict.fromkeys(shared, 0.0)
+    replicas.twin.eval()
+    try:
+        with twice_differentiable(), torch.enable_grad():
+            output = torch.func.functional_call(replicas.twin, {**full, **buffers}, x)
+            slopes = torch.autograd.grad(len(y) * replicas.loss(output, y), list(shared.values()), create_graph=True)
+            for _ in range(_PROBES):
+                signs = [torch.randint(0, 2, t.shape, generator=generator).to(t) * 2 - 1 for t in slopes]
+                product = torch.stack([(g * v).sum() for g, v in zip(slopes, signs, strict=True)]).sum()
+                seconds = torch.autograd.grad(product, list(shared.values()), retain_graph=True, allow_unused=True)
+                for name, v, h in zip(shared, signs, seconds, strict=True):
+                    totals[name] += 0.0 if h is None else float((v * h).sum()) / _PROBES
+    except RuntimeError:  # a loss that is linear, or a kernel that is differentiable once
+        return [0.0] * len(replicas.slots)
+    return [sum(totals[name] for name in slot.names) for slot in replicas.slots]
+
+
 def weighted_estimate(values: np.ndarray, weights: np.ndarray) -> BlockEstimate:
     """Estimates (K, C) that do not covary; a coordinate that no sample depends on keeps a little weight."""
     mean = float(weights.mean())
     floor = _LEAST_WEIGHT * (mean if mean > _NOTHING else 1.0)
-    return BlockEstimate.weighted(values.astype(np.float64), np.maximum(weights.astype(np.float64), floor))
+    return BlockEstimate.weighted(np.asarray(values, np.float64), np.maximum(weights, floor, dtype=np.float64))
 
 
 def entry_weights(replicas: Replicas, lower: State, buffers: State, batch: Batch) -> list[np.ndarray]:
@@ -46,7 +93,7 @@ def entry_weights(replicas: Replicas, lower: State, buffers: State, batch: Batch
     names = {name for slot in replicas.slots for name in slot.names}
     others = {name: t for name, t in lower.items() if name not in names}
     ones = {name: t[None] for name, t in lower.items() if name in names}
-    values = taken(replicas.entries(ones, replicas.free_labels(1)), 0)
+    values = taken(replicas.entries(ones, {}), 0)
 
     def one(values: State, x: tuple[Tensor, ...], y: Tensor) -> Tensor:
         state = {**others, **values, **buffers}
@@ -72,7 +119,7 @@ def flat_entries(replicas: Replicas, lower: State) -> list[np.ndarray]:
     """Entries (K, C) of each assignment at one replica, all free, tied parameters side by side."""
     names = {name for slot in replicas.slots for name in slot.names}
     ones = {name: t[None] for name, t in lower.items() if name in names}
-    return _flat(replicas, taken(replicas.entries(ones, replicas.free_labels(1)), 0))
+    return _flat(replicas, taken(replicas.entries(ones, {}), 0))
 
 
 def _flat(replicas: Replicas, parameters: State) -> list[np.ndarray]:

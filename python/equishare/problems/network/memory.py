@@ -10,6 +10,8 @@ from torch import Tensor
 
 # Part of the free memory that a batch of replicas may take.
 _SHARE = 0.5
+# On a CPU a batch of more bytes is no faster than one replica after another: each is then busy with its own numbers.
+_MOST_ON_CPU = 1 << 26
 # Parameters, gradients, two moments of Adam, the best state so far, and one more of each in passing.
 _COPIES = 7
 # Free memory that is assumed where the system does not state it.
@@ -19,7 +21,7 @@ _UNKNOWN = 4 << 30
 def replicas_at_once(
     run: Callable[[], Tensor], state_bytes: int, device: torch.device, free_bytes: int | None = None
 ) -> int:
-    """Replicas whose state and activations fit into half of the free memory, at least 1.
+    """Replicas whose state and activations fit into half of the free memory, on a CPU into 64 MiB; at least 1.
 
     Args:
         run: loss of one replica, with gradients recorded.
@@ -38,7 +40,8 @@ def replicas_at_once(
         run()
     needed = max(1, _COPIES * state_bytes + 2 * saved)
     free_bytes = _free_bytes(device) if free_bytes is None else free_bytes
-    return max(1, int(_SHARE * free_bytes) // needed)
+    most = int(_SHARE * free_bytes)
+    return max(1, (min(most, _MOST_ON_CPU) if device.type == "cpu" else most) // needed)
 
 
 def _free_bytes(device: torch.device) -> int:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from hashlib import blake2b
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from equishare import ops
+from equishare.nn import smallest_label_dtype
 from equishare.partition import Partition
 from equishare.problems.network.replicas import Replicas, State
+
+# Up to so many labels are int64, which torch takes as an index; the ops take labels of any size.
+_FEW = 1 << 14
 
 
 class Pattern:
@@ -19,8 +24,9 @@ class Pattern:
     __slots__ = ("_key", "labels")
 
     def __init__(self, labels: Sequence[np.ndarray]) -> None:
-        self.labels = tuple(Partition(np.ravel(one)).labels for one in labels)
-        self._key = tuple(one.tobytes() for one in self.labels)
+        # Many patterns are kept at a time: many labels are as small as they can be.
+        self.labels = tuple(_small(Partition(np.ravel(one))) for one in labels)
+        self._key = tuple(blake2b(one.tobytes()).digest() for one in self.labels)
 
     @property
     def num_groups(self) -> tuple[int, ...]:
@@ -34,6 +40,13 @@ class Pattern:
         return hash(self._key)
 
 
+def _small(partition: Partition) -> np.ndarray:
+    if len(partition) <= _FEW:
+        return partition.labels
+    name = str(smallest_label_dtype(partition.num_groups)).removeprefix("torch.")
+    return partition.labels.astype(name)
+
+
 def all_tied(replicas: Replicas) -> Pattern:
     """One group for each assignment."""
     return Pattern([np.zeros(slot.num_entries, np.int64) for slot in replicas.slots])
@@ -44,27 +57,41 @@ def all_free(replicas: Replicas) -> Pattern:
     return Pattern([np.arange(slot.num_entries) for slot in replicas.slots])
 
 
-def hard_state(replicas: Replicas, patterns: Sequence[Pattern], lower: State, mean: bool) -> tuple[State, State]:
+def hard_state(
+    replicas: Replicas, patterns: Sequence[Pattern], lower: State, mean: bool, of: Sequence[int] | None = None
+) -> tuple[State, State]:
     """State of one replica a pattern.
 
     Args:
         replicas: of the model.
         patterns: R of them.
-        lower: (R, ...) state with every entry in a group of its own.
+        lower: state of so many replicas with every entry in a group of its own.
         mean: whether ψ is the mean of the entries of its group; else the first of them, so that initial
             values keep their spread.
+        of: which replica of ``lower`` each pattern starts from; None: as many as patterns, in their order.
 
     Returns:
-        lower and upper (R, ...), ψ filled up with zeros to the largest number of groups.
+        lower and upper (R, ...), ψ filled up with zeros to the largest number of groups. Where no pattern ties any
+        entries of an assignment, upper has no groups for it, and lower holds θ.
     """
-    lower, upper = dict(lower), {}
+    tied = {name for slot in replicas.slots for name in slot.names}
+    rows = range(len(patterns)) if of is None else of
+    lower = {name: t if of is None or name in tied else t[list(rows)] for name, t in lower.items()}
+    upper: State = {}
     for s, slot in enumerate(replicas.slots):
-        labels = torch.from_numpy(np.stack([p.labels[s] for p in patterns]))
-        groups = int(labels.max()) + 1
-        labels = labels.to(replicas.device)
+        groups = max(p.num_groups[s] for p in patterns)
+        if all(p.num_groups[s] == slot.num_entries for p in patterns):
+            for name in slot.names if of is not None else ():
+                lower[name] = lower[name][list(rows)]
+            continue
+        labels = torch.from_numpy(np.stack([p.labels[s] for p in patterns])).to(replicas.device)
         upper[slot.key] = labels
         for name in slot.names:
-            lower[name] = _grouped(labels, lower[name], groups, mean)
+            # One after another: all entries of all replicas would take much memory.
+            entries, found = lower[name], []
+            for own, r in zip(labels, rows, strict=True):
+                found.append(_grouped(own[None], entries[r : r + 1], groups, mean))
+            lower[name] = torch.cat(found)
     return lower, upper
 
 
@@ -72,9 +99,9 @@ def free_state(replicas: Replicas, lower: State, upper: State) -> State:
     """The same replicas with every entry in a group of its own: θ in place of ψ."""
     free = dict(lower)
     for slot in replicas.slots:
-        labels = upper[slot.key]
+        labels = upper.get(slot.key)
         for name in slot.names:
-            free[name] = ops.hard_gather(labels, lower[name].detach())
+            free[name] = lower[name].detach() if labels is None else ops.hard_gather(labels, lower[name].detach())
     return free
 
 
@@ -87,5 +114,5 @@ def _grouped(labels: Tensor, entries: Tensor, groups: int, mean: bool) -> Tensor
     out = entries.new_zeros((len(entries), groups, *entries.shape[2:]))
     for r, row in enumerate(labels.cpu().numpy()):
         names, first = np.unique(row, return_index=True)
-        out[r, torch.from_numpy(names)] = entries[r, torch.from_numpy(first)]
+        out[r, torch.from_numpy(names.astype(np.int64))] = entries[r, torch.from_numpy(first)]
     return out

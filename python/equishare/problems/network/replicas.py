@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from equishare.problems.base import Slot
 from equishare.problems.network.batches import HeldOut
 from equishare.problems.network.memory import replicas_at_once
 from equishare.problems.network.samples import Batch
-from equishare.sharing import assignments, shared_parameters
+from equishare.sharing import assignments, shared_parameters, sharing_parameters
 
 # State of a replica or, with a leading axis R, of all replicas, by name.
 State = dict[str, Tensor]
@@ -51,27 +52,29 @@ class Replicas:
         model = problems[0].model
         shared = shared_parameters(model)
         self.slots = slots_of(model)
-        self.twin = copy.deepcopy(model)
+        # Logits may be the largest tensors, and the twin has none.
+        self.twin = copy.deepcopy(model, {id(one): one for one in sharing_parameters(model)})
         for name in shared:
             prefix, _, leaf = name.rpartition(".")
             parametrize.remove_parametrizations(self.twin.get_submodule(prefix), leaf)
         trained = {name: p.detach().clone() for name, p in self.twin.named_parameters() if p.requires_grad}
         values = {name: psi(model, name).detach().clone() for name in shared}
         self.soft_start = {**trained, **values}
-        self.logits = {names[0]: a.logits.detach().clone() for a, names in assignments(model).items()}
+        self.logits = {names[0]: a.logits.detach() for a, names in assignments(model).items()}
         self.buffers = {name: b.detach().clone() for name, b in self.twin.named_buffers()}
         self.start = dict(self.soft_start)
         for slot in self.slots:
             for name in slot.names:
-                self.start[name] = _spread(values[name], slot.num_entries)
+                initial = shared[name].initial_entries(values[name])
+                self.start[name] = _spread(values[name], slot.num_entries) if initial is None else initial
         self.device = next(iter(self.start.values())).device
-        self.vmapped = self._can_vmap()
         self._at_once = at_once
 
     def free_labels(self, replicas: int) -> State:
         """Labels (R, K) with every entry in a group of its own."""
         return {
-            slot.key: torch.arange(slot.num_entries, device=self.device).expand(replicas, -1) for slot in self.slots
+            slot.key: torch.arange(slot.num_entries, dtype=torch.int32, device=self.device).expand(replicas, -1)
+            for slot in self.slots
         }
 
     def losses(self, lower: State, upper: State, buffers: State, batch: Batch, own_data: bool) -> Tensor:
@@ -128,7 +131,7 @@ class Replicas:
 
             def run() -> Tensor:
                 lower = {name: t.requires_grad_() for name, t in stacked(self.start, 1).items()}
-                return self.losses(lower, self.free_labels(1), stacked(self.buffers, 1), batch, False)
+                return self.losses(lower, {}, stacked(self.buffers, 1), batch, False)
 
             state = sum(t.numel() * t.element_size() for t in (*self.start.values(), *self.logits.values()))
             with seeded(self.device, 0):
@@ -196,18 +199,23 @@ class Replicas:
             parts.append(function(taken(full, r), taken(buffers, r), own_x, own_y))
         return torch.stack(parts)
 
-    def _can_vmap(self) -> bool:
+    @cached_property
+    def vmapped(self) -> bool:
+        """Whether the model can be evaluated for several replicas at a time."""
         # Some models have no batching rule (a recurrent kernel, a branch on data): those run one by one.
         batch = _part(self.problems[0].train.first(), 2)
         lower = {name: t.requires_grad_() for name, t in stacked(self.start, 2).items()}
+        training = self.twin.training
         self.vmapped = True
         self.twin.train()
         try:
-            with seeded(self.device, 0):
-                losses = self.losses(lower, self.free_labels(2), stacked(self.buffers, 2), batch, False)
+            with seeded(self.device, 0), torch.enable_grad():
+                losses = self.losses(lower, {}, stacked(self.buffers, 2), batch, False)
                 losses.sum().backward()
         except Exception:  # whatever torch raises for what it cannot batch; a true error comes back in the loop
             return False
+        finally:
+            self.twin.train(training)
         return True
 
 
@@ -263,7 +271,8 @@ def slots_of(model: nn.Module) -> tuple[Slot, ...]:
         assignment, axes = ones[0].assignment, tuple(one.dim for one in ones)
         noun = "entry" if axes == (None,) * len(axes) else "slice"
         shapes = tuple(one.shape for one in ones)
-        slots.append(Slot(tuple(names), shapes, axes, assignment.num_entries, assignment.num_groups, noun, True))
+        most = assignment.max_groups or assignment.num_entries
+        slots.append(Slot(tuple(names), shapes, axes, assignment.num_entries, most, noun, True))
     return tuple(slots)
 
 

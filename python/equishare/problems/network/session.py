@@ -161,8 +161,11 @@ class NetworkSession(Session):
         buffers: State,
         stage: str,
         mean: bool = True,
+        of: Sequence[int] | None = None,
     ) -> None:
         """Fit patterns from states with free entries (see ``hard_state``), and keep them as candidates.
+
+        ``of`` names the replica of the states that each pattern starts from; None: the i-th from the i-th.
 
         A pattern that was fitted before is fitted again, because the new start may be better; the better fit is kept.
         Only the best candidate so far is not fitted again.
@@ -177,9 +180,10 @@ class NetworkSession(Session):
             return
         rows = list(new.values())
         owner, patterns = [owner[r] for r in rows], [patterns[r] for r in rows]
-        start, upper = hard_state(self.replicas, patterns, taken(lower, rows), mean)
+        of = [r if of is None else of[r] for r in rows]
+        start, upper = hard_state(self.replicas, patterns, lower, mean, of)
         steps = max(1, self.fit_length // 2) if mean else self.fit_length
-        fitted = self.trainer.fit(stage, Start(owner, start, upper, taken(buffers, rows)), steps)
+        fitted = self.trainer.fit(stage, Start(owner, start, upper, taken(buffers, of)), steps)
         self._note(owner, patterns, fitted, upper, (fitted.step <= _LATE * steps).cpu().numpy())
         self._settle(stage)
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from equishare.modes import evaluating
 from equishare.problems.network.samples import Batch, LoaderSamples, Samples
-from equishare.sharing.search import shared_locations
+from equishare.sharing.search import model_parameters, shared_locations, sharing_parameters
 
 Loss = Callable[[Any, Tensor], Tensor]
 
@@ -55,7 +55,9 @@ def check_reached(model: nn.Module, loss: Loss, samples: Samples) -> None:
     Raises:
         ValueError: it does not.
     """
-    tried = copy.deepcopy(model)
+    # Not the logits, which may be large: no gradient in them is asked for.
+    logits = {id(one): nn.Parameter(one.detach(), requires_grad=False) for one in sharing_parameters(model)}
+    tried = copy.deepcopy(model, dict(logits))
     named = {name: one.original for name, one in shared_locations(tried).items()}
     generator = torch.Generator().manual_seed(0)
     missing = list(named)
@@ -68,7 +70,7 @@ def check_reached(model: nn.Module, loss: Loss, samples: Samples) -> None:
         if not missing:
             return
         with torch.no_grad():
-            for parameter in tried.parameters():
+            for parameter in model_parameters(tried):
                 noise = torch.randn(parameter.shape, generator=generator).to(parameter.device, parameter.dtype)
                 parameter.add_(0.1 * noise)
     raise ValueError(

@@ -1,0 +1,86 @@
+"""Candidates for networks that a structure ties: shifts of rows and columns, and symmetries of a free fit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from equishare.problems.base import Slot
+from equishare.problems.estimates import BlockEstimate
+from equishare.problems.network.fisher import calibrated_estimates
+from equishare.problems.network.fit import Fit
+from equishare.problems.network.patterns import Pattern
+from equishare.problems.network.replicas import stacked, taken
+from equishare.problems.network.session import NetworkSession
+from equishare.search.evidence import Evidence
+from equishare.search.orbits import find_symmetries
+from equishare.search.price import may_have_symmetry
+from equishare.search.shifts import shift_patterns
+
+# Of the merges of orbits of a symmetry so many are tried, those of the best evidence.
+_MERGES = 4
+
+
+def try_structures(session: NetworkSession, owner: Sequence[int], free: Fit, stage: str) -> None:
+    """Try patterns of matrices whose single entries a structure ties, beside what the best candidates have otherwise.
+
+    1. All patterns of shifts (:func:`equishare.search.shifts.shift_patterns`), fitted from the model's own start: where
+       many weights serve equally well, such as those of filters that are summed up, a fit without sharing tells nothing
+       of them.
+    2. Orbits of the symmetries that a fit without sharing shows (:func:`equishare.search.orbits.find_symmetries`), and
+       their merges of the best evidence, fitted from there.
+
+    One assignment after another: each takes for the others what is best so far.
+
+    Args:
+        session: with a candidate for every problem.
+        owner: problem of each fit.
+        free: fits without sharing, the best of each problem first.
+        stage: name of the stages.
+    """
+    replicas = session.replicas
+    rows = [owner.index(problem) for problem in range(len(session.problems))]
+    start, buffers = stacked(replicas.start, len(rows)), stacked(replicas.buffers, len(rows))
+    for s, slot in enumerate(replicas.slots):
+        if not _is_matrix(slot):
+            continue
+        shifts = [one.labels for one in shift_patterns(slot.shape_of(slot.key)) if one.num_groups <= slot.max_groups]
+        owners = [problem for problem in range(len(rows)) for _ in shifts]
+        tried = [_with(session, problem, s, labels) for problem in range(len(rows)) for labels in shifts]
+        session.try_patterns(owners, tried, start, buffers, f"{stage} {s}, shifts", mean=False, of=owners)
+        owners, tried = [], []
+        for problem, row in enumerate(rows) if may_have_symmetry(slot.shape_of(slot.key)) else ():
+            batch = session.problems[problem].train.first()
+            estimate = calibrated_estimates(replicas, taken(free.lower, row), taken(free.buffers, row), batch)[s]
+            for labels in _orbits_of(estimate, slot):
+                owners.append(problem)
+                tried.append(_with(session, problem, s, labels))
+        of = [rows[problem] for problem in owners]
+        session.try_patterns(owners, tried, free.lower, free.buffers, f"{stage} {s}, orbits", of=of)
+
+
+def _is_matrix(slot: Slot) -> bool:
+    return not slot.is_sliced and len(slot.shape_of(slot.key)) == 2
+
+
+def _with(session: NetworkSession, problem: int, s: int, labels: np.ndarray) -> Pattern:
+    """The best pattern of a problem with other labels of one slot."""
+    own = list(session.best(problem).pattern.labels)
+    own[s] = labels
+    return Pattern(own)
+
+
+def _orbits_of(estimate: BlockEstimate, slot: Slot) -> list[np.ndarray]:
+    """Orbits of symmetries, and the merges of them that have the best evidence."""
+    shape = slot.shape_of(slot.key)
+    matrix = BlockEstimate.diagonal(estimate.values.reshape(shape), estimate.variance.reshape(shape))
+    evidence, found = Evidence(matrix), []
+    for symmetry in find_symmetries(matrix):
+        ranked = sorted(symmetry.merges, key=lambda labels: evidence.score(_numbered(labels)))
+        found += [symmetry.orbits, *ranked[:_MERGES]]
+    return [labels for labels in found if labels.max() < slot.max_groups]
+
+
+def _numbered(labels: np.ndarray) -> np.ndarray:
+    return np.unique(labels, return_inverse=True)[1].reshape(labels.shape)
