@@ -8,6 +8,7 @@ from itertools import combinations
 import numpy as np
 from torch import Tensor
 
+from equishare import ranks
 from equishare.problems.network.candidate import Candidate
 from equishare.problems.network.fisher import fisher_estimates
 from equishare.problems.network.fit import Fit
@@ -93,8 +94,8 @@ def _try_paths(
     """Merge the entries of fits without sharing, and try the patterns with these numbers of groups."""
     rows: list[int] = []
     patterns: list[Pattern] = []
-    for r, problem in enumerate(owner):
-        path = _path(session, free, r, problem, totals[r])
+    paths = ranks.mapped(lambda r: _path(session, free, r, owner[r], totals[r]), range(len(owner)))
+    for r, path in enumerate(paths):
         rows += [r] * len(path)
         patterns += path
     owner = [owner[r] for r in rows]

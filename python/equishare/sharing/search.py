@@ -21,7 +21,10 @@ __all__ = [
     "shared_parameters",
     "shared_locations",
     "sharing_parameters",
+    "wrapper_of",
 ]
+
+_WRAPPERS = ("DistributedDataParallel", "DataParallel", "FullyShardedDataParallel", "FSDPModule")
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,13 @@ def shared_parameters(model: nn.Module) -> dict[str, SharedParameter]:
     """
     check_module(model, "model")
     return {name: location.shared for name, location in shared_locations(model).items() if location.shared is not None}
+
+
+def wrapper_of(module: nn.Module) -> str | None:
+    """What spreads a module, or a part of it, over several processes or devices: the name of torch's class, or None."""
+    # By name: to load what was not used would take long.
+    kinds = {kind.__name__ for one in module.modules() for kind in type(one).__mro__ if kind.__module__[:6] == "torch."}
+    return next((name for name in _WRAPPERS if name in kinds), None)
 
 
 def sharing_parameters(model: nn.Module) -> list[nn.Parameter]:

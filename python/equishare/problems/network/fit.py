@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from equishare import ranks
 from equishare.problems.network.batches import Batches, HeldOut
 from equishare.problems.network.replicas import Replicas, State, joined, seeded, taken
 from equishare.problems.network.training import Training
@@ -75,6 +76,11 @@ class Fit:
     loss: Tensor
     step: Tensor
 
+    def to(self, device: torch.device | str) -> Fit:
+        """The same on a device."""
+        lower, buffers = ({name: t.to(device) for name, t in state.items()} for state in (self.lower, self.buffers))
+        return Fit(lower, buffers, self.loss.to(device), self.step.to(device))
+
     def copy(self) -> Fit:
         """The same in memory of its own."""
         lower, buffers = ({name: t.clone() for name, t in state.items()} for state in (self.lower, self.buffers))
@@ -103,7 +109,7 @@ def gained(before: Tensor, after: Tensor) -> Tensor:
 
 
 def fit(replicas: Replicas, start: Start, plan: Plan, tick: Callable[[int], None]) -> Fit:
-    """Train replicas on one set and keep of each the state that is best on another, as many at a time as fit in memory.
+    """Train replicas on one set and keep of each the state that is best on another, part by part.
 
     Args:
         replicas: of the model.
@@ -114,12 +120,12 @@ def fit(replicas: Replicas, start: Start, plan: Plan, tick: Callable[[int], None
     Raises:
         FloatingPointError: the loss of every replica is NaN or infinite at the start.
     """
-    at_once = replicas.at_once()
-    parts = []
-    for i in range(0, len(start.owner), at_once):
-        part = slice(i, i + at_once)
+
+    def fitted(part: slice) -> Fit:
         until = None if plan.until is None else plan.until[part]
-        parts.append(_fit(replicas, start[part], replace(plan, until=until), tick))
+        return _fit(replicas, start[part], replace(plan, until=until), tick).to("cpu")
+
+    parts = [one.to(replicas.device) for one in ranks.mapped(fitted, replicas.parts(len(start.owner)))]
     if len(parts) == 1:
         return parts[0]
     return Fit(
