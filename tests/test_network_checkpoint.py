@@ -67,7 +67,7 @@ def test_a_search_that_was_cut_off_ends_like_one_that_was_not(method, kind, tmp_
 
 
 def problem_in_parts(count):
-    """A problem on a machine whose memory holds so many replicas."""
+    """A problem of whose replicas so many are worth a batch of their own."""
     problem = linear_problem()
     problem.Session = type("InParts", (NetworkSession,), {"at_once": count})
     return problem
@@ -75,7 +75,7 @@ def problem_in_parts(count):
 
 @pytest.mark.parametrize("patience", [None, 1])
 def test_replicas_in_parts_go_on_with_as_many_at_a_time(patience, tmp_path):
-    options = options_of("bilevel", "whole", restarts=3, steps=12, patience=patience, hypergradient="direct")
+    options = options_of("bilevel", "whole", restarts=4, steps=12, patience=patience, hypergradient="direct")
     options.pop("hypergradient_options")
     unbroken = numbers(es.discover(problem_in_parts(2), "bilevel", **options))
     for call in (3, 15):

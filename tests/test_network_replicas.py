@@ -189,7 +189,7 @@ def run(replicas, count=3, training=TRAINING, steps=20, seed=0):
 
 @pytest.mark.parametrize("name", ["entries", "tied", "two", "branch"])
 def test_parts_of_the_replicas_give_what_all_at_once_give(name):
-    whole, parts = run(Replicas(case(name))), run(Replicas(case(name), at_once=2))
+    whole, parts = run(Replicas(case(name)), 4), run(Replicas(case(name), at_once=2), 4)
     assert torch.allclose(parts.loss, whole.loss, atol=1e-12)
     assert torch.equal(parts.step, whole.step)
     assert all(torch.allclose(parts.lower[name], t, atol=1e-10) for name, t in whole.lower.items())

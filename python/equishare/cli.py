@@ -74,6 +74,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = 130
     except _UsageError as error:
         sys.exit(_complain(error.format_message()))  # type: ignore[attr-defined]
+    except ConnectionError as error:
+        sys.exit(_complain(str(error), once=False))
     except OSError as error:
         named = error.filename is not None and error.strerror is not None
         sys.exit(_complain(f"{error.filename}: {error.strerror}" if named else str(error)))
@@ -161,13 +163,16 @@ def discover(
 
     import equishare
     from equishare.datafiles import read_data, split_problem
+    from equishare.ranks import launched
     from equishare.report import document, print_discovery, write_files
 
     read = read_data(data, inputs=inputs, outputs=outputs, ignore=ignore, means=means)
     problem = split_problem(read, train_fraction, seed)
     options: dict[str, Any] = {} if restarts is None else {"restarts": restarts}
-    with progress_bar(f"discover ({method})") as progress:
+    with launched() as is_first, progress_bar(f"discover ({method})", is_first) as progress:
         found = equishare.discover(problem, method, seed=seed, progress=progress, resamples=resamples, **options)
+    if not is_first:
+        return
     if found.origin is not None:
         found = replace(found, origin=replace(found.origin, call=context.obj, data=str(data)))
     try:
@@ -211,13 +216,16 @@ def reproduce(
 
     from equishare.lab.studies import EXPERIMENTS
     from equishare.lab.studies.write import print_tables, write_experiment
+    from equishare.ranks import launched
     from equishare.report import require_matplotlib
 
     if out is not None:
         require_matplotlib()
         _check_folder(out)
-    with progress_bar(f"reproduce {experiment}") as progress:
+    with launched() as is_first, progress_bar(f"reproduce {experiment}", is_first) as progress:
         result = EXPERIMENTS[experiment](trials=trials, seed=seed, progress=progress)
+    if not is_first:
+        return
     print_tables(result, _console())
     if out is not None:
         _print_paths(write_experiment(result, out))
@@ -288,8 +296,10 @@ def _version() -> str:
     )
 
 
-def _complain(message: str) -> int:
-    print(f"equishare: error: {' '.join(message.split())}", file=sys.stderr)
+def _complain(message: str, once: bool = True) -> int:
+    # Under torchrun all ranks come upon the same error, and the first tells it.
+    if not once or "TORCHELASTIC_RUN_ID" not in os.environ or os.environ.get("RANK") == "0":
+        print(f"equishare: error: {' '.join(message.split())}", file=sys.stderr)
     return 2
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from equishare import ranks
 from equishare.checks import CLOSED_FORM, TRAINED, checked_options
 from equishare.methods import METHODS, Method, methods_for, name_of, options_in_words
 from equishare.partition import Partition
@@ -90,7 +91,7 @@ def discover(  # type: ignore[misc]  # behind a problem, method is the second ar
         method: name of a method, or one of your own (:class:`equishare.methods.Method`).
         seed: of everything random.
         progress: True for a bar on the terminal, or a function that is called with the work done and the work in
-            total.
+            total; where ``torch.distributed`` is initialised, on the first rank.
         resamples: number of resamples of each problem on which the method also runs, to say how sure the answer is
             (``confidence`` of the result); 0 for none. Each costs as much as the answer itself. For networks, samples
             must be tensors or arrays. None: 20 for ``auto`` on up to 100 means, 0 for all else.
@@ -99,9 +100,14 @@ def discover(  # type: ignore[misc]  # behind a problem, method is the second ar
     Returns:
         A ``Discovery``, or a list of them for a list. After Ctrl-C a search on networks returns the best it has found.
 
+    Where ``torch.distributed`` is initialised, every rank makes the same call. The fits of a network, the problems of a
+    list and the resamples are shared out among the ranks, and every rank gets the answer that one process gives.
+
     Raises:
         TypeError: an option the method does not have, or of the wrong type; data that are no problem.
-        ValueError: an unknown method, an option out of range, or data the method cannot take.
+        ValueError: an unknown method, an option out of range, or data the method cannot take; ranks that were given
+            different ones.
+        ConnectionError: another rank has ended.
     """
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**63:
         raise ValueError(f"seed must be an integer from 0 to 2**63 - 1, got {seed!r}")
@@ -340,7 +346,9 @@ def _session_class(problems: Sequence[Any]) -> type[Session]:
 
 
 def _session(problems: Sequence[Any], seed: int, progress: Progress, method: str, options: Any) -> Session:
-    return _session_class(problems)(problems, seed, progress, method, options)
+    session = _session_class(problems)(problems, seed, progress, method, options)
+    ranks.check_same(session.fingerprint, "problem, method, seed and options")
+    return session
 
 
 def _method(method: str | Method, is_trained: bool) -> Any:
@@ -358,7 +366,9 @@ def _method(method: str | Method, is_trained: bool) -> Any:
 
 @contextmanager
 def _progress(progress: Progress | bool | None, method: str) -> Iterator[Progress]:
-    if callable(progress):
+    if not ranks.is_first():
+        yield silent
+    elif callable(progress):
         yield progress
     elif progress:
         with progress_bar(f"discover ({method})") as watch:

@@ -25,8 +25,8 @@ def part_of(progress: Progress, before: int, count: int, total: int) -> Progress
 
 
 @contextmanager
-def progress_bar(description: str) -> Iterator[Progress]:
-    """A progress bar on stderr, silent where that is neither a terminal nor a notebook."""
+def progress_bar(description: str, is_shown: bool = True) -> Iterator[Progress]:
+    """A progress bar on stderr, silent where that is neither a terminal nor a notebook, or where it is not shown."""
     console = Console(stderr=True)
     if console.is_jupyter:
         # A line that is written over needs no widgets.
@@ -37,6 +37,6 @@ def progress_bar(description: str) -> Iterator[Progress]:
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
-    with Bar(*columns, console=console, disable=not console.is_terminal) as bar:
+    with Bar(*columns, console=console, disable=not (is_shown and console.is_terminal)) as bar:
         task = bar.add_task(description, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)

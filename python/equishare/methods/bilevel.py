@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from equishare import ranks
 from equishare.checks import CLOSED_FORM, TRAINED, choice, count, flag, not_negative, option, positive
 from equishare.hypergradient.settings import Settings
 from equishare.partition import Partition
@@ -37,8 +38,11 @@ HYPERGRADIENTS = ("direct", "identity", "neumann", "cg", "exact", "unrolled")
 _HYPERGRADIENT_OPTIONS: dict[str, Any] = {"iterations": 100, "tolerance": 1e-8, "alpha": None, "damping": 0.0}
 # Columns of A unless asked for more: the descent decides far fewer groups than this.
 _MOST_COLUMNS = 128
-# Logits optimised at a time (64 MiB of float32, three times that with the optimiser's state).
-_LOGITS_AT_A_TIME = 1 << 24
+# Logits drawn at a time (64 MiB of float32), and for at least so many problems.
+_LOGITS_DRAWN = 1 << 24
+_LEAST_DRAWN = 8
+# Logits optimised at a time: with more of them a step costs as much for each.
+_LOGITS_AT_A_TIME = 1 << 15
 # The annealed column norm begins at this multiple of its weight.
 _ANNEAL = 4.0
 _RECORDS = 100
@@ -186,17 +190,23 @@ def propose(session: Session, options: Options, assignment: Assignment = SOFTMAX
         raise ValueError(f"num_groups must be at most the number of entries {num_entries}, got {options.num_groups}")
     columns = options.num_groups or min(num_entries, _MOST_COLUMNS)
     generator = torch.Generator().manual_seed(session.seed)
-    at_once = max(1, _LOGITS_AT_A_TIME // (options.restarts * num_entries * columns))
-    proposals: list[Proposal] = []
+    shape = options.restarts, num_entries, columns
+    at_once = max(1, _LOGITS_AT_A_TIME // math.prod(shape))
+    drawn = max(_LEAST_DRAWN, _LOGITS_DRAWN // math.prod(shape))
     total = options.steps * len(problems)
-    for start in range(0, len(problems), at_once):
-        part = problems[start : start + at_once]
-        logits = 0.1 * torch.randn((len(part), options.restarts, num_entries, columns), generator=generator)
+    proposals: list[Proposal] = []
+    for start in range(0, len(problems), drawn):
+        several = problems[start : start + drawn]
+        logits = 0.1 * torch.randn((len(several), *shape), generator=generator)
 
-        def tick(step: int, done: int = start, count: int = len(part)) -> None:
-            session.progress(done * options.steps + step * count, total)
+        def descended(part: slice, start: int = start, logits: torch.Tensor = logits) -> list[Proposal]:
+            def tick(step: int) -> None:
+                session.progress((start + part.start) * options.steps + step * (part.stop - part.start), total)
 
-        proposals += _descend(part, options, assignment, logits, tick)
+            return _descend(problems[start:][part], options, assignment, logits[part], tick)
+
+        parts = ranks.mapped(descended, ranks.even_parts(len(several), at_once))
+        proposals += [proposal for own in parts for proposal in own]
     return proposals
 
 

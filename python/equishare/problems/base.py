@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,6 +11,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 import numpy as np
 from torch import nn
 
+from equishare import ranks
 from equishare.partition import Partition
 from equishare.progress import Progress, silent
 
@@ -355,18 +357,34 @@ class Session:
             sizes = sorted({str(slot.shape_of(slot.key)) for problem in problems for slot in problem.slots})
             raise ValueError(f"problems of one list must have the same shape, got {', '.join(sizes)}")
 
+    def fingerprint(self) -> str:
+        """A digest of all that decides the course of the run: method, seed, options, and estimates of the problems."""
+        digest = hashlib.sha256(repr((self.method, self.seed, self.options)).encode())
+        for problem in self.problems:
+            digest.update(repr(problem.about()).encode())
+            try:
+                estimate = problem.estimate()
+            except ValueError:  # the samples do not determine the entries
+                continue
+            for values in () if estimate is None else (estimate.values, estimate.variance):
+                digest.update(np.ascontiguousarray(values).tobytes())
+        return digest.hexdigest()
+
     def each(self, propose: Callable[[Any], Proposal]) -> list[Proposal]:
-        """What a function proposes for each problem, one after another."""
-        proposals = []
-        for done, problem in enumerate(self.problems):
-            proposals.append(propose(problem))
-            self.progress(done + 1, len(self.problems))
-        return proposals
+        """What a function proposes for each problem; the problems are shared out among ranks."""
+        total = len(self.problems)
+
+        def proposed(i: int) -> Proposal:
+            proposal = propose(self.problems[i])
+            self.progress(i + 1, total)
+            return proposal
+
+        return ranks.mapped(proposed, range(total))
 
     def evaluate(self, patterns: Sequence[Sequence[Labels]]) -> list[np.ndarray]:
         """Validation losses of patterns, a list of them for each problem."""
-        return [problem.evaluate(own) for problem, own in zip(self.problems, patterns, strict=True)]
+        return ranks.mapped(lambda i: self.problems[i].evaluate(patterns[i]), range(len(self.problems)))
 
     def refit(self, patterns: Sequence[Labels]) -> list[Refit]:
         """The pattern selected for each problem, fitted on all of its samples."""
-        return [problem.refit(one) for problem, one in zip(self.problems, patterns, strict=True)]
+        return ranks.mapped(lambda i: self.problems[i].refit(patterns[i]), range(len(self.problems)))

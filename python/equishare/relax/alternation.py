@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from equishare import ranks
 from equishare.hypergradient import hypergradient
 from equishare.problems.network.batches import Batches, HeldOut
 from equishare.problems.network.fit import Start, clip_replicas
@@ -235,23 +236,30 @@ def _of(batch: tuple[Batch, bool], replicas: Tensor) -> tuple[Batch, bool]:
 
 
 def alternate(trainer: Trainer, start: Start, relaxation: Relaxation) -> tuple[list[Alternation], bool]:
-    """Run the search for all replicas, as many at a time as fit in memory; also whether it ran to its end.
+    """Run the search for all replicas, part by part; also whether it ran to its end.
 
     After Ctrl-C it returns the replicas as they are.
     """
     replicas, checkpoint, tick = trainer.replicas, trainer.checkpoint, trainer.tick
-    at_once = replicas.at_once()
     parts = [
-        Alternation(replicas, part, trainer.training, relaxation, trainer.rates_of(part.owner), trainer.seed)
-        for part in (start[i : i + at_once] for i in range(0, len(start.owner), at_once))
+        Alternation(replicas, one, trainer.training, relaxation, trainer.rates_of(one.owner), trainer.seed)
+        for one in (start[part] for part in replicas.parts(len(start.owner)))
     ]
+
+    def run(i: int) -> dict[str, Any] | None:
+        kept = checkpoint.get(f"relaxed {i}")
+        if kept is not None:
+            tick(kept["progress"][2] * relaxation.inner_steps)
+            parts[i].restore(kept)
+        parts[i].run(tick, lambda state: checkpoint.keep(f"relaxed {i}", state))
+        return parts[i].state() if ranks.is_shared_out() else None
+
     try:
-        for i, part in enumerate(parts):
-            kept = checkpoint.get(f"relaxed {i}")
-            if kept is not None:
-                tick(kept["progress"][2] * relaxation.inner_steps)
-                part.restore(kept)
-            part.run(tick, lambda state, name=f"relaxed {i}": checkpoint.keep(name, state))  # type: ignore
+        states = ranks.mapped(run, range(len(parts)))
     except KeyboardInterrupt:
         return parts, False
+    for i, state in enumerate(states):
+        if state is not None:
+            parts[i].restore(state)
+            checkpoint.keep(f"relaxed {i}", state)
     return parts, True

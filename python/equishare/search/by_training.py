@@ -8,6 +8,7 @@ from itertools import combinations
 import numpy as np
 from torch import Tensor
 
+from equishare import ranks
 from equishare.problems.network.candidate import Candidate
 from equishare.problems.network.curvature import MOST_ENTRIES, dense_estimate
 from equishare.problems.network.fisher import fisher_estimates
@@ -102,8 +103,12 @@ def _try_paths(
     """Merge the entries of fits without sharing, and try the patterns with these numbers of groups."""
     rows: list[int] = []
     patterns: list[Pattern] = []
-    for r, problem in enumerate(owner):
-        path = [*_path(session, free, r, problem, totals[r]), *_by_evidence(session, free, r, problem, totals[r])]
+
+    def proposed(r: int) -> list[Pattern]:
+        own = session, free, r, owner[r], totals[r]
+        return [*_path(*own), *_by_evidence(*own)]
+
+    for r, path in enumerate(ranks.mapped(proposed, range(len(owner)))):
         rows += [r] * len(path)
         patterns += path
     session.try_patterns([owner[r] for r in rows], patterns, free.lower, free.buffers, stage, of=rows)

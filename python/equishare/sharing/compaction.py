@@ -10,7 +10,14 @@ from torch.nn.utils import parametrize
 
 from equishare.nn import SharedLinear
 from equishare.sharing.injection import inject
-from equishare.sharing.search import Location, assignments, check_module, settle_ownership, shared_locations
+from equishare.sharing.search import (
+    Location,
+    assignments,
+    check_module,
+    check_whole,
+    settle_ownership,
+    shared_locations,
+)
 
 __all__ = ["compact"]
 
@@ -29,9 +36,10 @@ def compact(model: nn.Module) -> nn.Module:
 
     Raises:
         TypeError: model is no module.
-        ValueError: nothing in the model is hard.
+        ValueError: nothing in the model is hard, or FSDP has sharded it.
     """
     check_module(model, "model")
+    check_whole(model)
     if not any(assignment.is_hard for assignment in assignments(model)):
         raise ValueError("model has no hard shared parameter: call equishare.harden first")
     replica = copy.deepcopy(model)

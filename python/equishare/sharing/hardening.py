@@ -20,6 +20,7 @@ from equishare.sharing.search import (
     assignments,
     check_complete,
     check_module,
+    check_whole,
     parameter_locations,
     settle_ownership,
     shared_locations,
@@ -42,9 +43,10 @@ def harden(model: nn.Module) -> dict[str, Partition]:
     Raises:
         TypeError: model is no module.
         ValueError: nothing is shared, logits hold NaN or no data, or an assignment ties a parameter outside of
-            the model. Nothing is changed then.
+            the model, or FSDP has sharded the model. Nothing is changed then.
     """
     check_module(model, "model")
+    check_whole(model)
     locations = shared_locations(model)
     if not locations:
         raise ValueError("model has no shared parameter: call equishare.share first")
@@ -78,9 +80,10 @@ def impose(model: nn.Module, partitions: Mapping[str, Any]) -> None:
     Raises:
         TypeError: model is no module, partitions no mapping, or labels no integers.
         ValueError: there is no such parameter, or it cannot be shared; a shape differs; tied names got different
-            partitions; the model has no data. Nothing is changed then.
+            partitions; the model has no data, or FSDP has sharded it. Nothing is changed then.
     """
     check_module(model, "model")
+    check_whole(model)
     if not isinstance(partitions, Mapping):
         raise TypeError(f"partitions must be a mapping from names to partitions, got {type(partitions).__name__}")
     check_complete(model)

@@ -12,7 +12,7 @@ from torch.nn.parameter import UninitializedParameter
 
 from equishare.sharing.assignment import Assignment
 from equishare.sharing.parametrization import SharedParameter, register
-from equishare.sharing.search import Location, check_module, parameter_locations, settle_ownership
+from equishare.sharing.search import Location, check_module, parameter_locations, settle_ownership, wrapper_of
 
 __all__ = ["check_distinct", "find_parameter", "share"]
 
@@ -65,8 +65,11 @@ def share(
             changed then.
     """
     check_module(module, "module")
-    if isinstance(module, nn.parallel.DistributedDataParallel):
-        raise ValueError("module must be shared before it is wrapped: its replicas would not get the new parameters")
+    wrapper = wrapper_of(module)
+    if wrapper is not None:
+        raise ValueError(
+            f"module must be shared before it is wrapped in {wrapper}: its replicas would not get the new parameters"
+        )
     names = _names(name)
     locations = {one: find_parameter(module, one) for one in names}
     order = list(parameter_locations(module))

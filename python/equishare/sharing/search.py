@@ -15,13 +15,17 @@ __all__ = [
     "assignments",
     "check_complete",
     "check_module",
+    "check_whole",
     "model_parameters",
     "parameter_locations",
     "settle_ownership",
     "shared_parameters",
     "shared_locations",
     "sharing_parameters",
+    "wrapper_of",
 ]
+
+_WRAPPERS = ("DistributedDataParallel", "DataParallel", "FullyShardedDataParallel", "FSDPModule")
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,27 @@ def shared_parameters(model: nn.Module) -> dict[str, SharedParameter]:
     """
     check_module(model, "model")
     return {name: location.shared for name, location in shared_locations(model).items() if location.shared is not None}
+
+
+def wrapper_of(module: nn.Module) -> str | None:
+    """What spreads a module, or a part of it, over several processes or devices: the name of torch's class, or None."""
+    # By name: to load what was not used would take long.
+    kinds = {kind.__name__ for one in module.modules() for kind in type(one).__mro__ if kind.__module__[:6] == "torch."}
+    return next((name for name in _WRAPPERS if name in kinds), None)
+
+
+def check_whole(model: nn.Module) -> None:
+    """A model has its weights in this process.
+
+    Raises:
+        ValueError: FSDP has spread them over several.
+    """
+    wrapper = wrapper_of(model)
+    if wrapper in ("FullyShardedDataParallel", "FSDPModule"):
+        raise ValueError(
+            f"model must have whole weights, but {wrapper} has spread them over processes: load its full state dict "
+            "into the model as it was before it was wrapped"
+        )
 
 
 def sharing_parameters(model: nn.Module) -> list[nn.Parameter]:

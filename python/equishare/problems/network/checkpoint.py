@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from equishare import ranks
 from equishare.files import written_whole
 from equishare.problems.network.fit import Fit
 
@@ -25,7 +26,7 @@ class Checkpoint:
     results from the file ends with the same answer as one that was not interrupted.
 
     Args:
-        path: file, written whole after each stage; None: nothing is kept.
+        path: file, written whole after each stage, by the first rank; None: nothing is kept.
         about: a digest of the search, which must be the same when the file is read again.
 
     Raises:
@@ -41,12 +42,7 @@ class Checkpoint:
             return
         if not isinstance(path, str | os.PathLike) or not os.fspath(path):
             raise TypeError(f"checkpoint must be a path or None, got {path!r}")
-        folder = os.path.dirname(os.path.abspath(path))
-        if not os.path.isdir(folder):
-            # Before the work, not after the first stage.
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), folder)
-        if os.path.exists(path):
-            self._stages = _read(path, about)
+        self._stages = ranks.from_first(lambda: _opened(path, about))
 
     def stage(self, name: str, run: Callable[[], Fit]) -> Fit:
         """The fit of a stage: from the file, or run and kept."""
@@ -63,7 +59,7 @@ class Checkpoint:
     def keep(self, name: str, content: Any) -> None:
         """Keep tensors and numbers, in dicts and lists, under a name."""
         self._stages[name] = content
-        if self.path is not None:
+        if self.path is not None and ranks.is_first():
             with written_whole(self.path) as temporary:
                 torch.save({"format": _FORMAT, "about": self.about, "stages": self._stages}, temporary)
 
@@ -96,6 +92,14 @@ def fingerprint(problems: Sequence[Any], method: str, seed: int, options: Any) -
 def _add(digest: Any, tensor: Tensor) -> None:
     digest.update(f"{tensor.dtype} {tuple(tensor.shape)} {tensor.device.type}".encode())
     digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+
+
+def _opened(path: str | os.PathLike[str], about: str) -> dict[str, Any]:
+    folder = os.path.dirname(os.path.abspath(path))
+    if not os.path.isdir(folder):
+        # Before the work, not after the first stage.
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), folder)
+    return _read(path, about) if os.path.exists(path) else {}
 
 
 def _read(path: str | os.PathLike[str], about: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from equishare import ranks
 from equishare.problems.network.batches import Batches, HeldOut
 from equishare.problems.network.optimizer import ReplicaAdam
 from equishare.problems.network.replicas import Replicas, State, joined, seeded, taken
@@ -82,6 +83,11 @@ class Fit:
     loss: Tensor
     step: Tensor
 
+    def to(self, device: torch.device | str) -> Fit:
+        """The same on a device."""
+        lower, buffers = ({name: t.to(device) for name, t in state.items()} for state in (self.lower, self.buffers))
+        return Fit(lower, buffers, self.loss.to(device), self.step.to(device))
+
     def copy(self) -> Fit:
         """The same in memory of its own."""
         lower, buffers = ({name: t.clone() for name, t in state.items()} for state in (self.lower, self.buffers))
@@ -124,14 +130,14 @@ def block_losses(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Losses (R, B) of fits on blocks of a set of samples, and the number of samples (B,) in each."""
     replicas.twin.eval()
-    at_once = replicas.at_once()
-    parts = []
-    with torch.no_grad():
-        for i in range(0, len(owner), at_once):
-            part = slice(i, i + at_once)
-            held = HeldOut(replicas.problems, which, owner[part], replicas.batch_size)
-            lower, buffers = taken(fitted.lower, part), taken(fitted.buffers, part)
-            parts.append(replicas.block_losses(lower, taken(upper, part), buffers, held, cautious))
+
+    def of(part: slice) -> tuple[np.ndarray, np.ndarray]:
+        held = HeldOut(replicas.problems, which, owner[part], replicas.batch_size)
+        lower, buffers = taken(fitted.lower, part), taken(fitted.buffers, part)
+        with torch.no_grad():
+            return replicas.block_losses(lower, taken(upper, part), buffers, held, cautious)
+
+    parts = ranks.mapped(of, replicas.parts(len(owner)))
     return np.concatenate([losses for losses, _ in parts]), parts[0][1]
 
 
@@ -143,7 +149,7 @@ def mean_and_error(losses: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, n
 
 
 def fit(replicas: Replicas, start: Start, plan: Plan, tick: Callable[[int], None]) -> Fit:
-    """Train replicas on one set and keep of each the state that is best on another, as many at a time as fit in memory.
+    """Train replicas on one set and keep of each the state that is best on another, part by part.
 
     Args:
         replicas: of the model.
@@ -154,13 +160,14 @@ def fit(replicas: Replicas, start: Start, plan: Plan, tick: Callable[[int], None
     Raises:
         FloatingPointError: the loss of every replica is NaN or infinite at the start.
     """
-    at_once = replicas.at_once()
-    parts = []
-    for i in range(0, len(start.owner), at_once):
-        part = slice(i, i + at_once)
+
+    def fitted(part: slice) -> Fit:
         until = None if plan.until is None else plan.until[part]
-        parts.append(_fit(replicas, start[part], replace(plan, rates=plan.rates[part], until=until), tick))
-    return reduce(Fit.joined, parts)
+        own = replace(plan, rates=plan.rates[part], until=until)
+        return _fit(replicas, start[part], own, tick).to("cpu")
+
+    parts = ranks.mapped(fitted, replicas.parts(len(start.owner)))
+    return reduce(Fit.joined, [one.to(replicas.device) for one in parts])
 
 
 def _fit(replicas: Replicas, start: Start, plan: Plan, tick: Callable[[int], None]) -> Fit:

@@ -1,33 +1,31 @@
-"""How many replicas fit into memory."""
+"""How many replicas are trained as one batch."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
-# Part of the free memory that a batch of replicas may take.
-_SHARE = 0.5
-# On a CPU a batch of more bytes is no faster than one replica after another: each is then busy with its own numbers.
-_MOST_ON_CPU = 1 << 26
+from equishare import ranks
+
 # Parameters, gradients, two moments of Adam, the best state so far, and one more of each in passing.
 _COPIES = 7
-# Free memory that is assumed where the system does not state it.
-_UNKNOWN = 4 << 30
+# A step of a batch of replicas costs milliseconds of Python, whatever their number. A CPU moves so many bytes in ten
+# times that time: larger batches gain nothing, and parts of this size leave work for other processes.
+_BATCH = 32 << 20
+# A GPU moves that much faster; and so much of its free memory may be taken, by parts of up to twice this size.
+_BATCH_GPU = 16 << 30
+_SHARE_GPU = 0.25
 
 
-def replicas_at_once(
-    run: Callable[[], Tensor], state_bytes: int, device: torch.device, free_bytes: int | None = None
-) -> int:
-    """Replicas whose state and activations fit into half of the free memory, on a CPU into 64 MiB; at least 1.
+def replicas_at_once(run: Callable[[], Tensor], state_bytes: int, budget: int) -> int:
+    """Replicas whose state and activations take so many bytes, at least 1.
 
     Args:
         run: loss of one replica, with gradients recorded.
         state_bytes: of the parameters of one replica.
-        device: where they are.
-        free_bytes: of memory; None: what the system states.
+        budget: bytes.
     """
     saved = 0
 
@@ -38,23 +36,11 @@ def replicas_at_once(
 
     with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
         run()
-    needed = max(1, _COPIES * state_bytes + 2 * saved)
-    free_bytes = _free_bytes(device) if free_bytes is None else free_bytes
-    most = int(_SHARE * free_bytes)
-    return max(1, (min(most, _MOST_ON_CPU) if device.type == "cpu" else most) // needed)
+    return max(1, budget // max(1, _COPIES * state_bytes + 2 * saved))
 
 
-def _free_bytes(device: torch.device) -> int:
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    try:
-        text = Path("/proc/meminfo").read_text(encoding="ascii")
-        free = int(text.split("MemAvailable:")[1].split()[0]) * 1024
-    except (OSError, IndexError, ValueError):
-        return _UNKNOWN  # not Linux
-    try:
-        # A container may have less than the machine.
-        limit, used = (int(Path(f"/sys/fs/cgroup/memory.{name}").read_text()) for name in ("max", "current"))
-        return max(0, min(free, limit - used))
-    except (OSError, ValueError):
-        return free
+def batch_bytes(device: torch.device) -> int:
+    """Bytes of a batch of replicas that keep a device busy and, on a GPU, fit into its memory."""
+    if device.type != "cuda":
+        return _BATCH
+    return ranks.from_first(lambda: min(_BATCH_GPU, int(_SHARE_GPU * torch.cuda.mem_get_info(device)[0])))

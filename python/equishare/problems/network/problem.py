@@ -16,7 +16,7 @@ from equishare.problems.network.samples import LoaderSamples, Samples, TensorSam
 from equishare.problems.network.session import NetworkSession
 from equishare.problems.network.trial import check_loss, check_reached, check_smallest_batch
 from equishare.sharing import assignments
-from equishare.sharing.search import check_complete, check_module, shared_locations
+from equishare.sharing.search import check_complete, check_module, shared_locations, wrapper_of
 
 __all__ = ["ModelProblem"]
 
@@ -57,6 +57,12 @@ class ModelProblem:
         stop: Any = None,
     ) -> None:
         check_module(model, "model")
+        wrapper = wrapper_of(model)
+        if wrapper is not None:
+            raise ValueError(
+                f"model must be given as it was before it was wrapped in {wrapper}: discover trains replicas of it and "
+                "shares them out among the ranks"
+            )
         if isinstance(loss, type):
             raise TypeError(
                 f"loss must be a function of the model's output and y, got the class {loss.__name__}: call it"

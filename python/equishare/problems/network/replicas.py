@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.nn.utils import parametrize
 
-from equishare import ops
+from equishare import ops, ranks
 from equishare.modes import twice_differentiable
 from equishare.problems.base import Slot
 from equishare.problems.network.batches import HeldOut
-from equishare.problems.network.memory import replicas_at_once
+from equishare.problems.network.memory import batch_bytes, replicas_at_once
 from equishare.problems.network.samples import Batch
 from equishare.sharing import assignments, shared_parameters, sharing_parameters
 
@@ -35,7 +35,7 @@ class Replicas:
     Args:
         problems: problems with the same model and data of one shape.
         batch_size: samples that one step of training takes, of data held as tensors; None: all.
-        at_once: replicas trained at a time; None: as many as fit into memory.
+        at_once: replicas that are worth a batch of their own; None: as the model has it.
 
     Attributes:
         twin: the model without its parametrizations.
@@ -124,8 +124,17 @@ class Replicas:
         own, *others = torch.cat(losses, 1).double().cpu().numpy().transpose(2, 0, 1)
         return own + sum(np.where(np.isfinite(other), other, 0) for other in others) / sum(sizes), np.array(sizes)
 
+    def parts(self, count: int) -> list[slice]:
+        """So many replicas in parts that are trained at a time, each of ``at_once`` to twice as many, if there are.
+
+        A part fits into memory and is large enough for the time of a step to be that of its arithmetic. Numbers differ
+        in their last bits with the size of a batch. So parts depend on nothing but the model and its data, above all
+        not on the number of processes.
+        """
+        return ranks.even_parts(count, self.at_once())
+
     def at_once(self) -> int:
-        """How many replicas are trained at a time."""
+        """How many replicas are worth a batch of their own."""
         if self._at_once is None:
             batch = _part(self.problems[0].train.first(), self.batch_size)
 
@@ -135,7 +144,7 @@ class Replicas:
 
             state = sum(t.numel() * t.element_size() for t in (*self.start.values(), *self.logits.values()))
             with seeded(self.device, 0):
-                self._at_once = replicas_at_once(run, state, self.device)
+                self._at_once = replicas_at_once(run, state, batch_bytes(self.device))
         return self._at_once
 
     def entries(self, lower: State, upper: State) -> State:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, DistributedSampler
 
 from equishare.arrays import real_array
 
@@ -193,6 +193,11 @@ def as_samples(data: Any, name: str, model: nn.Module) -> Samples:
         ValueError: no sample, lengths that differ, NaN or infinite numbers, or another device.
     """
     if isinstance(data, DataLoader):
+        if isinstance(data.sampler, DistributedSampler):
+            raise ValueError(
+                f"{name} must give every rank all samples, got a DataLoader with a DistributedSampler: replicas are "
+                "shared out among the ranks, samples are not"
+            )
         samples = LoaderSamples((data,), name, model)
         samples.first()
         return samples

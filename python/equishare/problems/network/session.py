@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from equishare.problems.base import Labels, Proposal, Refit, Session
 from equishare.problems.network.candidate import Candidate, as_good, gain_of_refit
@@ -41,7 +40,7 @@ class NetworkSession(Session):
         replicas: of the model.
         found: the candidates of each problem by pattern, in order of appearance.
         settles: whether candidates whose loss is still falling are trained further.
-        at_once: replicas trained at a time; None: as many as fit into memory.
+        at_once: replicas that are worth a batch of their own; None: as the model has it.
     """
 
     is_trained: ClassVar[bool] = True
@@ -53,9 +52,9 @@ class NetworkSession(Session):
         self.training = training.for_samples(len(samples) if isinstance(samples, TensorSamples) else None)
         path = getattr(self.options, "checkpoint", None)
         self.standard_errors = getattr(self.options, "standard_errors", STANDARD_ERRORS)
-        about = "" if path is None else self._fingerprint()
+        about = "" if path is None else self.fingerprint()
         checkpoint = Checkpoint(path, about)
-        # A kept state holds as many replicas at a time as the search began with, so it must go on with as many.
+        # A kept state holds parts of the replicas that the search began with, so it must go on with such parts.
         kept = checkpoint.get("at once")
         self.replicas = Replicas(self.problems, self.training.batch_size, kept or self.at_once)
         if path is not None and kept is None:
@@ -69,8 +68,11 @@ class NetworkSession(Session):
         self._evaluations = 0
         self._done, self._total = 0, self.training.search_length + FINAL_FITS * self.training.final.steps
 
-    def _fingerprint(self) -> str:
-        return fingerprint(self.problems, self.method, self.seed, replace(self.options, checkpoint=None))
+    def fingerprint(self) -> str:
+        """A digest of all that decides the course of the search."""
+        known = hasattr(self.options, "checkpoint")
+        options = replace(self.options, checkpoint=None) if known else self.options
+        return fingerprint(self.problems, self.method, self.seed, options)
 
     @staticmethod
     def check(problems: Sequence[Any]) -> None:
