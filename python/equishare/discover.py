@@ -83,7 +83,7 @@ def discover(  # type: ignore[misc]  # behind a problem, method is the second ar
     ``discover(LinearProblem(x, y, seed=seed))``. ``method`` may follow either by position.
 
     Args:
-        problem: a :class:`MeanProblem`, :class:`LinearProblem`, :class:`ModelProblem` or one of your own
+        problem: a :class:`MeanProblem`, :class:`LinearProblem`, :class:`FactorProblem`, :class:`ModelProblem` or one of your own
             (:class:`equishare.problems.Problem`), or a list of one kind and shape, which is solved as one batch; or
             (n, I) inputs of a linear map.
         y: (n, O) outputs, where the first argument is inputs.
@@ -245,6 +245,7 @@ def _discovery(
         complete=bool(refit.complete),
         settled=bool(refit.settled),
         quality=refit.quality,
+        predictor=refit.predictor,
     )
 
 
@@ -312,7 +313,7 @@ def _as_problems(problem: Any) -> list[Any]:
     problems = [problem] if _is_problem(problem) else problem
     if not isinstance(problems, Sequence) or not all(map(_is_problem, problems)):
         raise TypeError(
-            f"problem must be a MeanProblem, a LinearProblem, a ModelProblem (for a torch.nn.Module with its data), "
+            f"problem must be a MeanProblem, a LinearProblem, a FactorProblem, a ModelProblem (for a torch.nn.Module with its data), "
             f"one of your own (see equishare.problems.Problem) or a list of one of them, got {_types(problem)}"
         )
     if not problems:

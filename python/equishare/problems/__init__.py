@@ -2,6 +2,7 @@
 
 from equishare.problems.base import About, Estimate, Problem, Proposal, Quality, Refit, Session, Slot
 from equishare.problems.estimates import BlockEstimate
+from equishare.problems.factors import FactorProblem
 from equishare.problems.linear import LinearProblem
 from equishare.problems.means import MeanProblem
 from equishare.problems.network.problem import ModelProblem
@@ -10,6 +11,7 @@ __all__ = [
     "About",
     "BlockEstimate",
     "Estimate",
+    "FactorProblem",
     "LinearProblem",
     "MeanProblem",
     "ModelProblem",
