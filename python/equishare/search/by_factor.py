@@ -14,22 +14,24 @@ cuts. A GLM is judged by its quadratic; the best candidates by a fit of their ow
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import scipy
 
-from equishare.problems.additive import Additive, Quadratic, RandomEffects
+from equishare.problems.additive import MOST_DENSE, Additive, Quadratic, RandomEffects
 from equishare.problems.base import Belief, Labels, Predictor, Proposal
 from equishare.problems.factors import FactorProblem
 from equishare.search.averaging import Averaged, averaged
 from equishare.search.price import Structure, log_prior
-from equishare.search.segmentation import probable_segmentations
+from equishare.search.segmentation import probable_segmentations, segmentation_path
 
 # Rounds over all factors, at most.
 _MAX_ROUNDS = 12
 # Candidates of a GLM that are refitted by their own likelihood.
 _FINALISTS = 6
+# What a group of averaged effects costs, in nats of the loss that tying makes.
+_LOSS = 0.5
 # Rows of the history.
 _SHOWN = 12
 # Shrunk effects with fewer degrees of freedom do not vary.
@@ -75,12 +77,18 @@ class FactorSearch:
         """log of the prior of the partitions of all factors."""
         return sum(partition_prior(own, self.ordered[j]) for j, own in enumerate(labels))
 
-    def _fit(self, labels: Labels) -> tuple[float, np.ndarray]:
-        """−log of the integrated likelihood, and the values of the groups, b and γ."""
+    def _fit(self, labels: Labels, width2: np.ndarray | None = None) -> tuple[float, np.ndarray]:
+        """−log of the integrated likelihood, and the values of the groups, b and γ.
+
+        Args:
+            labels: the pattern.
+            width2: (G,) variances of the values, where they are not those of the search.
+        """
         total, right = self.quadratic.gathered(labels)
         rest = len(self.quadratic.corner)
         num_groups = len(right) - rest
-        prior = np.concatenate([np.full(num_groups, self.noise / self.width2), np.full(rest, 1e-9 * total[-1, -1])])
+        own = self.noise / (np.full(num_groups, self.width2) if width2 is None else width2)
+        prior = np.concatenate([own, np.full(rest, 1e-9 * total[-1, -1])])
         prior[num_groups] = 0.0
         total[np.arange(len(right)), np.arange(len(right))] += prior
         try:
@@ -89,12 +97,24 @@ class FactorSearch:
             return np.inf, np.zeros(len(right))
         values = scipy.linalg.cho_solve(factor, right)
         misfit = max(self.quadratic.constant - float(right @ values), 1e-300)
-        half_log_det = float(np.log(np.diag(factor[0])).sum()) - 0.5 * num_groups * np.log(self.noise / self.width2)
+        half_log_det = float(np.log(np.diag(factor[0])).sum() - 0.5 * np.log(own).sum())
         if self.quadratic.is_known:
             return half_log_det + 0.5 * misfit, values
         freedom = max(self.quadratic.count - rest, 1)
         floor = 1e-14 * self.quadratic.constant
         return half_log_det + 0.5 * freedom * np.log(max(misfit, floor) / freedom), values
+
+    def continuum_log_odds(self, labels: Labels, effects: RandomEffects) -> float:
+        """log odds of effects drawn from a normal distribution for each factor, none tied, against a pattern.
+
+        Each of the variances, which are those of most likelihood, costs half the log of the number of levels.
+        """
+        if self.quadratic.num_levels > MOST_DENSE:
+            return -np.inf
+        free = tuple(np.arange(size) for size in self.quadratic.sizes)
+        spread = self._fit(free, np.repeat(effects.scale, self.quadratic.sizes))[0]
+        price = 0.5 * np.log(self.quadratic.sizes)[varying(effects)].sum()
+        return float(self.score(labels) - spread - price)
 
     def effects(self, labels: Labels) -> tuple[np.ndarray, np.ndarray]:
         """Effects (K,) of the levels, and (b, γ), of a pattern."""
@@ -119,6 +139,11 @@ class FactorSearch:
             if not best < before - 1e-9:
                 break
         return labels
+
+    def tied(self, labels: Labels, start: RandomEffects) -> RandomEffects:
+        """The same with the effects of a pattern."""
+        effects, rest = self.effects(labels)
+        return replace(start, effects=effects, rest=rest)
 
     def candidates(self, j: int, effects: np.ndarray, rest: np.ndarray) -> list[np.ndarray]:
         """Partitions of factor j that are best given the effects of all others."""
@@ -194,6 +219,13 @@ def search_factors(effects: RandomEffects, ordered: tuple[bool, ...]) -> FactorS
     return search
 
 
+def varying(effects: RandomEffects) -> np.ndarray:
+    """(J,) whether the effects of each factor vary: whether they have more than one degree of freedom."""
+    quadratic = effects.quadratic
+    freedom = [(1 - effects.variance[own] / effects.scale[j]).sum() for j, own in enumerate(quadratic.slices)]
+    return np.array(freedom) > _LEAST_FREEDOM
+
+
 def varied(search: FactorSearch, effects: RandomEffects) -> Labels:
     """The best partition of each factor given the shrunk effects of the others, tied only where these do not vary.
 
@@ -201,7 +233,7 @@ def varied(search: FactorSearch, effects: RandomEffects) -> Labels:
     """
     found = []
     for j, own in enumerate(search.quadratic.slices):
-        varies = float((1 - effects.variance[own] / effects.scale[j]).sum()) > _LEAST_FREEDOM
+        varies = varying(effects)[j]
         ways = [one for one in search.candidates(j, effects.effects, effects.rest) if one.any() or not varies]
         gradient = search.quadratic.conditional(j, effects.effects, effects.rest)
         counts = search.quadratic.counts[own]
@@ -234,11 +266,15 @@ def propose_by_factor(problem: FactorProblem, seed: int) -> Proposal:
     estimate = problem.estimate()
     model, effects, ordered = estimate.model, estimate.effects, estimate.ordered
     search = search_factors(effects, ordered)
-    mean = averaged(effects, varied(search, effects), ordered, search.width2, seed)
+    best = search.ranked()[0]
+    continuum = search.continuum_log_odds(best, effects)
+    start, shrunk = (varied(search, effects), effects) if continuum > 0 else (best, search.tied(best, effects))
+    mean = averaged(shrunk, start, ordered, search.width2, seed)
     for labels in mean.labels:  # where chains ended: other good patterns
         search.score(tuple(np.unique(own, return_inverse=True)[1] for own in labels))
     search.improve(search.ranked()[0], range(len(ordered)))
-    scores, patterns = zip(*judged(search, model), strict=True)
+    scores, patterns = (list(column) for column in zip(*judged(search, model), strict=True))
+    chosen = projected(search, mean.effects) if continuum > 0 else patterns[0]
     shown: dict[int, tuple[float, Labels]] = {}
     for score, labels in zip(scores, patterns, strict=True):
         shown.setdefault(sum(int(own.max(initial=0)) + 1 for own in labels), (score, labels))
@@ -248,10 +284,32 @@ def propose_by_factor(problem: FactorProblem, seed: int) -> Proposal:
         "validation_loss": problem.evaluate([shown[count][1] for count in counts]),
         "evidence": np.array([-shown[count][0] for count in counts]),
     }
-    return Proposal([patterns[0]], history=history, belief=_belief(problem, mean))
+    return Proposal([chosen], history=history, belief=_belief(problem, mean, continuum))
 
 
-def _belief(problem: FactorProblem, mean: Averaged) -> Belief:
+def projected(search: FactorSearch, effects: np.ndarray) -> Labels:
+    """The pattern that loses least of averaged effects, with a price for each group.
+
+    Where no single pattern is probable, the best of them is far too coarse to predict: it ties what cannot be told apart.
+    This one ties what has nearly the same expectation. It minimises ``½ Σ n (θ̄ − ψ)²/σ² + λ G`` over the partitions of
+    each factor, exactly.
+    """
+    found = []
+    for j, own in enumerate(search.quadratic.slices):
+        weight = np.maximum(search.quadratic.counts[own], 1e-12) / search.noise
+        if search.ordered[j]:
+            ways = best_cuts(effects[own], weight)
+        else:
+            ways = list(segmentation_path(effects[own], weight, min(_MOST_CUTS, len(weight)))[0].astype(np.int64))
+        costs = []
+        for labels in ways:
+            values = np.bincount(labels, weight * effects[own]) / np.bincount(labels, weight)
+            costs.append(0.5 * float(weight @ (effects[own] - values[labels]) ** 2) + _LOSS * (labels.max() + 1))
+        found.append(ways[int(np.argmin(costs))])
+    return tuple(found)
+
+
+def _belief(problem: FactorProblem, mean: Averaged, continuum: float) -> Belief:
     """The averaged effects as the answer has them: centred over the samples, coefficients in units of the data."""
     model = problem.estimate().model
     middle, spread = model.units
@@ -264,4 +322,5 @@ def _belief(problem: FactorProblem, mean: Averaged) -> Belief:
         effects[own] -= shift
         unseen[j] -= shift
         bias += shift
-    return Belief(0.0, (0.0, 0.0), effects, predictor=Predictor(model.family.name, bias, problem.numeric_names, gamma, unseen))
+    predictor = Predictor(model.family.name, bias, problem.numeric_names, gamma, unseen)
+    return Belief(0.0, (0.0, 0.0), effects, continuum_log_odds=continuum, predictor=predictor)
