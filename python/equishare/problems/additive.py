@@ -8,9 +8,11 @@ that a search reads.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -20,6 +22,8 @@ from equishare.problems.families import Family
 
 # Normal matrices of more levels are kept sparse.
 MOST_DENSE = 2000
+# Designs of more cells are kept sparse.
+_MOST_CELLS = 1 << 22
 _MOST_STEPS = 50
 _TOLERANCE = 1e-9
 # Rounds in which the variances of effects are re-estimated, and where they begin, as a share of that of the outcome.
@@ -74,7 +78,11 @@ class Quadratic:
         """Curvature and gradient in (values of the groups of all factors, b, γ)."""
         join = joined(labels)
         num_groups, rest = int(join.max(initial=-1)) + 1, len(self.corner)
-        one_hot = sparse.csr_array((np.ones(len(join)), (np.arange(len(join)), join)), (len(join), num_groups))
+        if len(join) <= MOST_DENSE:
+            one_hot = np.zeros((len(join), num_groups))
+            one_hot[np.arange(len(join)), join] = 1.0
+        else:
+            one_hot = sparse.csr_array((np.ones(len(join)), (np.arange(len(join)), join)), (len(join), num_groups))
         total = np.empty((num_groups + rest,) * 2)
         inner = one_hot.T @ (one_hot.T @ self.levels).T
         total[:num_groups, :num_groups] = inner.toarray() if sparse.issparse(inner) else inner
@@ -202,7 +210,9 @@ class Additive:
         What the samples leave open is decided by a normal prior about one value: of a gaussian a very wide one, of
         other families one of standard deviation 5, so that classes that are separated have finite effects.
         """
-        x = sparse.hstack([self.one_hot(labels), sparse.csr_array(self.rest)]).tocsr()
+        x: Any = sparse.hstack([self.one_hot(labels), sparse.csr_array(self.rest)]).tocsr()
+        if math.prod(x.shape) <= _MOST_CELLS:
+            x = x.toarray()
         num_groups, many = x.shape[1] - self.rest.shape[1], x.shape[1] > MOST_DENSE
         gaussian = self.family.is_gaussian
         beta, eta = np.zeros(x.shape[1]), np.zeros(len(self.y))
@@ -221,12 +231,12 @@ class Additive:
             eta = x @ beta + self.offset
             curvature = self.weights * self.family.curvature(eta)
             gradient = x.T @ (self.weights * (self.y - self.family.mean(eta))) - prior * beta
-            hessian = x.T @ x.multiply(curvature[:, None]).tocsr()
+            hessian = x.T @ (x * curvature[:, None])
             if many:
-                matrix = hessian + sparse.diags_array(prior + 1e-10)
+                matrix = sparse.csr_array(hessian) + sparse.diags_array(prior + 1e-10)
                 step = sparse.linalg.cg(matrix, gradient, rtol=1e-10, maxiter=2000)[0]
             else:
-                hessian = hessian.toarray() + np.diag(prior)
+                hessian = np.asarray(hessian if isinstance(x, np.ndarray) else hessian.toarray()) + np.diag(prior)
                 step = solve(hessian, gradient)
             size = 1.0
             while True:

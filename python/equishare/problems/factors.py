@@ -40,11 +40,13 @@ class LevelEstimate:
         model: the samples.
         effects: the effects, shrunk by as much as those of their factor vary; the common ground of a search.
         ordered: which factors tie neighbours only.
+        unit: of the outcome, in which the model is written.
     """
 
     model: Additive
     effects: RandomEffects
     ordered: tuple[bool, ...]
+    unit: float = 1.0
 
     @property
     def freedom(self) -> float:
@@ -70,20 +72,20 @@ class LevelEstimate:
         """(K,) effects, those of a factor with mean zero over the samples."""
         quadratic = self.effects.quadratic
         if quadratic.num_levels > MOST_DENSE:
-            return self.effects.effects
+            return self.effects.effects * self.unit
         num = quadratic.num_levels
         right = quadratic.right[:num] - quadratic.border @ pseudo_inverse(quadratic.corner) @ quadratic.right[num:]
         found = np.linalg.solve(self._precision, right / self.effects.noise)
         for own in quadratic.slices:
             found[own] -= np.average(found[own], weights=np.maximum(quadratic.counts[own], 1e-300))
-        return np.asarray(found)
+        return np.asarray(found) * self.unit
 
     @cached_property
     def variance(self) -> np.ndarray:
         """(K,) of each effect about the mean of its factor."""
         quadratic = self.effects.quadratic
         if quadratic.num_levels > MOST_DENSE:
-            return self.effects.variance
+            return self.effects.variance * self.unit**2
         covariance = np.linalg.inv(self._precision)
         found = np.empty(quadratic.num_levels)
         for own in quadratic.slices:
@@ -91,16 +93,16 @@ class LevelEstimate:
             block = covariance[own, own]
             crossed = block @ share
             found[own] = np.diag(block) - 2 * crossed + share @ crossed
-        return np.maximum(found, 1e-12 * covariance.diagonal())
+        return np.maximum(found, 1e-12 * covariance.diagonal()) * self.unit**2
 
     def apply(self, w: np.ndarray) -> np.ndarray:
         """``Ω w``."""
-        return np.asarray(self._precision @ w)
+        return np.asarray(self._precision @ w) / self.unit**2
 
     def gather(self, labels: np.ndarray, num_groups: int) -> tuple[np.ndarray, np.ndarray]:
         """``AᵀΩŵ`` and ``AᵀΩA``."""
         one_hot = np.eye(num_groups)[labels]
-        return one_hot.T @ self.apply(self.values), one_hot.T @ self._precision @ one_hot
+        return one_hot.T @ self.apply(self.values), one_hot.T @ self._precision @ one_hot / self.unit**2
 
 
 class FactorProblem:
@@ -172,14 +174,22 @@ class FactorProblem:
         for p, own in enumerate(z.T):
             if count > 1 and np.ptp(own) == 0:
                 raise ValueError(f"numeric column {self.numeric_names[p]!r} is constant: leave it out")
+        # Squares of large numbers, or of small differences of large ones, would drown the differences.
+        self.origin, self.unit = 0.0, 1.0
+        added = np.zeros(count) if offset is None else _vector(offset, "offset", count)
+        target = outcome[:, 0]
+        if self.family.is_gaussian:
+            self.origin = float(target.min() / 2 + target.max() / 2)
+            self.unit = float(2.0 ** np.round(np.log2(np.abs(target - self.origin).max())))
+            target, added = (target - self.origin) / self.unit, added / self.unit
         self.model = Additive(
             self.family,
             np.stack([one.codes for one in self.factors], 1),
             tuple(len(one.levels) for one in self.factors),
             z,
-            outcome[:, 0],
+            target,
             _weights(weights, count),
-            np.zeros(count) if offset is None else _vector(offset, "offset", count),
+            added,
         )
         self._train, self._val = halves(count, seed, "table and y")
         self.slots = tuple(
@@ -205,30 +215,33 @@ class FactorProblem:
         """
         if on == "train":
             half = self.model.rows(self._train)
-            return LevelEstimate(half, half.random_effects(), self.ordered)
+            return LevelEstimate(half, half.random_effects(), self.ordered, self.unit)
         if self._estimate is None:
-            self._estimate = LevelEstimate(self.model, self.model.random_effects(), self.ordered)
+            self._estimate = LevelEstimate(
+                self.model, self.model.random_effects(), self.ordered, self.unit
+            )
         return self._estimate
 
     def evaluate(self, patterns: Sequence[Labels]) -> np.ndarray:
         """Mean loss of each pattern on a half of the samples, fitted on the other."""
         train, val = self.model.rows(self._train), self.model.rows(self._val)
-        return np.array([val.loss(train.fitted(own), own) for own in patterns])
+        return np.array([val.loss(train.fitted(own), own) for own in patterns]) * self.unit**2
 
     def refit(self, pattern: Labels) -> Refit:
         """The values of a pattern by maximum likelihood on all samples."""
         fit = self.model.fitted(pattern)
+        unit, bias = self.unit, fit.bias * self.unit + self.origin
         unshared = tuple(np.arange(size) for size in self.model.sizes)
         loss, without = self.evaluate([pattern, unshared])
         predictor = Predictor(
-            self.family.name, fit.bias, self.numeric_names, fit.coefficients, unseen_values(fit, pattern)
+            self.family.name, bias, self.numeric_names, fit.coefficients * unit, unseen_values(fit, pattern) * unit
         )
-        values = {slot.key: own for slot, own in zip(self.slots, fit.values, strict=True)}
+        values = {slot.key: own * unit for slot, own in zip(self.slots, fit.values, strict=True)}
         return Refit(
             values,
             float(loss),
             float(without),
-            bias=np.array([fit.bias]),
+            bias=np.array([bias]),
             quality=self._quality(fit, pattern, float(loss)),
             predictor=predictor,
         )
@@ -258,12 +271,12 @@ class FactorProblem:
 
     def _quality(self, fit: Fit, pattern: Labels, loss: float) -> Quality:
         estimate, model = self.estimate(), self.model
-        errors = np.concatenate([*fit.errors, np.empty(0)]) if fit.errors else None
+        errors = np.concatenate(fit.errors) * self.unit if fit.errors else None
         r_squared = dependence = float("nan")
         if self.family.is_gaussian:
             val = model.y[self._val]
             spread = float(np.average((val - val.mean()) ** 2)) if len(val) else 0.0
-            r_squared = 1 - loss / spread if spread > 0 else float("nan")
+            r_squared = 1 - loss / self.unit**2 / spread if spread > 0 else float("nan")
             dependence = self._dependence()
         return Quality(
             estimate.values,

@@ -20,6 +20,7 @@ from equishare.modes import evaluating
 from equishare.partition import Partition
 from equishare.problems.base import About, Belief, Predictor, Quality, Slot
 from equishare.problems.factors import predicted
+from equishare.problems.families import Family
 from equishare.problems.network.refit import group_values
 from equishare.problems.network.replicas import slots_of
 from equishare.result.archive import load_discovery, save_discovery
@@ -161,7 +162,8 @@ class Discovery(Plotting):
     def predict(self, x: Any, *, averaged: bool = False, offset: Any = None) -> Any:
         """Outputs for new inputs.
 
-        Of a linear map ``W x + b`` with the shared weights ``theta``, an array (n, O), or a tensor for a tensor. Of a
+        Of a linear map ``W x + b`` with the shared weights ``theta``, an array (n, O), or a tensor for a tensor; of a
+        generalised one the mean, a probability or an expected count. Of a
         network what ``model`` gives in evaluation mode, without gradients. Of factors the mean of the outcome, (n,): a
         probability, an expected count or a number. A level that was never seen has the effect that is expected of a
         new one, and a warning says so.
@@ -199,6 +201,9 @@ class Discovery(Plotting):
         if given.shape[1] != theta.shape[1]:
             raise ValueError(f"x must have {theta.shape[1]} columns, got shape {given.shape}")
         found = self._map(given, theta)
+        if self.predictor is not None:
+            shift = 0.0 if offset is None else np.asarray(offset, float).reshape(len(given), -1)
+            found = Family(self.predictor.family).mean(found + shift)
         if not isinstance(x, Tensor):
             return found
         return torch.from_numpy(found).to(x.device, x.dtype if x.is_floating_point() else torch.get_default_dtype())

@@ -23,12 +23,14 @@ from functools import cache
 import numpy as np
 import scipy
 
-from equishare.problems.additive import RandomEffects
+from equishare.problems.additive import MOST_DENSE, RandomEffects
 from equishare.problems.base import Labels
 
 _CHAINS = 16
-_ROUNDS = 120
-_BURN_IN = 30
+# With many levels, which average too.
+_FEW_CHAINS = 4
+_ROUNDS = 80
+_BURN_IN = 20
 # Values of a factor, at most; more where the partition that chains start from has more.
 _MOST_VALUES = 8
 # Prior of the number of values, exp(−K/2)/K. For a single pattern that of few is steeper; a mean over patterns loses
@@ -86,7 +88,8 @@ class Chains:
         self, start: RandomEffects, labels: Labels, ordered: tuple[bool, ...], width2: float, rng: np.random.Generator
     ) -> None:
         self.quadratic, self.ordered, self.rng = start.quadratic, ordered, rng
-        self.chains, self.rows = _CHAINS, np.arange(_CHAINS)[:, None]
+        self.chains = _CHAINS if self.quadratic.num_levels <= MOST_DENSE else _FEW_CHAINS
+        self.rows = np.arange(self.chains)[:, None]
         self.effects = np.tile(start.effects, (self.chains, 1))
         self.rest = np.tile(start.rest, (self.chains, 1))
         self.noise = np.full(self.chains, start.noise)

@@ -19,7 +19,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import scipy
 
-from equishare.problems.additive import MOST_DENSE, Additive, Quadratic, RandomEffects
+from equishare.linalg import solve
+from equishare.problems.additive import MOST_DENSE, Additive, Quadratic, RandomEffects, joined
 from equishare.problems.base import Belief, Labels, Predictor, Proposal
 from equishare.problems.factors import FactorProblem
 from equishare.search.averaging import Averaged, averaged
@@ -31,7 +32,9 @@ _MAX_ROUNDS = 12
 # Candidates of a GLM that are refitted by their own likelihood.
 _FINALISTS = 6
 # What a group of averaged effects costs, in nats of the loss that tying makes.
-_LOSS = 0.5
+_LOSS = 0.25
+# What a factor costs beside its groups.
+_FACTOR = 0.25
 # Rows of the history.
 _SHOWN = 12
 # Shrunk effects with fewer degrees of freedom do not vary.
@@ -139,6 +142,21 @@ class FactorSearch:
             if not best < before - 1e-9:
                 break
         return labels
+
+    def spread_of(self, j: int, effects: np.ndarray) -> float:
+        """What a factor's effects (K,) do to the fit: ``Σ n θ²``."""
+        own = self.quadratic.slices[j]
+        return float(self.quadratic.counts[own] @ effects[own] ** 2)
+
+    def loss(self, labels: Labels, effects: np.ndarray) -> float:
+        """What tying costs the fit: ½ min over values of ``(θ − Aψ)ᵀ Ω (θ − Aψ)/σ²``, b and γ refitted too."""
+        pull = effects @ self.quadratic.levels
+        tail = effects @ self.quadratic.border
+        total, _ = self.quadratic.gathered(labels)
+        join = joined(labels)
+        right = np.concatenate([np.bincount(join, pull), tail])
+        left = float(effects @ pull) - float(right @ solve(total, right))
+        return 0.5 * max(left, 0.0) / self.noise
 
     def tied(self, labels: Labels, start: RandomEffects) -> RandomEffects:
         """The same with the effects of a pattern."""
@@ -306,12 +324,19 @@ def projected(search: FactorSearch, effects: np.ndarray) -> Labels:
             values = np.bincount(labels, weight * effects[own]) / np.bincount(labels, weight)
             costs.append(0.5 * float(weight @ (effects[own] - values[labels]) ** 2) + _LOSS * (labels.max() + 1))
         found.append(ways[int(np.argmin(costs))])
-    return tuple(found)
+    labels = tuple(found)
+    for j in sorted(range(len(found)), key=lambda j: search.spread_of(j, effects)):
+        # Another factor may tell the same.
+        without = (*labels[:j], np.zeros_like(labels[j]), *labels[j + 1 :])
+        price = _FACTOR + _LOSS * int(labels[j].max(initial=0))
+        if search.loss(without, effects) - search.loss(labels, effects) < price:
+            labels = without
+    return labels
 
 
 def _belief(problem: FactorProblem, mean: Averaged, continuum: float) -> Belief:
     """The averaged effects as the answer has them: centred over the samples, coefficients in units of the data."""
-    model = problem.estimate().model
+    model, unit = problem.estimate().model, problem.unit
     middle, spread = model.units
     gamma = mean.coefficients / spread
     bias = mean.bias - float(middle @ gamma)
@@ -322,5 +347,6 @@ def _belief(problem: FactorProblem, mean: Averaged, continuum: float) -> Belief:
         effects[own] -= shift
         unseen[j] -= shift
         bias += shift
-    predictor = Predictor(model.family.name, bias, problem.numeric_names, gamma, unseen)
-    return Belief(0.0, (0.0, 0.0), effects, continuum_log_odds=continuum, predictor=predictor)
+    bias = bias * unit + problem.origin
+    predictor = Predictor(model.family.name, bias, problem.numeric_names, gamma * unit, unseen * unit)
+    return Belief(0.0, (0.0, 0.0), effects * unit, continuum_log_odds=continuum, predictor=predictor)
