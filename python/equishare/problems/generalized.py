@@ -155,13 +155,17 @@ class GeneralizedLinearProblem:
         values, bias = self._fitted(samples, np.arange(self.num_entries).reshape(self.shape), self.num_entries)
         return self._linearised(samples, values.reshape(self.shape), bias)
 
-    def estimate_about(self, labels: np.ndarray) -> BlockEstimate:
-        """The unshared weights that the quadratic of the log likelihood about the fit of a pattern has: a Newton step.
+    def estimate_about(self, weight: np.ndarray) -> BlockEstimate:
+        """The unshared weights that the quadratic of the log likelihood about ``weight`` (O, I) has: a Newton step.
 
-        Where estimates are large, Fisher information at them is too small; at a fit with fewer values it is not.
+        Where estimates are large, Fisher information at them is too small; at shrunk or tied weights it is not.
         """
-        values, bias = self._fitted(self.samples, labels, int(labels.max()) + 1)
-        return self._linearised(self.samples, values[labels], bias)
+        samples, none = self.samples, np.empty((len(self.samples.x), 0))
+        shifted = replace(samples, offset=samples.offset + samples.x @ weight.T)
+        bias = np.zeros(self.shape[0])
+        if self.has_bias:
+            _, bias = self._newton(shifted, slice(None), [none] * self.shape[0], np.empty(0), np.empty(0), bias)
+        return self._linearised(samples, weight, bias)
 
     def _linearised(self, samples: Samples, weight: np.ndarray, bias: np.ndarray) -> BlockEstimate:
         eta = samples.offset + samples.x @ weight.T + bias

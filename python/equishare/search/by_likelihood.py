@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
-import scipy
 
 from equishare.partition import Partition
-from equishare.problems.base import Belief, Proposal
+from equishare.problems.base import Proposal
+from equishare.problems.estimates import BlockEstimate, fit_estimate
 from equishare.problems.generalized import GeneralizedLinearProblem
 from equishare.search.by_evidence import candidates, propose_by_evidence
 from equishare.search.evidence import Evidence, Score
+from equishare.search.path import merge_path
+from equishare.search.polish import misfit
+from equishare.search.posterior import Posterior
 
 # The quadratic is taken anew about the best fit so often, at most.
 _MAX_ROUNDS = 5
 # So many of the best candidates of each quadratic are fitted by their own likelihood.
 _FINALISTS = 16
+# The quadratic of the average is taken about the last average.
+_AVERAGINGS = 4
 # Rows of the history.
 _SHOWN = 16
-_LEAST_WEIGHT = 1e-4
+#: What a group of averaged entries costs, in nats of the loss that tying makes, where no single pattern is probable.
+LOSS = 0.25
 
 
 class LikelihoodEvidence(Evidence):
@@ -61,7 +68,7 @@ def propose_by_likelihood(problem: GeneralizedLinearProblem) -> Proposal:
         best = judge(candidates(Evidence(guide), polished=True).ranked()[:_FINALISTS])
         if best == about:
             break
-        about, guide = best, problem.estimate_about(best.labels)
+        about, guide = best, problem.estimate_about(problem.likelihood(best.labels)[0][best.labels])
     best = min(scores, key=scores.__getitem__)
     if by_quadratic is not None and best == Partition(by_quadratic.labels(0)[0]):
         return by_quadratic
@@ -75,16 +82,29 @@ def propose_by_likelihood(problem: GeneralizedLinearProblem) -> Proposal:
         "evidence": np.array([-scores[one][1] for one in rows]),
         "rejected": np.array([scores[one][0] for one in rows]),
     }
-    belief = Belief(0.0, (0.0, 0.0), _mean(problem, scores))
-    return Proposal([best.labels], history=history, belief=belief)
+    weight, ranked = problem.likelihood(best.labels)[0][best.labels], sorted(scores, key=scores.__getitem__)
+    for _ in range(_AVERAGINGS):
+        guide = problem.estimate_about(weight)
+        posterior = Posterior(guide, symmetric=False)
+        posterior.judge(ranked[:_FINALISTS], 0.0)
+        posterior.judge_spreads()
+        _, belief = posterior.answer(best)
+        weight = belief.posterior_mean
+    chosen = best
+    if belief.continuum_log_odds > 0:
+        chosen = projected(guide, belief.posterior_mean)
+    return Proposal([chosen.labels], history=history, belief=belief)
 
 
-def _mean(problem: GeneralizedLinearProblem, scores: dict[Partition, Score]) -> np.ndarray:
-    """The weights averaged over the candidates by their evidence."""
-    log_weight = -np.array([score for _, score in scores.values()])
-    share = np.exp(log_weight - scipy.special.logsumexp(log_weight))
-    total = np.zeros(problem.shape)
-    for one, own in zip(scores, share, strict=True):
-        if own > _LEAST_WEIGHT:
-            total += own * problem.likelihood(one.labels)[0][one.labels]
-    return np.asarray(total / share[share > _LEAST_WEIGHT].sum())
+def projected(estimate: BlockEstimate, mean: np.ndarray) -> Partition:
+    """The pattern that loses least of averaged weights, ``½ (θ̄ − Aψ)ᵀ Ω (θ̄ − Aψ) + λ G``, on their path of merges."""
+    averaged = replace(estimate, values=mean)
+    best: tuple[float, Partition] | None = None
+    for labels in merge_path(averaged, mean.size):
+        count = int(labels.max()) + 1
+        values, _ = fit_estimate(averaged, labels, count)
+        cost = 0.5 * misfit(averaged, labels, values) + LOSS * count
+        if best is None or cost < best[0]:
+            best = cost, Partition(labels)
+    assert best is not None
+    return best[1]
