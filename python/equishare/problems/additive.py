@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from scipy import sparse
+import scipy
 
 from equishare.linalg import pseudo_inverse, solve
 from equishare.problems.families import Family
@@ -82,10 +82,12 @@ class Quadratic:
             one_hot = np.zeros((len(join), num_groups))
             one_hot[np.arange(len(join)), join] = 1.0
         else:
-            one_hot = sparse.csr_array((np.ones(len(join)), (np.arange(len(join)), join)), (len(join), num_groups))
+            one_hot = scipy.sparse.csr_array(
+                (np.ones(len(join)), (np.arange(len(join)), join)), (len(join), num_groups)
+            )
         total = np.empty((num_groups + rest,) * 2)
         inner = one_hot.T @ (one_hot.T @ self.levels).T
-        total[:num_groups, :num_groups] = inner.toarray() if sparse.issparse(inner) else inner
+        total[:num_groups, :num_groups] = inner.toarray() if scipy.sparse.issparse(inner) else inner
         total[:num_groups, num_groups:] = one_hot.T @ self.border
         total[num_groups:, :num_groups] = total[:num_groups, num_groups:].T
         total[num_groups:, num_groups:] = self.corner
@@ -168,7 +170,7 @@ class Additive:
         mean, spread = self.units
         return np.concatenate([np.ones((len(self.y), 1)), (self.numeric - mean) / spread], 1)
 
-    def one_hot(self, labels: Sequence[np.ndarray] | None = None) -> sparse.csr_array:
+    def one_hot(self, labels: Sequence[np.ndarray] | None = None) -> scipy.sparse.csr_array:
         """(n, G) membership of the samples in the groups of all factors; of levels for None."""
         own = [np.arange(size) for size in self.sizes] if labels is None else list(labels)
         starts = np.cumsum([0, *[int(one.max(initial=-1)) + 1 for one in own]])
@@ -177,7 +179,7 @@ class Additive:
             columns[:, j] = one[self.codes[:, j]] + starts[j]
         known = self.codes >= 0
         rows = np.broadcast_to(np.arange(len(self.y))[:, None], self.codes.shape)[known]
-        return sparse.csr_array((np.ones(len(rows)), (rows, columns[known])), (len(self.y), int(starts[-1])))
+        return scipy.sparse.csr_array((np.ones(len(rows)), (rows, columns[known])), (len(self.y), int(starts[-1])))
 
     def quadratic(self, eta: np.ndarray) -> Quadratic:
         """The quadratic of the log likelihood about the linear predictor ``eta`` (n,), offset included."""
@@ -210,7 +212,7 @@ class Additive:
         What the samples leave open is decided by a normal prior about one value: of a gaussian a very wide one, of
         other families one of standard deviation 5, so that classes that are separated have finite effects.
         """
-        x: Any = sparse.hstack([self.one_hot(labels), sparse.csr_array(self.rest)]).tocsr()
+        x: Any = scipy.sparse.hstack([self.one_hot(labels), scipy.sparse.csr_array(self.rest)]).tocsr()
         if math.prod(x.shape) <= _MOST_CELLS:
             x = x.toarray()
         num_groups, many = x.shape[1] - self.rest.shape[1], x.shape[1] > MOST_DENSE
@@ -233,8 +235,8 @@ class Additive:
             gradient = x.T @ (self.weights * (self.y - self.family.mean(eta))) - prior * beta
             hessian = x.T @ (x * curvature[:, None])
             if many:
-                matrix = sparse.csr_array(hessian) + sparse.diags_array(prior + 1e-10)
-                step = sparse.linalg.cg(matrix, gradient, rtol=1e-10, maxiter=2000)[0]
+                matrix = scipy.sparse.csr_array(hessian) + scipy.sparse.diags_array(prior + 1e-10)
+                step = scipy.sparse.linalg.cg(matrix, gradient, rtol=1e-10, maxiter=2000)[0]
             else:
                 hessian = np.asarray(hessian if isinstance(x, np.ndarray) else hessian.toarray()) + np.diag(prior)
                 step = solve(hessian, gradient)
@@ -358,11 +360,11 @@ def _shrunk(quadratic: Quadratic, prior: np.ndarray, noise: float) -> tuple[np.n
         inverse = np.linalg.inv(whole)
         solution = inverse @ quadratic.right / noise
         return solution[:num], solution[num:], np.diag(inverse)[:num].copy()
-    whole = sparse.block_array(
-        [[sparse.csr_array(quadratic.levels), quadratic.border], [quadratic.border.T, quadratic.corner]]
+    whole = scipy.sparse.block_array(
+        [[scipy.sparse.csr_array(quadratic.levels), quadratic.border], [quadratic.border.T, quadratic.corner]]
     )
     added = np.concatenate([prior, np.full(len(quadratic.corner), ridge / noise)])
-    matrix = (whole / noise + sparse.diags_array(added)).tocsr()
-    diagonal = sparse.diags_array(1 / matrix.diagonal())
-    solution = sparse.linalg.cg(matrix, quadratic.right / noise, rtol=1e-8, maxiter=1000, M=diagonal)[0]
+    matrix = (whole / noise + scipy.sparse.diags_array(added)).tocsr()
+    diagonal = scipy.sparse.diags_array(1 / matrix.diagonal())
+    solution = scipy.sparse.linalg.cg(matrix, quadratic.right / noise, rtol=1e-8, maxiter=1000, M=diagonal)[0]
     return solution[:num], solution[num:], 1 / (quadratic.counts / noise + prior)

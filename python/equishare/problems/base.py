@@ -13,7 +13,19 @@ from torch import nn
 from equishare.partition import Partition
 from equishare.progress import Progress, silent
 
-__all__ = ["About", "Belief", "Estimate", "Labels", "Predictor", "Problem", "Proposal", "Quality", "Refit", "Session", "Slot"]
+__all__ = [
+    "About",
+    "Belief",
+    "Estimate",
+    "Labels",
+    "Predictor",
+    "Problem",
+    "Proposal",
+    "Quality",
+    "Refit",
+    "Session",
+    "Slot",
+]
 
 #: A pattern as methods propose it: for each slot the group 0 … G − 1 of each entry, without holes.
 Labels = tuple[np.ndarray, ...]

@@ -14,7 +14,7 @@ import scipy
 
 from equishare.arrays import real_array
 from equishare.checks import did_you_mean
-from equishare.linalg import pseudo_inverse
+from equishare.linalg import pseudo_inverse, solve
 from equishare.problems.additive import MOST_DENSE, Additive, Fit, RandomEffects
 from equishare.problems.base import About, Labels, Predictor, Quality, Refit, Slot
 from equishare.problems.families import Family
@@ -75,7 +75,7 @@ class LevelEstimate:
             return self.effects.effects * self.unit
         num = quadratic.num_levels
         right = quadratic.right[:num] - quadratic.border @ pseudo_inverse(quadratic.corner) @ quadratic.right[num:]
-        found = np.linalg.solve(self._precision, right / self.effects.noise)
+        found = solve(self._precision, right / self.effects.noise)
         for own in quadratic.slices:
             found[own] -= np.average(found[own], weights=np.maximum(quadratic.counts[own], 1e-300))
         return np.asarray(found) * self.unit
@@ -86,7 +86,7 @@ class LevelEstimate:
         quadratic = self.effects.quadratic
         if quadratic.num_levels > MOST_DENSE:
             return self.effects.variance * self.unit**2
-        covariance = np.linalg.inv(self._precision)
+        covariance = pseudo_inverse(self._precision)
         found = np.empty(quadratic.num_levels)
         for own in quadratic.slices:
             share = np.maximum(quadratic.counts[own], 1e-300) / np.maximum(quadratic.counts[own], 1e-300).sum()
@@ -155,7 +155,8 @@ class FactorProblem:
         length = len(next(iter(columns.values())))
         if length != count:
             raise ValueError(f"table and y must have as many rows as each other, got {length} and {count}")
-        own_index, other_index = getattr(table, "index", None), getattr(y, "index", None)
+        own_index: Any = getattr(table, "index", None)
+        other_index: Any = getattr(y, "index", None)
         if hasattr(own_index, "equals") and hasattr(other_index, "equals") and not own_index.equals(other_index):
             raise ValueError(
                 "table and y must have the same rows in the same order, got tables of different indices: "
@@ -217,9 +218,7 @@ class FactorProblem:
             half = self.model.rows(self._train)
             return LevelEstimate(half, half.random_effects(), self.ordered, self.unit)
         if self._estimate is None:
-            self._estimate = LevelEstimate(
-                self.model, self.model.random_effects(), self.ordered, self.unit
-            )
+            self._estimate = LevelEstimate(self.model, self.model.random_effects(), self.ordered, self.unit)
         return self._estimate
 
     def evaluate(self, patterns: Sequence[Labels]) -> np.ndarray:

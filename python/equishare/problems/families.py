@@ -90,7 +90,7 @@ class Family:
 
         Raises:
             TypeError: no numbers.
-            ValueError: another shape, not finite, not 0 or 1, negative or broken counts, or all alike.
+            ValueError: another shape, not finite, not 0 or 1, negative counts, or all alike.
         """
         if getattr(getattr(y, "dtype", None), "kind", "") in "OUST" or hasattr(y, "to_list"):
             y = np.asarray(y.to_list() if hasattr(y, "to_list") else y)
@@ -108,9 +108,10 @@ class Family:
         if self.name == "binomial" and not np.isin(found, (0, 1)).all():
             odd = found[~np.isin(found, (0, 1))][0]
             raise ValueError(f"{name} must be 0 or 1 (or False, True) for family 'binomial', got {odd:g}")
-        if self.name == "poisson" and ((found < 0).any() or (found != np.round(found)).any()):
-            odd = found[(found < 0) | (found != np.round(found))][0]
-            raise ValueError(f"{name} must hold counts 0, 1, 2, … for family 'poisson', got {odd:g}")
+        if self.name == "poisson" and (found < 0).any():
+            raise ValueError(
+                f"{name} must hold counts, none negative, for family 'poisson', got {found[found < 0][0]:g}"
+            )
         alike = (found == found[0]).all(0)
         if self.name == "poisson":
             alike = (found == 0).all(0)

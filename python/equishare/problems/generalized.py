@@ -216,12 +216,21 @@ class GeneralizedLinearProblem:
             start = np.average(samples.offset, axis=0, weights=samples.weights)
             bias = np.array([self.family.start(float(one)) for one in mean]) - start
         if joined is None:
-            found = [self._newton(samples, o, [samples.x], prior.reshape(self.shape)[o], np.zeros(self.shape[1]), bias[[o]]) for o in range(outputs)]
+            found = [
+                self._newton(samples, o, [samples.x], prior.reshape(self.shape)[o], np.zeros(self.shape[1]), bias[[o]])
+                for o in range(outputs)
+            ]
             return np.concatenate([one[0] for one in found]), np.concatenate([one[1] for one in found])
         return self._newton(samples, slice(None), joined, prior, values, bias)
 
     def _newton(
-        self, samples: Samples, which: Any, designs: list[np.ndarray], prior: np.ndarray, values: np.ndarray, bias: np.ndarray
+        self,
+        samples: Samples,
+        which: Any,
+        designs: list[np.ndarray],
+        prior: np.ndarray,
+        values: np.ndarray,
+        bias: np.ndarray,
     ) -> tuple[np.ndarray, np.ndarray]:
         y = samples.y[:, which].reshape(len(samples.y), -1)
         offset = samples.offset[:, which].reshape(y.shape)

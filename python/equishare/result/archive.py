@@ -53,7 +53,11 @@ def save_discovery(path: str | os.PathLike[str], found: Any) -> None:
     # NumPy has no bfloat16; its numbers are float32 numbers too.
     wide = {n: t.float() if t.dtype == torch.bfloat16 else t for n, t in state.items()}
     gaps = {name: one.gaps for name, one in found.confidences.items() if one.gaps is not None}
-    belief = {} if found.belief is None else {f.name: getattr(found.belief, f.name) for f in fields(Belief) if f.name != "predictor"}
+    belief = (
+        {}
+        if found.belief is None
+        else {f.name: getattr(found.belief, f.name) for f in fields(Belief) if f.name != "predictor"}
+    )
     quality = {f.name: getattr(found.quality, f.name) for f in fields(Quality) if f.name != "notes"}
     kinds: dict[str, dict[str, np.ndarray]] = {
         "labels": {name: one.labels for name, one in found.partitions.items()},
@@ -154,18 +158,10 @@ def _predictor(content: dict[str, Any] | None) -> Predictor | None:
 
 def _belief(arrays: dict[str, np.ndarray], predictor: dict[str, Any] | None = None) -> Belief:
     low, high = arrays["spread_interval"].tolist()
-    return Belief(
-        arrays["spread"].item(),
-        (low, high),
-        arrays["posterior_mean"],
-        arrays["symmetry_log_odds"].item(),
-        arrays.get("guess"),
-        *(
-            arrays.get(name, np.array(np.nan)).item()
-            for name in ("shift_log_odds", "continuum_log_odds", "rival_log_odds")
-        ),
-        predictor=_predictor(predictor),
-    )
+    odds = ("symmetry_log_odds", "shift_log_odds", "continuum_log_odds", "rival_log_odds")
+    numbers = {name: arrays.get(name, np.array(np.nan)).item() for name in odds}
+    known = {"guess": arrays.get("guess"), "predictor": _predictor(predictor), **numbers}
+    return Belief(arrays["spread"].item(), (low, high), arrays["posterior_mean"], **known)
 
 
 def _quality(arrays: dict[str, np.ndarray], notes: tuple[str, ...]) -> Quality:

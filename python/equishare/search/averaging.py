@@ -249,8 +249,10 @@ class Chains:
             explained = (self.effects @ quadratic.levels * self.effects).sum(1)
             explained += 2 * ((self.effects @ quadratic.border) * self.rest).sum(1)
             explained += (self.rest @ quadratic.corner * self.rest).sum(1)
-            misfit = quadratic.constant + explained - 2 * (
-                self.effects @ quadratic.right[:num] + self.rest @ quadratic.right[num:]
+            misfit = (
+                quadratic.constant
+                + explained
+                - 2 * (self.effects @ quadratic.right[:num] + self.rest @ quadratic.right[num:])
             )
             misfit = np.maximum(misfit, 1e-14 * quadratic.constant)
             self.noise = 0.5 * misfit / rng.standard_gamma(quadratic.count / 2, self.chains)
@@ -262,9 +264,7 @@ class Chains:
         self.width2 = 0.5 * (self.scale0 + squares) / rng.standard_gamma(0.5 * (1 + number))
 
 
-def averaged(
-    start: RandomEffects, labels: Labels, ordered: tuple[bool, ...], width2: float, seed: int = 0
-) -> Averaged:
+def averaged(start: RandomEffects, labels: Labels, ordered: tuple[bool, ...], width2: float, seed: int = 0) -> Averaged:
     """Means over partitions.
 
     Args:

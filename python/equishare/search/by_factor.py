@@ -35,6 +35,8 @@ _FINALISTS = 6
 _LOSS = 0.25
 # What a factor costs beside its groups.
 _FACTOR = 0.25
+# Prior log odds of some pattern against effects that are all different.
+_CONTINUUM = 2.0
 # Rows of the history.
 _SHOWN = 12
 # Shrunk effects with fewer degrees of freedom do not vary.
@@ -117,7 +119,7 @@ class FactorSearch:
         free = tuple(np.arange(size) for size in self.quadratic.sizes)
         spread = self._fit(free, np.repeat(effects.scale, self.quadratic.sizes))[0]
         price = 0.5 * np.log(self.quadratic.sizes)[varying(effects)].sum()
-        return float(self.score(labels) - spread - price)
+        return float(self.score(labels) - spread - price - _CONTINUUM)
 
     def effects(self, labels: Labels) -> tuple[np.ndarray, np.ndarray]:
         """Effects (K,) of the levels, and (b, γ), of a pattern."""
@@ -324,14 +326,14 @@ def projected(search: FactorSearch, effects: np.ndarray) -> Labels:
             values = np.bincount(labels, weight * effects[own]) / np.bincount(labels, weight)
             costs.append(0.5 * float(weight @ (effects[own] - values[labels]) ** 2) + _LOSS * (labels.max() + 1))
         found.append(ways[int(np.argmin(costs))])
-    labels = tuple(found)
+    pattern: Labels = tuple(found)
     for j in sorted(range(len(found)), key=lambda j: search.spread_of(j, effects)):
         # Another factor may tell the same.
-        without = (*labels[:j], np.zeros_like(labels[j]), *labels[j + 1 :])
-        price = _FACTOR + _LOSS * int(labels[j].max(initial=0))
-        if search.loss(without, effects) - search.loss(labels, effects) < price:
-            labels = without
-    return labels
+        without = (*pattern[:j], np.zeros_like(pattern[j]), *pattern[j + 1 :])
+        price = _FACTOR + _LOSS * int(pattern[j].max(initial=0))
+        if search.loss(without, effects) - search.loss(pattern, effects) < price:
+            pattern = without
+    return pattern
 
 
 def _belief(problem: FactorProblem, mean: Averaged, continuum: float) -> Belief:
