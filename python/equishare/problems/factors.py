@@ -109,11 +109,11 @@ class FactorProblem:
     """Which levels of a factor have the same effect on an outcome?
 
     The model is ``η = b + Σ_j ψ_j[label_j[level]] + z γ`` with the mean ``g⁻¹(η)`` of y. Levels of one factor may be
-    tied, never those of two. A factor whose levels are all tied drops out. There is no reference level: the effects of a
-    factor have the mean zero over the samples.
+    tied, never those of two. A factor whose levels are all tied drops out. There is no reference level: the effects of
+    a factor have the mean zero over the samples.
 
-    Levels seen once, factors that tell the same, more levels than samples: none is an error. Rows without a value have a
-    level of their own, "missing".
+    Levels seen once, factors that tell the same, more levels than samples: none is an error. Rows without a value have
+    a level of their own, "missing".
 
     Args:
         table: a data frame of pandas, polars or pyarrow, a dict of columns, or an array (n, J). Each column is a factor

@@ -187,7 +187,7 @@ class GeneralizedLinearProblem:
         return BlockEstimate(np.stack(moved), variance, np.inf, precision, np.ones(self.shape))
 
     def likelihood(self, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
-        """Values (G,) of a pattern by maximum likelihood, their information (G, G), and log likelihood with the prior."""
+        """Values (G,) of a pattern by maximum likelihood, their information (G, G), log likelihood with the prior."""
         count = int(labels.max()) + 1
         values, bias = self._fitted(self.samples, labels, count)
         _, precision = self._linearised(self.samples, values[labels], bias).gather(labels, count)

@@ -160,7 +160,7 @@ def numbers_of(name: str, column: Any) -> np.ndarray:
 
 def _own_order(column: Any) -> tuple[Any, list[Any] | None]:
     """A column, and the order that it brings of its levels."""
-    dtype = getattr(column, "dtype", None)
+    dtype: Any = getattr(column, "dtype", None)
     if getattr(dtype, "ordered", False) and hasattr(dtype, "categories"):
         return column, list(dtype.categories)
     if type(dtype).__name__ == "Enum" and hasattr(dtype, "categories"):
@@ -194,7 +194,7 @@ def _is_real(value: Any) -> bool:
 
 
 def _sort_key(name: str, values: dict[str, Any]) -> tuple[int, float, str]:
-    value = values.get(name)
+    value: Any = values.get(name)
     if name == MISSING and _is_missing(value):
         return 2, 0.0, name
     return (0, float(value), name) if _is_real(value) else (1, 0.0, name)

@@ -46,7 +46,8 @@ def write_files(view: View, folder: str | os.PathLike[str], group: SymmetryGroup
       probability, log odds, name, order (a string), generators (pairs of permutations, of outputs and of inputs),
       closure gap and explanation, the name of the best guess, and the same of shifts up to the boundary. Name and order
       are null where no group was found. Of several parameters, such as factors, these are the first one's, and
-      ``parameters`` holds labels, names, sizes and values of each by name. Infinite numbers, and those that are not known, are null.
+      ``parameters`` holds labels, names, sizes and values of each by name. Infinite numbers, and those that are not
+      known, are null.
     - ``pattern.png``, ``history.png``: as :meth:`equishare.Discovery.plot_pattern` and ``plot_history`` draw them.
 
     The folder is made if it is missing.

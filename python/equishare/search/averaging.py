@@ -5,8 +5,8 @@ Gibbs sampling of a mixture model, several chains at once. Of each factor:
 - K values, ψ ~ N(0, w_j²), and their frequencies, uniform on the simplex; K has the prior of the number of groups;
 - each level has one of them: given the values and all other factors the levels are independent, so that all labels of
   a factor are drawn at once, and the mean of an effect over its labels is known in closed form;
-- K is drawn given the number of groups that have members (the telescoping sampler of Frühwirth-Schnatter, Malsiner-Walli
-  and Grün 2021), the other values from their prior;
+- K is drawn given the number of groups that have members (the telescoping sampler of Frühwirth-Schnatter,
+  Malsiner-Walli and Grün 2021), the other values from their prior;
 - with probability one half the values are spread evenly: their gaps are log-normal with unknown mean and variance. A
   Metropolis step brings this in, whose proposals are the draws of the independent prior.
 
@@ -36,7 +36,8 @@ _MOST_VALUES = 8
 # Prior of the number of values, exp(−K/2)/K. For a single pattern that of few is steeper; a mean over patterns loses
 # little by values too many, and much by values too few.
 _RATE, _EXPONENT = 0.5, 1.0
-# Prior of log gaps: mean N(log(4 standard errors), v / .05), v from an inverse gamma distribution of shape 1 and rate .02.
+# Prior of log gaps: mean N(log(4 standard errors), v / .05), v from an inverse gamma distribution of shape 1 and rate
+# .02.
 _GAPS, _GAP_SHAPE, _GAP_RATE = 0.05, 1.0, 0.02
 
 

@@ -310,9 +310,9 @@ def propose_by_factor(problem: FactorProblem, seed: int) -> Proposal:
 def projected(search: FactorSearch, effects: np.ndarray) -> Labels:
     """The pattern that loses least of averaged effects, with a price for each group.
 
-    Where no single pattern is probable, the best of them is far too coarse to predict: it ties what cannot be told apart.
-    This one ties what has nearly the same expectation. It minimises ``½ Σ n (θ̄ − ψ)²/σ² + λ G`` over the partitions of
-    each factor, exactly.
+    Where no single pattern is probable, the best of them is far too coarse to predict: it ties what cannot be told
+    apart. This one ties what has nearly the same expectation. It minimises ``½ Σ n (θ̄ − ψ)²/σ² + λ G`` over the
+    partitions of each factor, exactly.
     """
     found = []
     for j, own in enumerate(search.quadratic.slices):

@@ -1,4 +1,4 @@
-"""The search for generalised linear maps: quadratics guide it, and the likelihood of each candidate's own fit decides."""
+"""The search for generalised linear maps: quadratics guide it, the likelihood of each candidate's own fit decides."""
 
 from __future__ import annotations
 
