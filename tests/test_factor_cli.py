@@ -24,7 +24,7 @@ def table(tmp_path):
 def run(*arguments):
     with pytest.raises(SystemExit) as ending:
         cli.main([str(one) for one in arguments])
-    return ending.value.code
+    return ending.value.code or 0
 
 
 def test_text_columns_are_factors_and_the_answer_names_their_levels(table, tmp_path, capsys):

@@ -42,6 +42,8 @@ _EXPERIMENTS = (
     "bound",
     "calibration",
     "model-calibration",
+    "factors",
+    "glm",
 )
 
 _FAMILIES = ("gaussian", "binomial", "poisson")

@@ -313,8 +313,9 @@ def _as_problems(problem: Any) -> list[Any]:
     problems = [problem] if _is_problem(problem) else problem
     if not isinstance(problems, Sequence) or not all(map(_is_problem, problems)):
         raise TypeError(
-            "problem must be a MeanProblem, a LinearProblem, a GeneralizedLinearProblem, a FactorProblem, a ModelProblem "
-            f"(for a torch.nn.Module with its data), one of your own (see equishare.problems.Problem) or a list of one of them, got {_types(problem)}"
+            "problem must be a MeanProblem, a LinearProblem, a GeneralizedLinearProblem, a FactorProblem, a "
+            "ModelProblem (for a torch.nn.Module with its data), one of your own (see equishare.problems.Problem) or a "
+            f"list of one of them, got {_types(problem)}"
         )
     if not problems:
         raise ValueError("problem must not be an empty list")

@@ -241,8 +241,7 @@ class Belief:
         spread: standard deviation τ of the entries of a group about its value; 0: they are equal.
         spread_interval: between these two numbers τ lies with probability .95.
         posterior_mean: in the shape of the parameter, or of all slots one after another (K,), each entry's mean given
-            the data: shrunk to the value of its
-            group by as much as τ says.
+            the data: shrunk to the value of its group by as much as τ says.
         symmetry_log_odds: log odds of the symmetry of ``guess`` being one of the truth, over all candidates; NaN where
             no symmetry was looked for.
         guess: labels of the candidate whose symmetry is judged: the partition, one whose symmetry is the part of that

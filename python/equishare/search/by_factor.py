@@ -33,6 +33,8 @@ _MAX_ROUNDS = 12
 _FINALISTS = 6
 # What a group of averaged effects costs, in nats of the loss that tying makes.
 _LOSS = 0.25
+# So many nats more may a factor lose by the partition of the best pattern.
+_KEPT = 2.0
 # What a factor costs beside its groups.
 _FACTOR = 0.25
 # Prior log odds of some pattern against effects that are all different.
@@ -294,7 +296,7 @@ def propose_by_factor(problem: FactorProblem, seed: int) -> Proposal:
         search.score(tuple(np.unique(own, return_inverse=True)[1] for own in labels))
     search.improve(search.ranked()[0], range(len(ordered)))
     scores, patterns = (list(column) for column in zip(*judged(search, model), strict=True))
-    chosen = projected(search, mean.effects) if continuum > 0 else patterns[0]
+    chosen = projected(search, mean.effects, patterns[0]) if continuum > 0 else patterns[0]
     shown: dict[int, tuple[float, Labels]] = {}
     for score, labels in zip(scores, patterns, strict=True):
         shown.setdefault(sum(int(own.max(initial=0)) + 1 for own in labels), (score, labels))
@@ -307,12 +309,12 @@ def propose_by_factor(problem: FactorProblem, seed: int) -> Proposal:
     return Proposal([chosen], history=history, belief=_belief(problem, mean, continuum))
 
 
-def projected(search: FactorSearch, effects: np.ndarray) -> Labels:
+def projected(search: FactorSearch, effects: np.ndarray, best: Labels) -> Labels:
     """The pattern that loses least of averaged effects, with a price for each group.
 
     Where no single pattern is probable, the best of them is far too coarse to predict: it ties what cannot be told
     apart. This one ties what has nearly the same expectation. It minimises ``½ Σ n (θ̄ − ψ)²/σ² + λ G`` over the
-    partitions of each factor, exactly.
+    partitions of each factor, exactly. What the best pattern tells of a factor is kept where that loses little more.
     """
     found = []
     for j, own in enumerate(search.quadratic.slices):
@@ -321,10 +323,13 @@ def projected(search: FactorSearch, effects: np.ndarray) -> Labels:
             ways = best_cuts(effects[own], weight)
         else:
             ways = list(segmentation_path(effects[own], weight, min(_MOST_CUTS, len(weight)))[0].astype(np.int64))
+        ways.append(best[j])
         costs = []
         for labels in ways:
             values = np.bincount(labels, weight * effects[own]) / np.bincount(labels, weight)
             costs.append(0.5 * float(weight @ (effects[own] - values[labels]) ** 2) + _LOSS * (labels.max() + 1))
+            if best[j].any() and (labels == best[j]).all():
+                costs[-1] -= _KEPT
         found.append(ways[int(np.argmin(costs))])
     pattern: Labels = tuple(found)
     for j in sorted(range(len(found)), key=lambda j: search.spread_of(j, effects)):
