@@ -42,7 +42,11 @@ _EXPERIMENTS = (
     "bound",
     "calibration",
     "model-calibration",
+    "factors",
+    "glm",
 )
+
+_FAMILIES = ("gaussian", "binomial", "poisson")
 
 # Columns of what is no terminal.
 _UNWRAPPED = 100_000
@@ -125,6 +129,21 @@ def discover(
         typer.Option(help="Columns of the outputs. Else y0, y1, …, or all that are no inputs.", show_default=False),
     ] = None,
     ignore: Annotated[str | None, typer.Option(help="Columns to leave out.", show_default=False)] = None,
+    outcome: Annotated[
+        str | None,
+        typer.Option(
+            help="The column to explain by all others (or by --inputs): columns of text are factors whose levels may "
+            "have one effect.",
+            show_default=False,
+        ),
+    ] = None,
+    family: Annotated[
+        str | None,
+        typer.Option(
+            help=f"Of --outcome: {', '.join(_FAMILIES)}. Else binomial for two values, gaussian for more.",
+            show_default=False,
+        ),
+    ] = None,
     means: Annotated[
         bool, typer.Option("--means", help="Ask which means are equal, of all columns or of --inputs.")
     ] = False,
@@ -154,6 +173,12 @@ def discover(
 ) -> None:
     """Find which parameters are shared in DATA, and the symmetry that this is."""
     _require_one_of(_METHODS, "method", method)
+    if family is not None:
+        _require_one_of(_FAMILIES, "family", family)
+    if outcome is not None and (outputs is not None or means):
+        raise ValueError("outcome must stand alone: --outputs asks for a map, --means for means")
+    if family is not None and outcome is None:
+        raise ValueError("family belongs to an outcome: --outcome COLUMN")
     if out is not None:
         from equishare.report import FILES, require_matplotlib
 
@@ -162,12 +187,16 @@ def discover(
     data.stat()  # raises where there is no such file, before torch is loaded
 
     import equishare
-    from equishare.datafiles import read_data, split_problem
+    from equishare.datafiles import outcome_problem, read_data, split_problem
     from equishare.ranks import launched
     from equishare.report import document, print_discovery, write_files
 
-    read = read_data(data, inputs=inputs, outputs=outputs, ignore=ignore, means=means)
-    problem = split_problem(read, train_fraction, seed)
+    problem: Any
+    if outcome is not None:
+        problem, notes = outcome_problem(data, outcome, family=family, inputs=inputs, ignore=ignore, seed=seed)
+    else:
+        read = read_data(data, inputs=inputs, outputs=outputs, ignore=ignore, means=means)
+        problem, notes = split_problem(read, train_fraction, seed), read.notes
     options: dict[str, Any] = {} if restarts is None else {"restarts": restarts}
     with launched() as is_first, progress_bar(f"discover ({method})", is_first) as progress:
         found = equishare.discover(problem, method, seed=seed, progress=progress, resamples=resamples, **options)
@@ -176,7 +205,7 @@ def discover(
     if found.origin is not None:
         found = replace(found, origin=replace(found.origin, call=context.obj, data=str(data)))
     try:
-        group = found.symmetry()
+        group = found.symmetry() if found.is_bare else None
     except ImportError:
         group = None
     paths = []
@@ -188,7 +217,7 @@ def discover(
         print(document(found.view(), group))
         return
     if not quiet:
-        for note in read.notes:
+        for note in notes:
             print(note)
         print_discovery(found.view(), {} if group is None else {None: group}, _console())
     _print_paths(paths)

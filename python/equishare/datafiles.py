@@ -15,11 +15,12 @@ import numpy as np
 from equishare.arrays import sample_matrix
 from equishare.columns import chosen, ignoring, listed, option, suggested
 from equishare.extras import installing
-from equishare.problems import LinearProblem, MeanProblem
+from equishare.problems import FactorProblem, GeneralizedLinearProblem, LinearProblem, MeanProblem, Problem
+from equishare.problems.levels import MISSING, named_levels
 from equishare.problems.split import check_rows, halves
 from equishare.tablefiles import READERS, BadTable, Table
 
-__all__ = ["Data", "read_data", "split_problem"]
+__all__ = ["Data", "outcome_problem", "read_data", "split_problem"]
 
 # What pandas calls the index that it writes into a table.
 _INDEX = re.compile(r"Unnamed: \d+|__index_level_\d+__")
@@ -113,6 +114,99 @@ def split_problem(data: Data, train_fraction: float, seed: int) -> MeanProblem |
         return MeanProblem(x, x_val)
     y, y_val = (_rows(data.y, side) for side in sides)
     return LinearProblem(x, y, x_val=x_val, y_val=y_val)
+
+
+def outcome_problem(
+    path: str | os.PathLike[str],
+    outcome: str,
+    *,
+    family: str | None = None,
+    inputs: Columns | None = None,
+    ignore: Columns | None = None,
+    seed: int = 0,
+) -> tuple[Problem, tuple[str, ...]]:
+    """The problem of one column of a table explained by others, and sentences on how these were taken.
+
+    Columns of text are factors, whose levels may be tied; columns of numbers have a weight each. With a factor in the
+    table these weights are never tied (:class:`equishare.FactorProblem`); without one they are what is asked of
+    (:class:`equishare.LinearProblem`, :class:`equishare.GeneralizedLinearProblem`).
+
+    Args:
+        path: a table with names of columns.
+        outcome: name of the column to explain.
+        family: ``gaussian``, ``binomial`` or ``poisson``; None: binomial for a column of two values, else gaussian.
+        inputs: columns that explain; None for all others.
+        ignore: columns that are left out.
+        seed: of the split into samples to fit and to validate.
+
+    Raises:
+        OSError, ValueError, TypeError, ImportError: as :func:`read_data`; an outcome that the family cannot have.
+    """
+    path = Path(path)
+    ending = max((one for one in READERS if path.name.lower().endswith(one)), key=len, default=None)
+    if ending is None:
+        raise ValueError(f"{path}: outcome needs a table of columns, a file ending in {', '.join(READERS)}")
+    table = _opened(path, READERS[ending], ending)
+    try:
+        return _of_outcome(table, outcome, family, inputs, ignore, seed)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def _of_outcome(
+    table: Table, outcome: str, family: str | None, inputs: Columns | None, ignore: Columns | None, seed: int
+) -> tuple[Problem, tuple[str, ...]]:
+    names = table.names
+    if not names:
+        raise ValueError("outcome must name a column, and the file has no line of names above its rows")
+    twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
+    if twice is not None:
+        raise ValueError(f"two columns are named {twice!r}; every column needs a name of its own")
+    (target,) = chosen([outcome], names, "outcome")
+    left_out = [] if ignore is None else chosen(ignore, names, "ignore")
+    used = [name for name in names if not _INDEX.fullmatch(name)] if inputs is None else chosen(inputs, names, "inputs")
+    used = [name for name in used if name != target and name not in left_out]
+    frame = table.frame
+    columns = {name: frame.iloc[:, names.index(name)] for name in used}
+    numeric = [name for name in used if table.has_numbers(names.index(name))]
+    y, family, notes = _outcome(target, frame.iloc[:, names.index(target)], family)
+    factors = [name for name in used if name not in numeric]
+    notes = ([table.note] if table.note else []) + notes
+    if not used:
+        raise ValueError(f"inputs must leave a column beside the outcome {target!r}")
+    if factors:
+        notes.append(f"Columns of text are factors, whose levels may have one effect: {listed(factors)}.")
+        if numeric:
+            notes.append(f"Columns of numbers have a weight each, never tied: {listed(numeric)}.")
+        return FactorProblem(columns, y, family=family, numeric=numeric, seed=seed), tuple(notes)
+    x = table.numbers([names.index(name) for name in used])
+    notes.append(f"All inputs are numbers: asked is which of their weights are equal: {listed(used)}.")
+    if family == "gaussian":
+        return LinearProblem(x, y, seed=seed), tuple(notes)
+    return GeneralizedLinearProblem(x, y, family=family, seed=seed), tuple(notes)
+
+
+def _outcome(name: str, column: Any, family: str | None) -> tuple[np.ndarray, str, list[str]]:
+    """The outcome as numbers, its family, and what to say of both."""
+    kinds, codes = named_levels(column)
+    if MISSING in kinds:
+        count = int((codes == list(kinds).index(MISSING)).sum())
+        raise ValueError(f"outcome {name!r} has no value in {count} rows: leave these rows out")
+    notes = []
+    if family is None:
+        family = "binomial" if len(kinds) == 2 else "gaussian"
+        notes.append(f"The family is {family}: outcome {name!r} has {len(kinds)} values (--family chooses another).")
+    values = np.asarray(column)
+    is_text = values.dtype.kind not in "fiub"
+    if is_text or (family == "binomial" and len(kinds) == 2 and set(kinds) != {"0", "1"}):
+        if family != "binomial" or len(kinds) != 2:
+            raise ValueError(
+                f"outcome {name!r} must hold numbers, or two classes for family binomial, got {len(kinds)} values such "
+                f"as {', '.join(list(kinds)[:3])}"
+            )
+        notes.append(f"Told is the probability of {name} = {list(kinds)[1]}.")
+        return codes.astype(float), family, notes
+    return values.astype(float), family, notes
 
 
 def _rows(table: Any, rows: np.ndarray) -> Any:

@@ -84,9 +84,9 @@ def discover(  # type: ignore[misc]  # behind a problem, method is the second ar
     ``discover(LinearProblem(x, y, seed=seed))``. ``method`` may follow either by position.
 
     Args:
-        problem: a :class:`MeanProblem`, :class:`LinearProblem`, :class:`ModelProblem` or one of your own
-            (:class:`equishare.problems.Problem`), or a list of one kind and shape, which is solved as one batch; or
-            (n, I) inputs of a linear map.
+        problem: a :class:`MeanProblem`, :class:`LinearProblem`, :class:`GeneralizedLinearProblem`,
+            :class:`FactorProblem`, :class:`ModelProblem` or one of your own (:class:`equishare.problems.Problem`), or a
+            list of one kind and shape, which is solved as one batch; or (n, I) inputs of a linear map.
         y: (n, O) outputs, where the first argument is inputs.
         method: name of a method, or one of your own (:class:`equishare.methods.Method`).
         seed: of everything random.
@@ -251,6 +251,7 @@ def _discovery(
         complete=bool(refit.complete),
         settled=bool(refit.settled),
         quality=refit.quality,
+        predictor=refit.predictor,
     )
 
 
@@ -318,8 +319,9 @@ def _as_problems(problem: Any) -> list[Any]:
     problems = [problem] if _is_problem(problem) else problem
     if not isinstance(problems, Sequence) or not all(map(_is_problem, problems)):
         raise TypeError(
-            f"problem must be a MeanProblem, a LinearProblem, a ModelProblem (for a torch.nn.Module with its data), "
-            f"one of your own (see equishare.problems.Problem) or a list of one of them, got {_types(problem)}"
+            "problem must be a MeanProblem, a LinearProblem, a GeneralizedLinearProblem, a FactorProblem, a "
+            "ModelProblem (for a torch.nn.Module with its data), one of your own (see equishare.problems.Problem) or a "
+            f"list of one of them, got {_types(problem)}"
         )
     if not problems:
         raise ValueError("problem must not be an empty list")

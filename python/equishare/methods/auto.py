@@ -5,10 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from equishare.checks import TRAINED, count, option
-from equishare.problems.base import Proposal, Session
+from equishare.problems.base import Problem, Proposal, Session
+from equishare.problems.factors import FactorProblem
+from equishare.problems.generalized import GeneralizedLinearProblem
 from equishare.problems.network.session import NetworkSession
 from equishare.problems.network.training import SEARCH_FITS, SEARCH_STEPS, SearchOptions
+from equishare.search.by_block import propose_by_block
 from equishare.search.by_evidence import propose_by_evidence
+from equishare.search.by_factor import propose_by_factor
+from equishare.search.by_likelihood import propose_by_likelihood
 from equishare.search.by_training import search_from_tied
 
 
@@ -19,6 +24,12 @@ class Options(SearchOptions):
     *Means and linear maps*: candidates come from all samples, and :class:`equishare.search.evidence.Evidence` selects.
     No sample is held back for the selection: the evidence charges each candidate for the number of partitions instead.
     For matrices the candidates of ``closure`` are among them.
+
+    *Generalised linear maps*: the same candidates, from quadratics of the log likelihood about the best fits; each is
+    fitted by its own likelihood, and judged by that (:mod:`equishare.search.by_likelihood`).
+
+    *Factors*: the levels of one factor after another are partitioned exactly given all others, from several starts
+    (:mod:`equishare.search.by_factor`). The evidence selects, and the effects are averaged over partitions too.
 
     *Networks*: the network is fitted with all entries tied, then with all entries free. The entries are merged along a
     path from where they went (:func:`equishare.search.by_training.search_from_tied`). The loss on the validation
@@ -49,4 +60,15 @@ def propose(session: Session, options: Options) -> list[Proposal]:
     if isinstance(session, NetworkSession):
         session.until_interrupted(lambda: search_from_tied(session, options.restarts))
         return [session.proposal(problem) for problem in range(len(session.problems))]
-    return session.each(lambda problem: propose_by_evidence(problem, polished=True))
+    return session.each(lambda problem: _propose(problem, session.seed))
+
+
+def _propose(problem: Problem, seed: int) -> Proposal:
+    if isinstance(problem, FactorProblem):
+        return propose_by_factor(problem, seed)
+    within = getattr(problem, "within", None)
+    if within is not None:
+        return propose_by_block(problem, within)
+    if isinstance(problem, GeneralizedLinearProblem):
+        return propose_by_likelihood(problem)
+    return propose_by_evidence(problem, polished=True)

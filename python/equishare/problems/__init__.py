@@ -2,6 +2,8 @@
 
 from equishare.problems.base import About, Estimate, Problem, Proposal, Quality, Refit, Session, Slot
 from equishare.problems.estimates import BlockEstimate
+from equishare.problems.factors import FactorProblem
+from equishare.problems.generalized import GeneralizedLinearProblem
 from equishare.problems.linear import LinearProblem
 from equishare.problems.means import MeanProblem
 from equishare.problems.network.problem import ModelProblem
@@ -10,6 +12,8 @@ __all__ = [
     "About",
     "BlockEstimate",
     "Estimate",
+    "FactorProblem",
+    "GeneralizedLinearProblem",
     "LinearProblem",
     "MeanProblem",
     "ModelProblem",

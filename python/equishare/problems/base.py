@@ -15,7 +15,19 @@ from equishare import ranks
 from equishare.partition import Partition
 from equishare.progress import Progress, silent
 
-__all__ = ["About", "Belief", "Estimate", "Labels", "Problem", "Proposal", "Quality", "Refit", "Session", "Slot"]
+__all__ = [
+    "About",
+    "Belief",
+    "Estimate",
+    "Labels",
+    "Predictor",
+    "Problem",
+    "Proposal",
+    "Quality",
+    "Refit",
+    "Session",
+    "Slot",
+]
 
 #: A pattern as methods propose it: for each slot the group 0 … G − 1 of each entry, without holes.
 Labels = tuple[np.ndarray, ...]
@@ -123,10 +135,11 @@ class Quality:
     """How well the answer rests on the data.
 
     Attributes:
-        unshared: estimates of the entries when none are tied, in the shape of the parameter; None where the samples do
-            not determine them.
+        unshared: estimates of the entries when none are tied, in the shape of the parameter, or of all slots one after
+            another (K,); None where the samples do not determine them.
         unshared_errors: their standard errors.
-        value_errors: (G,) standard error of the value of each group, if its entries are equal.
+        value_errors: (G,) standard error of the value of each group, if its entries are equal; those of all slots one
+            after another.
         r_squared: share of the variance of the validation samples' outputs that the map explains,
             ``1 − loss / variance``; NaN where nothing is predicted.
         dependence: p-value of the test that no output depends on any input; NaN where there is none.
@@ -143,6 +156,25 @@ class Quality:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, eq=False)
+class Predictor:
+    """What a prediction needs beside the effects of entries: ``E y = g⁻¹(b + effects + z γ)``.
+
+    Attributes:
+        family: gaussian, binomial or poisson, which has the link g.
+        bias: b of an additive model; a map has its own.
+        numeric: names of the columns z.
+        coefficients: γ (P,).
+        unseen: (J,) for each factor the effect of a level that was never seen, the mean of a new value by the prior.
+    """
+
+    family: str = "gaussian"
+    bias: float = 0.0
+    numeric: tuple[str, ...] = ()
+    coefficients: np.ndarray = field(default_factory=lambda: np.empty(0))
+    unseen: np.ndarray = field(default_factory=lambda: np.empty(0))
+
+
 @dataclass(frozen=True)
 class Refit:
     """The numbers of an answer: a pattern fitted on all samples.
@@ -157,6 +189,7 @@ class Refit:
         settled: False where the loss was still falling at the end of the fit.
         quality: how well all this rests on the data, where the problem tells.
         facts: how the fit was made, further rows for the table of the data.
+        predictor: of a factor or a generalised linear problem, what predictions need beside the values.
     """
 
     values: dict[str, np.ndarray]
@@ -168,6 +201,7 @@ class Refit:
     settled: bool = True
     quality: Quality = field(default_factory=Quality)
     facts: tuple[tuple[str, str], ...] = ()
+    predictor: Predictor | None = None
 
 
 @runtime_checkable
@@ -210,8 +244,8 @@ class Belief:
     Attributes:
         spread: standard deviation τ of the entries of a group about its value; 0: they are equal.
         spread_interval: between these two numbers τ lies with probability .95.
-        posterior_mean: in the shape of the parameter, each entry's mean given the data: shrunk to the value of its
-            group by as much as τ says.
+        posterior_mean: in the shape of the parameter, or of all slots one after another (K,), each entry's mean given
+            the data: shrunk to the value of its group by as much as τ says.
         symmetry_log_odds: log odds of the symmetry of ``guess`` being one of the truth, over all candidates; NaN where
             no symmetry was looked for.
         guess: labels of the candidate whose symmetry is judged: the partition, one whose symmetry is the part of that
@@ -219,6 +253,7 @@ class Belief:
         continuum_log_odds: log odds of all entries being spread about one value, against the best groups of equal ones.
         rival_log_odds: log odds of the symmetry of ``guess`` against patterns of shifts that lack it, a line in place
             of a ring say; NaN where no symmetry was found.
+        predictor: what predictions with the posterior mean need beside it; None for a map.
         shift_log_odds: log odds of the shifts up to a boundary that the partition is a union of; NaN where it is none.
     """
 
@@ -230,6 +265,7 @@ class Belief:
     shift_log_odds: float = math.nan
     continuum_log_odds: float = math.nan
     rival_log_odds: float = math.nan
+    predictor: Predictor | None = None
 
 
 @dataclass(frozen=True)

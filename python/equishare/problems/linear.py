@@ -11,6 +11,7 @@ from equishare.checks import flag
 from equishare.problems.base import About, Slot
 from equishare.problems.least_squares import LeastSquares
 from equishare.problems.split import check_columns, check_order, check_rows, halves, same_columns
+from equishare.problems.within import checked_within
 
 
 class LinearProblem(LeastSquares):
@@ -24,6 +25,7 @@ class LinearProblem(LeastSquares):
         x_val: (n_v, I) inputs used to select. Without them a half of the samples, drawn by ``seed``, is.
         y_val: (n_v, O) outputs used to select.
         bias: whether to fit b.
+        within: (O, I) integers; only weights of one number may be tied. (I,) for one output.
         seed: of the split.
 
     Raises:
@@ -39,6 +41,7 @@ class LinearProblem(LeastSquares):
         x_val: Any = None,
         y_val: Any = None,
         bias: bool = True,
+        within: Any = None,
         seed: int = 0,
     ) -> None:
         if more:
@@ -66,6 +69,7 @@ class LinearProblem(LeastSquares):
             if (np.minimum(a.min(0), b.min(0)) == np.maximum(a.max(0), b.max(0))).all():
                 raise ValueError(f"{name} holds constant data: no column varies")
         slot = Slot.of("weight", (data[1].shape[1], data[0].shape[1]), "weight", names)
+        self.within = checked_within(within, slot.shapes[0])
         super().__init__(slot, (train[0], val[0]), (train[1], val[1]), bool(bias))
 
     def about(self) -> About:

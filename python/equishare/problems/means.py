@@ -11,6 +11,7 @@ from equishare.arrays import column_names, sample_matrix
 from equishare.problems.base import About, Labels, Slot
 from equishare.problems.least_squares import LeastSquares
 from equishare.problems.split import check_columns, halves, same_columns
+from equishare.problems.within import checked_within
 
 # Patterns of up to so many entries are fitted all at once.
 _FEW = 10
@@ -25,6 +26,7 @@ class MeanProblem(LeastSquares):
         train: (n, K) samples: an array, a tensor, or a table of pandas, polars or pyarrow, whose names go into the
             answer.
         val: (n_v, K) samples used to select. Without them a half of ``train``, drawn by ``seed``, is.
+        within: (K,) integers; only entries of one number may be tied.
         seed: of the split.
 
     Raises:
@@ -32,7 +34,7 @@ class MeanProblem(LeastSquares):
         ValueError: wrong shape, no sample, NaN or infinite values, samples that are all equal.
     """
 
-    def __init__(self, train: Any, val: Any = None, *, seed: int = 0) -> None:
+    def __init__(self, train: Any, val: Any = None, *, within: Any = None, seed: int = 0) -> None:
         names = column_names(train, "train")
         train = sample_matrix(train, "train")
         if val is None:
@@ -47,6 +49,7 @@ class MeanProblem(LeastSquares):
         high = np.maximum(train.max(0), val.max(0))
         if (low == high).all():
             raise ValueError("train and val hold constant data: every sample is the same, so nothing tells the noise")
+        self.within = checked_within(within, (train.shape[1],))
         # Equality of means does not depend on the origin; squares of large numbers would drown the differences.
         self.origin = float(low.mean(dtype=np.float64) / 2 + high.mean(dtype=np.float64) / 2)
         ones = np.ones((len(train), 1)), np.ones((len(val), 1))

@@ -22,6 +22,8 @@ def answer(view: View, parameter: Parameter) -> str:
     if view.quality.dependence > SIGNIFICANCE:
         sentences.append("Nothing can be told from these data: the outputs are not seen to depend on the inputs.")
     shared = _shared(parameter)
+    if parameter.noun == "level":
+        return " ".join([*sentences, shared, *_ties(parameter)])
     group = parameter.group
     if group is None:
         return " ".join([*sentences, shared, *_ties(parameter), f"The symmetry is {unnamed()}."])
@@ -93,6 +95,8 @@ def _shared(parameter: Parameter) -> str:
     size = counted(len(partition), parameter.noun)
     if partition.num_groups == len(partition):
         return f"Nothing is shared: each of the {size}{whose} has a value of its own."
+    if partition.num_groups == 1 and parameter.noun == "level":
+        return f"The {size}{whose} have the same effect, as far as can be told: {parameter.name} drops out."
     if partition.num_groups == 1:
         return f"The {size}{whose} {'all lie about' if parameter.is_scattered else 'are all'} one value."
     noun = "value" if parameter.noun != "slice" else "slice"

@@ -45,7 +45,9 @@ def write_files(view: View, folder: str | os.PathLike[str], group: SymmetryGroup
       of their group, and how sure groups and entries are, where that is known. Where a group is given, its verdict,
       probability, log odds, name, order (a string), generators (pairs of permutations, of outputs and of inputs),
       closure gap and explanation, the name of the best guess, and the same of shifts up to the boundary. Name and order
-      are null where no group was found. Infinite numbers, and those that are not known, are null.
+      are null where no group was found. Of several parameters, such as factors, these are the first one's, and
+      ``parameters`` holds labels, names, sizes and values of each by name. Infinite numbers, and those that are not
+      known, are null.
     - ``pattern.png``, ``history.png``: as :meth:`equishare.Discovery.plot_pattern` and ``plot_history`` draw them.
 
     The folder is made if it is missing.
@@ -88,7 +90,7 @@ def document(view: View, group: SymmetryGroup | None) -> str:
         "names": _names(one),
         "group_sizes": one.partition.group_sizes.tolist(),
         "values": None if one.values is None else one.values.tolist(),
-        "value_errors": None if quality.value_errors is None else quality.value_errors.tolist(),
+        "value_errors": None if one.errors is None else one.errors.tolist(),
         "bias": None if view.bias is None else view.bias.tolist(),
         "validation_loss": _finite(view.validation_loss),
         "no_sharing_loss": _finite(view.no_sharing_loss),
@@ -102,7 +104,20 @@ def document(view: View, group: SymmetryGroup | None) -> str:
     }
     if one.confidence is not None:
         found["confidence"] = _confidence(one.confidence)
+    if one.name is not None:
+        found["parameters"] = {own.name: _parameter(own) for own in view.parameters}
     return json.dumps(found)
+
+
+def _parameter(one: ParameterView) -> dict[str, object]:
+    return {
+        "num_groups": one.partition.num_groups,
+        "names": _names(one),
+        "group_sizes": one.partition.group_sizes.tolist(),
+        "values": None if one.values is None else one.values.tolist(),
+        "value_errors": None if one.errors is None else one.errors.tolist(),
+        "labels": one.partition.labels.tolist(),
+    }
 
 
 def _names(one: ParameterView) -> dict[str, tuple[str, ...] | None] | None:

@@ -114,7 +114,7 @@ def _suffix(parameter: ParameterView) -> str:
 
 
 def _group_header(parameter: Parameter, view: View) -> list[str]:
-    told = "value" if view.quality.value_errors is None else "value ± s.e."
+    told = "value" if parameter.errors is None else "value ± s.e."
     return [
         "group",
         *([told] if parameter.values is not None else []),
@@ -130,7 +130,7 @@ def _group_rows(parameter: Parameter, view: View, most: int) -> list[tuple[str, 
     listed = 6 if len(parameter.partition.shape) == 1 else 3  # where they are is seen in the picture
     rows = []
     for group, size in enumerate(parameter.partition.group_sizes[:most].tolist()):
-        cells = [] if parameter.values is None else [value(parameter, group, view.quality.value_errors)]
+        cells = [] if parameter.values is None else [value(parameter, group, parameter.errors)]
         if sure is not None:
             cells.append("–" if np.isnan(sure[group]) else percent(float(sure[group])))
         rows.append((parameter.colours[group], [*cells, f"{size:,}", members(parameter, group, listed)]))
@@ -184,7 +184,7 @@ def _estimates(parameter: Parameter, view: View, index: int) -> str | None:
 def _rings(parameter: Parameter, index: int) -> str | None:
     """The picture of the symmetry; None where there is none to be told. Of means it says no more than the groups."""
     group = parameter.group
-    if group is None or group.is_trivial or group.verdict == "none" or parameter.noun == "mean":
+    if group is None or group.is_trivial or group.verdict == "none" or parameter.noun in ("mean", "level"):
         return None
     draw = partial(draw_group, group=group, labels=parameter.labels, titled=False)
     return inline_svg(draw, group_size(group), f"Generators of {group.name}, as arrows on rings", f"rings-{index}")

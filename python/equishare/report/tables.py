@@ -40,8 +40,9 @@ def print_discovery(view: View, groups: dict[str | None, SymmetryGroup], console
         console.print(Text.assemble(("Beware. ", "yellow"), caution))
     console.print(_summary(view))
     for one in parameters:
-        console.print(_groups(one, view.quality.value_errors, console.width))
-        console.print(_pattern(one, console.width))
+        console.print(_groups(one, console.width))
+        if one.noun != "level":  # the groups above list them by name
+            console.print(_pattern(one, console.width))
 
 
 def _summary(view: View) -> Table:
@@ -62,9 +63,9 @@ def _summary(view: View) -> Table:
     return table
 
 
-def _groups(one: Parameter, errors: np.ndarray | None, width: int) -> Table:
+def _groups(one: Parameter, width: int) -> Table:
     """The groups, the names of their entries cut to what the width leaves them."""
-    partition = one.partition
+    partition, errors = one.partition, one.errors
     probability = None if one.confidence is None else one.confidence.groups
     shown = range(min(partition.num_groups, _MAX_GROUPS_SHOWN))
     columns = {"group": [str(group) for group in shown], "size": [str(partition.group_sizes[group]) for group in shown]}
@@ -73,7 +74,7 @@ def _groups(one: Parameter, errors: np.ndarray | None, width: int) -> Table:
     if probability is not None:
         columns["probability"] = ["–" if np.isnan(p) else f"{p:.2f}" for p in probability[: len(shown)]]
     taken = sum(max(map(len, [name, *cells])) + _GAP for name, cells in columns.items())
-    table = Table(title="groups", title_justify="left", box=box.SIMPLE)
+    table = Table(title="groups" if one.name is None else f"groups of {one.name}", title_justify="left", box=box.SIMPLE)
     for name in columns:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column(one.counted_in[1], no_wrap=True)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from equishare.files import written_whole
 from equishare.partition import Partition
-from equishare.problems.base import About, Belief, Quality, Slot
+from equishare.problems.base import About, Belief, Predictor, Quality, Slot
 from equishare.problems.linear import about_map
 from equishare.problems.means import about_means
 from equishare.problems.network.problem import about_model
@@ -44,6 +44,8 @@ def save_discovery(path: str | os.PathLike[str], found: Any) -> None:
         "about": asdict(found.about),
         "origin": None if found.origin is None else asdict(found.origin),
         "notes": found.quality.notes,
+        "predictor": _plain_predictor(found.predictor),
+        "averaged": _plain_predictor(None if found.belief is None else found.belief.predictor),
         "is_of_model": found.is_of_model,
         "is_trained": any(one.curves is TRAINED for one in found.confidences.values()),
         "dtypes": {name: str(t.dtype).removeprefix("torch.") for name, t in state.items()},
@@ -51,7 +53,11 @@ def save_discovery(path: str | os.PathLike[str], found: Any) -> None:
     # NumPy has no bfloat16; its numbers are float32 numbers too.
     wide = {n: t.float() if t.dtype == torch.bfloat16 else t for n, t in state.items()}
     gaps = {name: one.gaps for name, one in found.confidences.items() if one.gaps is not None}
-    belief = {} if found.belief is None else {f.name: getattr(found.belief, f.name) for f in fields(Belief)}
+    belief = (
+        {}
+        if found.belief is None
+        else {f.name: getattr(found.belief, f.name) for f in fields(Belief) if f.name != "predictor"}
+    )
     quality = {f.name: getattr(found.quality, f.name) for f in fields(Quality) if f.name != "notes"}
     kinds: dict[str, dict[str, np.ndarray]] = {
         "labels": {name: one.labels for name, one in found.partitions.items()},
@@ -120,7 +126,8 @@ def _decoded(about: dict[str, Any], arrays: dict[str, np.ndarray]) -> tuple[dict
         "history": kinds.get("history", {}),
         "about": About(**{**about["about"], "facts": tuple(map(tuple, about["about"]["facts"]))}),
         "origin": None if about["origin"] is None else Origin(**about["origin"]),
-        "belief": _belief(kinds["belief"]) if "belief" in kinds else None,
+        "belief": _belief(kinds["belief"], about.get("averaged")) if "belief" in kinds else None,
+        "predictor": _predictor(about.get("predictor")),
         "quality": _quality(kinds.get("quality", {}), tuple(about.get("notes", ()))),
         "confidences": {
             name: Confidence(partitions[name], labels, gaps.get(name), curves)
@@ -136,19 +143,25 @@ def _decoded(about: dict[str, Any], arrays: dict[str, np.ndarray]) -> tuple[dict
     return found, state
 
 
-def _belief(arrays: dict[str, np.ndarray]) -> Belief:
+def _plain_predictor(one: Predictor | None) -> dict[str, Any] | None:
+    if one is None:
+        return None
+    return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in vars(one).items()}
+
+
+def _predictor(content: dict[str, Any] | None) -> Predictor | None:
+    if content is None:
+        return None
+    arrays = {name: np.array(content[name], float) for name in ("coefficients", "unseen")}
+    return Predictor(content["family"], float(content["bias"]), tuple(content["numeric"]), **arrays)
+
+
+def _belief(arrays: dict[str, np.ndarray], predictor: dict[str, Any] | None = None) -> Belief:
     low, high = arrays["spread_interval"].tolist()
-    return Belief(
-        arrays["spread"].item(),
-        (low, high),
-        arrays["posterior_mean"],
-        arrays["symmetry_log_odds"].item(),
-        arrays.get("guess"),
-        *(
-            arrays.get(name, np.array(np.nan)).item()
-            for name in ("shift_log_odds", "continuum_log_odds", "rival_log_odds")
-        ),
-    )
+    odds = ("symmetry_log_odds", "shift_log_odds", "continuum_log_odds", "rival_log_odds")
+    numbers = {name: arrays.get(name, np.array(np.nan)).item() for name in odds}
+    known = {"guess": arrays.get("guess"), "predictor": _predictor(predictor), **numbers}
+    return Belief(arrays["spread"].item(), (low, high), arrays["posterior_mean"], **known)
 
 
 def _quality(arrays: dict[str, np.ndarray], notes: tuple[str, ...]) -> Quality:

@@ -35,12 +35,13 @@ def cautions(view: View) -> tuple[str, ...]:
     if excess > 2 * error:
         found.append("The validation loss is higher than without sharing: entries may be tied that differ.")
     for one in view.parameters:
-        found += _of_values(one, quality.value_errors)
+        found += _of_values(one)
     return tuple(found)
 
 
-def _of_values(one: ParameterView, errors: np.ndarray | None) -> list[str]:
+def _of_values(one: ParameterView) -> list[str]:
     """Groups that may be one, and groups that are cut from a continuum; not where a symmetry tells them apart."""
+    errors = one.errors
     if one.values is None or errors is None or one.symmetry_probability >= 0.5:
         return []
     order = np.argsort(one.values)
@@ -50,7 +51,8 @@ def _of_values(one: ParameterView, errors: np.ndarray | None) -> list[str]:
     if len(near):
         a, b = sorted(order[near[0] : near[0] + 2].tolist())
         more = f", and of {len(near) - 1} more pair{'s' * (len(near) > 2)}," if len(near) > 1 else ""
-        found.append(f"The values of groups {a} and {b}{more} lie within two standard errors: they may be one.")
+        whose = "" if one.name is None else f" of {one.name}"
+        found.append(f"The values of groups {a} and {b}{more}{whose} lie within two standard errors: they may be one.")
     if one.belief is not None and one.belief.continuum_log_odds > _CONTINUUM:
         found.append(
             "The values are rather a continuum than a few numbers: the groups cut it where these samples happen to, "

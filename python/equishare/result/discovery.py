@@ -18,7 +18,9 @@ from equishare.arrays import in_order, sample_matrix
 from equishare.checks import flag
 from equishare.modes import evaluating
 from equishare.partition import Partition
-from equishare.problems.base import About, Belief, Quality, Slot
+from equishare.problems.base import About, Belief, Predictor, Quality, Slot
+from equishare.problems.factors import predicted
+from equishare.problems.families import Family
 from equishare.problems.network.refit import group_values
 from equishare.problems.network.replicas import slots_of
 from equishare.result.archive import load_discovery, save_discovery
@@ -68,6 +70,7 @@ class Discovery(Plotting):
         quality: how well it rests on the data: unshared estimates, standard errors, R², the test of any dependence.
         belief: what the evidence says beside the partition, from which ``spread``, ``posterior_mean`` and
             ``symmetry_log_odds`` are read; None for methods that do not ask it, and for networks.
+        predictor: of factors, what predictions need beside the effects of levels; else None.
     """
 
     slots: tuple[Slot, ...]
@@ -88,6 +91,7 @@ class Discovery(Plotting):
     origin: Origin | None = None
     belief: Belief | None = None
     quality: Quality = field(default_factory=Quality)
+    predictor: Predictor | None = None
 
     @property
     def is_bare(self) -> bool:
@@ -142,6 +146,11 @@ class Discovery(Plotting):
         return labels or ((),) * len(self.slots[0].shape_of(self.slots[0].key))
 
     @property
+    def levels(self) -> dict[str, tuple[str, ...]]:
+        """The names of the levels of each factor, in the order of its partition; empty for other problems."""
+        return {slot.key: slot.labels[0] for slot in self.slots if slot.noun == "level"}
+
+    @property
     def warnings(self) -> tuple[str, ...]:
         """What to beware of, a sentence each; empty where nothing was noticed.
 
@@ -150,15 +159,20 @@ class Discovery(Plotting):
         """
         return cautions(self.view())
 
-    def predict(self, x: Any) -> Any:
+    def predict(self, x: Any, *, averaged: bool = False, offset: Any = None) -> Any:
         """Outputs for new inputs.
 
-        Of a linear map ``W x + b`` with the shared weights ``theta``, an array (n, O), or a tensor for a tensor. Of a
-        network what ``model`` gives in evaluation mode, without gradients.
+        Of a linear map ``W x + b`` with the shared weights ``theta``, an array (n, O), or a tensor for a tensor; of a
+        generalised one the mean, a probability or an expected count. Of a
+        network what ``model`` gives in evaluation mode, without gradients. Of factors the mean of the outcome, (n,): a
+        probability, an expected count or a number. A level that was never seen has the effect that is expected of a
+        new one, and a warning says so.
 
         Args:
             x: (n, I) inputs; the columns of a table are found by their names, where those of the data had names. For a
-                network a tensor, or a tuple of the arguments of its forward.
+                network a tensor, or a tuple of the arguments of its forward. For factors a table with their columns.
+            averaged: predict with ``posterior_mean`` instead of the values of the one pattern.
+            offset: of factors, (n,) added to the linear predictor.
 
         Raises:
             TypeError: no tensors for a network, no numbers for a map.
@@ -174,12 +188,22 @@ class Discovery(Plotting):
                 )
             with evaluating(self.model), torch.no_grad():
                 return self.model(*x) if isinstance(x, tuple) else self.model(x)
+        flag("averaged", averaged)
+        if self.levels and self.predictor is not None:
+            used = self.belief if averaged else None
+            predictor = self.predictor if used is None or used.predictor is None else used.predictor
+            effects = self.posterior_mean if averaged else self.theta
+            return predicted(self.slots, effects, predictor, x, offset)
         if not self.is_bare or self.slots[0].noun != "weight":
             raise ValueError(f"predict needs the discovery of a map or of a network; this one is of {self._of()}")
+        theta = self.posterior_mean if averaged else self.theta
         given = sample_matrix(in_order(x, self.names[-1], "x"), "x")
-        if given.shape[1] != self.theta.shape[1]:
-            raise ValueError(f"x must have {self.theta.shape[1]} columns, got shape {given.shape}")
-        found = self._map(given)
+        if given.shape[1] != theta.shape[1]:
+            raise ValueError(f"x must have {theta.shape[1]} columns, got shape {given.shape}")
+        found = self._map(given, theta)
+        if self.predictor is not None:
+            shift = 0.0 if offset is None else np.asarray(offset, float).reshape(len(given), -1)
+            found = Family(self.predictor.family).mean(found + shift)
         if not isinstance(x, Tensor):
             return found
         return torch.from_numpy(found).to(x.device, x.dtype if x.is_floating_point() else torch.get_default_dtype())
@@ -202,8 +226,14 @@ class Discovery(Plotting):
         """
         if self.belief is None:
             return self.theta
-        slot = self.slots[0]  # the evidence is of one slot
-        return self._bare({name: self.belief.posterior_mean.reshape(slot.shape_of(name)) for name in slot.names})
+        parts = np.split(self.belief.posterior_mean.ravel(), np.cumsum([slot.num_entries for slot in self.slots])[:-1])
+        return self._bare(
+            {
+                name: part.reshape(slot.shape_of(name))
+                for slot, part in zip(self.slots, parts, strict=True)
+                for name in slot.names
+            }
+        )
 
     @property
     def symmetry_log_odds(self) -> float:
@@ -280,13 +310,15 @@ class Discovery(Plotting):
     def _of(self) -> str:
         return "a model" if self.is_of_model else ", ".join(f"{slot.noun}s" for slot in self.slots)
 
-    def _map(self, x: np.ndarray) -> np.ndarray:
-        return np.asarray(x @ self.theta.T + (0.0 if self.bias is None else self.bias))
+    def _map(self, x: np.ndarray, theta: np.ndarray | None = None) -> np.ndarray:
+        return np.asarray(x @ (self.theta if theta is None else theta).T + (0.0 if self.bias is None else self.bias))
 
     def view(self) -> View:
         """The discovery as plain data, which reports and figures read."""
-        parameters = []
+        parameters, at = [], 0
         for slot in self.slots:
+            count = self.partitions[slot.key].num_groups
+            errors = self.quality.value_errors
             for name in slot.names:
                 values = self.group_values.get(name)
                 parameters.append(
@@ -299,8 +331,10 @@ class Discovery(Plotting):
                         self.belief,
                         self.symmetry_probability,
                         slot.labels,
+                        None if errors is None else errors[at : at + count],
                     )
                 )
+            at += count
         num_groups = sum(self.partitions[slot.key].num_groups for slot in self.slots)
         names = (
             "bias",

@@ -26,6 +26,7 @@ class ParameterView:
         belief: what else the evidence says; None where it was not asked.
         symmetry_probability: of the symmetry that the belief judges, or of its guess; NaN where none was looked for.
         labels: what the data call the entries along each axis; empty, or empty along an axis, where they have no names.
+        errors: (G,) standard errors of the values; None where they are not known.
     """
 
     name: str | None
@@ -36,6 +37,7 @@ class ParameterView:
     belief: Belief | None = None
     symmetry_probability: float = math.nan
     labels: tuple[tuple[str, ...], ...] = ()
+    errors: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -96,9 +96,8 @@ class Evidence:
             one would win.
         """
         num_groups, num_entries = int(labels.max()) + 1, labels.size
-        values, precision = fit_estimate(self.estimate, labels, num_groups)
+        values, precision, distance = self.fitted(labels, num_groups)
         freedom = self.estimate.freedom
-        distance = misfit(self.estimate, labels, values)
         spare = num_entries - num_groups
         if np.isinf(freedom):  # the noise level is known
             fit, tail = 0.5 * distance, scipy.special.chdtrc(max(spare, 1), distance)
@@ -124,6 +123,11 @@ class Evidence:
             log_values = np.logaddexp(log_values, np.logaddexp.reduce(zero + self._log_one_zero(values, precision)))
         log_prior_all = log_values + self._log_prior
         return bool(spare > 0 and tail < _REJECTION), float(fit + laplace - log_prior_all)
+
+    def fitted(self, labels: np.ndarray, num_groups: int) -> tuple[np.ndarray, np.ndarray, float]:
+        """The values ψ̂ (G,) of a partition, their precision (G, G), and the misfit Q."""
+        values, precision = fit_estimate(self.estimate, labels, num_groups)
+        return values, precision, misfit(self.estimate, labels, values)
 
     def _log_one_zero(self, values: np.ndarray, precision: np.ndarray) -> np.ndarray:
         """log density (G,) of independent values of which that of one group is zero.

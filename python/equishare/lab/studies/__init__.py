@@ -13,7 +13,9 @@ from equishare.lab.studies import (
     calibration,
     correlation,
     denoising,
+    factors,
     gaussian,
+    glm,
     invention,
     model_calibration,
     models,
@@ -37,6 +39,8 @@ EXPERIMENTS: dict[str, Callable[..., Experiment]] = {
     "bound": bound.run,
     "calibration": calibration.run,
     "model-calibration": model_calibration.run,
+    "factors": factors.run,
+    "glm": glm.run,
 }
 
 __all__ = ["EXPERIMENTS"]

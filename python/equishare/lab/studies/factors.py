@@ -1,0 +1,87 @@
+"""Factors: the simulation of SCOPE's paper (Stokell, Shah and Tibshirani 2021), its published errors beside ours.
+
+500 samples, ten factors of 24 levels, of which three have effects on y; the error is that of the noise-free y of new
+samples. The published figures are means over 150 replicates, from the authors' results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import scipy
+
+from equishare.lab.studies.cells import Cell, Draws, Plan, Scores, experiment
+from equishare.partition import Partition, partition_distance
+from equishare.problems import FactorProblem
+from equishare.result.discovery import Discovery
+
+TRIALS = 150
+METHODS = ("no sharing", "oracle", "auto")
+SAMPLES, FACTORS, LEVELS, ACTIVE = 500, 10, 24, 3
+# New samples on which the error is measured.
+_NEW = 5000
+#: How many levels have the effects −3, 0 and 3, by setting; in the third the factors are correlated.
+SIZES = {1: (10, 4, 10), 2: (8, 8, 8), 3: (10, 4, 10)}
+_CORRELATION = {1: 0.0, 2: 0.0, 3: 0.8}
+_COLUMNS = ("least_squares", "oracle", "scope_cv", "dmr", "cas_anova", "effect_fusion")
+#: By setting and noise variance: least squares, oracle, SCOPE with cross-validation, DMR, CAS-ANOVA, effectFusion.
+PUBLISHED: dict[tuple[int, float], tuple[float, ...]] = {
+    (1, 1.0): (0.851, 0.014, 0.015, 0.014, 0.135, 0.020),
+    (1, 6.25): (5.32, 0.091, 0.407, 0.448, 0.880, 2.21),
+    (1, 25.0): (21.5, 0.333, 4.12, 4.88, 5.08, 6.30),
+    (1, 100.0): (86.7, 1.41, 12.5, 18.4, 22.9, 21.9),
+    (2, 6.25): (5.41, 0.088, 0.292, 0.409, 0.912, 1.06),
+    (2, 25.0): (21.2, 0.336, 5.01, 6.43, 5.54, 8.18),
+    (3, 6.25): (5.49, 0.092, 0.582, 0.553, 0.701, 1.72),
+    (3, 25.0): (22.0, 0.362, 3.37, 5.73, 3.71, 8.14),
+}
+
+
+def plans() -> list[Plan]:
+    """Three settings, four variances of the noise."""
+    cells = [_cell(setting, noise) for setting in SIZES for noise in (1.0, 6.25, 25.0, 100.0)]
+    title = "SCOPE's simulation: mean squared error of the average over patterns, of the one pattern, and its distance"
+    return [Plan("scope", title, ("mse", "mse_pattern", "pd"), cells)]
+
+
+run = experiment("factors", plans)
+
+
+def _cell(setting: int, noise: float) -> Cell:
+    printed = PUBLISHED.get((setting, noise), ())
+    columns = {f"published_{name}": value for name, value in zip(_COLUMNS, printed, strict=False)}
+    settings: dict[str, Any] = {"setting": setting, "noise": noise}
+    return Cell(settings, partial(draw, **settings), METHODS, TRIALS, {"auto": columns} if columns else {})
+
+
+def draw(rng: np.random.Generator, trials: int, *, setting: int, noise: float) -> Draws:
+    """Draw the trials of one cell; ``noise`` is the variance."""
+    effects = np.repeat([-3.0, 0.0, 3.0], SIZES[setting])
+    problems, tests = [], []
+    for _ in range(trials):
+        codes, new = (levels(rng, count, _CORRELATION[setting]) for count in (SAMPLES, _NEW))
+        mean, truth = (effects[own[:, :ACTIVE]].sum(1) for own in (codes, new))
+        problems.append(FactorProblem(codes, mean + np.sqrt(noise) * rng.standard_normal(SAMPLES)))
+        tests.append((new, truth))
+    labels = {str(j): Partition(effects if j < ACTIVE else np.zeros(LEVELS)) for j in range(FACTORS)}
+
+    def score(trial: int, answer: Discovery) -> Scores:
+        new, truth = tests[trial]
+        return {
+            "mse": float(np.mean((answer.predict(new, averaged=True) - truth) ** 2)),
+            "mse_pattern": float(np.mean((answer.predict(new) - truth) ** 2)),
+            "pd": float(sum(partition_distance(answer.partitions[name], own) for name, own in labels.items())),
+        }
+
+    truths: Sequence[Any] = [labels] * trials
+    return Draws(problems, truths, score)
+
+
+def levels(rng: np.random.Generator, count: int, correlation: float) -> np.ndarray:
+    """(n, J) levels: latent normals of one correlation, cut at their quantiles."""
+    common = rng.standard_normal((count, 1))
+    latent = np.sqrt(correlation) * common + np.sqrt(1 - correlation) * rng.standard_normal((count, FACTORS))
+    return np.minimum((scipy.special.ndtr(latent) * LEVELS).astype(int), LEVELS - 1)

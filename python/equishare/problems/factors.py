@@ -1,0 +1,440 @@
+"""Which levels of a factor have the same effect?"""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import scipy
+
+from equishare.arrays import real_array
+from equishare.checks import did_you_mean
+from equishare.linalg import pseudo_inverse, solve
+from equishare.problems.additive import MOST_DENSE, Additive, Fit, RandomEffects
+from equishare.problems.base import About, Labels, Predictor, Quality, Refit, Slot
+from equishare.problems.families import Family
+from equishare.problems.levels import MISSING, Factor, codes_in, columns_of, factor_of, numbers_of
+from equishare.problems.split import halves
+
+# Variance of the prior of a free effect in units of that of the effects of its factor.
+_WEAK = 100.0
+# A level of so few rows is rare.
+_RARE = 3
+# A p-value near one must not become one.
+_LARGEST_P = 1 - 1e-12
+
+
+@dataclass(frozen=True, eq=False)
+class LevelEstimate:
+    """An :class:`equishare.problems.base.Estimate` of the effects of all levels of all factors.
+
+    They have a normal prior ten times as wide as the effects of their factor are, which decides what the samples leave
+    open: the mean of the effects of each factor, and factors that are collinear.
+
+    Attributes:
+        model: the samples.
+        effects: the effects, shrunk by as much as those of their factor vary; the common ground of a search.
+        ordered: which factors tie neighbours only.
+        unit: of the outcome, in which the model is written.
+    """
+
+    model: Additive
+    effects: RandomEffects
+    ordered: tuple[bool, ...]
+    unit: float = 1.0
+
+    @property
+    def freedom(self) -> float:
+        """Degrees of freedom of the noise; infinite where it is known."""
+        quadratic = self.effects.quadratic
+        return np.inf if quadratic.is_known else max(float(quadratic.count - len(quadratic.corner)), 1.0)
+
+    @cached_property
+    def _precision(self) -> np.ndarray:
+        quadratic, noise = self.effects.quadratic, self.effects.noise
+        if quadratic.num_levels > 2 * MOST_DENSE:
+            raise ValueError(f"the precision of {quadratic.num_levels} levels is too large to be written out")
+        levels = quadratic.levels if isinstance(quadratic.levels, np.ndarray) else quadratic.levels.toarray()
+        own = levels - quadratic.border @ pseudo_inverse(quadratic.corner) @ quadratic.border.T
+        return np.asarray(own / noise + np.diag(self._prior))
+
+    @cached_property
+    def _prior(self) -> np.ndarray:
+        return np.repeat(1 / (_WEAK * self.effects.scale), self.effects.quadratic.sizes)
+
+    @cached_property
+    def values(self) -> np.ndarray:
+        """(K,) effects, those of a factor with mean zero over the samples."""
+        quadratic = self.effects.quadratic
+        if quadratic.num_levels > MOST_DENSE:
+            return self.effects.effects * self.unit
+        num = quadratic.num_levels
+        right = quadratic.right[:num] - quadratic.border @ pseudo_inverse(quadratic.corner) @ quadratic.right[num:]
+        found = solve(self._precision, right / self.effects.noise)
+        for own in quadratic.slices:
+            found[own] -= np.average(found[own], weights=np.maximum(quadratic.counts[own], 1e-300))
+        return np.asarray(found) * self.unit
+
+    @cached_property
+    def variance(self) -> np.ndarray:
+        """(K,) of each effect about the mean of its factor."""
+        quadratic = self.effects.quadratic
+        if quadratic.num_levels > MOST_DENSE:
+            return self.effects.variance * self.unit**2
+        covariance = pseudo_inverse(self._precision)
+        found = np.empty(quadratic.num_levels)
+        for own in quadratic.slices:
+            share = np.maximum(quadratic.counts[own], 1e-300) / np.maximum(quadratic.counts[own], 1e-300).sum()
+            block = covariance[own, own]
+            crossed = block @ share
+            found[own] = np.diag(block) - 2 * crossed + share @ crossed
+        return np.maximum(found, 1e-12 * covariance.diagonal()) * self.unit**2
+
+    def apply(self, w: np.ndarray) -> np.ndarray:
+        """``Ω w``."""
+        return np.asarray(self._precision @ w) / self.unit**2
+
+    def gather(self, labels: np.ndarray, num_groups: int) -> tuple[np.ndarray, np.ndarray]:
+        """``AᵀΩŵ`` and ``AᵀΩA``."""
+        one_hot = np.eye(num_groups)[labels]
+        return one_hot.T @ self.apply(self.values), one_hot.T @ self._precision @ one_hot / self.unit**2
+
+
+class FactorProblem:
+    """Which levels of a factor have the same effect on an outcome?
+
+    The model is ``η = b + Σ_j ψ_j[label_j[level]] + z γ`` with the mean ``g⁻¹(η)`` of y. Levels of one factor may be
+    tied, never those of two. A factor whose levels are all tied drops out. There is no reference level: the effects of
+    a factor have the mean zero over the samples.
+
+    Levels seen once, factors that tell the same, more levels than samples: none is an error. Rows without a value have
+    a level of their own, "missing".
+
+    Args:
+        table: a data frame of pandas, polars or pyarrow, a dict of columns, or an array (n, J). Each column is a factor
+            but for those that ``numeric`` names; whole numbers are categories like text.
+        y: (n,) outcomes: numbers, 0 and 1 (or False and True), or counts.
+        family: ``gaussian`` (identity), ``binomial`` (logit) or ``poisson`` (log).
+        numeric: names of columns of the table that are numbers and never tied, or an array (n, P) of them.
+        ordered: names of factors of which only neighbouring levels may be tied, in the order of their sorted levels, or
+            a dict of the levels in their order by name. Ordered categories of pandas and polars' enumerations need
+            nothing.
+        offset: (n,) added to η, such as the log of an exposure.
+        weights: (n,) of the samples, not negative.
+        seed: of the split into samples to fit and to validate; the answer's pattern and values come from all.
+
+    Raises:
+        TypeError: no table, no numbers, or an unknown kind of argument.
+        ValueError: columns of different lengths or of one name; an outcome that the family cannot have or that does
+            not vary; a numeric column that is constant; no factor with two levels; the outcome among the inputs.
+    """
+
+    def __init__(
+        self,
+        table: Any,
+        y: Any,
+        *,
+        family: str = "gaussian",
+        numeric: Any = None,
+        ordered: Sequence[str] | Mapping[str, Sequence[Any]] | None = None,
+        offset: Any = None,
+        weights: Any = None,
+        seed: int = 0,
+    ) -> None:
+        self.family = Family(family)
+        columns = columns_of(table)
+        outcome = self.family.checked(y)
+        if outcome.shape[1] != 1:
+            raise ValueError(f"y must have one outcome a sample, got shape {outcome.shape}")
+        count = len(outcome)
+        length = len(next(iter(columns.values())))
+        if length != count:
+            raise ValueError(f"table and y must have as many rows as each other, got {length} and {count}")
+        own_index: Any = getattr(table, "index", None)
+        other_index: Any = getattr(y, "index", None)
+        if hasattr(own_index, "equals") and hasattr(other_index, "equals") and not own_index.equals(other_index):
+            raise ValueError(
+                "table and y must have the same rows in the same order, got tables of different indices: "
+                "y = y.loc[table.index], or y.to_numpy() where the rows belong together as they are"
+            )
+        self.numeric_names, z = _numeric(numeric, columns, count)
+        names = [name for name in columns if name not in self.numeric_names or not _is_named(numeric)]
+        order = _orders(ordered, names)
+        self.factors = tuple(factor_of(name, columns[name], order.get(name, False)) for name in names)
+        name = getattr(y, "name", None)
+        if isinstance(name, str) and name in columns and _is_same(columns[name], y):
+            raise ValueError(f"table must not hold the outcome, got column {name!r}: table.drop(columns={name!r})")
+        if not any(len(one.levels) > 1 for one in self.factors):
+            got = ", ".join(names[:5]) or "none"
+            raise ValueError(f"table must have a factor with at least two levels, got {got}")
+        for p, own in enumerate(z.T):
+            if count > 1 and np.ptp(own) == 0:
+                raise ValueError(f"numeric column {self.numeric_names[p]!r} is constant: leave it out")
+        # Squares of large numbers, or of small differences of large ones, would drown the differences.
+        self.origin, self.unit = 0.0, 1.0
+        added = np.zeros(count) if offset is None else _vector(offset, "offset", count)
+        target = outcome[:, 0]
+        if self.family.is_gaussian:
+            self.origin = float(target.min() / 2 + target.max() / 2)
+            self.unit = float(2.0 ** np.round(np.log2(np.abs(target - self.origin).max())))
+            target, added = (target - self.origin) / self.unit, added / self.unit
+        self.model = Additive(
+            self.family,
+            np.stack([one.codes for one in self.factors], 1),
+            tuple(len(one.levels) for one in self.factors),
+            z,
+            target,
+            _weights(weights, count),
+            added,
+        )
+        self._train, self._val = halves(count, seed, "table and y")
+        self.slots = tuple(
+            replace(Slot.of(one.name, (len(one.levels),), "level", (one.levels,)), named=True) for one in self.factors
+        )
+        self._estimate: LevelEstimate | None = None
+
+    def __repr__(self) -> str:
+        listed = ", ".join(f"{one.name} ({len(one.levels)})" for one in self.factors[:6])
+        more = ", …" if len(self.factors) > 6 else ""
+        return f"FactorProblem({listed}{more}; {self.family.name}, {len(self.model.y)} samples)"
+
+    @property
+    def ordered(self) -> tuple[bool, ...]:
+        """Which factors tie neighbours only."""
+        return tuple(one.is_ordered for one in self.factors)
+
+    def estimate(self, on: str = "all") -> LevelEstimate:
+        """The effects of all levels when none are tied.
+
+        Args:
+            on: ``all`` samples, or ``train``, a half of them.
+        """
+        if on == "train":
+            half = self.model.rows(self._train)
+            return LevelEstimate(half, half.random_effects(), self.ordered, self.unit)
+        if self._estimate is None:
+            self._estimate = LevelEstimate(self.model, self.model.random_effects(), self.ordered, self.unit)
+        return self._estimate
+
+    def evaluate(self, patterns: Sequence[Labels]) -> np.ndarray:
+        """Mean loss of each pattern on a half of the samples, fitted on the other."""
+        train, val = self.model.rows(self._train), self.model.rows(self._val)
+        return np.array([val.loss(train.fitted(own), own) for own in patterns]) * self.unit**2
+
+    def refit(self, pattern: Labels) -> Refit:
+        """The values of a pattern by maximum likelihood on all samples."""
+        fit = self.model.fitted(pattern)
+        unit, bias = self.unit, fit.bias * self.unit + self.origin
+        unshared = tuple(np.arange(size) for size in self.model.sizes)
+        loss, without = self.evaluate([pattern, unshared])
+        predictor = Predictor(
+            self.family.name, bias, self.numeric_names, fit.coefficients * unit, unseen_values(fit, pattern) * unit
+        )
+        values = {slot.key: own * unit for slot, own in zip(self.slots, fit.values, strict=True)}
+        return Refit(
+            values,
+            float(loss),
+            float(without),
+            bias=np.array([bias]),
+            quality=self._quality(fit, pattern, float(loss)),
+            predictor=predictor,
+        )
+
+    def resampled(self, generator: np.random.Generator) -> FactorProblem:
+        """The same levels, with outcomes drawn from the unshared fit: a parametric bootstrap."""
+        estimate = self.estimate()
+        effects, model = estimate.effects, self.model
+        eta = model.offset + model.one_hot() @ effects.effects + model.rest @ effects.rest
+        variance = effects.noise / np.maximum(model.weights, 1e-300)
+        other = copy.copy(self)
+        drawn = self.family.drawn(eta, np.where(model.weights > 0, variance, 0.0), generator)
+        if np.ptp(drawn) == 0:  # of rare classes
+            drawn = model.y
+        other.model = replace(model, y=drawn)
+        other._estimate = None
+        return other
+
+    def about(self) -> About:
+        """The data in words and numbers, for the report."""
+        sizes = ", ".join(f"{one.name} ({len(one.levels)})" for one in self.factors)
+        facts = [("factors (levels)", sizes), ("family", self.family.name)]
+        if self.numeric_names:
+            facts.append(("numeric columns, never tied", ", ".join(self.numeric_names)))
+        question = "which levels of a factor have the same effect"
+        return About(question, len(self._train), len(self._val), self.family.loss, tuple(facts))
+
+    def _quality(self, fit: Fit, pattern: Labels, loss: float) -> Quality:
+        estimate, model = self.estimate(), self.model
+        errors = np.concatenate(fit.errors) * self.unit if fit.errors else None
+        r_squared = dependence = float("nan")
+        if self.family.is_gaussian:
+            val = model.y[self._val]
+            spread = float(np.average((val - val.mean()) ** 2)) if len(val) else 0.0
+            r_squared = 1 - loss / self.unit**2 / spread if spread > 0 else float("nan")
+            dependence = self._dependence()
+        return Quality(
+            estimate.values,
+            np.sqrt(estimate.variance),
+            errors,
+            r_squared,
+            dependence,
+            notes=tuple(self._notes(fit, pattern)),
+        )
+
+    def _dependence(self) -> float:
+        """p-value of the F test that y depends on no factor and no numeric column."""
+        quadratic = self.estimate().effects.quadratic
+        if quadratic.num_levels > MOST_DENSE:
+            return float("nan")
+        whole = np.block([[quadratic.levels, quadratic.border], [quadratic.border.T, quadratic.corner]])
+        inverse = pseudo_inverse(whole)
+        rank = int(np.linalg.matrix_rank(whole, hermitian=True))
+        explained = float(quadratic.right @ inverse @ quadratic.right)
+        constant = float(quadratic.right[quadratic.num_levels] ** 2 / quadratic.corner[0, 0])
+        freedom = quadratic.count - rank
+        if freedom < 1 or rank < 2:
+            return float("nan")
+        left = max(quadratic.constant - explained, np.finfo(float).eps * quadratic.constant)
+        ratio = max(explained - constant, 0.0) / (rank - 1) / (left / freedom)
+        return float(np.clip(scipy.special.fdtrc(rank - 1, freedom, ratio), 1e-300, _LARGEST_P))
+
+    def _notes(self, fit: Fit, pattern: Labels) -> list[str]:
+        dropped = [one.name for one, own in zip(self.factors, pattern, strict=True) if not own.any()]
+        found = []
+        if dropped:
+            verb = "drops" if len(dropped) == 1 else "drop"
+            found.append(f"{', '.join(dropped)} {verb} out: all levels have the same effect, as far as can be told.")
+        rare = {
+            one.name: int((np.bincount(one.codes, minlength=len(one.levels)) < _RARE).sum()) for one in self.factors
+        }
+        if listed := [f"{name} ({number})" for name, number in rare.items() if number]:
+            found.append(f"Some levels have less than {_RARE} rows: {', '.join(listed)}; their group is a guess.")
+        if absent := [one.name for one in self.factors if MISSING in one.levels]:
+            found.append(f"Rows without a value are a level of their own, {MISSING!r}: {', '.join(absent)}.")
+        if not self.family.is_gaussian and self._is_separated(fit, pattern):
+            found.append("Some groups have outcomes of one kind only: a weak prior keeps their values finite.")
+        return found
+
+    def _is_separated(self, fit: Fit, pattern: Labels) -> bool:
+        model = self.model
+        members = model.one_hot(pattern)
+        total, sums = members.T @ model.weights, members.T @ (model.weights * model.y)
+        full = sums >= total if self.family.name == "binomial" else np.zeros(len(total), bool)
+        return bool(((total > 0) & ((sums <= 0) | full)).any())
+
+
+def unseen_values(fit: Fit, pattern: Labels) -> np.ndarray:
+    """(J,) expected effect of a new level: of G groups with m of L levels each weighs (m + 1)/(L + G)."""
+    found = []
+    for values, own in zip(fit.values, pattern, strict=True):
+        share = np.bincount(own, minlength=len(values)) + 1.0
+        found.append(float(share @ values / share.sum()))
+    return np.array(found)
+
+
+def predicted(
+    slots: Sequence[Slot], effects: Mapping[str, np.ndarray], predictor: Predictor, table: Any, offset: Any = None
+) -> np.ndarray:
+    """(n,) means for the rows of a table.
+
+    A level that was never seen has the effect ``predictor.unseen``, and a warning tells of it.
+
+    Raises:
+        TypeError, ValueError: the table lacks a column.
+    """
+    columns = columns_of(table)
+    missing = [one for one in (*(slot.key for slot in slots), *predictor.numeric) if one not in columns]
+    if missing:
+        near = did_you_mean(missing[0], list(columns))
+        raise ValueError(f"table must have the columns of the data, and lacks {', '.join(missing[:5])}{near}")
+    count = len(next(iter(columns.values())))
+    eta = np.full(count, predictor.bias) + (0.0 if offset is None else _vector(offset, "offset", count))
+    new = []
+    for slot, unseen in zip(slots, predictor.unseen, strict=True):
+        codes = codes_in(slot.labels[0], columns[slot.key])
+        eta += np.where(codes < 0, unseen, effects[slot.key][codes])
+        if (codes < 0).any():
+            new.append(f"{slot.key} ({int((codes < 0).sum())} rows)")
+    for name, own in zip(predictor.numeric, predictor.coefficients, strict=True):
+        eta += own * numbers_of(name, columns[name])
+    if new:
+        warnings.warn(
+            f"levels that were never seen have the effect that is expected of a new one: {', '.join(new)}",
+            UserWarning,
+            stacklevel=3,
+        )
+    return Family(predictor.family).mean(eta)
+
+
+def _is_named(numeric: Any) -> bool:
+    return isinstance(numeric, str) or (
+        isinstance(numeric, list | tuple) and all(isinstance(one, str) for one in numeric)
+    )
+
+
+def _numeric(numeric: Any, columns: dict[str, Any], count: int) -> tuple[tuple[str, ...], np.ndarray]:
+    if numeric is None:
+        return (), np.empty((count, 0))
+    if _is_named(numeric):
+        names = [numeric] if isinstance(numeric, str) else list(numeric)
+        unknown = [one for one in names if one not in columns]
+        if unknown:
+            near = did_you_mean(unknown[0], list(columns))
+            raise ValueError(f"numeric must name columns of the table, and {unknown[0]!r} is none{near}")
+        if len(set(names)) < len(names):
+            raise ValueError(f"numeric must name each column once, got {', '.join(names)}")
+        return tuple(names), np.stack([numbers_of(one, columns[one]) for one in names], 1) if names else np.empty(
+            (count, 0)
+        )
+    own = columns_of(numeric)
+    clash = sorted(set(own) & set(columns))
+    names = [f"numeric {one}" if one in clash else one for one in own]
+    found = np.stack([numbers_of(one, column) for one, column in own.items()], 1)
+    if len(found) != count:
+        raise ValueError(f"numeric must have a row for each of {count} samples, got {len(found)}")
+    return tuple(names), found
+
+
+def _orders(ordered: Any, names: Sequence[str]) -> dict[str, Any]:
+    if ordered is None:
+        return {}
+    if isinstance(ordered, str):
+        ordered = [ordered]
+    if not isinstance(ordered, Mapping | Sequence):
+        raise TypeError(f"ordered must be names of factors, or a dict of their levels in order, got {ordered!r}")
+    found = dict(ordered) if isinstance(ordered, Mapping) else dict.fromkeys(ordered, True)
+    unknown = [one for one in found if one not in names]
+    if unknown:
+        near = did_you_mean(str(unknown[0]), names)
+        raise ValueError(f"ordered must name factors of the table, and {unknown[0]!r} is none{near}")
+    return found
+
+
+def _weights(weights: Any, count: int) -> np.ndarray:
+    found = np.ones(count) if weights is None else _vector(weights, "weights", count)
+    if (found < 0).any() or not found.sum() > 0:
+        raise ValueError("weights must not be negative, and some must be above 0")
+    return found
+
+
+def _vector(value: Any, name: str, count: int) -> np.ndarray:
+    found = real_array(np.asarray(value) if hasattr(value, "to_numpy") else value, name).astype(float)
+    found = found[:, 0] if found.ndim == 2 and found.shape[1] == 1 else found
+    if found.shape != (count,) or not np.isfinite(found).all():
+        raise ValueError(f"{name} must be {count} finite numbers, one a sample, got shape {found.shape}")
+    return found
+
+
+def _is_same(column: Any, y: Any) -> bool:
+    try:
+        return bool((np.asarray(column) == np.asarray(y)).all())
+    except (TypeError, ValueError):
+        return False
+
+
+__all__ = ["Factor", "FactorProblem", "LevelEstimate", "predicted", "unseen_values"]

@@ -1,0 +1,121 @@
+"""Distributions of an outcome: gaussian with the identity, binomial with the logit, Poisson with the log."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy
+
+from equishare.arrays import real_array
+
+#: What ``family`` may be.
+FAMILIES = ("gaussian", "binomial", "poisson")
+# Linear predictors beyond it are no probabilities and no counts that a computer tells apart from 0, 1 or infinity.
+_MOST = 30.0
+_LEAST_WEIGHT = 1e-10
+
+
+@dataclass(frozen=True)
+class Family:
+    """The distribution of an outcome y whose mean is ``g⁻¹(η)``, and whose log likelihood is concave in η.
+
+    Attributes:
+        name: ``gaussian``, ``binomial`` (logit) or ``poisson`` (log).
+    """
+
+    name: str
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or self.name not in FAMILIES:
+            raise ValueError(f"family must be one of {', '.join(FAMILIES)}; got {self.name!r}")
+
+    @property
+    def is_gaussian(self) -> bool:
+        """Whether the mean is η itself, and the variance a parameter."""
+        return self.name == "gaussian"
+
+    @property
+    def loss(self) -> str:
+        """Name of the loss that predictions are judged by."""
+        return {
+            "gaussian": "mean squared error",
+            "binomial": "mean log loss",
+            "poisson": "mean deviance",
+        }[self.name]
+
+    def mean(self, eta: np.ndarray) -> np.ndarray:
+        """``g⁻¹(η)``."""
+        if self.is_gaussian:
+            return eta
+        eta = np.clip(eta, -_MOST, _MOST)
+        return np.asarray(scipy.special.expit(eta) if self.name == "binomial" else np.exp(eta))
+
+    def curvature(self, eta: np.ndarray) -> np.ndarray:
+        """Fisher information of η: the variance of y, 1 for a gaussian."""
+        if self.is_gaussian:
+            return np.ones_like(eta)
+        mean = self.mean(eta)
+        return np.maximum(mean * (1 - mean) if self.name == "binomial" else mean, _LEAST_WEIGHT)
+
+    def losses(self, y: np.ndarray, eta: np.ndarray) -> np.ndarray:
+        """Loss of each sample: the square, −log p of a class, the deviance of a count."""
+        if self.is_gaussian:
+            return np.asarray((y - eta) ** 2)
+        eta = np.clip(eta, -_MOST, _MOST)
+        if self.name == "binomial":
+            return np.asarray(np.logaddexp(0, eta) - y * eta)
+        return np.asarray(2 * (scipy.special.xlogy(y, y) - y * eta - y + np.exp(eta)))
+
+    def log_likelihoods(self, y: np.ndarray, eta: np.ndarray) -> np.ndarray:
+        """log p(y | η) of each sample up to a constant; of a gaussian of variance 1."""
+        return -self.losses(y, eta) * (1.0 if self.name == "binomial" else 0.5)
+
+    def start(self, mean: float) -> float:
+        """η of a mean."""
+        if self.is_gaussian:
+            return mean
+        return float(scipy.special.logit(mean) if self.name == "binomial" else np.log(mean))
+
+    def drawn(self, eta: np.ndarray, variance: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Outcomes drawn anew; ``variance`` is that of a gaussian."""
+        if self.is_gaussian:
+            return np.asarray(eta + np.sqrt(variance) * rng.standard_normal(eta.shape))
+        mean = self.mean(eta)
+        return (rng.random(eta.shape) < mean).astype(float) if self.name == "binomial" else rng.poisson(mean) * 1.0
+
+    def checked(self, y: Any, name: str = "y") -> np.ndarray:
+        """Outcomes (n, O) in float64 that the family can have.
+
+        Raises:
+            TypeError: no numbers.
+            ValueError: another shape, not finite, not 0 or 1, negative counts, or all alike.
+        """
+        if getattr(getattr(y, "dtype", None), "kind", "") in "OUST" or hasattr(y, "to_list"):
+            y = np.asarray(y.to_list() if hasattr(y, "to_list") else y)
+        if getattr(y, "ndim", 1) and np.asarray(y).dtype.kind in "OUS":
+            kinds = sorted({type(one).__name__ for one in np.asarray(y, object).ravel()[:1000]})
+            code = " (y == 'yes', say, makes True and False of classes)" if self.name == "binomial" else ""
+            raise TypeError(f"{name} must hold numbers, got {', '.join(kinds)}{code}")
+        found = real_array(y, name).astype(float)
+        found = found[:, None] if found.ndim == 1 else found
+        if found.ndim != 2 or 0 in found.shape:
+            raise ValueError(f"{name} must have one number a sample, shape (n,), got shape {np.shape(y)}")
+        if not np.isfinite(found).all():
+            row = int(np.argwhere(~np.isfinite(found))[0, 0])
+            raise ValueError(f"{name} must be finite, got {found[row].tolist()} in row {row}: leave such rows out")
+        if self.name == "binomial" and not np.isin(found, (0, 1)).all():
+            odd = found[~np.isin(found, (0, 1))][0]
+            raise ValueError(f"{name} must be 0 or 1 (or False, True) for family 'binomial', got {odd:g}")
+        if self.name == "poisson" and (found < 0).any():
+            raise ValueError(
+                f"{name} must hold counts, none negative, for family 'poisson', got {found[found < 0][0]:g}"
+            )
+        alike = (found == found[0]).all(0)
+        if self.name == "poisson":
+            alike = (found == 0).all(0)
+        if alike.any():
+            what = {"gaussian": "the same number", "binomial": "one class", "poisson": "zero"}[self.name]
+            raise ValueError(f"{name} must vary, got {what} in all {len(found)} rows: nothing can be told from it")
+        return found

@@ -1,0 +1,126 @@
+"""Which weights of logistic and Poisson regressions are equal."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import equishare as es
+
+LABELS = np.arange(20) % 4
+
+
+def drawn(seed, family, count=300):
+    rng = np.random.default_rng(seed)
+    weight = np.array([-1.0, -0.3, 0.3, 1.0])[LABELS] * (0.5 if family == "poisson" else 1.0)
+    x = rng.standard_normal((count, 20))
+    eta = x @ weight
+    y = (rng.random(count) < 1 / (1 + np.exp(-eta))).astype(float) if family == "binomial" else rng.poisson(np.exp(eta))
+    return x, y
+
+
+def test_poisson_groups_are_found():
+    x, y = drawn(0, "poisson")
+    d = es.discover(es.GeneralizedLinearProblem(x, y, family="poisson"))
+    assert es.partition_distance(d.partition, es.Partition(LABELS[None])) == 0
+    assert d.validation_loss < d.no_sharing_loss
+
+
+def test_logistic_regression_is_not_worse_than_without_sharing():
+    tied, mean, free = [], [], []
+    for seed in range(3):
+        x, y = drawn(seed, "binomial")
+        new, truth = drawn(seed + 100, "binomial", 4000)
+        problem = es.GeneralizedLinearProblem(x, y)
+        d, without = es.discover(problem), es.discover(problem, "no_sharing")
+
+        def loss(found, averaged=False, new=new, truth=truth):
+            p = found.predict(new, averaged=averaged)[:, 0]
+            return -np.mean(truth * np.log(p) + (1 - truth) * np.log(1 - p))
+
+        tied.append(loss(d))
+        mean.append(loss(d, averaged=True))
+        free.append(loss(without))
+        assert d.partition.num_groups < 20
+    assert np.mean(tied) < 1.02 * np.mean(free)
+    assert np.mean(mean) < np.mean(free)
+
+
+@pytest.mark.parametrize("family", ["binomial", "poisson"])
+def test_unshared_weights_are_those_of_most_likelihood(family):
+    x, y = drawn(0, family, 2000)
+    d = es.discover(es.GeneralizedLinearProblem(x[:, :3], y, family=family), "no_sharing")
+    residual = y - d.predict(x[:, :3])[:, 0]
+    # Score equations, but for the weak prior of standard deviation 5.
+    assert np.abs(x[:, :3].T @ residual / len(y) - d.theta[0] / 25 / len(y)).max() < 1e-3
+    assert abs(residual.mean()) < 1e-6
+
+
+def test_within_keeps_blocks_apart():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((300, 6))
+    weight = np.array([[1, 1, 0, 0, 1, 1]])
+    within = [0, 0, 0, 1, 1, 1]
+    y = rng.random((300, 1)) < 1 / (1 + np.exp(-3 * x @ weight.T))
+    found = es.discover(es.GeneralizedLinearProblem(x, y, within=within)).partition
+    assert not set(found.labels[0, :3]) & set(found.labels[0, 3:])
+    linear = es.LinearProblem(x, x @ weight.T + 0.1 * rng.standard_normal((300, 1)), within=within)
+    assert es.discover(linear).partition == es.Partition([[0, 0, 1, 2, 3, 3]])
+    means = es.MeanProblem(rng.standard_normal((100, 4)), within=[0, 0, 1, 1])
+    assert es.discover(means).partition == es.Partition([0, 0, 1, 1])
+    with pytest.raises(ValueError, match="within must be left out"):
+        es.discover(means, "merge")
+    with pytest.raises(ValueError, match="shape of the entries"):
+        es.MeanProblem(rng.standard_normal((100, 4)), within=[0, 0, 1])
+    with pytest.raises(TypeError, match="integers"):
+        es.MeanProblem(rng.standard_normal((100, 4)), within=[0.5, 0, 1, 1])
+
+
+def test_separated_classes_have_finite_weights_and_are_told(tmp_path):
+    rng = np.random.default_rng(0)
+    x = pd.DataFrame(rng.standard_normal((100, 3)), columns=["a", "b", "c"])
+    d = es.discover(es.GeneralizedLinearProblem(x, (x["a"] > 0).astype(int)))
+    assert np.isfinite(d.theta).all()
+    assert any("separate the classes" in one for one in d.warnings)
+    d.save(tmp_path / "d.npz")
+    np.testing.assert_array_equal(es.Discovery.load(tmp_path / "d.npz").predict(x), d.predict(x))
+    d.report(tmp_path / "d.html")
+    few = es.discover(es.GeneralizedLinearProblem(x[:4], [0, 1, 0, 1]))
+    assert np.isfinite(few.theta).all()
+
+
+def test_several_outputs_offsets_weights_resamples():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((400, 4))
+    weight = np.array([[0.5, 0.5, -0.5, -0.5], [0.5, 0.5, -0.5, -0.5]])
+    exposure = rng.uniform(1, 5, 400)
+    y = rng.poisson(exposure[:, None] * np.exp(x @ weight.T))
+    problem = es.GeneralizedLinearProblem(x, y, family="poisson", offset=np.log(exposure), weights=np.ones(400))
+    d = es.discover(problem, resamples=2)
+    assert d.partition == es.Partition([[0, 0, 1, 1], [0, 0, 1, 1]])
+    assert d.confidence.num_resamples == 2
+    total = d.predict(x, offset=np.tile(np.log(exposure)[:, None], (1, 2))).sum(0)
+    np.testing.assert_allclose(total, y.sum(0), rtol=1e-4)
+
+
+X = np.random.default_rng(0).standard_normal((20, 2))
+ONE = (np.arange(20) % 2).astype(float)
+WRONG = {
+    "gaussian": ((X, ONE), {"family": "gaussian"}, ValueError, "LinearProblem"),
+    "family": ((X, ONE), {"family": "gamma"}, ValueError, "family must be one of"),
+    "classes": ((X, ONE + 1), {}, ValueError, "0 or 1"),
+    "one class": ((X, 0 * ONE), {}, ValueError, "one class"),
+    "negative": ((X, -ONE), {"family": "poisson"}, ValueError, "counts"),
+    "constant": ((X * [1, 0], ONE), {}, ValueError, "constant column 1"),
+    "rows": ((X[:3], ONE), {}, ValueError, "as many rows"),
+    "positional": ((X, ONE, X), {}, TypeError, "by name"),
+    "validation": ((X, ONE), {"x_val": X}, TypeError, "together"),
+    "weights": ((X, ONE), {"weights": -ONE}, ValueError, "weights"),
+    "offset": ((X, ONE), {"offset": ONE[:3]}, ValueError, "offset"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_calls_say_what_is_wrong(case):
+    arguments, options, error, match = WRONG[case]
+    with pytest.raises(error, match=match):
+        es.GeneralizedLinearProblem(*arguments, **options)

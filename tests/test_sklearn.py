@@ -1,0 +1,90 @@
+"""Estimators in the ways of scikit-learn."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from equishare.sklearn import LevelMerger, SharedLinearRegression, SharedLogisticRegression, SharedPoissonRegressor
+
+ESTIMATORS = [SharedLinearRegression(), SharedLogisticRegression(), SharedPoissonRegressor(), LevelMerger()]
+
+
+@parametrize_with_checks(ESTIMATORS)
+def test_estimators_pass_the_checks_of_scikit_learn(estimator, check):
+    check(estimator)
+
+
+def drawn(count=300, seed=0):
+    rng = np.random.default_rng(seed)
+    x = pd.DataFrame(rng.standard_normal((count, 6)), columns=list("abcdef"))
+    return x, x.to_numpy() @ np.repeat([1.0, -0.5], 3), rng
+
+
+def test_regressions_find_equal_weights():
+    x, eta, rng = drawn()
+    linear = SharedLinearRegression().fit(x, eta + 0.3 * rng.standard_normal(len(eta)))
+    assert linear.labels_.tolist() == [[0, 0, 0, 1, 1, 1]]
+    assert list(linear.feature_names_in_) == list("abcdef")
+    assert linear.discovery_.names[1] == tuple("abcdef")
+    logistic = SharedLogisticRegression().fit(
+        x, np.where(rng.random(len(eta)) < 1 / (1 + np.exp(-2 * eta)), "yes", "no")
+    )
+    assert logistic.labels_.tolist() == [[0, 0, 0, 1, 1, 1]]
+    assert set(logistic.predict(x)) == {"yes", "no"}
+    np.testing.assert_allclose(logistic.predict_proba(x).sum(1), 1)
+    poisson = SharedPoissonRegressor().fit(x, rng.poisson(np.exp(eta)))
+    assert poisson.n_groups_ == 2
+    assert (poisson.predict(x) > 0).all()
+
+
+def test_several_outputs():
+    x, eta, rng = drawn()
+    y = np.stack([eta, -eta], 1) + 0.1 * rng.standard_normal((len(eta), 2))
+    found = SharedLinearRegression().fit(x, y)
+    assert found.coef_.shape == (2, 6) and found.predict(x).shape == y.shape
+
+
+def test_model_selection_and_clones():
+    x, eta, rng = drawn()
+    y = eta + rng.standard_normal(len(eta))
+    ours = cross_val_score(SharedLinearRegression(), x, y, cv=3).mean()
+    assert ours > cross_val_score(LinearRegression(), x, y, cv=3).mean()
+    search = GridSearchCV(SharedLinearRegression(), {"averaged": [False, True]}, cv=3).fit(x, y)
+    assert search.best_params_["averaged"] in (False, True)
+    assert clone(SharedLinearRegression(averaged=True)).averaged
+    assert "SharedLinearRegression" in SharedLinearRegression()._repr_html_()
+
+
+def test_levels_are_merged_in_a_pipeline():
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"region": rng.choice(list("abcdefgh"), 400), "job": rng.choice(["x", "y", "z"], 400)})
+    high = table["region"].isin(list("efgh")).to_numpy()
+    y = 2.0 * high + 0.5 * rng.standard_normal(400)
+    merger = LevelMerger().set_output(transform="pandas").fit(table, y)
+    out = merger.transform(table)
+    assert list(out.columns) == ["region", "job"]
+    assert out["region"].to_numpy().tolist() == high.astype(int).tolist()
+    assert merger.groups_["job"] == {"x": 0, "y": 0, "z": 0}
+    assert list(clone(merger).set_params(drop=True).fit(table, y).get_feature_names_out()) == ["region"]
+    new = merger.transform(pd.DataFrame({"region": ["q"], "job": ["x"]}))
+    assert new.to_numpy().tolist() == [[-1, 0]]
+    model = make_pipeline(
+        LevelMerger(family="binomial"), OneHotEncoder(handle_unknown="ignore"), LogisticRegression()
+    ).fit(table, rng.random(400) < np.where(high, 0.9, 0.1))
+    assert model.predict_proba(table)[high, 1].mean() > 0.8
+
+
+def test_wrong_calls_say_what_is_wrong():
+    x, eta, _ = drawn()
+    with pytest.raises(ValueError, match="multiclass"):
+        SharedLogisticRegression().fit(x, np.arange(len(x)) % 3)
+    with pytest.raises(ValueError, match="counts"):
+        SharedPoissonRegressor().fit(x, eta)
+    with pytest.raises(ValueError, match="one of gaussian"):
+        LevelMerger(family="gamma").fit(x.astype(str), eta)
