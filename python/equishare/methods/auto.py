@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from equishare.checks import TRAINED, count, option
 from equishare.problems.base import Proposal, Session
+from equishare.problems.covariance import CovarianceProblem
 from equishare.problems.network.session import NetworkSession
 from equishare.problems.network.training import SEARCH_FITS, SearchOptions
 from equishare.search.by_evidence import propose_by_evidence
 from equishare.search.by_training import search_from_tied
+from equishare.search.covariance.propose import propose_covariance
 from equishare.search.ward import check_entries
 
 
@@ -20,6 +23,9 @@ class Options(SearchOptions):
     *Means and linear maps*: candidates come from all samples, and :class:`equishare.search.evidence.Evidence` selects.
     No sample is held back for the selection: the evidence charges each candidate for the number of partitions instead.
     For matrices the candidates of ``closure`` are among them.
+
+    *Covariances*: candidates are the orbits of groups of permutations of the variables
+    (:mod:`equishare.search.covariance`), a few patterns of other kinds, and no ties; the exact likelihood selects.
 
     *Networks*: the network is fitted with all entries tied, then with all entries free. The entries are merged along a
     path from where they went (:func:`equishare.search.by_training.search_from_tied`). The loss on the validation
@@ -51,4 +57,10 @@ def propose(session: Session, options: Options) -> list[Proposal]:
             check_entries(slot.key, slot.num_entries)
         session.until_interrupted(lambda: search_from_tied(session, options.restarts))
         return [session.proposal(problem) for problem in range(len(session.problems))]
-    return session.each(lambda problem: propose_by_evidence(problem, polished=True))
+    return session.each(_propose)
+
+
+def _propose(problem: Any) -> Proposal:
+    if isinstance(problem, CovarianceProblem):
+        return propose_covariance(problem)
+    return propose_by_evidence(problem, polished=True)

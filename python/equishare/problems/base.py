@@ -33,6 +33,7 @@ class Slot:
         named: whether a person gave the names. The answer for a single parameter without a name is no dict by name.
         labels: what the data call the entries along each axis of the partition, such as (outputs, inputs) of a map;
             empty, or empty along an axis, where they have no names.
+        same_action: whether one permutation moves both axes, as the variables of a covariance.
     """
 
     names: tuple[str, ...]
@@ -43,6 +44,7 @@ class Slot:
     noun: str = "entry"
     named: bool = False
     labels: tuple[tuple[str, ...], ...] = ()
+    same_action: bool = False
 
     @classmethod
     def of(
@@ -207,7 +209,7 @@ class Belief:
         spread: standard deviation τ of the entries of a group about its value; 0: they are equal.
         spread_interval: between these two numbers τ lies with probability .95.
         posterior_mean: in the shape of the parameter, each entry's mean given the data: shrunk to the value of its
-            group by as much as τ says.
+            group by as much as τ says. Of several parameters with one partition an array of each, stacked.
         symmetry_log_odds: log odds of the symmetry of ``guess`` being one of the truth, over all candidates; NaN where
             no symmetry was looked for.
         guess: labels of the candidate whose symmetry is judged: the partition, one whose symmetry is the part of that
@@ -216,6 +218,8 @@ class Belief:
         rival_log_odds: log odds of the symmetry of ``guess`` against patterns of shifts that lack it, a line in place
             of a ring say; NaN where no symmetry was found.
         shift_log_odds: log odds of the shifts up to a boundary that the partition is a union of; NaN where it is none.
+        symmetry_curve: offset and slope of the probability of a symmetry with given log odds, where the problem has a
+            curve of its own.
     """
 
     spread: float
@@ -226,6 +230,7 @@ class Belief:
     shift_log_odds: float = math.nan
     continuum_log_odds: float = math.nan
     rival_log_odds: float = math.nan
+    symmetry_curve: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)

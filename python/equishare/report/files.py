@@ -139,7 +139,7 @@ def _symmetry(group: SymmetryGroup, one: ParameterView) -> dict[str, object]:
         "verdict": None if one.belief is None else group.verdict,
         "probability": _finite(one.symmetry_probability),
         "log_odds": None if one.belief is None else _finite(one.belief.symmetry_log_odds),
-        "guess": None if one.belief is None else name_of_guess(one.belief),
+        "guess": None if one.belief is None else name_of_guess(one.belief, one.noun == "covariance"),
         "name": group.name if is_found else None,
         "order": decimal_digits(group.order) if is_found else None,
         "generators": [[p.tolist() for p in generator] for generator in group.generators if is_found],

@@ -138,16 +138,15 @@ def _decoded(about: dict[str, Any], arrays: dict[str, np.ndarray]) -> tuple[dict
 
 def _belief(arrays: dict[str, np.ndarray]) -> Belief:
     low, high = arrays["spread_interval"].tolist()
+    odds = ("shift_log_odds", "continuum_log_odds", "rival_log_odds")
     return Belief(
         arrays["spread"].item(),
         (low, high),
         arrays["posterior_mean"],
         arrays["symmetry_log_odds"].item(),
         arrays.get("guess"),
-        *(
-            arrays.get(name, np.array(np.nan)).item()
-            for name in ("shift_log_odds", "continuum_log_odds", "rival_log_odds")
-        ),
+        **{name: arrays.get(name, np.array(np.nan)).item() for name in odds},
+        symmetry_curve=tuple(arrays["symmetry_curve"].tolist()) if "symmetry_curve" in arrays else None,
     )
 
 

@@ -203,7 +203,9 @@ class Discovery(Plotting):
         if self.belief is None:
             return self.theta
         slot = self.slots[0]  # the evidence is of one slot
-        return self._bare({name: self.belief.posterior_mean.reshape(slot.shape_of(name)) for name in slot.names})
+        own = self.belief.posterior_mean
+        every = own if own.size > slot.num_entries else [own] * len(slot.names)
+        return self._bare({n: one.reshape(slot.shape_of(n)) for n, one in zip(slot.names, every, strict=True)})
 
     @property
     def symmetry_log_odds(self) -> float:
@@ -224,11 +226,12 @@ class Discovery(Plotting):
         """How sure the partition is: a :class:`Confidence`, or a dict of them by name; None without ``resamples``."""
         return self._bare(self.confidences) if self.confidences else None
 
-    def symmetry(self, same_action: bool = False) -> Any:
+    def symmetry(self, same_action: bool | None = None) -> Any:
         """The group of permutations that leave the pattern unchanged, see :func:`equishare.symmetry_group`.
 
         Args:
-            same_action: demand the same permutation of outputs and inputs.
+            same_action: demand the same permutation of outputs and inputs. None: of a covariance, whose rows and
+                columns are the same variables, and of nothing else.
 
         Returns:
             The group, a ``SymmetryGroup``, or a dict of groups by name. Its ``verdict`` is ``exact``, ``approximate``
@@ -240,14 +243,18 @@ class Discovery(Plotting):
 
         Raises:
             ValueError: same_action for means, vectors or slices, or for O ≠ I.
-            TypeError: same_action is neither True nor False.
+            TypeError: same_action is neither True nor False nor None.
             ImportError: igraph or sympy are not installed.
         """
+        if same_action is None:
+            same_action = self.slots[0].same_action
         flag("same_action", same_action)
         if same_action not in self._known_groups:
-            belief = self.belief
+            belief, covariance = self.belief, same_action and self.slots[0].same_action
             self._known_groups[same_action] = {
-                n: symmetry_group(p, same_action=same_action) if belief is None else judged(p, belief, same_action)
+                n: symmetry_group(p, same_action=same_action, covariance=covariance)
+                if belief is None
+                else judged(p, belief, same_action, covariance)
                 for n, p in self.partitions.items()
             }
         return self._bare(dict(self._known_groups[same_action]))
