@@ -126,6 +126,10 @@ def discover(
     means: Annotated[
         bool, typer.Option("--means", help="Ask which means are equal, of all columns or of --inputs.")
     ] = False,
+    covariance: Annotated[
+        bool,
+        typer.Option("--covariance", help="Ask which covariances are equal, of all columns or of --inputs."),
+    ] = False,
     method: Annotated[str, typer.Option(help=f"One of {', '.join(_METHODS)}.")] = "auto",
     seed: Annotated[int, typer.Option(min=0, help="Of the split and of the method.")] = 0,
     train_fraction: Annotated[float, typer.Option(help="Share of the samples used to fit; the rest validates.")] = 0.5,
@@ -163,7 +167,7 @@ def discover(
     from equishare.datafiles import read_data, split_problem
     from equishare.report import document, print_discovery, write_files
 
-    read = read_data(data, inputs=inputs, outputs=outputs, ignore=ignore, means=means)
+    read = read_data(data, inputs=inputs, outputs=outputs, ignore=ignore, means=means, covariance=covariance)
     problem = split_problem(read, train_fraction, seed)
     options: dict[str, Any] = {} if restarts is None else {"restarts": restarts}
     with progress_bar(f"discover ({method})") as progress:

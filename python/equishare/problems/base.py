@@ -61,6 +61,13 @@ class Slot:
         return cls((name,), (shape,), (None,), size, size, noun, labels=labels if any(labels) else ())
 
     @property
+    def unshared(self) -> np.ndarray:
+        """The labels when nothing is tied, but the entries of a covariance to their mirror images."""
+        shape = self.shape_of(self.key)
+        labels = np.arange(int(np.prod(shape))).reshape(shape)
+        return Partition(np.minimum(labels, labels.T)).labels if self.same_action else labels
+
+    @property
     def key(self) -> str:
         """The first name, under which the slot's groups are kept."""
         return self.names[0]

@@ -109,6 +109,8 @@ def _names(one: ParameterView) -> dict[str, tuple[str, ...] | None] | None:
     """The names of the entries along each axis, null along one that has none."""
     if not one.labels:
         return None
+    if one.noun == "covariance":
+        return {"variables": one.labels[0]}
     axes = ("outputs", "inputs") if len(one.labels) == 2 else ("entries",)
     return {axis: own or None for axis, own in zip(axes, one.labels, strict=True)}
 

@@ -189,6 +189,7 @@ def _weight_group(
         explanation=explain(structure, list(zip(parts, moved, strict=True)), pattern, gap, covariance),
         _reduction=reduction,
         _factors=factors,
+        covariance=covariance,
     )
 
 
