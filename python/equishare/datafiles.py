@@ -195,7 +195,8 @@ def _of_arrays(path: Path, arrays: dict[str, Any], asked: dict[str, Columns], of
     if not y and not of_samples:
         raise ValueError(
             f"must be told what to ask of one array of {x.shape[1]} columns: which means are equal "
-            f"({_call(path, '--means')}), or which covariances ({_call(path, '--covariance')}); for the weights of a map, save its inputs x and outputs y in one .npz file"
+            f"({_call(path, '--means')}), or which covariances ({_call(path, '--covariance')}); for the weights of a "
+            "map, save its inputs x and outputs y in one .npz file"
         )
     return Data(x, y[0] if y else None)
 
