@@ -39,6 +39,7 @@ _EXPERIMENTS = (
     "photographs",
     "symmetry",
     "invention",
+    "covariance",
     "bound",
     "calibration",
     "model-calibration",

@@ -225,8 +225,7 @@ class Belief:
         rival_log_odds: log odds of the symmetry of ``guess`` against patterns of shifts that lack it, a line in place
             of a ring say; NaN where no symmetry was found.
         shift_log_odds: log odds of the shifts up to a boundary that the partition is a union of; NaN where it is none.
-        symmetry_curve: offset and slope of the probability of a symmetry with given log odds, where the problem has a
-            curve of its own.
+        symmetry_chance: probability of the symmetry of ``guess``, where the search tells it; None: the log odds do.
     """
 
     spread: float
@@ -237,7 +236,7 @@ class Belief:
     shift_log_odds: float = math.nan
     continuum_log_odds: float = math.nan
     rival_log_odds: float = math.nan
-    symmetry_curve: tuple[float, float] | None = None
+    symmetry_chance: float | None = None
 
 
 @dataclass(frozen=True)

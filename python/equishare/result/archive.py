@@ -146,7 +146,7 @@ def _belief(arrays: dict[str, np.ndarray]) -> Belief:
         arrays["symmetry_log_odds"].item(),
         arrays.get("guess"),
         **{name: arrays.get(name, np.array(np.nan)).item() for name in odds},
-        symmetry_curve=tuple(arrays["symmetry_curve"].tolist()) if "symmetry_curve" in arrays else None,
+        symmetry_chance=arrays["symmetry_chance"].item() if "symmetry_chance" in arrays else None,
     )
 
 

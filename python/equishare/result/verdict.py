@@ -25,9 +25,9 @@ def symmetry_probability(belief: Belief) -> float:
     """Probability that the symmetry judged is contained in that of the truth; NaN where none was looked for."""
     if belief.guess is None and not math.isnan(belief.symmetry_log_odds):
         return 0.0
-    return posterior.probability(
-        belief.symmetry_log_odds, belief.rival_log_odds, belief.symmetry_curve or posterior.CURVE
-    )
+    if belief.symmetry_chance is not None:
+        return belief.symmetry_chance
+    return posterior.probability(belief.symmetry_log_odds, belief.rival_log_odds)
 
 
 def shift_probability(belief: Belief) -> float:

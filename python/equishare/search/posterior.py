@@ -46,7 +46,7 @@ _LEAST_WEIGHT = 1e-4
 _FINE = 2.0 ** np.linspace(-1, 1, 17)
 
 
-def probability(log_odds: float, rivals: float = np.nan, curve: tuple[float, float] = CURVE) -> float:
+def probability(log_odds: float, rivals: float = np.nan) -> float:
     """Probability of a symmetry, or of shifts up to a boundary; NaN for odds that are NaN.
 
     ``CURVE`` is for what a search may not have seen. Patterns of shifts are all seen: their odds hold nearly.
@@ -54,13 +54,12 @@ def probability(log_odds: float, rivals: float = np.nan, curve: tuple[float, flo
     Args:
         log_odds: against all other candidates.
         rivals: against patterns of shifts alone; NaN where there are none.
-        curve: offset and slope.
     """
     if np.isnan(rivals) or np.isinf(log_odds):
-        return _logistic(log_odds, curve)
+        return _logistic(log_odds, CURVE)
     with np.errstate(divide="ignore"):
         others = log_odds - float(np.log1p(-np.exp(min(log_odds - rivals, 0.0))))
-    return _logistic(others, curve) * _logistic(rivals, RIVALS)
+    return _logistic(others, CURVE) * _logistic(rivals, RIVALS)
 
 
 def _logistic(log_odds: float, curve: tuple[float, float]) -> float:

@@ -16,7 +16,7 @@ import numpy as np
 from equishare.discover import MethodName, discover
 from equishare.lab.studies.result import Experiment, Table, mean_and_interval
 from equishare.partition import Partition
-from equishare.problems import LinearProblem, MeanProblem, Problem
+from equishare.problems import CovarianceProblem, LinearProblem, MeanProblem, Problem
 from equishare.result.discovery import Discovery
 
 Progress = Callable[[int, int], None]
@@ -63,7 +63,7 @@ class Draws:
         limits: Rows that no method has to compute: name -> metrics of each trial.
     """
 
-    problems: Sequence[MeanProblem] | Sequence[LinearProblem]
+    problems: Sequence[MeanProblem] | Sequence[LinearProblem] | Sequence[CovarianceProblem]
     truths: Sequence[Partition]
     score: Callable[[int, Discovery], Scores]
     limits: Mapping[str, Sequence[Scores]] = field(default_factory=dict)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -11,8 +12,8 @@ import scipy
 from equishare.problems.commutant import Commutant, distinct
 from equishare.search.covariance.evidence import Terms, near_terms, terms_of
 from equishare.search.covariance.maps import Matcher, averaged
-from equishare.search.covariance.price import Group, closed, pair_orbits
-from equishare.symmetry.permutations import Permutation, cycle_and_exchange, orbit_labels, random_subproduct
+from equishare.search.covariance.price import Group, closed, pair_orbits, with_map
+from equishare.symmetry.permutations import Permutation, cycle_and_exchange, inverse, orbit_labels, random_subproduct
 
 #: Second moments about a known mean, and the number of samples, of each sample.
 Moments = tuple[np.ndarray, int]
@@ -23,8 +24,12 @@ _ROUNDS = 3
 _MAX_SEARCHES = 4
 # After so many maps in a row that the evidence does not take, the rest of a search is left out.
 _PATIENCE = 12
+# So many of the best maps are joined in the order of their evidence too.
+_LIKELIEST = 24
 # Numbers of blocks of interchangeable variables that are tried, and how many of the best are judged.
 _CUTS, _BLOCKS = 16, 4
+# Two variables are exchanged in so many of the best groups, where there are no more pairs of them than that.
+_REARRANGED, _MOST_EXCHANGES = 2, 300
 # Random subgroups of the best group that are judged, besides those without one of its generators.
 _SUBGROUPS = 12
 _DROPPED = 16
@@ -101,14 +106,18 @@ class Search:
             self.judge(generators)
         for _ in range(_ROUNDS):
             maps, generators = self._joined(Matcher(matrices, variances))
-            if not generators:
+            if not maps:
                 break
             self.judge(generators)
+            # A map that joins too much may have come first: once more, with the likeliest maps first.
+            likeliest = sorted((p for _, p in maps[:_LIKELIEST]), key=lambda p: -self.log_evidence(self._orbits_of(p)))
+            self.judge(self._join(distinct(self.size), [], likeliest)[1])
             best = max(score for score, _ in maps)
             some = [p for score, p in maps if score > 0.8 * best][:32]
             matrices = [averaged(one, some) for one in matrices]
             variances = [v / min(len(some) + 1, 8) for v in variances]
         self._unite()
+        self._rearrange()
         self._parts()
 
     def ranked(self) -> list[Judged]:
@@ -131,11 +140,11 @@ class Search:
         return (vectors * logs) @ vectors.T, float(variance)
 
     def _joined(self, matcher: Matcher) -> tuple[list[tuple[float, Permutation]], list[Permutation]]:
-        """All maps found, and those of them that the evidence joins to a group."""
+        """All maps found, best first, and those of them that the evidence joins to a group."""
         every: list[tuple[float, Permutation]] = []
         taken: list[Permutation] = []
         searched: list[int] = []
-        orbits, best = distinct(self.size), self.log_evidence(distinct(self.size))
+        orbits = distinct(self.size)
         while len(searched) < _MAX_SEARCHES:
             points = orbit_labels(self.size, taken) if taken else np.arange(self.size)
             fresh = np.flatnonzero(~np.isin(points, points[searched]))
@@ -144,22 +153,33 @@ class Search:
             searched.append(int(fresh[0]))
             found = matcher.search(searched[-1])
             every += found
-            failed, any_joined = 0, False
-            for _, p in found:
-                joined = pair_orbits([*taken, p], self.size)
-                if joined.max() == orbits.max():
-                    continue
-                own = self.log_evidence(joined)
-                if own > best:
-                    orbits, best, failed, any_joined = joined, own, 0, True
-                    taken.append(p)
-                else:
-                    failed += 1
-                if failed == _PATIENCE:
-                    break
-            if not any_joined:
+            before = len(taken)
+            orbits, taken = self._join(orbits, taken, [p for _, p in found])
+            if len(taken) == before:
                 break
-        return every, taken
+        return sorted(every, key=lambda pair: -pair[0]), taken
+
+    def _join(
+        self, orbits: np.ndarray, taken: list[Permutation], maps: Sequence[Permutation]
+    ) -> tuple[np.ndarray, list[Permutation]]:
+        """The orbits of a group and its generators, joined by maps as long as the evidence grows."""
+        best, failed, taken = self.log_evidence(orbits), 0, list(taken)
+        for p in maps:
+            joined = with_map(orbits, p)
+            if joined is orbits:
+                continue
+            own = self.log_evidence(joined)
+            if own > best:
+                orbits, best, failed = joined, own, 0
+                taken.append(p)
+            else:
+                failed += 1
+            if failed == _PATIENCE:
+                break
+        return orbits, taken
+
+    def _orbits_of(self, p: Permutation) -> np.ndarray:
+        return with_map(distinct(self.size), p)
 
     def _unite(self) -> None:
         """Judge what the best groups generate together."""
@@ -167,6 +187,33 @@ class Search:
         for i, one in enumerate(best):
             for other in best[:i]:
                 self.judge([*other.group.generators, *one.group.generators])
+
+    def _rearrange(self) -> None:
+        """Judge the best groups with two variables exchanged, as long as that is better.
+
+        Of few samples maps are nearly right more often than right. A group of exchanged variables has the commutant of
+        the group, with the samples exchanged.
+        """
+        pairs = list(itertools.combinations(range(self.size), 2))
+        if len(pairs) > _MOST_EXCHANGES:
+            return
+        for one in [own for own in self.ranked() if own.group.generators][:_REARRANGED]:
+            best, order = one, np.arange(self.size)
+            commutant = self._commutants[one.group.orbits.tobytes()]
+            for _ in range(self.size):
+                exchanged = [_exchanged(order, pair) for pair in pairs]
+                scores = [self._evidence_in(commutant, own) for own in exchanged]
+                place = int(np.argmax(scores))
+                if not one.group.log_price + scores[place] > best.score + 1e-9:
+                    break
+                order = exchanged[place]
+                # order[i] is the variable in the place of variable i of the group.
+                back = inverse(order)
+                best = self.judge([order[p][back] for p in one.group.generators])
+
+    def _evidence_in(self, commutant: Commutant, order: np.ndarray) -> float:
+        at = np.ix_(order, order)
+        return sum(terms_of(commutant, second[at], count).log_evidence for second, count in self.moments)
 
     def _parts(self) -> None:
         """Judge subgroups of the best group, as long as they are better."""
@@ -181,6 +228,12 @@ class Search:
                 self.judge([p for i, p in enumerate(maps) if i != left_out])
             for _ in range(_SUBGROUPS):
                 self.judge([random_subproduct(maps, rng) for _ in range(int(rng.integers(1, 3)))])
+
+
+def _exchanged(order: np.ndarray, pair: tuple[int, int]) -> np.ndarray:
+    found = order.copy()
+    found[list(pair)] = order[list(pair[::-1])]
+    return found
 
 
 def interchangeable(matrices: Sequence[np.ndarray]) -> list[list[Permutation]]:

@@ -20,7 +20,6 @@ from equishare.problems.commutant import distinct
 from equishare.search.price import log_classes
 from equishare.symmetry.automorphisms import automorphism_group, pattern_normaliser_order
 from equishare.symmetry.chain import StabilizerChain
-from equishare.symmetry.orbits import cell_orbits
 from equishare.symmetry.permutations import Permutation, joined
 
 
@@ -41,9 +40,19 @@ class Group:
 
 def pair_orbits(generators: list[Permutation], size: int) -> np.ndarray:
     """(p, p) orbits of the group that permutations generate on pairs without order, numbered by first appearance."""
-    labels = cell_orbits([(p, p) for p in generators], (size, size)) if generators else distinct(size)
-    found = joined(np.arange(int(labels.max()) + 1), [np.column_stack([labels.ravel(), labels.T.ravel()])])
-    return Partition(found[labels]).labels
+    labels = distinct(size)
+    for p in generators:
+        labels = with_map(labels, p)
+    return labels
+
+
+def with_map(orbits: np.ndarray, p: Permutation) -> np.ndarray:
+    """The orbits of a group joined where one more permutation takes one to the other; themselves if it does nowhere."""
+    images = orbits[np.ix_(p, p)]
+    if np.array_equal(images, orbits):
+        return orbits
+    links = np.column_stack([orbits.ravel(), images.ravel()])
+    return Partition(joined(np.arange(int(orbits.max()) + 1), [links])[orbits]).labels
 
 
 def closed(orbits: np.ndarray, generators: list[Permutation]) -> Group:

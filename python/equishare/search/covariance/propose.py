@@ -15,11 +15,11 @@ from equishare.search.covariance.eigenvalues import rotated
 from equishare.search.covariance.evidence import Terms
 from equishare.search.covariance.groups import Moments, Search
 from equishare.search.covariance.merges import log_price, near_pattern, patterns_of, terms_of_pattern
-from equishare.search.posterior import probability
 from equishare.symmetry.permutations import Permutation
 
-#: Offset and slope of the probability of a symmetry with given log odds, fitted to simulated covariances.
-CURVE = (-1.5, 1.0)
+#: Offset and slope of the probability that there is a symmetry, with log odds ℓ for the surest part of the one that is
+#: judged: 1 / (1 + exp(−a − b ℓ)). Chosen on simulated covariances, with a group and without.
+CURVE = (-6.5, 2.0)
 # Of the groups so many are weighed against what is only near them.
 _NEAR = 4
 # The ring of variables in their order is a priori this probable.
@@ -73,15 +73,17 @@ def propose_covariance(problem: Covariance) -> Proposal:
     candidates = sorted([*_of_groups(problem, search), *_of_patterns(problem)], key=lambda one: -one.log_weight)
     total = scipy.special.logsumexp([one.log_weight for one in candidates])
     groups = [one for one in candidates if one.generators]
-    judged = [(one, _odds(candidates, one.generators or [])) for one in groups[:_NEAR]]
-    sure = next((pair for pair in judged if probability(pair[1], curve=CURVE) >= 0.5), None)
-    guess, odds = sure or (judged[0] if judged else (None, -np.inf))
+    odds = [_odds(candidates, one.generators or []) for one in groups]
+    chances = [_chance(groups, odds, place) for place in range(len(groups))]
+    sure = next((place for place, chance in enumerate(chances) if chance >= 0.5), None)
+    judged = sure or 0
     # A pattern that is no orbits may say more than the orbits of its group.
     plain = [one for one in candidates if one.may_be_told and not one.generators]
     told = next(one for one in plain if one.generators is not None or one.log_weight > total - np.log(2))
     if sure is not None:
-        likelier = (one for one in plain if one.log_weight > sure[0].log_weight and one.holds(sure[0].generators or []))
-        told = next(likelier, sure[0])
+        found = groups[sure]
+        likelier = (one for one in plain if one.log_weight > found.log_weight and one.holds(found.generators or []))
+        told = next(likelier, found)
     means = []
     for sample in range(len(problem.moments)):
         weights = np.exp([one.log_weight - total for one in candidates])
@@ -91,9 +93,9 @@ def propose_covariance(problem: Covariance) -> Proposal:
         0.0,
         (0.0, 0.0),
         means[0] if len(means) == 1 else np.stack(means),
-        odds if search.size > 1 else np.nan,
-        None if guess is None else guess.labels,
-        symmetry_curve=CURVE,
+        odds[judged] if groups else -np.inf,
+        groups[judged].labels if groups else None,
+        symmetry_chance=chances[judged] if groups else 0.0,
     )
     return Proposal([told.labels], history=_history(problem, candidates), belief=belief)
 
@@ -155,6 +157,17 @@ def _odds(candidates: list[Candidate], generators: list[Permutation]) -> float:
     ]
     yes, no = (float(scipy.special.logsumexp([-np.inf, *own])) for own in both)
     return yes - no
+
+
+def _chance(groups: list[Candidate], odds: list[float], place: int) -> float:
+    """Probability of a symmetry: of there being one, by its surest part, times that of the whole given the part."""
+    most = max(own for one, own in zip(groups, odds, strict=True) if groups[place].holds(one.generators or []))
+    whole = np.exp(_log_sigmoid(odds[place]) - _log_sigmoid(most))
+    return float(scipy.special.expit(CURVE[0] + CURVE[1] * most) * whole)
+
+
+def _log_sigmoid(log_odds: float) -> float:
+    return float(-np.logaddexp(0, -log_odds))
 
 
 def _history(problem: Covariance, candidates: list[Candidate]) -> dict[str, np.ndarray]:
