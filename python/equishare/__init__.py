@@ -14,7 +14,14 @@ if TYPE_CHECKING:
     from equishare.discover import discover
     from equishare.hypergradient import Hypergradient, hypergradient
     from equishare.partition import Partition, partition_distance
-    from equishare.problems import FactorProblem, GeneralizedLinearProblem, LinearProblem, MeanProblem, ModelProblem
+    from equishare.problems import (
+        CovarianceProblem,
+        FactorProblem,
+        GeneralizedLinearProblem,
+        LinearProblem,
+        MeanProblem,
+        ModelProblem,
+    )
     from equishare.result.discovery import Discovery, ModelDiscovery
     from equishare.sharing import compact, harden, model_parameters, share, sharing_parameters
     from equishare.symmetry import (
@@ -27,6 +34,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "CovarianceProblem",
     "Discovery",
     "FactorProblem",
     "GeneralizedLinearProblem",
@@ -62,7 +70,14 @@ _HOMES = {
     "discover": ("discover",),
     "hypergradient": ("Hypergradient", "hypergradient"),
     "partition": ("Partition", "partition_distance"),
-    "problems": ("FactorProblem", "GeneralizedLinearProblem", "LinearProblem", "MeanProblem", "ModelProblem"),
+    "problems": (
+        "CovarianceProblem",
+        "FactorProblem",
+        "GeneralizedLinearProblem",
+        "LinearProblem",
+        "MeanProblem",
+        "ModelProblem",
+    ),
     "result.discovery": ("Discovery", "ModelDiscovery"),
     "sharing": ("compact", "harden", "model_parameters", "share", "sharing_parameters"),
     "symmetry": (

@@ -39,6 +39,7 @@ _EXPERIMENTS = (
     "photographs",
     "symmetry",
     "invention",
+    "covariance",
     "bound",
     "calibration",
     "model-calibration",
@@ -147,6 +148,10 @@ def discover(
     means: Annotated[
         bool, typer.Option("--means", help="Ask which means are equal, of all columns or of --inputs.")
     ] = False,
+    covariance: Annotated[
+        bool,
+        typer.Option("--covariance", help="Ask which covariances are equal, of all columns or of --inputs."),
+    ] = False,
     method: Annotated[str, typer.Option(help=f"One of {', '.join(_METHODS)}.")] = "auto",
     seed: Annotated[int, typer.Option(min=0, help="Of the split and of the method.")] = 0,
     train_fraction: Annotated[float, typer.Option(help="Share of the samples used to fit; the rest validates.")] = 0.5,
@@ -195,7 +200,7 @@ def discover(
     if outcome is not None:
         problem, notes = outcome_problem(data, outcome, family=family, inputs=inputs, ignore=ignore, seed=seed)
     else:
-        read = read_data(data, inputs=inputs, outputs=outputs, ignore=ignore, means=means)
+        read = read_data(data, inputs=inputs, outputs=outputs, ignore=ignore, means=means, covariance=covariance)
         problem, notes = split_problem(read, train_fraction, seed), read.notes
     options: dict[str, Any] = {} if restarts is None else {"restarts": restarts}
     with launched() as is_first, progress_bar(f"discover ({method})", is_first) as progress:

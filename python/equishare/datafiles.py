@@ -6,7 +6,7 @@ import os
 import re
 import shlex
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
@@ -15,7 +15,14 @@ import numpy as np
 from equishare.arrays import sample_matrix
 from equishare.columns import chosen, ignoring, listed, option, suggested
 from equishare.extras import installing
-from equishare.problems import FactorProblem, GeneralizedLinearProblem, LinearProblem, MeanProblem, Problem
+from equishare.problems import (
+    CovarianceProblem,
+    FactorProblem,
+    GeneralizedLinearProblem,
+    LinearProblem,
+    MeanProblem,
+    Problem,
+)
 from equishare.problems.levels import MISSING, named_levels
 from equishare.problems.split import check_rows, halves
 from equishare.tablefiles import READERS, BadTable, Table
@@ -37,12 +44,14 @@ class Data:
         x: (n, I) inputs, or (n, K) samples whose means may be shared when there is no y: an array, or a pandas
             DataFrame from a table, whose names go into the answer.
         y: (n, O) outputs, or None.
+        covariance: whether the covariance of the samples is asked for, not their means.
         notes: sentences on what was taken of the file, where that was not said.
     """
 
     x: Any
     y: Any = None
     notes: tuple[str, ...] = ()
+    covariance: bool = False
 
 
 def read_data(
@@ -52,6 +61,7 @@ def read_data(
     outputs: Columns | None = None,
     ignore: Columns | None = None,
     means: bool = False,
+    covariance: bool = False,
 ) -> Data:
     """Read inputs and outputs, or samples, from a file; the name's ending tells the format.
 
@@ -71,6 +81,7 @@ def read_data(
         outputs: columns of the outputs of a map.
         ignore: columns that are left out, whatever else is said of them.
         means: ask which means are equal, of ``inputs`` or of all columns with numbers.
+        covariance: ask the same of the covariances of these columns.
 
     Raises:
         OSError: the file cannot be read.
@@ -80,6 +91,8 @@ def read_data(
         ImportError: a table without the extra ``tables``.
     """
     path = Path(path)
+    if means and covariance:
+        raise ValueError("means and covariance are two questions: ask one of them")
     readers: dict[str, Callable[[BinaryIO], Any]] = {".npz": _read_npz, ".npy": _read_npy, **READERS}
     ending = max((one for one in readers if path.name.lower().endswith(one)), key=len, default=None)
     if ending is None:
@@ -88,7 +101,9 @@ def read_data(
     asked = {argument: own for argument, own in given.items() if own is not None}
     read = _opened(path, readers[ending], ending)
     try:
-        data = _of_table(path, read, asked, means) if isinstance(read, Table) else _of_arrays(path, read, asked, means)
+        of_samples = "means" if means else "covariance" if covariance else ""
+        own = _of_table if isinstance(read, Table) else _of_arrays
+        data = replace(own(path, read, asked, of_samples), covariance=covariance)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path}: {error}") from None
     if len(data.x) < 2:
@@ -96,7 +111,7 @@ def read_data(
     return data
 
 
-def split_problem(data: Data, train_fraction: float, seed: int) -> MeanProblem | LinearProblem:
+def split_problem(data: Data, train_fraction: float, seed: int) -> MeanProblem | LinearProblem | CovarianceProblem:
     """Shuffle the samples, split them into training and validation, and state the problem.
 
     Args:
@@ -109,6 +124,12 @@ def split_problem(data: Data, train_fraction: float, seed: int) -> MeanProblem |
         ValueError: an argument out of range, or data the problem refuses.
     """
     sides = halves(len(data.x), seed, "data", train_fraction)
+    if data.covariance:
+        if train_fraction != 0.5:
+            raise ValueError(
+                f"train_fraction must be 0.5 for covariances, whose loss takes one half, got {train_fraction}"
+            )
+        return CovarianceProblem(data.x, seed=seed)
     x, x_val = (_rows(data.x, side) for side in sides)
     if data.y is None:
         return MeanProblem(x, x_val)
@@ -258,8 +279,8 @@ def _read_npy(file: BinaryIO) -> dict[str, np.ndarray]:
     return {"samples": array}
 
 
-def _of_arrays(path: Path, arrays: dict[str, Any], asked: dict[str, Columns], means: bool) -> Data:
-    """Data without names."""
+def _of_arrays(path: Path, arrays: dict[str, Any], asked: dict[str, Columns], of_samples: str) -> Data:
+    """Data without names; ``of_samples`` is what is asked of samples, "means" or "covariance", empty for a map."""
     if asked:
         raise ValueError(
             f"{', '.join(asked)} must choose among named columns, and this file has no names: write a line of names "
@@ -268,21 +289,24 @@ def _of_arrays(path: Path, arrays: dict[str, Any], asked: dict[str, Columns], me
     x, *y = [sample_matrix(array, name) for name, array in arrays.items()]
     if y:
         check_rows((x, y[0]), ("x", "y"))
-    if y and means:
-        raise ValueError("means must be asked of one array of samples, got x and y: leave --means out, or x or y")
-    if not y and not means:
+    if y and of_samples:
+        raise ValueError(
+            f"{of_samples} must be asked of one array of samples, got x and y: leave --{of_samples} out, or x or y"
+        )
+    if not y and not of_samples:
         raise ValueError(
             f"must be told what to ask of one array of {x.shape[1]} columns: which means are equal "
-            f"({_call(path, '--means')}); for the weights of a map, save its inputs x and outputs y in one .npz file"
+            f"({_call(path, '--means')}), or which covariances ({_call(path, '--covariance')}); for the weights of a "
+            "map, save its inputs x and outputs y in one .npz file"
         )
     return Data(x, y[0] if y else None)
 
 
-def _of_table(path: Path, table: Table, asked: dict[str, Columns], means: bool) -> Data:
+def _of_table(path: Path, table: Table, asked: dict[str, Columns], of_samples: str) -> Data:
     """The columns that were asked for."""
     names = table.names
     if not names:
-        return _of_arrays(path, {"samples": table.numbers(range(table.frame.shape[1]))}, asked, means)
+        return _of_arrays(path, {"samples": table.numbers(range(table.frame.shape[1]))}, asked, of_samples)
     twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
     if twice is not None:
         raise ValueError(f"two columns are named {twice!r}; every column needs a name of its own")
@@ -291,20 +315,20 @@ def _of_table(path: Path, table: Table, asked: dict[str, Columns], means: bool) 
     numeric = [name for name in left if table.has_numbers(names.index(name)) and not _INDEX.fullmatch(name)]
     x, y = ([name for name in picked.get(argument, ()) if name in left] for argument in ("inputs", "outputs"))
     notes = [table.note] if table.note else []
-    if means and "outputs" in asked:
+    if of_samples and "outputs" in asked:
         raise ValueError(
-            "means must be asked of columns of one kind, got outputs: choose them by inputs, or not at all"
+            f"{of_samples} must be asked of columns of one kind, got outputs: choose them by inputs, or not at all"
         )
-    if not means and not {"inputs", "outputs"} & set(asked):
+    if not of_samples and not {"inputs", "outputs"} & set(asked):
         x, y = _named_so(left) or _refused(path, left, numeric, asked)
     for argument, own, others in (("inputs", x, y), ("outputs", y, x)):
         if argument in asked and not own:
             raise ValueError(f"{argument} must leave a column, and ignore names all of {listed(picked[argument])}")
-        if not own and not (means and argument == "outputs"):
+        if not own and not (of_samples and argument == "outputs"):
             own += [name for name in numeric if name not in others]
             if not own:
                 raise ValueError(f"{argument} must be columns with numbers, and there are no others: {listed(names)}")
-            if not means:
+            if not of_samples:
                 notes.append(f"{argument.capitalize()} are all other columns with numbers: {listed(own)}.")
     both = [name for name in x if name in y]
     if both:
@@ -340,7 +364,7 @@ def _refused(path: Path, names: list[str], numeric: list[str], asked: dict[str, 
     line = _call(path, *(option(argument, parts) for argument, parts in guess if parts is not None), *ignored)
     raise ValueError(
         f"must be told what to ask of the columns {listed(numeric)}: the weights of a map ({line}) or which means are "
-        f"equal ({_call(path, '--means', *ignored)})"
+        f"equal ({_call(path, '--means', *ignored)}) or which covariances ({_call(path, '--covariance', *ignored)})"
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from equishare.checks import TRAINED, count, option
 from equishare.problems.base import Problem, Proposal, Session
+from equishare.problems.covariance import CovarianceProblem
 from equishare.problems.factors import FactorProblem
 from equishare.problems.generalized import GeneralizedLinearProblem
 from equishare.problems.network.session import NetworkSession
@@ -15,6 +16,7 @@ from equishare.search.by_evidence import propose_by_evidence
 from equishare.search.by_factor import propose_by_factor
 from equishare.search.by_likelihood import propose_by_likelihood
 from equishare.search.by_training import search_from_tied
+from equishare.search.covariance.propose import propose_covariance
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,9 @@ class Options(SearchOptions):
 
     *Factors*: the levels of one factor after another are partitioned exactly given all others, from several starts
     (:mod:`equishare.search.by_factor`). The evidence selects, and the effects are averaged over partitions too.
+
+    *Covariances*: candidates are the orbits of groups of permutations of the variables
+    (:mod:`equishare.search.covariance`), a few patterns of other kinds, and no ties; the exact likelihood selects.
 
     *Networks*: the network is fitted with all entries tied, then with all entries free. The entries are merged along a
     path from where they went (:func:`equishare.search.by_training.search_from_tied`). The loss on the validation
@@ -64,6 +69,8 @@ def propose(session: Session, options: Options) -> list[Proposal]:
 
 
 def _propose(problem: Problem, seed: int) -> Proposal:
+    if isinstance(problem, CovarianceProblem):
+        return propose_covariance(problem)
     if isinstance(problem, FactorProblem):
         return propose_by_factor(problem, seed)
     within = getattr(problem, "within", None)

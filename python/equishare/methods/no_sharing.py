@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from equishare.problems.base import Proposal, Session
 from equishare.problems.network.training import FitOptions
 
@@ -17,5 +15,4 @@ class Options(FitOptions):
 
 def propose(session: Session, options: Options) -> list[Proposal]:
     """One pattern for each problem."""
-    shapes = [[slot.shape_of(slot.key) for slot in problem.slots] for problem in session.problems]
-    return [Proposal([tuple(np.arange(np.prod(s)).reshape(s) for s in own)]) for own in shapes]
+    return [Proposal([tuple(slot.unshared for slot in problem.slots)]) for problem in session.problems]

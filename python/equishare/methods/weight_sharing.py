@@ -65,7 +65,9 @@ def patterns_of_path(session: Session, problem: Problem, penalty: Penalty, count
     """
     if not isinstance(problem, LeastSquares):
         raise TypeError(f"method {session.method!r} takes means and linear maps, got a {type(problem).__name__}")
-    return Proposal(distinct([_groups(w).reshape(problem.shape) for w in penalised_path(problem, penalty, count, smallest)]))
+    return Proposal(
+        distinct([_groups(w).reshape(problem.shape) for w in penalised_path(problem, penalty, count, smallest)])
+    )
 
 
 def _groups(values: np.ndarray) -> np.ndarray:

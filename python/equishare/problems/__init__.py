@@ -1,6 +1,7 @@
 """Problems: data, and parameters of which some may be equal. One file a problem."""
 
 from equishare.problems.base import About, Estimate, Problem, Proposal, Quality, Refit, Session, Slot
+from equishare.problems.covariance import CovarianceProblem
 from equishare.problems.estimates import BlockEstimate
 from equishare.problems.factors import FactorProblem
 from equishare.problems.generalized import GeneralizedLinearProblem
@@ -11,6 +12,7 @@ from equishare.problems.network.problem import ModelProblem
 __all__ = [
     "About",
     "BlockEstimate",
+    "CovarianceProblem",
     "Estimate",
     "FactorProblem",
     "GeneralizedLinearProblem",

@@ -47,6 +47,7 @@ class Slot:
         named: whether a person gave the names. The answer for a single parameter without a name is no dict by name.
         labels: what the data call the entries along each axis of the partition, such as (outputs, inputs) of a map;
             empty, or empty along an axis, where they have no names.
+        same_action: whether one permutation moves both axes, as the variables of a covariance.
     """
 
     names: tuple[str, ...]
@@ -57,6 +58,7 @@ class Slot:
     noun: str = "entry"
     named: bool = False
     labels: tuple[tuple[str, ...], ...] = ()
+    same_action: bool = False
 
     @classmethod
     def of(
@@ -71,6 +73,13 @@ class Slot:
             raise TypeError(f"shape must be a tuple of integers such as (3,), got {shape!r}")
         size = int(np.prod(shape))
         return cls((name,), (shape,), (None,), size, size, noun, labels=labels if any(labels) else ())
+
+    @property
+    def unshared(self) -> np.ndarray:
+        """The labels when nothing is tied, but the entries of a covariance to their mirror images."""
+        shape = self.shape_of(self.key)
+        labels = np.arange(int(np.prod(shape))).reshape(shape)
+        return Partition(np.minimum(labels, labels.T)).labels if self.same_action else labels
 
     @property
     def key(self) -> str:
@@ -245,7 +254,8 @@ class Belief:
         spread: standard deviation τ of the entries of a group about its value; 0: they are equal.
         spread_interval: between these two numbers τ lies with probability .95.
         posterior_mean: in the shape of the parameter, or of all slots one after another (K,), each entry's mean given
-            the data: shrunk to the value of its group by as much as τ says.
+            the data: shrunk to the value of its group by as much as τ says. Of several parameters with one partition an
+            array of each, stacked.
         symmetry_log_odds: log odds of the symmetry of ``guess`` being one of the truth, over all candidates; NaN where
             no symmetry was looked for.
         guess: labels of the candidate whose symmetry is judged: the partition, one whose symmetry is the part of that
@@ -255,6 +265,7 @@ class Belief:
             of a ring say; NaN where no symmetry was found.
         predictor: what predictions with the posterior mean need beside it; None for a map.
         shift_log_odds: log odds of the shifts up to a boundary that the partition is a union of; NaN where it is none.
+        symmetry_chance: probability of the symmetry of ``guess``, where the search tells it; None: the log odds do.
     """
 
     spread: float
@@ -266,6 +277,7 @@ class Belief:
     continuum_log_odds: float = math.nan
     rival_log_odds: float = math.nan
     predictor: Predictor | None = None
+    symmetry_chance: float | None = None
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ def brief(view: View, parameters: Sequence[Parameter]) -> str:
     """The answer in a line: ``36 weights in 4 groups, D_6 exact 95.8 %, R² 0.806``."""
     told = []
     for one in parameters[:_MAX_LISTED]:
-        counts = f"{counted(len(one.partition), one.noun)} in {counted(one.partition.num_groups, 'group')}"
+        counts = f"{counted(one.count, one.noun)} in {counted(one.partition.num_groups, 'group')}"
         told.append(counts if one.name is None else f"{one.name}: {counts}")
         if one.group is None or one.noun == "mean" or len(parameters) > 1:
             continue
@@ -61,16 +61,20 @@ def members(parameter: Parameter, group: int, most: int = _MAX_LISTED) -> str:
     """The entries of a group by name, or by number: ``apples, pears``, ``flow1 ← temp_n, …``."""
     labels = parameter.partition.labels
     where = np.argwhere(labels == group)
+    if parameter.is_covariance:  # an entry and its mirror image are one
+        where = where[where[:, 0] <= where[:, 1]]
     listed = [entry(parameter, place.tolist()) for place in where[:most]]
     return ", ".join(listed) + (", …" if len(where) > most else "")
 
 
 def entry(parameter: Parameter, place: list[int]) -> str:
-    """What an entry is called: the name of its column, or ``output ← input`` of a map."""
+    """What an entry is called: the name of its column, ``output ← input`` of a map, ``one with other`` of variables."""
     names = parameter.labels or ((),) * len(place)
     words = [own[i] if own else str(i) for own, i in zip(names, place, strict=True)]
     if len(words) == 2 and parameter.noun == "weight":
         return " ← ".join(words)
+    if parameter.is_covariance:
+        return words[0] if place[0] == place[1] else f"{words[0]} with {words[1]}"
     return words[0] if len(words) == 1 else f"({', '.join(words)})"
 
 
@@ -92,11 +96,13 @@ def _shared(parameter: Parameter) -> str:
     if len(partition.shape) == 2 and parameter.noun == "weight":
         outputs, inputs = partition.shape
         whose = f" from {counted(inputs, 'input')} to {counted(outputs, 'output')}"
-    size = counted(len(partition), parameter.noun)
-    if partition.num_groups == len(partition):
+    size = counted(parameter.count, parameter.noun)
+    if partition.num_groups == parameter.count:
         return f"Nothing is shared: each of the {size}{whose} has a value of its own."
     if partition.num_groups == 1 and parameter.noun == "level":
         return f"The {size}{whose} have the same effect, as far as can be told: {parameter.name} drops out."
+    if parameter.is_covariance:
+        whose = f"{whose} of {counted(len(partition.labels), 'variable')}"
     if partition.num_groups == 1:
         return f"The {size}{whose} {'all lie about' if parameter.is_scattered else 'are all'} one value."
     noun = "value" if parameter.noun != "slice" else "slice"

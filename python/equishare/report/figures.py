@@ -76,7 +76,7 @@ def draw_pattern(axes: Axes, parameter: Parameter, legend: bool = True) -> None:
     axes.imshow(image, aspect="auto" if is_thin else "equal", interpolation="none")
     if _cell(grid.shape) >= _SMALLEST_CELL_WITH_NUMBER:
         _number_cells(axes, grid, parameter.colours)
-    axes.set_title(f"{counted(len(colours), 'group')} of {counted(labels.size, parameter.noun)}", loc="left")
+    axes.set_title(f"{counted(len(colours), 'group')} of {counted(parameter.count, parameter.noun)}", loc="left")
     _ticks(axes, "x", columns, parameter.names_along(-1))
     if labels.ndim >= 2:
         _ticks(axes, "y", lines, parameter.names_along(0))
@@ -202,9 +202,15 @@ def _ticks(axes: Axes, which: str, count: int, names: Sequence[str]) -> None:
     if len(names) != count or count > _MAX_NAMES:
         getattr(axes, f"set_{which}ticks")(_round(count))
         return
-    words = [shortened(name) for name in names]
+    tick_names(axes, which, names)
+
+
+def tick_names(axes: Axes, which: str, names: Sequence[str]) -> None:
+    """Names along an axis, one a cell; of more than 40 some at even distances."""
+    at = list(range(0, len(names), -(-len(names) // _MAX_NAMES)))
+    words = [shortened(names[i]) for i in at]
     turned = {"rotation": 90} if which == "x" and max(map(len, words)) > 3 else {}
-    getattr(axes, f"set_{which}ticks")(range(count), labels=words, **turned)
+    getattr(axes, f"set_{which}ticks")(at, labels=words, **turned)
 
 
 def _number_cells(axes: Axes, grid: np.ndarray, colours: list[str]) -> None:
@@ -215,7 +221,7 @@ def _number_cells(axes: Axes, grid: np.ndarray, colours: list[str]) -> None:
 
 
 def _legend(axes: Axes, parameter: Parameter) -> None:
-    sizes, values = parameter.partition.group_sizes, parameter.values
+    sizes, values = parameter.group_sizes, parameter.values
     handles = [
         Patch(color=colour, label=f"{group}{'' if values is None else f': {values[group]:.4g}'}  (× {sizes[group]})")
         for group, colour in enumerate(parameter.colours)

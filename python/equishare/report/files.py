@@ -124,6 +124,8 @@ def _names(one: ParameterView) -> dict[str, tuple[str, ...] | None] | None:
     """The names of the entries along each axis, null along one that has none."""
     if not one.labels:
         return None
+    if one.noun == "covariance":
+        return {"variables": one.labels[0]}
     axes = ("outputs", "inputs") if len(one.labels) == 2 else ("entries",)
     return {axis: own or None for axis, own in zip(axes, one.labels, strict=True)}
 
@@ -154,7 +156,7 @@ def _symmetry(group: SymmetryGroup, one: ParameterView) -> dict[str, object]:
         "verdict": None if one.belief is None else group.verdict,
         "probability": _finite(one.symmetry_probability),
         "log_odds": None if one.belief is None else _finite(one.belief.symmetry_log_odds),
-        "guess": None if one.belief is None else name_of_guess(one.belief),
+        "guess": None if one.belief is None else name_of_guess(one.belief, one.noun == "covariance"),
         "name": group.name if is_found else None,
         "order": decimal_digits(group.order) if is_found else None,
         "generators": [[p.tolist() for p in generator] for generator in group.generators if is_found],

@@ -24,6 +24,8 @@ _MAX_NAMED, _LONGEST_NAME, _LONGEST_TITLE = 16, 9, 60
 
 def ring_names(group: SymmetryGroup) -> list[str]:
     """What each permutation of a generator permutes."""
+    if group.covariance:
+        return ["variables"]
     names = {1: ["entries"], 2: ["outputs", "inputs"]}
     return names.get(len(group.partition.shape), ["output channels", "input channels", "taps"])
 
@@ -44,7 +46,7 @@ def draw_group(axes: Axes, group: SymmetryGroup, labels: Sequence[Sequence[str]]
     """
     names, drawn = ring_names(group), _drawn(group)
     for i, generator in enumerate(drawn):
-        for j, (name, p) in enumerate(zip(names, generator, strict=True)):
+        for j, (name, p) in enumerate(zip(names, generator[: len(names)], strict=True)):
             centre = np.array([_WIDTH * j, -_HEIGHT * i])
             title = f"generator {i + 1}: {name}" if group.generators else name
             axes.text(centre[0], centre[1] + 1.6, title, ha="center", va="center", fontsize=9)

@@ -14,6 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from equishare.files import written_whole
 from equishare.report.answer import answer, members, value
+from equishare.report.covariance_figure import covariance_size, draw_covariance
 from equishare.report.cycles import cycle_notation
 from equishare.report.figures import (
     ESTIMATES_SIZE,
@@ -98,8 +99,8 @@ def _templates() -> Environment:
     # Scripts read finite numbers, which keep all their digits.
     found.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
     found.globals |= {"counted": counted, "number": number, "max_listed": _MAX_LISTED}
-    functions = (_suffix, _group_header, _group_rows, _pattern_words, _pattern_table, _estimates, _rings, _cycles)
-    found.globals |= {function.__name__.removeprefix("_"): function for function in functions}
+    functions = (_suffix, _group_header, _group_rows, _pattern_words, _pattern_table, _estimates, _covariance, _rings)
+    found.globals |= {function.__name__.removeprefix("_"): function for function in (*functions, _cycles)}
     return found
 
 
@@ -129,7 +130,7 @@ def _group_rows(parameter: Parameter, view: View, most: int) -> list[tuple[str, 
     sure = None if parameter.confidence is None else parameter.confidence.groups
     listed = 6 if len(parameter.partition.shape) == 1 else 3  # where they are is seen in the picture
     rows = []
-    for group, size in enumerate(parameter.partition.group_sizes[:most].tolist()):
+    for group, size in enumerate(parameter.group_sizes[:most].tolist()):
         cells = [] if parameter.values is None else [value(parameter, group, parameter.errors)]
         if sure is not None:
             cells.append("–" if np.isnan(sure[group]) else percent(float(sure[group])))
@@ -181,6 +182,14 @@ def _estimates(parameter: Parameter, view: View, index: int) -> str | None:
     return inline_svg(draw, ESTIMATES_SIZE, label, f"estimates-{index}")
 
 
+def _covariance(parameter: Parameter, index: int) -> str | None:
+    """The picture of a covariance in the order of the orbits of its variables."""
+    if not parameter.is_covariance or parameter.values is None:
+        return None
+    label = "Values shared, the variables in the order of the orbits of the symmetry"
+    return inline_svg(partial(draw_covariance, parameter=parameter), covariance_size(parameter), label, f"map-{index}")
+
+
 def _rings(parameter: Parameter, index: int) -> str | None:
     """The picture of the symmetry; None where there is none to be told. Of means it says no more than the groups."""
     group = parameter.group
@@ -194,11 +203,12 @@ def _cycles(parameter: Parameter) -> list[list[tuple[str, str]]]:
     """For each generator what it permutes, and how."""
     assert parameter.group is not None
     named = parameter.labels if len(parameter.partition.shape) == 2 else ()
-    names = named or ((),) * len(ring_names(parameter.group))
+    axes = ring_names(parameter.group)
+    names = named[: len(axes)] or ((),) * len(axes)
     return [
         [
             (what, cycle_notation(p, _MAX_CYCLES, own))
-            for what, p, own in zip(ring_names(parameter.group), generator, names, strict=True)
+            for what, p, own in zip(axes, generator[: len(axes)], names, strict=True)
         ]
         for generator in parameter.group.generators[:_MAX_LISTED]
     ]
@@ -288,7 +298,7 @@ def _usage(parameters: list[Parameter]) -> str:
     if first.name is not None or first.noun == "weight":
         lines.append(("d.predict(x)", "outputs for new inputs"))
     lines.append((f"d.theta{at}", f"each {first.noun}, with the value that it shares"))
-    if first.is_scattered:
+    if first.is_scattered or first.is_covariance:
         lines.append(("d.posterior_mean", f"each {first.noun} as the data say of it: what predicts best"))
     lines.append((f"d.partitions{at}.labels" if at else "d.partition.labels", f"the group of each {first.noun}"))
     width = max(len(code) for code, _ in lines)

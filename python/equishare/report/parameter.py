@@ -42,8 +42,28 @@ class Parameter(ParameterView):
         return self.belief is not None and self.belief.spread > 0
 
     @property
+    def is_covariance(self) -> bool:
+        """Whether an entry and its mirror image are one."""
+        return self.noun == "covariance"
+
+    @property
+    def count(self) -> int:
+        """How many entries there are."""
+        return int(self.group_sizes.sum())
+
+    @cached_property
+    def group_sizes(self) -> np.ndarray:
+        """How many entries each group has."""
+        if not self.is_covariance:
+            return self.partition.group_sizes
+        labels = self.partition.labels
+        return np.bincount(labels[np.triu_indices(len(labels))], minlength=self.partition.num_groups)
+
+    @property
     def axes(self) -> list[str]:
         """What the axes of the partition are called."""
+        if self.is_covariance:
+            return ["variable", "variable"]
         taps = len(self.partition.shape) - 2
         if taps < 0:
             return [self.noun]
@@ -105,7 +125,7 @@ class Parameter(ParameterView):
         shown = np.unique(self.grid[self.grid != NO_GROUP])
         position = np.full(self.partition.num_groups + 1, -1)
         position[shown] = np.arange(len(shown))
-        sizes = self.partition.group_sizes
+        sizes = self.group_sizes
         return {
             "rows": self.grid.shape[0],
             "columns": self.grid.shape[1],

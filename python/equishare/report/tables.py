@@ -68,7 +68,7 @@ def _groups(one: Parameter, width: int) -> Table:
     partition, errors = one.partition, one.errors
     probability = None if one.confidence is None else one.confidence.groups
     shown = range(min(partition.num_groups, _MAX_GROUPS_SHOWN))
-    columns = {"group": [str(group) for group in shown], "size": [str(partition.group_sizes[group]) for group in shown]}
+    columns = {"group": [str(group) for group in shown], "size": [str(one.group_sizes[group]) for group in shown]}
     if one.values is not None:
         columns["value" if errors is None else "value ± s.e."] = [value(one, group, errors) for group in shown]
     if probability is not None:
@@ -82,7 +82,7 @@ def _groups(one: Parameter, width: int) -> Table:
         names = Text(members(one, group))
         names.truncate(max(width - taken - _GAP, _NARROWEST), overflow="ellipsis")
         table.add_row(*cells, names)
-    hidden = partition.group_sizes[len(shown) :]
+    hidden = one.group_sizes[len(shown) :]
     if len(hidden):
         table.add_section()
         table.add_row(f"{len(hidden)} more", str(hidden.sum()))
@@ -99,7 +99,7 @@ def _pattern(one: Parameter, width: int) -> Text:
         shape = " × ".join(map(str, labels.shape))
         return Text(f"The pattern ({shape}) is too large for the terminal; --out DIR writes it.")
     outputs, inputs = one.labels if labels.ndim == 2 and one.labels else ((), ())
-    title = "group of each weight (row: output, column: input)"
+    title = f"group of each {one.noun}{'' if one.is_covariance else ' (row: output, column: input)'}"
     text = Text(f"{title if labels.ndim == 2 else 'group of each entry'}\n")
     if inputs:
         text.append(f"columns: {', '.join(inputs)}\n")

@@ -160,7 +160,8 @@ def _belief(arrays: dict[str, np.ndarray], predictor: dict[str, Any] | None = No
     low, high = arrays["spread_interval"].tolist()
     odds = ("symmetry_log_odds", "shift_log_odds", "continuum_log_odds", "rival_log_odds")
     numbers = {name: arrays.get(name, np.array(np.nan)).item() for name in odds}
-    known = {"guess": arrays.get("guess"), "predictor": _predictor(predictor), **numbers}
+    chance = arrays["symmetry_chance"].item() if "symmetry_chance" in arrays else None
+    known = {"guess": arrays.get("guess"), "predictor": _predictor(predictor), "symmetry_chance": chance, **numbers}
     return Belief(arrays["spread"].item(), (low, high), arrays["posterior_mean"], **known)
 
 

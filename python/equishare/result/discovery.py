@@ -226,7 +226,10 @@ class Discovery(Plotting):
         """
         if self.belief is None:
             return self.theta
-        parts = np.split(self.belief.posterior_mean.ravel(), np.cumsum([slot.num_entries for slot in self.slots])[:-1])
+        own, first = self.belief.posterior_mean, self.slots[0]
+        if len(self.slots) == 1 and own.size > first.num_entries:  # several parameters with one partition
+            return self._bare({n: one.reshape(first.shape_of(n)) for n, one in zip(first.names, own, strict=True)})
+        parts = np.split(own.ravel(), np.cumsum([slot.num_entries for slot in self.slots])[:-1])
         return self._bare(
             {
                 name: part.reshape(slot.shape_of(name))
@@ -254,11 +257,12 @@ class Discovery(Plotting):
         """How sure the partition is: a :class:`Confidence`, or a dict of them by name; None without ``resamples``."""
         return self._bare(self.confidences) if self.confidences else None
 
-    def symmetry(self, same_action: bool = False) -> Any:
+    def symmetry(self, same_action: bool | None = None) -> Any:
         """The group of permutations that leave the pattern unchanged, see :func:`equishare.symmetry_group`.
 
         Args:
-            same_action: demand the same permutation of outputs and inputs.
+            same_action: demand the same permutation of outputs and inputs. None: of a covariance, whose rows and
+                columns are the same variables, and of nothing else.
 
         Returns:
             The group, a ``SymmetryGroup``, or a dict of groups by name. Its ``verdict`` is ``exact``, ``approximate``
@@ -270,14 +274,18 @@ class Discovery(Plotting):
 
         Raises:
             ValueError: same_action for means, vectors or slices, or for O ≠ I.
-            TypeError: same_action is neither True nor False.
+            TypeError: same_action is neither True nor False nor None.
             ImportError: igraph or sympy are not installed.
         """
+        if same_action is None:
+            same_action = self.slots[0].same_action
         flag("same_action", same_action)
         if same_action not in self._known_groups:
-            belief = self.belief
+            belief, covariance = self.belief, same_action and self.slots[0].same_action
             self._known_groups[same_action] = {
-                n: symmetry_group(p, same_action=same_action) if belief is None else judged(p, belief, same_action)
+                n: symmetry_group(p, same_action=same_action, covariance=covariance)
+                if belief is None
+                else judged(p, belief, same_action, covariance)
                 for n, p in self.partitions.items()
             }
         return self._bare(dict(self._known_groups[same_action]))

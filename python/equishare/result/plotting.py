@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from equishare.report import require_matplotlib
@@ -34,7 +35,7 @@ class Plotting:
         """The discovery as plain data."""
         raise NotImplementedError
 
-    def symmetry(self, same_action: bool = False) -> Any:
+    def symmetry(self, same_action: bool | None = None) -> Any:
         """The group of each pattern."""
         raise NotImplementedError
 
@@ -156,9 +157,34 @@ class Plotting:
         from equishare.report.group_figure import draw_group, group_size
 
         parameter = parameter_named(self.view(), name)
-        group = symmetry_group(parameter.partition)
+        group = symmetry_group(parameter.partition, covariance=parameter.is_covariance)
         axes = _axes(ax, group_size(group))
         draw_group(axes, group, parameter.labels)
+        return axes
+
+    def plot_covariance(self, name: str | None = None, ax: Axes | None = None) -> Axes:
+        """A covariance as a heat map, its variables in the order of the orbits of the symmetry.
+
+        Args:
+            name: of the sample, where there are several.
+            ax: matplotlib axes to draw on; see :meth:`plot_pattern`.
+
+        Returns:
+            The axes.
+
+        Raises:
+            ValueError: the discovery is of no covariance; there are several samples, or none of that name.
+            ImportError: matplotlib or jinja2 are not installed (the extra ``plot``).
+        """
+        require_matplotlib()
+        from equishare.report.covariance_figure import covariance_size, draw_covariance
+
+        parameter = parameter_named(self.view(), name)
+        if not parameter.is_covariance:
+            raise ValueError(f"plot_covariance needs the discovery of a covariance; this one is of {parameter.noun}s")
+        parameter = replace(parameter, group=self._groups().get(parameter.name))
+        axes = _axes(ax, covariance_size(parameter))
+        draw_covariance(axes, parameter)
         return axes
 
     def _groups(self) -> dict[str | None, SymmetryGroup]:

@@ -25,6 +25,8 @@ def symmetry_probability(belief: Belief) -> float:
     """Probability that the symmetry judged is contained in that of the truth; NaN where none was looked for."""
     if belief.guess is None and not math.isnan(belief.symmetry_log_odds):
         return 0.0
+    if belief.symmetry_chance is not None:
+        return belief.symmetry_chance
     return posterior.probability(belief.symmetry_log_odds, belief.rival_log_odds)
 
 
@@ -33,22 +35,24 @@ def shift_probability(belief: Belief) -> float:
     return posterior.probability(belief.shift_log_odds)
 
 
-def judged(partition: Partition, belief: Belief, same_action: bool) -> SymmetryGroup:
+def judged(partition: Partition, belief: Belief, same_action: bool, covariance: bool = False) -> SymmetryGroup:
     """The group of a partition with its verdict, and an explanation that says it first.
 
     Where only a part of the symmetry is sure, that of a finer pattern, it is that part. A group of means, where no
     symmetry is looked for, is as exact as its ties. That of the same permutations of outputs and inputs is part of the
-    group that was judged, so it is at least as probable. Shifts up to the boundary have a probability of their own.
+    group that was judged, so it is at least as probable; of a covariance it is what was judged. Shifts up to the
+    boundary have a probability of their own.
     """
     probability, shifts = symmetry_probability(belief), shift_probability(belief)
     if math.isnan(probability):
         probability = shifts  # of a parameter too large for its permutations to be judged, they are those of its shifts
-    group, whole = symmetry_group(partition, same_action=same_action), ""
+    group, whole = symmetry_group(partition, same_action=same_action, covariance=covariance), ""
     wider = group.extension
     holds = not group.is_trivial and not probability < 0.5
     if holds and belief.guess is not None and partition != Partition(belief.guess):
-        part = part_of_symmetry(partition, Partition(belief.guess), same_action)
-        whole = f" The pattern has all of {group.name}, which these data do not make sure."
+        part = part_of_symmetry(partition, Partition(belief.guess), same_action, covariance)
+        if part is None or part.order != group.order:
+            whole = f" The pattern has all of {group.name}, which these data do not make sure."
         group, holds = (group, False) if part is None else (part, not part.is_trivial)
     verdict = "approximate" if belief.spread else "exact"
     sure = wider is not None and shifts >= 0.5
@@ -57,8 +61,8 @@ def judged(partition: Partition, belief: Belief, same_action: bool) -> SymmetryG
     if wider is not None:
         group = replace(group, extension=replace(wider, verdict=verdict if sure else "none"))
     if not holds and not sure:
-        return replace(group, verdict="none", explanation=_none(group, belief, probability, shifts))
-    sentences = [_of_group(group, verdict, probability) + whole] if holds else []
+        return replace(group, verdict="none", explanation=_none(group, belief, (probability, shifts), covariance))
+    sentences = [_of_group(group, verdict, probability, covariance) + whole] if holds else []
     if group.extension is not None:
         sentences.insert(0 if sure else 1, _of_shifts(group.extension, shifts))
     if belief.spread:
@@ -73,12 +77,12 @@ def _identity(partition: Partition, same_action: bool) -> SymmetryGroup:
     return group
 
 
-def _of_group(group: SymmetryGroup, verdict: str, probability: float) -> str:
+def _of_group(group: SymmetryGroup, verdict: str, probability: float, covariance: bool) -> str:
     action = group.explanation.removeprefix(f"{group.name}: ")
     if group.extension is not None:
         action = action.removesuffix(f" {group.extension.explanation}")
     if not math.isnan(probability):
-        least = "at least " if group.same_action and probability <= _SURE else ""
+        least = "at least " if group.same_action and not covariance and probability <= _SURE else ""
         action = f"{_holds(verdict)} with probability {least}{percent(probability)}. {action[:1].upper()}{action[1:]}"
     return f"{group.name}, {verdict}: {action}"
 
@@ -96,13 +100,17 @@ def _holds(verdict: str) -> str:
     return "it holds nearly," if verdict == "approximate" else "it holds"
 
 
-def name_of_guess(belief: Belief) -> str | None:
+def name_of_guess(belief: Belief, covariance: bool = False) -> str | None:
     """Name of the symmetry that is judged; None where none was found.
+
+    Args:
+        belief: with the guess.
+        covariance: whether it is of a covariance.
 
     Raises:
         ImportError: igraph or sympy are not installed.
     """
-    return None if belief.guess is None else symmetry_group(belief.guess).name
+    return None if belief.guess is None else symmetry_group(belief.guess, covariance=covariance).name
 
 
 def percent(probability: float) -> str:
@@ -112,20 +120,21 @@ def percent(probability: float) -> str:
     return f"{100 * probability:.1f} %" if probability >= 1 - _SURE else f"below {100 - 100 * _SURE:.1f} %"
 
 
-def _none(group: SymmetryGroup, belief: Belief, probability: float, shifts: float) -> str:
+def _none(group: SymmetryGroup, belief: Belief, probabilities: tuple[float, float], covariance: bool) -> str:
+    probability, shifts = probabilities
     sentences = [group.explanation]
     if group.extension is not None:
         sentences = [group.explanation.removesuffix(f" {group.extension.explanation}")]
     if probability < 0.5:
         sentences = ["No symmetry can be told from these data."]
-        guess = name_of_guess(belief)
+        guess = name_of_guess(belief, covariance)
         if guess is not None:
             sentences.append(f"The best guess is {guess}, with probability {percent(probability)}.")
     elif belief.guess is not None and Partition(belief.guess) != group.partition:
         # That of the pattern is the identity. Else its symmetry permutes outputs and inputs differently.
         sentences.append(
-            f"Nearly as good a pattern has the symmetry {name_of_guess(belief)}, which holds with probability "
-            f"{percent(probability)}."
+            f"Nearly as good a pattern has the symmetry {name_of_guess(belief, covariance)}, which holds with "
+            f"probability {percent(probability)}."
         )
     if group.extension is not None:
         sentences.append(_of_shifts(group.extension, shifts))

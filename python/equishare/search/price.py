@@ -203,7 +203,7 @@ def _log_group(closure: Closure, orbits: np.ndarray) -> float:
     outputs, inputs = orbits.shape
     count = math.log(orbits.max() + 1)
     price = closure.log_normaliser - scipy.special.gammaln(outputs + 1) - scipy.special.gammaln(inputs + 1)
-    price -= (_log_classes(outputs) + _log_classes(inputs)) * count / math.log(orbits.size)
+    price -= (log_classes(outputs) + log_classes(inputs)) * count / math.log(orbits.size)
     return float(price - _GROUPS_EXPONENT * count + math.log(_GROUPS))
 
 
@@ -253,7 +253,8 @@ def _log_count(num_groups: int) -> float:
     return -_GROUPS_RATE * num_groups - _GROUPS_EXPONENT * math.log(num_groups)
 
 
-def _log_classes(n: int) -> float:
+def log_classes(n: int) -> float:
+    """log of the number of conjugacy classes of subgroups of S_n."""
     last = len(_CLASSES) - 1
     return math.log(_CLASSES[min(n, last)]) + _LOG_CLASSES_SLOPE * max(n - last, 0)
 

@@ -88,22 +88,35 @@ def automorphism_group(
         return found, graph.count_automorphisms(color=colours.tolist())
 
 
-def pattern_normaliser_order(labels: NDArray[np.int64]) -> int:
+def pattern_normaliser_order(labels: NDArray[np.int64], same_action: bool = False) -> int:
     """How many pairs of permutations take every group of a pattern (O, I) to a group, maybe another one.
 
     For the orbits of a group on the cells this is the order of its normaliser, if the group is that of all pairs which
     leave the orbits unchanged. The pairs are the automorphisms of a graph with a vertex for each output, input, cell
     and group, whose edges join a cell to the other three.
 
+    Args:
+        labels: (O, I) from 0 without holes.
+        same_action: demand the same permutation of outputs and inputs, of a symmetric pattern. One vertex then stands
+            for an output and the input of its number, and one for a cell and its mirror image.
+
     Raises:
         ImportError: igraph is not installed.
     """
     num_out, num_in = labels.shape
-    output, in_ = np.divmod(np.arange(labels.size), num_in)
-    cells = num_out + num_in + np.arange(labels.size)
-    ends = [output, num_out + in_, num_out + num_in + labels.size + labels.ravel()]
-    colours = np.repeat(np.arange(4), [num_out, num_in, labels.size, int(labels.max()) + 1])
+    points = num_out if same_action else num_out + num_in
+    output, in_ = np.triu_indices(num_out) if same_action else np.divmod(np.arange(labels.size), num_in)
+    own = labels[output, in_]
+    cells = points + np.arange(len(own))
+    ends = [output, in_ if same_action else num_out + in_, points + len(own) + own]
+    kinds = [num_out, 0 if same_action else num_in, len(own), int(labels.max()) + 1]
+    colours = np.repeat(np.arange(4), kinds)
     edges = np.concatenate([np.column_stack([cells, end]) for end in ends])
+    if (
+        same_action
+    ):  # a cell of the diagonal has two edges to one vertex, which tell nothing but a colour of its own does
+        colours[cells[output == in_]] = 4
+        edges = np.unique(edges, axis=0)
     graph = load_extra("igraph").Graph(n=len(colours), edges=edges)
     with _numbers_of_any_length():
         order: int = graph.count_automorphisms(color=colours.tolist())

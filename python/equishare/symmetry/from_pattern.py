@@ -21,13 +21,15 @@ from equishare.symmetry.group import Orbits, SymmetryGroup
 from equishare.symmetry.names import explain, recognise_pattern
 from equishare.symmetry.orbits import cell_orbits
 from equishare.symmetry.permutation_group import PermutationGroup
-from equishare.symmetry.permutations import Permutation, cycle_and_exchange, groups_of, moves, orbit_labels
+from equishare.symmetry.permutations import Permutation, cycle_and_exchange, groups_of, joined, moves, orbit_labels
 from equishare.symmetry.structure import Structure, sorted_product, symmetric
 
 __all__ = ["group_of_action", "part_of_symmetry", "symmetry_group"]
 
 
-def symmetry_group(partition: Any, shape: tuple[int, ...] | None = None, same_action: bool = False) -> SymmetryGroup:
+def symmetry_group(
+    partition: Any, shape: tuple[int, ...] | None = None, same_action: bool = False, *, covariance: bool = False
+) -> SymmetryGroup:
     """The group of permutations that leave a partition of the entries of a parameter unchanged.
 
     A weight (O, I) is moved by pairs of permutations, of its outputs and of its inputs; a convolution kernel
@@ -38,16 +40,23 @@ def symmetry_group(partition: Any, shape: tuple[int, ...] | None = None, same_ac
         partition: Partition or array of labels.
         shape: shape of the parameter, where the partition has another one, (O * I,) for example.
         same_action: demand the same permutation of outputs and inputs; O = I.
+        covariance: the pattern is that of a covariance: one permutation moves its variables, and an entry and its
+            mirror image are one.
 
     Raises:
         ValueError: there are no entries, the shape has another number of them or a negative size, or same_action with
-            O ≠ I or for a vector; labels that :class:`Partition` refuses.
+            O ≠ I or for a vector; covariance with labels that are no symmetric matrix; labels that
+            :class:`Partition` refuses.
         TypeError: shape is no tuple of integers, same_action is neither True nor False; labels that
             :class:`Partition` refuses.
         ImportError: igraph or sympy are not installed (the extra ``symmetry``).
     """
     same_action = checked_same_action(same_action)
     pattern = _shaped(partition if isinstance(partition, Partition) else Partition(partition), shape)
+    if covariance:
+        if len(pattern.shape) != 2 or not np.array_equal(pattern.labels, pattern.labels.T):
+            raise ValueError(f"covariance needs a symmetric matrix of labels, got one of shape {pattern.shape}")
+        return _weight_group(pattern, same_action=True, covariance=True)
     if len(pattern.shape) == 1:
         if same_action:
             raise ValueError("same_action needs a weight (O, I) or a kernel (O, I, *taps), got a vector")
@@ -62,18 +71,21 @@ def symmetry_group(partition: Any, shape: tuple[int, ...] | None = None, same_ac
     return found
 
 
-def part_of_symmetry(pattern: Partition, finer: Partition, same_action: bool) -> SymmetryGroup | None:
+def part_of_symmetry(
+    pattern: Partition, finer: Partition, same_action: bool, covariance: bool = False
+) -> SymmetryGroup | None:
     """That part of the symmetry of a pattern (O, I) which is the whole symmetry of a finer one.
 
     Args:
         pattern: whose ties the closure gap and the explanation count.
         finer: the finer pattern.
         same_action: demand the same permutation of outputs and inputs.
+        covariance: as in :func:`symmetry_group`.
 
     Returns:
         The group; None where the pattern has not all of the symmetry of the other one.
     """
-    found = _weight_group(pattern, same_action, finer)
+    found = _weight_group(pattern, same_action, finer, covariance)
     is_kept = all((pattern.labels[np.ix_(*maps)] == pattern.labels).all() for maps in found.generators)
     return found if is_kept else None
 
@@ -142,7 +154,9 @@ def _vector_group(pattern: Partition) -> SymmetryGroup:
     )
 
 
-def _weight_group(pattern: Partition, same_action: bool, finer: Partition | None = None) -> SymmetryGroup:
+def _weight_group(
+    pattern: Partition, same_action: bool, finer: Partition | None = None, covariance: bool = False
+) -> SymmetryGroup:
     triples, order = automorphism_group((finer or pattern).labels, same_action)
     starts = starts_of_axes(pattern.shape)
     # The taps of a weight are one point, which is left out.
@@ -157,6 +171,9 @@ def _weight_group(pattern: Partition, same_action: bool, finer: Partition | None
         chosen = factor.random_generators() if part.kind == "unnamed" else factor.few_generators()
         generators += [as_element(reduction.lift(p), pattern.shape) for p in chosen]
     cells = Partition(cell_orbits(generators, pattern.shape))
+    if covariance:  # an entry and its mirror image are one
+        links = np.column_stack([cells.labels.ravel(), cells.labels.T.ravel()])
+        cells = Partition(joined(np.arange(cells.num_groups), [links])[cells.labels])
     gap = partition_distance(cells, pattern)
     orbits = orbit_labels(reduction.degree, points)
     axes = [Partition(orbits[a:b]) for a, b in itertools.pairwise(starts)]
@@ -169,9 +186,10 @@ def _weight_group(pattern: Partition, same_action: bool, finer: Partition | None
         orbits=Orbits(axes[0], axes[1], taps, cells),
         structure=structure,
         closure_gap=gap,
-        explanation=explain(structure, list(zip(parts, moved, strict=True)), pattern, gap),
+        explanation=explain(structure, list(zip(parts, moved, strict=True)), pattern, gap, covariance),
         _reduction=reduction,
         _factors=factors,
+        covariance=covariance,
     )
 
 

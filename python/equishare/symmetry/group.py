@@ -74,6 +74,8 @@ class SymmetryGroup:
         explanation: a sentence for a person.
         extension: the group of the pattern closed to a ring or torus, if it has shift structure up to its boundary;
             with a verdict of its own.
+        covariance: whether outputs and inputs are the same variables, those of a covariance, so that an entry and its
+            mirror image are one.
         verdict: ``exact``; of a pattern that was found in data ``approximate`` where its entries are only nearly equal,
             and ``none`` where the data tell neither a symmetry nor shifts up to the boundary.
     """
@@ -90,6 +92,7 @@ class SymmetryGroup:
     _factors: list[PermutationGroup]
     extension: SymmetryGroup | None = None
     verdict: str = "exact"
+    covariance: bool = False
 
     @property
     def name(self) -> str:

@@ -61,6 +61,7 @@ NAMES = {
     "separation": "δ/s, spacing of the values / standard error",
     "gap": r"gap  $E\,\|\hat\theta_{\hat a}-\hat\theta_{a^*}\|^2$",
     "exact": "share of draws found exactly",
+    "error": "Frobenius norm of the error",
     "false": "share of draws with a false group",
     "right": "share of draws with a true group",
     "group_holds": "share of these groups that are true",

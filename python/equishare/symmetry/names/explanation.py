@@ -15,6 +15,7 @@ def explain(
     factors: Sequence[tuple[Structure, tuple[int, ...]]],
     pattern: Partition,
     gap: int,
+    covariance: bool = False,
 ) -> str:
     """The name, what its elements do, and whether they explain the pattern.
 
@@ -23,23 +24,26 @@ def explain(
         factors: structure of each factor that moves points of its own, and how many points of each axis it moves.
         pattern: the partition whose group it is.
         gap: its closure gap.
+        covariance: whether outputs and inputs are the same variables.
     """
     if not factors:
         action = "only the identity leaves the pattern unchanged"
     else:
-        counts = Counter(_action(part, moved, pattern.shape) for part, moved in factors)
+        axes = 1 if covariance else len(pattern.shape)
+        counts = Counter(_action(part, moved[:axes], pattern.shape[:axes], covariance) for part, moved in factors)
         action = "; ".join(text if count == 1 else f"{text}, {count} times" for text, count in counts.items())
     return f"{structure}: {action} (order {readable(structure.order)}). {_verdict(pattern, gap)}"
 
 
-def _action(part: Structure, moved: tuple[int, ...], shape: tuple[int, ...]) -> str:
+def _action(part: Structure, moved: tuple[int, ...], shape: tuple[int, ...], covariance: bool) -> str:
     if moved[:2] == (0, 0):
         return "isometries of the grid of taps"
     if part.kind in ("dihedral", "symmetric", "alternating") and part.index not in moved:
         what = "a ring" if part.kind == "dihedral" else "a set"
-        points = " and ".join(_points(moved, shape))
+        points = " and ".join(_points(moved, shape, covariance))
         return f"{phrase(part).removesuffix(' of the ring')} of {what} of {part.index}, acting on {points}"
-    scope = "" if len(shape) == 2 and moved == shape else f" of {' and '.join(_points(moved, shape))}"
+    is_whole = (len(shape) == 2 or covariance) and moved == shape
+    scope = "" if is_whole else f" of {' and '.join(_points(moved, shape, covariance))}"
     return phrase(part) + scope
 
 
@@ -98,9 +102,10 @@ _WORDS: dict[str, str | Callable[[Structure], str]] = {
 }
 
 
-def _points(moved: tuple[int, ...], shape: tuple[int, ...]) -> list[str]:
+def _points(moved: tuple[int, ...], shape: tuple[int, ...], covariance: bool) -> list[str]:
     """Which points a factor moves."""
-    names = [["entries"], ["outputs", "inputs"], ["output channels", "input channels", "taps"]][min(len(shape), 3) - 1]
+    entries = ["variables" if covariance else "entries"]
+    names = [entries, ["outputs", "inputs"], ["output channels", "input channels", "taps"]][min(len(shape), 3) - 1]
     sizes = [*shape[:2], None]
     return [
         f"the {name}" if count == size or name == "taps" else f"{count} {name}"

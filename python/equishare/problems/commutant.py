@@ -1,0 +1,141 @@
+"""Covariances that a group of permutations leaves unchanged: their blocks, and their likelihood integrated exactly.
+
+Let H be a group of permutations of p variables. The symmetric matrices M with ``M[π i, π j] = M[i, j]`` for all π of H
+become block-diagonal in an orthonormal basis that H alone determines (Schur's lemma): space splits into irreducible
+parts, r of which are equivalent to each other, each with k dimensions, and between two equivalent parts M has d = 1, 2
+or 4 free numbers (real, complex, quaternionic). A block is so a Hermitian r × r matrix, repeated k times.
+
+With scatter ``n S`` of n samples and the conjugate prior of strength ν at the target T (an inverse Wishart, where H is
+trivial), ``p(K) ∝ det(K)^{ν/2} exp(−½ ν tr T K)`` for the precision K, the integral over all covariances of H is
+
+    log p(X) = −½ n p log 2π + Σ over blocks [ log Γ(λ + k n/2) − log Γ(λ) − ½ n k r log(k/2)
+                                               + (λ/k) log det(ν T) − (λ/k + n/2) log det(ν T + n S) ],
+    λ = k ν/2 + 1 + d (r − 1)/2,     log Γ(λ) = Σ_{j<r} log Γ(λ − j d/2) without constants,
+
+with the determinants of M within the block. The mean of Σ given the data is ``(ν T + n S)/(ν + n)``. For cyclic H this
+is Graczyk, Ishi, Kołodziejek, Massam, "Model selection in the space of Gaussian models invariant by symmetry" (2022).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy
+
+from equishare.partition import Partition
+
+# Numbers closer than that, relative to the largest, are equal: eigenvalues of a random element of the commutant.
+_EQUAL = 1e-7
+
+
+@dataclass(frozen=True)
+class Block:
+    """One block of the commutant.
+
+    Attributes:
+        basis: (p, k r) orthonormal columns that span it.
+        count: r, the number of equivalent irreducible parts.
+        dimension: k, of each of them.
+        numbers: d, free numbers between two of them; 1 where there is one alone.
+    """
+
+    basis: np.ndarray
+    count: int
+    dimension: int
+    numbers: int
+
+
+class Commutant:
+    """The symmetric matrices that a group leaves unchanged, from the orbits of the group on pairs.
+
+    Args:
+        orbits: (p, p) symmetric labels 0 … G − 1 of the orbits.
+    """
+
+    def __init__(self, orbits: np.ndarray) -> None:
+        self.orbits = orbits
+        self.sizes = np.bincount(orbits.ravel())
+        self.blocks = _blocks(orbits)
+
+    def project(self, matrix: np.ndarray) -> np.ndarray:
+        """The mean over the group: each entry becomes the mean of its orbit."""
+        return (np.bincount(self.orbits.ravel(), matrix.ravel()) / self.sizes)[self.orbits]
+
+    def log_dets(self, matrix: np.ndarray) -> np.ndarray:
+        """log det of a positive definite matrix that the group leaves unchanged, within each block; −∞ if it is not."""
+        found = np.empty(len(self.blocks))
+        for i, block in enumerate(self.blocks):
+            sign, found[i] = np.linalg.slogdet(block.basis.T @ matrix @ block.basis)
+            if sign <= 0:
+                found[i] = -np.inf
+        return found
+
+    def log_marginal(self, second: np.ndarray, count: float, target: np.ndarray, strength: float) -> float:
+        """log p(X), see above.
+
+        Args:
+            second: S (p, p), projected already.
+            count: n.
+            target: T (p, p), positive definite, which the group leaves unchanged.
+            strength: ν; infinite: the covariance is T.
+        """
+        p = len(second)
+        if np.isinf(strength):
+            return log_likelihood(target, second, count)
+        before = self.log_dets(strength * target)
+        after = self.log_dets(strength * target + count * second)
+        total = -0.5 * count * p * np.log(2 * np.pi)
+        for block, own, new in zip(self.blocks, before, after, strict=True):
+            k, r, d = block.dimension, block.count, block.numbers
+            shape = k * strength / 2 + 1 + d * (r - 1) / 2
+            j = d / 2 * np.arange(r)
+            gammas = scipy.special.gammaln(shape + k * count / 2 - j) - scipy.special.gammaln(shape - j)
+            total += gammas.sum() - 0.5 * count * k * r * np.log(k / 2)
+            total += shape / k * own - (shape / k + count / 2) * new
+        return float(total)
+
+
+def distinct(size: int) -> np.ndarray:
+    """(p, p) a label for each entry of a symmetric matrix, numbered by first appearance."""
+    cells = np.arange(size * size).reshape(size, size)
+    return Partition(np.minimum(cells, cells.T)).labels
+
+
+def log_likelihood(covariance: np.ndarray, second: np.ndarray, count: float) -> float:
+    """log density of n samples with second moments S, ``−½ n (p log 2π + log det Σ + tr Σ⁻¹ S)``; −∞ if Σ is not PD."""
+    try:
+        factor = scipy.linalg.cho_factor(covariance, lower=True)
+    except np.linalg.LinAlgError:
+        return -np.inf
+    log_det = 2 * np.log(np.diag(factor[0])).sum()
+    trace = np.trace(scipy.linalg.cho_solve(factor, second))
+    return float(-0.5 * count * (len(second) * np.log(2 * np.pi) + log_det + trace))
+
+
+def _blocks(orbits: np.ndarray) -> list[Block]:
+    size, num = len(orbits), int(orbits.max()) + 1
+    if num == size * (size + 1) // 2:
+        return [Block(np.eye(size), size, 1, 1)]
+    rng = np.random.default_rng(0)
+    values, vectors = np.linalg.eigh(rng.normal(size=num)[orbits])
+    ends = np.flatnonzero(np.diff(values) > _EQUAL * np.abs(values).max()) + 1
+    parts = np.split(vectors, ends, axis=1)
+    # Between equivalent parts a random element is no zero.
+    other = rng.normal(size=num)[orbits]
+    dimensions = np.array([part.shape[1] for part in parts])
+    starts, squares = np.r_[0, ends], (vectors.T @ other @ vectors) ** 2
+    between = np.add.reduceat(np.add.reduceat(squares, starts, axis=0), starts, axis=1)
+    joined = between > _EQUAL**2 * between.max()
+    _, block_of = scipy.sparse.csgraph.connected_components(joined, directed=False)
+    found = []
+    for block in range(int(block_of.max()) + 1):
+        own = np.flatnonzero(block_of == block)
+        k = int(dimensions[own[0]])
+        numbers = 1
+        if len(own) > 1 and k > 1:
+            a, b = parts[own[0]], parts[own[1]]
+            maps = np.stack([(a.T @ rng.normal(size=num)[orbits] @ b).ravel() for _ in range(5)])
+            numbers = int(np.linalg.matrix_rank(maps, tol=1e-6 * np.abs(maps).max()))
+        found.append(Block(np.concatenate([parts[i] for i in own], axis=1), len(own), k, numbers))
+    return found

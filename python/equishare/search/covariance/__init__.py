@@ -1,0 +1,1 @@
+"""The search for the group that permutes the variables of a covariance."""

@@ -1,0 +1,188 @@
+"""The evidence for a group: the likelihood of the covariances that it leaves unchanged, integrated exactly.
+
+Given the group H, the prior of Σ is that of :mod:`equishare.problems.commutant`, of strength ν at a target T. As both
+are not known, the evidence is a mean over targets and over ν:
+
+    own        variances as they are, no covariances
+    equal      one variance, no covariances
+    common     variances as they are, one correlation
+    alike      one variance, one covariance
+
+Variances are equal within the orbits of H. ν lies on a grid 1, 2, 4, … with weights ∝ ν^(−¾): the relative distance
+ν^(−½) of Σ from its target has a density ∝ distance^½. Or no covariance differs from zero (ν = ∞). The numbers in T
+are integrated out approximately: each costs ``½ log (1 + information)``, where what the data tell of T is what
+n ν/(n + ν) samples tell of a covariance that is T itself.
+
+So the answer "no symmetry" is no free covariance: it may be as simple as one that is nearly symmetric. That is what a
+symmetry has to beat.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy
+
+from equishare.problems.commutant import Commutant, distinct
+
+# Of each target without covariances, the share of the prior where no covariance differs from zero.
+_ZERO = 0.1
+# The weights of ν are ∝ ν^(−_DECAY).
+_DECAY = 0.75
+# Correlations of targets keep so far from those that are singular.
+_INSIDE = 0.95
+
+
+@dataclass(frozen=True)
+class Target:
+    """A centre of the prior.
+
+    Attributes:
+        matrix: T (p, p).
+        counts: for each number in it, how often its information counts in that of one sample.
+        may_hold: whether Σ may be the target itself, which then has no more symmetry than the group.
+    """
+
+    matrix: np.ndarray
+    counts: np.ndarray
+    may_hold: bool
+
+
+@dataclass(frozen=True)
+class Terms:
+    """Weights and means of the covariance of one sample, given a group.
+
+    Attributes:
+        log_weights: (T, ν) log of prior times integrated likelihood; −∞ where there is none.
+        strengths: (ν,).
+        targets: (T,).
+        second: projected second moments.
+        count: of samples.
+    """
+
+    log_weights: np.ndarray
+    strengths: np.ndarray
+    targets: list[Target]
+    second: np.ndarray
+    count: int
+
+    @property
+    def log_evidence(self) -> float:
+        """log of the mean likelihood."""
+        return float(scipy.special.logsumexp(self.log_weights))
+
+    def mean(self) -> np.ndarray:
+        """The mean of Σ given the data and the group."""
+        weights = np.exp(self.log_weights - self.log_evidence)
+        share = 1 / (1 + self.count / self.strengths)
+        total = (weights * (1 - share)).sum() * self.second
+        for target, own in zip(self.targets, weights @ share, strict=True):
+            total = total + own * target.matrix
+        return np.asarray(total)
+
+
+def strengths_of(size: int, count: int) -> np.ndarray:
+    """The grid of ν: from one sample to where the data cannot tell it from infinity."""
+    return np.append(2.0 ** np.arange(0, np.ceil(np.log2(4 * size * count)) + 1), np.inf)
+
+
+def terms_of(commutant: Commutant, second: np.ndarray, count: int) -> Terms:
+    """The evidence of one sample for a group.
+
+    Args:
+        commutant: of the group.
+        second: S (p, p) second moments.
+        count: n.
+    """
+    second = commutant.project(second)
+    strengths = strengths_of(len(second), count)
+    finite = strengths[:-1]
+    prior = prior_of(finite)
+    targets = targets_of(second, np.diag(commutant.orbits))
+    found = np.full((len(targets), len(strengths)), -np.inf)
+    for i, target in enumerate(targets):
+        values = log_marginals(commutant, second, count, target.matrix, strengths)
+        price = 0.5 * np.log1p(np.outer(_told(count, strengths), target.counts)).sum(1)
+        weights = np.append(prior * (1 - _ZERO), _ZERO) if target.may_hold else np.append(prior, 0.0)
+        with np.errstate(divide="ignore"):
+            found[i] = values - price + np.log(weights) - np.log(len(targets))
+    return Terms(found, strengths, targets, second, count)
+
+
+def near_terms(larger: Terms, near: Commutant, second: np.ndarray) -> Terms:
+    """The evidence of a covariance without a symmetry that is near one which a group leaves unchanged.
+
+    Beside the numbers that the group leaves free, which are integrated out as before, all other numbers deviate from
+    zero as the prior of strength ν about the mean given the group lets them.
+
+    Args:
+        larger: the evidence of the group.
+        near: its commutant.
+        second: S (p, p).
+    """
+    count, target = larger.count, larger.mean()
+    strengths = strengths_of(len(second), count)[:-1]
+    free = Commutant(distinct(len(second)))
+    values = log_marginals(free, second, count, target, strengths)
+    values -= log_marginals(near, larger.second, count, target, strengths)
+    values += larger.log_evidence + np.log(prior_of(strengths))
+    return Terms(values[None], strengths, [Target(target, np.empty(0), False)], second, count)
+
+
+def log_marginals(
+    commutant: Commutant, second: np.ndarray, count: float, target: np.ndarray, strengths: np.ndarray
+) -> np.ndarray:
+    """:meth:`Commutant.log_marginal` for many strengths at once."""
+    p, finite = len(second), np.isfinite(strengths)
+    nu = strengths[finite]
+    total = np.full(len(strengths), -0.5 * count * p * np.log(2 * np.pi))
+    for block in commutant.blocks:
+        k, r, d = block.dimension, block.count, block.numbers
+        own, moved = (block.basis.T @ matrix @ block.basis for matrix in (target, second))
+        ratio = scipy.linalg.eigh(moved, own, eigvals_only=True)
+        log_det = np.linalg.slogdet(own)[1]
+        shape = k * nu / 2 + 1 + d * (r - 1) / 2
+        j = d / 2 * np.arange(r)
+        grown = np.log1p(count * np.maximum(ratio, 0) / nu[:, None]).sum(1)
+        gammas = scipy.special.gammaln(shape[:, None] + k * count / 2 - j) - scipy.special.gammaln(shape[:, None] - j)
+        total[finite] += gammas.sum(1) - 0.5 * count * k * r * np.log(k / 2)
+        total[finite] -= count / 2 * (log_det + k * r * np.log(nu)) + (shape / k + count / 2) * grown
+        total[~finite] -= count / 2 * (log_det + ratio.sum())
+    return total
+
+
+def targets_of(second: np.ndarray, points: np.ndarray) -> list[Target]:
+    """The targets of a group, see above.
+
+    Args:
+        second: S (p, p), projected.
+        points: (p,) labels of the orbits of variables.
+    """
+    size = len(second)
+    sizes = np.unique(points, return_counts=True)[1]
+    variances = np.diag(second)
+    found: list[Target] = []
+    off = ~np.eye(size, dtype=bool)
+    for own, counts in ((variances, sizes / 2), (np.full(size, variances.mean()), np.array([size / 2]))):
+        if len(sizes) == 1 and found:
+            break  # variances are equal
+        found.append(Target(np.diag(own), counts, not found))
+        if size > 1:
+            scale = np.sqrt(own)
+            mean = float((second / np.outer(scale, scale))[off].mean())
+            mean = float(np.clip(mean, -_INSIDE / (size - 1), _INSIDE))
+            matrix = np.outer(scale, scale) * (mean + (1 - mean) * np.eye(size))
+            found.append(Target(matrix, np.append(counts, size * (size - 1) / 2), False))
+    return found
+
+
+def prior_of(strengths: np.ndarray) -> np.ndarray:
+    """Weights of finite strengths."""
+    weights = strengths**-_DECAY
+    return np.asarray(weights / weights.sum())
+
+
+def _told(count: float, strengths: np.ndarray) -> np.ndarray:
+    """Samples of the target that tell as much of it as the data do."""
+    return np.where(np.isinf(strengths), count, count / (1 + count / strengths))

@@ -1,0 +1,270 @@
+"""Groups that the samples do not contradict: maps of variables are joined to groups, and their parts are judged."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import scipy
+
+from equishare.problems.commutant import Commutant, distinct
+from equishare.search.covariance.evidence import Terms, near_terms, terms_of
+from equishare.search.covariance.maps import Matcher, averaged
+from equishare.search.covariance.price import Group, closed, pair_orbits, with_map
+from equishare.symmetry.permutations import Permutation, cycle_and_exchange, inverse, orbit_labels, random_subproduct
+
+#: Second moments about a known mean, and the number of samples, of each sample.
+Moments = tuple[np.ndarray, int]
+
+# Rounds of searches, each with the matrix averaged over the maps of the round before.
+_ROUNDS = 3
+# Variables whose images are searched in a round, one after another, while orbits join.
+_MAX_SEARCHES = 4
+# After so many maps in a row that the evidence does not take, the rest of a search is left out.
+_PATIENCE = 12
+# So many of the best maps are joined in the order of their evidence too.
+_LIKELIEST = 24
+# Numbers of blocks of interchangeable variables that are tried, and how many of the best are judged.
+_CUTS, _BLOCKS = 16, 4
+# Two variables are exchanged in so many of the best groups, where there are no more pairs of them than that.
+_REARRANGED, _MOST_EXCHANGES = 2, 300
+# Random subgroups of the best group that are judged, besides those without one of its generators.
+_SUBGROUPS = 12
+_DROPPED = 16
+
+
+@dataclass
+class Judged:
+    """A group with the likelihood of the samples given it.
+
+    Attributes:
+        group: it.
+        terms: of each sample.
+    """
+
+    group: Group
+    terms: list[Terms]
+
+    @property
+    def score(self) -> float:
+        """log of prior times likelihood."""
+        return self.group.log_price + sum(one.log_evidence for one in self.terms)
+
+
+@dataclass
+class Search:
+    """Groups that were looked at.
+
+    Args:
+        moments: of each sample.
+    """
+
+    moments: Sequence[Moments]
+    judged: dict[bytes, Judged] = field(default_factory=dict)
+    _evidence: dict[bytes, list[Terms]] = field(default_factory=dict)
+    _commutants: dict[bytes, Commutant] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        """p."""
+        return len(self.moments[0][0])
+
+    def terms(self, orbits: np.ndarray) -> list[Terms]:
+        """The evidence of the covariances that a group with these orbits leaves unchanged."""
+        key = orbits.tobytes()
+        if key not in self._evidence:
+            self._commutants[key] = Commutant(orbits)
+            self._evidence[key] = [terms_of(self._commutants[key], *one) for one in self.moments]
+        return self._evidence[key]
+
+    def near(self, judged: Judged) -> list[Terms]:
+        """The evidence of covariances that are only near those of a group."""
+        commutant = self._commutants[judged.group.orbits.tobytes()]
+        return [near_terms(own, commutant, second) for own, (second, _) in zip(judged.terms, self.moments, strict=True)]
+
+    def log_evidence(self, orbits: np.ndarray) -> float:
+        """log of the likelihood of all samples."""
+        return sum(one.log_evidence for one in self.terms(orbits))
+
+    def judge(self, generators: list[Permutation]) -> Judged:
+        """Weigh the group that permutations generate, made as large as its orbits allow."""
+        orbits = pair_orbits(generators, self.size)
+        key = orbits.tobytes()
+        if key not in self.judged:
+            self.judged[key] = Judged(closed(orbits, generators), self.terms(orbits))
+        return self.judged[key]
+
+    def run(self) -> None:
+        """Judge no symmetry, groups of interchangeable variables, groups joined of maps, and parts of the best."""
+        self.judge([])
+        matrices, variances = zip(*(self._logarithm(i) for i in range(len(self.moments))), strict=True)
+        blocks = interchangeable(matrices)
+        blocks.sort(key=lambda own: -self.log_evidence(pair_orbits(own, self.size)))
+        for generators in blocks[:_BLOCKS]:
+            self.judge(generators)
+        for _ in range(_ROUNDS):
+            maps, generators = self._joined(Matcher(matrices, variances))
+            if not maps:
+                break
+            self.judge(generators)
+            # A map that joins too much may have come first: once more, with the likeliest maps first.
+            likeliest = sorted((p for _, p in maps[:_LIKELIEST]), key=lambda p: -self.log_evidence(self._orbits_of(p)))
+            self.judge(self._join(distinct(self.size), [], likeliest)[1])
+            best = max(score for score, _ in maps)
+            some = [p for score, p in maps if score > 0.8 * best][:32]
+            matrices = [averaged(one, some) for one in matrices]
+            variances = [v / min(len(some) + 1, 8) for v in variances]
+        self._unite()
+        self._rearrange()
+        self._parts()
+
+    def ranked(self) -> list[Judged]:
+        """All groups, best first."""
+        return sorted(self.judged.values(), key=lambda one: -one.score)
+
+    def _logarithm(self, sample: int) -> tuple[np.ndarray, float]:
+        """log of the shrunk covariance, whose entries have nearly one variance, and that variance."""
+        terms = self.terms(distinct(self.size))[sample]
+        values, vectors = np.linalg.eigh(terms.mean())
+        logs = np.log(values)
+        a, b = values[:, None], values
+        with np.errstate(divide="ignore", invalid="ignore"):
+            slope = np.where(np.abs(a - b) > 1e-9 * (a + b), (logs[:, None] - logs) / (a - b), 1 / a)
+        weights = np.exp(terms.log_weights - terms.log_evidence)
+        share = 1 - 1 / (1 + terms.count / terms.strengths)
+        kept = max(float((weights * share).sum()), 1e-3)
+        off = ~np.eye(self.size, dtype=bool)
+        variance = (kept**2 * slope**2 * a * b)[off].mean() / terms.count if self.size > 1 else 1.0
+        return (vectors * logs) @ vectors.T, float(variance)
+
+    def _joined(self, matcher: Matcher) -> tuple[list[tuple[float, Permutation]], list[Permutation]]:
+        """All maps found, best first, and those of them that the evidence joins to a group."""
+        every: list[tuple[float, Permutation]] = []
+        taken: list[Permutation] = []
+        searched: list[int] = []
+        orbits = distinct(self.size)
+        while len(searched) < _MAX_SEARCHES:
+            points = orbit_labels(self.size, taken) if taken else np.arange(self.size)
+            fresh = np.flatnonzero(~np.isin(points, points[searched]))
+            if not fresh.size:
+                break
+            searched.append(int(fresh[0]))
+            found = matcher.search(searched[-1])
+            every += found
+            before = len(taken)
+            orbits, taken = self._join(orbits, taken, [p for _, p in found])
+            if len(taken) == before:
+                break
+        return sorted(every, key=lambda pair: -pair[0]), taken
+
+    def _join(
+        self, orbits: np.ndarray, taken: list[Permutation], maps: Sequence[Permutation]
+    ) -> tuple[np.ndarray, list[Permutation]]:
+        """The orbits of a group and its generators, joined by maps as long as the evidence grows."""
+        best, failed, taken = self.log_evidence(orbits), 0, list(taken)
+        for p in maps:
+            joined = with_map(orbits, p)
+            if joined is orbits:
+                continue
+            own = self.log_evidence(joined)
+            if own > best:
+                orbits, best, failed = joined, own, 0
+                taken.append(p)
+            else:
+                failed += 1
+            if failed == _PATIENCE:
+                break
+        return orbits, taken
+
+    def _orbits_of(self, p: Permutation) -> np.ndarray:
+        return with_map(distinct(self.size), p)
+
+    def _unite(self) -> None:
+        """Judge what the best groups generate together."""
+        best = [one for one in self.ranked() if one.group.generators][:4]
+        for i, one in enumerate(best):
+            for other in best[:i]:
+                self.judge([*other.group.generators, *one.group.generators])
+
+    def _rearrange(self) -> None:
+        """Judge the best groups with two variables exchanged, as long as that is better.
+
+        Of few samples maps are nearly right more often than right. A group of exchanged variables has the commutant of
+        the group, with the samples exchanged.
+        """
+        pairs = list(itertools.combinations(range(self.size), 2))
+        if len(pairs) > _MOST_EXCHANGES:
+            return
+        for one in [own for own in self.ranked() if own.group.generators][:_REARRANGED]:
+            best, order = one, np.arange(self.size)
+            commutant = self._commutants[one.group.orbits.tobytes()]
+            for _ in range(self.size):
+                exchanged = [_exchanged(order, pair) for pair in pairs]
+                scores = [self._evidence_in(commutant, own) for own in exchanged]
+                place = int(np.argmax(scores))
+                if not one.group.log_price + scores[place] > best.score + 1e-9:
+                    break
+                order = exchanged[place]
+                # order[i] is the variable in the place of variable i of the group.
+                back = inverse(order)
+                best = self.judge([order[p][back] for p in one.group.generators])
+
+    def _evidence_in(self, commutant: Commutant, order: np.ndarray) -> float:
+        at = np.ix_(order, order)
+        return sum(terms_of(commutant, second[at], count).log_evidence for second, count in self.moments)
+
+    def _parts(self) -> None:
+        """Judge subgroups of the best group, as long as they are better."""
+        rng, tried = np.random.default_rng(0), set()
+        while True:
+            best = next((one for one in self.ranked() if one.group.generators), None)
+            if best is None or best.group.orbits.tobytes() in tried:
+                return
+            tried.add(best.group.orbits.tobytes())
+            maps = best.group.generators
+            for left_out in rng.permutation(len(maps))[:_DROPPED].tolist() if len(maps) > 1 else []:
+                self.judge([p for i, p in enumerate(maps) if i != left_out])
+            for _ in range(_SUBGROUPS):
+                self.judge([random_subproduct(maps, rng) for _ in range(int(rng.integers(1, 3)))])
+
+
+def _exchanged(order: np.ndarray, pair: tuple[int, int]) -> np.ndarray:
+    found = order.copy()
+    found[list(pair)] = order[list(pair[::-1])]
+    return found
+
+
+def interchangeable(matrices: Sequence[np.ndarray]) -> list[list[Permutation]]:
+    """Generators of products of symmetric groups: blocks of variables any two of which may be exchanged.
+
+    The distance of two variables is what changes in the matrices when they are exchanged; blocks are the clusters of
+    average linkage, at every height.
+    """
+    size = len(matrices[0])
+    if size < 2:
+        return []
+    distance = np.zeros((size, size))
+    for matrix in matrices:
+        squares = (matrix**2).sum(1)
+        distance += squares[:, None] + squares - 2 * matrix @ matrix
+        own = np.diag(matrix)
+        # Cells (i, j), (i, i) and (j, j) themselves are compared otherwise.
+        distance -= 2 * (own[:, None] - matrix) ** 2 / 2 + 2 * (own - matrix) ** 2 / 2
+        distance += (own[:, None] - own) ** 2 / 2
+    np.fill_diagonal(distance, 0)
+    condensed = scipy.spatial.distance.squareform(np.maximum(distance, 0), checks=False)
+    tree = scipy.cluster.hierarchy.linkage(condensed, "average")
+    found = []
+    for count in np.unique(np.geomspace(1, size - 1, _CUTS).astype(int)):
+        blocks = scipy.cluster.hierarchy.fcluster(tree, count, "maxclust")
+        found.append(
+            [
+                p
+                for block in np.unique(blocks)
+                if np.count_nonzero(blocks == block) > 1
+                for p in cycle_and_exchange(size, np.flatnonzero(blocks == block))
+            ]
+        )
+    return found
