@@ -97,6 +97,13 @@ def test_no_more_groups_than_were_asked_for():
     assert max(pattern.num_groups[0] for pattern in session.found[0]) <= 4
 
 
+def test_a_fit_that_has_diverged_proposes_no_orbits():
+    session, free = session_of(rings(circulant(4, 2)[0]))
+    free.lower["0.weight"][:] = np.nan
+    try_structures(session, [0], free, "structures")
+    assert len(session.found[0]) > 1
+
+
 def test_other_parameters_have_no_such_structure():
     def build():
         model = nn.Linear(4, 4)

@@ -142,7 +142,7 @@ class _Products:
             ratio[states, places, one] = 0.0
             total = score[:, None] + ratio.sum(1)
             np.put_along_axis(total, maps, -np.inf, 1)
-            kept = min(_BEAM, np.count_nonzero(np.isfinite(total)))
+            kept = min(_BEAM, int(np.isfinite(total).sum()))
             best = np.argpartition(-total.ravel(), kept - 1)[:kept]
             parent, images = np.divmod(best, total.shape[1])
             score = total.ravel()[best]

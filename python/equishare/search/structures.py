@@ -74,6 +74,8 @@ def _with(session: NetworkSession, problem: int, s: int, labels: np.ndarray) -> 
 def _orbits_of(estimate: BlockEstimate, slot: Slot) -> list[np.ndarray]:
     """Orbits of symmetries, and the merges of them that have the best evidence."""
     shape = slot.shape_of(slot.key)
+    if not (np.isfinite(estimate.values).all() and np.isfinite(estimate.variance).all() and estimate.variance.all()):
+        return []  # the fit has diverged
     matrix = BlockEstimate.diagonal(estimate.values.reshape(shape), estimate.variance.reshape(shape))
     evidence, found = Evidence(matrix), []
     for symmetry in find_symmetries(matrix):
