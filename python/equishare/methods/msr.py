@@ -49,7 +49,7 @@ class Options:
 
 @dataclass(frozen=True)
 class _Split:
-    """Moments of one split of all tasks, for a loss of mean squares: curvature (T, I, I), linear (T, O, I), square (T,)."""
+    """Moments of one split of T tasks for a mean of squares: curvature (T, I, I), linear (T, O, I), square (T,)."""
 
     curvature: Tensor
     linear: Tensor
@@ -84,7 +84,9 @@ def propose(session: Session, options: Options) -> list[Proposal]:
     if other is not None:
         raise TypeError(f"method {session.method!r} takes means and linear maps, got a {type(other).__name__}")
     if problems[0].num_entries > _MOST_ENTRIES:
-        raise ValueError(f"method {session.method!r} takes at most {_MOST_ENTRIES} entries, got {problems[0].num_entries}")
+        raise ValueError(
+            f"method {session.method!r} takes at most {_MOST_ENTRIES} entries, got {problems[0].num_entries}"
+        )
     weights, history = _learned(session, options)
     most = min(problems[0].num_entries, _MOST_GROUPS * options.num_values)
     patterns = [one.reshape(problems[0].shape) for one in _cuts(weights, most)]

@@ -21,9 +21,9 @@ from equishare.relax.proximal_training import penalised_fits
 class Options(SearchOptions):
     """Entries are pulled together by ``1/(K − 1) Σ_{i<j} |w_i − w_j|``, whose proximal map ties them exactly.
 
-    Means and linear maps are fitted by accelerated proximal gradient steps, networks by such steps with momentum, of the
-    length that Adam would take. One fit is made for each strength of the penalty; entries that end equal form a group. The groups
-    are fitted without the penalty, and the validation loss selects.
+    Means and linear maps are fitted by accelerated proximal gradient steps, networks by such steps with momentum, of
+    the length that Adam would take. One fit is made for each strength of the penalty; entries that end equal form a
+    group. The groups are fitted without the penalty, and the validation loss selects.
 
     Attributes:
         strengths: of the penalty, evenly spaced on a logarithmic scale, from the least that ties all entries.
@@ -65,7 +65,9 @@ def patterns_of_path(session: Session, problem: Problem, penalty: Penalty, count
     """
     if not isinstance(problem, LeastSquares):
         raise TypeError(f"method {session.method!r} takes means and linear maps, got a {type(problem).__name__}")
-    return Proposal(distinct([_groups(w).reshape(problem.shape) for w in penalised_path(problem, penalty, count, smallest)]))
+    return Proposal(
+        distinct([_groups(w).reshape(problem.shape) for w in penalised_path(problem, penalty, count, smallest)])
+    )
 
 
 def _groups(values: np.ndarray) -> np.ndarray:

@@ -14,7 +14,6 @@ from equishare.problems.network.replicas import State, joined, seeded, stacked, 
 from equishare.problems.network.session import NetworkSession
 from equishare.relax.proximal import Penalty, strengths_of
 
-
 # Of the moments of gradients, and what is added to their root: those of Adam.
 _MEMORY = (0.9, 0.999)
 _SMALLEST = 1e-8

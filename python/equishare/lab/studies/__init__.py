@@ -17,6 +17,7 @@ from equishare.lab.studies import (
     invention,
     model_calibration,
     models,
+    peers,
     photographs,
     rings,
     sum_of_numbers,
@@ -37,6 +38,7 @@ EXPERIMENTS: dict[str, Callable[..., Experiment]] = {
     "bound": bound.run,
     "calibration": calibration.run,
     "model-calibration": model_calibration.run,
+    "peers": peers.run,
 }
 
 __all__ = ["EXPERIMENTS"]
