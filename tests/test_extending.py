@@ -137,7 +137,7 @@ def test_the_folder_is_the_registry():
     assert next(iter(METHODS)) == "auto"
     assert {"bilevel", "brute_force", "closure", "gap", "merge", "no_sharing", "oracle", "sinkhorn"} < set(METHODS)
     assert [name_of(method) for method in METHODS.values()] == list(METHODS)
-    assert methods_for(True) == ["auto", "bilevel", "no_sharing", "oracle", "sinkhorn"]
+    assert methods_for(True) == ["auto", "bilevel", "no_sharing", "oracle", "sinkhorn", "weight_sharing"]
     assert "oracle" not in methods_for(False, without_options=True)
 
 

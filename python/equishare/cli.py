@@ -28,7 +28,19 @@ __all__ = ["app", "main"]
 _UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 
 # Written out, so that help and usage errors need not load torch; tests hold them to the registries.
-_METHODS = ("auto", "bilevel", "brute_force", "closure", "gap", "merge", "no_sharing", "sinkhorn")
+_METHODS = (
+    "auto",
+    "bilevel",
+    "brute_force",
+    "closure",
+    "gap",
+    "merge",
+    "msr",
+    "no_sharing",
+    "sinkhorn",
+    "slope",
+    "weight_sharing",
+)
 _EXPERIMENTS = (
     "gaussian",
     "sum",
@@ -45,6 +57,8 @@ _EXPERIMENTS = (
     "model-calibration",
     "factors",
     "glm",
+    "everyday",
+    "peers",
 )
 
 _FAMILIES = ("gaussian", "binomial", "poisson")

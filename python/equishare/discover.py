@@ -30,7 +30,20 @@ __all__ = ["discover"]
 
 
 #: The methods by name; :data:`equishare.methods.METHODS` holds them.
-MethodName = Literal["auto", "bilevel", "brute_force", "closure", "gap", "merge", "no_sharing", "oracle", "sinkhorn"]
+MethodName = Literal[
+    "auto",
+    "bilevel",
+    "brute_force",
+    "closure",
+    "gap",
+    "merge",
+    "msr",
+    "no_sharing",
+    "oracle",
+    "sinkhorn",
+    "slope",
+    "weight_sharing",
+]
 
 # Where resamples take seconds, they are the default: so many, for means of up to so many entries.
 _RESAMPLES = 20

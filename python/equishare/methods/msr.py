@@ -49,7 +49,7 @@ class Options:
 
 @dataclass(frozen=True)
 class _Split:
-    """Moments of one split of all tasks, for a loss of mean squares: curvature (T, I, I), linear (T, O, I), square (T,)."""
+    """Moments of one split of T tasks for a mean of squares: curvature (T, I, I), linear (T, O, I), square (T,)."""
 
     curvature: Tensor
     linear: Tensor

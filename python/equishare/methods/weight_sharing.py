@@ -21,9 +21,9 @@ from equishare.relax.proximal_training import penalised_fits
 class Options(SearchOptions):
     """Entries are pulled together by ``1/(K − 1) Σ_{i<j} |w_i − w_j|``, whose proximal map ties them exactly.
 
-    Means and linear maps are fitted by accelerated proximal gradient steps, networks by such steps with momentum, of the
-    length that Adam would take. One fit is made for each strength of the penalty; entries that end equal form a group. The groups
-    are fitted without the penalty, and the validation loss selects.
+    Means and linear maps are fitted by accelerated proximal gradient steps, networks by such steps with momentum, of
+    the length that Adam would take. One fit is made for each strength of the penalty; entries that end equal form a
+    group. The groups are fitted without the penalty, and the validation loss selects.
 
     Attributes:
         strengths: of the penalty, evenly spaced on a logarithmic scale, from the least that ties all entries.

@@ -1,24 +1,25 @@
-"""Penalties whose proximal map ties numbers exactly, and the path of penalised least-squares fits over their strength."""
+"""Penalties whose proximal map ties numbers exactly, and paths of penalised least-squares fits."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 import numpy as np
 
 from equishare.problems.least_squares import LeastSquares
 
-# A fit is done when no entry moves by more than this part of the spread of all of them.
-_TOLERANCE = 1e-6
-_MOST_ITERATIONS = 2_000
+# A fit is done when no entry moves by more than this part of the spread of all of them, or after so many steps.
+_TOLERANCE = 1e-5
+_MOST_ITERATIONS = 300
 
 
 class Penalty(Protocol):
     """A penalty on K numbers with an exact proximal map."""
 
     def prox(self, values: np.ndarray, strength: float) -> np.ndarray:
-        """``argmin over w of ½ ‖w − values‖² + strength · penalty(w)`` (K,); numbers that it ties are equal, bit by bit."""
+        """``argmin over w of ½ ‖w − values‖² + strength · penalty(w)`` (K,); tied numbers are equal bit by bit."""
 
     def strongest(self, gradient: np.ndarray) -> float:
         """The least strength at which the coarsest point stays a minimum, given the gradient (K,) of the loss there."""
@@ -106,7 +107,7 @@ def strengths_of(strongest: float, count: int, smallest: float) -> np.ndarray:
 
 
 def penalised_path(problem: LeastSquares, penalty: Penalty, count: int, smallest: float) -> list[np.ndarray]:
-    """Weights (O, I) that minimise the mean squared error on the training samples plus the penalty, by falling strength.
+    """Weights (O, I) that minimise the mean squared error on the training samples plus the penalty, strongest first.
 
     By accelerated proximal gradient steps with restarts (Beck and Teboulle 2009; O'Donoghue and Candès 2015), each
     strength from the fit of the one before.
@@ -133,7 +134,8 @@ def penalised_path(problem: LeastSquares, penalty: Penalty, count: int, smallest
     spread = float(np.ptp(free)) or 1.0
     found = [weight]
     for strength in strengths_of(strongest, count, smallest)[1:]:
-        weight = _minimum(weight, gradient, lambda w, s=strength: penalty.prox(w, s * step), step, _TOLERANCE * spread)
+        prox = partial(penalty.prox, strength=float(strength * step))
+        weight = _minimum(weight, gradient, prox, step, _TOLERANCE * spread)
         found.append(weight)
     return found
 

@@ -14,12 +14,14 @@ from equishare.lab.studies import (
     correlation,
     covariance,
     denoising,
+    everyday,
     factors,
     gaussian,
     glm,
     invention,
     model_calibration,
     models,
+    peers,
     photographs,
     rings,
     sum_of_numbers,
@@ -43,6 +45,8 @@ EXPERIMENTS: dict[str, Callable[..., Experiment]] = {
     "model-calibration": model_calibration.run,
     "factors": factors.run,
     "glm": glm.run,
+    "everyday": everyday.run,
+    "peers": peers.run,
 }
 
 __all__ = ["EXPERIMENTS"]

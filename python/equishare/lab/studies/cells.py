@@ -46,6 +46,8 @@ METHODS: dict[str, tuple[MethodName, dict[str, Any]]] = {
     "bilevel": ("bilevel", {}),
     "gap": ("gap", {}),
     "sinkhorn": ("sinkhorn", {}),
+    "weight sharing": ("weight_sharing", {}),
+    "SLOPE": ("slope", {}),
     "merge": ("merge", {}),
     "closure": ("closure", {}),
     "auto": ("auto", {}),

@@ -10,7 +10,7 @@ Source: Yeh, Hu, Hasegawa-Johnson, Schwing, "Equivariance Discovery by Learned P
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -45,14 +45,17 @@ def run(
     progress: Progress | None = None,
     lengths: Sequence[int] = LENGTHS,
     augerino_samples: Sequence[int] = AUGERINO_SAMPLES,
+    methods: Mapping[str, MethodName] = METHODS,
 ) -> Experiment:
     """Run the sum of numbers; ``trials`` lowers the number of trials, whose seeds are ``seed``, ``seed`` + 1, ….
+
+    ``methods`` are names of rows and of methods of ``discover``.
 
     Raises:
         ValueError: ``trials`` is less than one.
     """
     seeds = range(seed, seed + number_of_trials(trials, TRIALS))
-    total = len(RANKS) * len(lengths) * (len(METHODS) + len(augerino_samples))
+    total = len(RANKS) * len(lengths) * (len(methods) + len(augerino_samples))
     done = 0
     start = time.perf_counter()
     rows: list[dict[str, Any]] = []
@@ -60,7 +63,7 @@ def run(
     for rank in RANKS:
         for length in lengths:
             sets = [sum_sets(length, rank, one) for one in seeds]
-            for method, solve in _methods(sets, truth(length, rank), augerino_samples, seed):
+            for method, solve in _methods(sets, truth(length, rank), augerino_samples, seed, methods):
                 begin = time.perf_counter()
                 answers = solve()
                 seconds = (time.perf_counter() - begin) / len(sets)
@@ -75,11 +78,15 @@ def run(
 
 
 def _methods(
-    sets: Sequence[Sets], truth: Partition, augerino_samples: Sequence[int], seed: int
+    sets: Sequence[Sets],
+    truth: Partition,
+    augerino_samples: Sequence[int],
+    seed: int,
+    methods: Mapping[str, MethodName],
 ) -> list[tuple[str, Callable[[], list[Callable[[], Scores]]]]]:
     """Each method's name, and a function that solves all trials and returns how to score each."""
     found: list[tuple[str, Callable[[], list[Callable[[], Scores]]]]] = []
-    for label, method in METHODS.items():
+    for label, method in methods.items():
         found.append((label, lambda method=method: _discovered(sets, truth, method, seed)))  # type: ignore[misc]
     for count in augerino_samples:
         found.insert(-2, (f"Augerino, {count} samples", lambda count=count: _augerino(sets, count, seed)))  # type: ignore[misc]

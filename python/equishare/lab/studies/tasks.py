@@ -154,7 +154,7 @@ def table(trials: int, seed: int, tick: Callable[[], None], sizes: tuple[Size, .
             }
             row = {"I": size.inputs, "tasks": size.tasks, "samples": size.samples, "method": method}
             for name, values in scores.items():
-                row[name], row[f"{name}_ci"] = mean_and_interval(values)  # type: ignore[assignment]
+                row[name], row[f"{name}_ci"] = mean_and_interval(values)
             rows.append({**row, "trials": trials, "seconds": seconds})
             tick()
     title = "Cross-correlation with a filter of 3, many tasks: the pattern, and the error on tasks not seen before"
@@ -162,7 +162,7 @@ def table(trials: int, seed: int, tick: Callable[[], None], sizes: tuple[Size, .
 
 
 def test_error(labels: np.ndarray, drawn: Draw) -> float:
-    """Mean squared error per output on noiseless outputs of new tasks, whose samples fitted the values of the groups."""
+    """Mean squared error per output on noiseless outputs of new tasks; their samples fit the values of groups."""
     errors = []
     for x, y, weight in zip(drawn.new_x, drawn.new_y, drawn.new_weights, strict=True):
         half = len(x) // 2
