@@ -65,7 +65,7 @@ def run(
 
 
 def measure(one: Everyday, seed: int, steps: int = STEPS) -> dict[str, float]:
-    """Losses of the answer and of the unshared network on the test samples, sample by sample, and what is made of them."""
+    """How the answer and the unshared network compare on the test samples."""
     start = time.perf_counter()
     answer = discover(one.problem, seed=seed)
     seconds = time.perf_counter() - start

@@ -156,6 +156,7 @@ def draw_without_symmetry(rng: np.random.Generator, trials: int, **settings: Any
     selected: list[Scores] = []
     problems: Sequence[Problem] = draws.problems
     for problem, truth in zip(problems, draws.truths, strict=True):
+        assert isinstance(truth, Partition)
         (labels,) = propose_by_evidence(problem, polished=False, symmetric=False).labels(0)
         selected.append({"pd": float(partition_distance(labels, truth))})
     return replace(draws, limits={**draws.limits, NO_SEARCH: selected})

@@ -29,8 +29,8 @@ def dense_estimate(
 
     With the gradients g_n of the losses of single samples, J = mean(g gᵀ) and the Hessian H of the mean loss, a loss
     that is φ times a negative log likelihood has J = φ H. So ``φ = tr J / tr H`` is the scale of the noise, and
-    the precision of the estimates from N training samples is ``N J / φ²``. The samples of ``batch`` are others: on those
-    that the network was fitted to, residuals are too small.
+    the precision of the estimates from N training samples is ``N J / φ²``. The samples of ``batch`` are others: on
+    those that the network was fitted to, residuals are too small.
 
     Args:
         replicas: of the model.

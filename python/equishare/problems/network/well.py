@@ -43,7 +43,7 @@ class Well:
 def train_well(
     trainer: Trainer, start: Start, rates: Tensor, stage: str, handicap: np.ndarray | None = None, moved: bool = False
 ) -> Well:
-    """Fit replicas on the training samples and keep of each problem the one of the least loss on the validation samples.
+    """Fit replicas on the training samples, and keep of each problem the one of the least validation loss.
 
     All are fitted with as many steps as the final fits begin with. Where the best of a problem is best near its end,
     the best few are fitted again with twice as many, and so on while this lowers the loss.

@@ -1,0 +1,182 @@
+"""Networks train without tuning: rates and lengths are found, and nothing is selected that predicts worse."""
+
+import numpy as np
+import pytest
+import torch
+from model_cases import linear_problem, made, mse
+from torch import nn
+from torch.nn import functional
+
+import equishare as es
+from equishare.lab.studies import everyday
+from equishare.lab.studies.everyday_data import PROBLEMS, draw
+from equishare.problems.network.batches import HeldOut
+from equishare.problems.network.candidate import gain_of_refit
+from equishare.problems.network.optimizer import ReplicaAdam
+from equishare.problems.network.replicas import Replicas, stacked
+from equishare.problems.network.session import NetworkSession
+from equishare.problems.network.training import RATES
+
+
+@pytest.mark.parametrize("rates", [(0.1, 0.01, 0.3), (0.1, 0.1, 0.1)])
+@pytest.mark.parametrize("decay", [0.0, 0.2])
+def test_each_replica_takes_the_steps_of_its_own_rate(rates, decay):
+    start = torch.randn(3, 4, 2, dtype=torch.float64)
+    together = start.clone().requires_grad_()
+    optimizer = ReplicaAdam([together], torch.tensor(rates, dtype=torch.float64), decay)
+    alone = [one.clone().requires_grad_() for one in start]
+    own = [torch.optim.AdamW([one], rate, weight_decay=decay) for one, rate in zip(alone, rates, strict=True)]
+    for step in range(5):
+        together.grad = (together.detach() - 1) * (step + 1)
+        optimizer.step(1 - step / 5)
+        for one, adam, rate in zip(alone, own, rates, strict=True):
+            one.grad = (one.detach() - 1) * (step + 1)
+            adam.param_groups[0]["lr"] = rate * (1 - step / 5)
+            adam.step()
+    assert torch.allclose(together, torch.stack(alone), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 10.0])
+def test_no_rate_has_to_be_given(scale):
+    # Labels a thousand times smaller, or ten times larger, want other rates.
+    weight = scale * np.array([[1.0, 2.0, 3.0], [3.0, 1.0, 2.0], [2.0, 3.0, 1.0]])
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(240, 3))
+    y = x @ weight.T + 0.1 * scale * rng.normal(size=x.shape)
+
+    def build():
+        model = nn.Linear(3, 3, bias=False)
+        es.share(model, "weight")
+        return model
+
+    found = es.discover(es.ModelProblem(made(build), (x[:120], y[:120]), (x[120:], y[120:]), mse))
+    assert found.partition == es.Partition(np.rint(weight / scale).astype(int))
+    assert found.validation_loss < 0.015 * scale**2
+    facts = dict(found.about.facts)
+    assert "without sharing" in facts["learning rate"]
+    assert "training steps" in facts
+
+
+def test_options_override_what_is_found():
+    session = NetworkSession([linear_problem()])
+    assert session.training.rates == RATES
+    found = es.discover(linear_problem(), "no_sharing", lr=0.1, steps=50)
+    facts = dict(found.about.facts)
+    assert facts["learning rate"] == "0.1; without sharing 0.1"
+    assert facts["training steps"] == "50; without sharing 50"
+
+
+def test_a_trained_model_is_kept():
+    problem = linear_problem()
+    best = es.discover(problem, "no_sharing", lr=0.1).model
+    trained = made(lambda: nn.Linear(3, 3, bias=False))
+    with torch.no_grad():
+        trained.weight.copy_(best.weight)
+    es.share(trained, "weight")
+    again = es.ModelProblem(trained, problem.val.first(), problem.val.first(), mse)
+    again = NetworkSession([dataclass_like(again, problem)])
+    assert again.unshared.losses[0] <= mse(best(problem.val.x[0]), problem.val.y).item() + 1e-12
+
+
+def dataclass_like(problem, other):
+    """The problem with the samples of another."""
+    problem.train, problem.val = other.train, other.val
+    return problem
+
+
+def test_nothing_is_tied_where_all_weights_differ():
+    rng = np.random.default_rng(3)
+    weight = np.arange(12.0).reshape(3, 4) * rng.choice([-1, 1], (3, 4))
+    x = rng.normal(size=(400, 4))
+    y = x @ weight.T + 0.5 * rng.normal(size=(400, 3))
+
+    def build():
+        model = nn.Linear(4, 3)
+        es.share(model, "weight")
+        return model
+
+    found = es.discover(es.ModelProblem(made(build), (x[:200], y[:200]), (x[200:], y[200:]), mse))
+    assert found.partition.num_groups == 12
+    assert found.validation_loss == pytest.approx(found.no_sharing_loss, rel=0.02)
+
+
+def test_what_is_worse_than_no_sharing_is_not_selected():
+    session = NetworkSession([linear_problem(count=240, train=120)])
+    unshared = session.unshared.fit.loss[0]
+    patterns = [(np.zeros(9, int),), (np.array([0, 1, 2, 2, 0, 1, 1, 2, 0]),), (np.arange(9),)]
+    session.evaluate([patterns])
+    proposal = session.proposal(0)
+    (tied,) = (i for i in range(len(proposal.patterns)) if proposal.num_groups(i) == 1)
+    assert not proposal.as_good[tied]
+    assert proposal.scores[proposal.best] <= unshared
+    assert proposal.num_groups(proposal.best) == 3
+
+
+def test_a_certain_classifier_pays_for_the_mistake_that_few_samples_do_not_show():
+    def build():
+        model = nn.Linear(2, 3)
+        es.share(model, "weight")
+        return model
+
+    x = torch.randn(9, 2, dtype=torch.float64)
+    y = torch.arange(9) % 3
+    problem = es.ModelProblem(made(build), (x, y), (x, y), functional.cross_entropy)
+    replicas = Replicas([problem])
+    lower, upper = stacked(replicas.start, 2), replicas.free_labels(2)
+    lower["weight"][1] *= 5
+    held = HeldOut([problem], "val", [0, 0])
+    assert held.has_classes
+    plain, cautious = (replicas.held_losses(lower, upper, {}, held, one) for one in (False, True))
+    for r, factor in enumerate((1, 5)):
+        output = functional.linear(x, factor * replicas.start["weight"].view(3, 2), replicas.start["bias"])
+        other = functional.cross_entropy(output, y.roll(1, 0))
+        assert plain[r].item() == pytest.approx(functional.cross_entropy(output, y).item())
+        assert cautious[r].item() == pytest.approx(plain[r].item() + other.item() / 9)
+    blocks = replicas.block_losses(lower, upper, {}, held, True)
+    assert (np.average(blocks[0], axis=1, weights=blocks[1]) > plain.numpy()).all()
+    regression = linear_problem()
+    assert not HeldOut([regression], "val", [0]).has_classes
+
+
+def test_the_gain_of_a_refit_is_that_of_least_squares():
+    rng = np.random.default_rng(0)
+    count, inputs, told, true = 100, 6, [], []
+    for _ in range(500):
+        x, noise = rng.normal(size=(2 * count, inputs)), rng.normal(size=2 * count)
+        new = rng.normal(size=(500, inputs))
+        half, both = (np.linalg.lstsq(x[:n], noise[:n], rcond=None)[0] for n in (count, 2 * count))
+        loss = np.mean((noise[count:] - x[count:] @ half) ** 2)
+        told.append(gain_of_refit(loss, np.mean((noise[:count] - x[:count] @ half) ** 2), count, count))
+        true.append(np.mean((new @ half) ** 2) - np.mean((new @ both) ** 2))
+    assert np.mean(told) == pytest.approx(np.mean(true), rel=0.3)
+
+
+def test_many_samples_are_taken_in_batches():
+    x = torch.randn(3000, 3, dtype=torch.float64)
+    problem = linear_problem()
+    problem.train.x, problem.train.y = (x,), x @ torch.randn(3, 3, dtype=torch.float64)
+    found = es.discover(problem, "no_sharing", steps=20, lr=0.1)
+    assert dict(found.about.facts)["samples a step"] == "512"
+    assert "samples a step" not in dict(es.discover(linear_problem(), "no_sharing", steps=2, lr=0.1).about.facts)
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_everyday_problems_are_what_they_say(name):
+    one, again = draw(name, 0), draw(name, 0)
+    assert len(one.test[0]) > 80
+    assert all(torch.equal(a, b) for a, b in zip(one.test, again.test, strict=True))
+    assert everyday.losses(one.model, one).isfinite().all()
+    for parameter, truth in one.truth.items():
+        (slot,) = [slot for slot in one.problem.slots if parameter in slot.names]
+        assert truth.shape == slot.shape_of(parameter)
+
+
+def test_the_everyday_table_compares_with_the_network_trained_alone():
+    done = everyday.run(trials=1, problems=("graph",), steps=300)
+    (row,) = done.tables[0].rows
+    assert (row["problem"], row["trials"], row["pd"]) == ("graph", 1, 0)
+    assert row["loss"] < row["unshared"]
+    assert row["ratio"] == pytest.approx(row["loss"] / row["unshared"])
+    assert (row["worse"], row["better"]) == (0, 1)
+    with pytest.raises(ValueError, match="trials must be at least 1"):
+        everyday.run(trials=0)
