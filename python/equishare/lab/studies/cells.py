@@ -15,7 +15,6 @@ import numpy as np
 
 from equishare.discover import MethodName, discover
 from equishare.lab.studies.result import Experiment, Table, mean_and_interval
-from equishare.partition import Partition
 from equishare.problems import Problem
 from equishare.result.discovery import Discovery
 
@@ -60,13 +59,13 @@ class Draws:
 
     Attributes:
         problems: One problem a trial, all of one shape.
-        truths: The partition that the method ``oracle`` is given, one a trial.
+        truths: The partition that the method ``oracle`` is given, one a trial; a dict where parameters have names.
         score: ``score(trial, discovery)`` gives the metrics of one answer.
         limits: Rows that no method has to compute: name -> metrics of each trial.
     """
 
     problems: Sequence[Problem]
-    truths: Sequence[Partition] | Sequence[Mapping[str, Partition]]
+    truths: Sequence[Any]
     score: Callable[[int, Discovery], Scores]
     limits: Mapping[str, Sequence[Scores]] = field(default_factory=dict)
 
