@@ -87,6 +87,7 @@ def test_a_covariance_without_ties_has_none(count):
     assert es.discover(es.CovarianceProblem(x)).symmetry().verdict == "none"
 
 
+@pytest.mark.slow
 def test_fewer_samples_than_variables():
     covariance = 0.7 * np.kron(np.eye(5), np.ones((6, 6))) + 0.3 * np.eye(30)
     x, own = drawn(covariance, 20, seed=1)
@@ -195,6 +196,7 @@ def test_nothing_is_predicted():
         found.predict(np.ones((2, 3)))
 
 
+@pytest.mark.slow
 def test_resamples_tell_how_sure_ties_are():
     x, _ = drawn(TRUTHS["D_6"][0], 300, seed=7)
     found = es.discover(es.CovarianceProblem(x), resamples=3)

@@ -54,6 +54,7 @@ def test_names_of_a_data_frame():
     assert own.feature_names_in_.tolist() == list(own.discovery_.names[0]) == names
 
 
+@pytest.mark.slow
 def test_search_over_parameters_and_clones():
     search = GridSearchCV(SharedCovariance(), {"tied": [False, True]}, cv=2).fit(drawn(40))
     assert search.best_estimator_.covariance_.shape == (9, 9)

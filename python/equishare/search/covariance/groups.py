@@ -9,11 +9,19 @@ from dataclasses import dataclass, field
 import numpy as np
 import scipy
 
+from equishare.partition import Partition
 from equishare.problems.commutant import Commutant, distinct
 from equishare.search.covariance.evidence import Terms, near_terms, terms_of
 from equishare.search.covariance.maps import Matcher, averaged
 from equishare.search.covariance.price import Group, closed, pair_orbits, with_map
-from equishare.symmetry.permutations import Permutation, cycle_and_exchange, inverse, orbit_labels, random_subproduct
+from equishare.symmetry.permutations import (
+    Permutation,
+    cycle_and_exchange,
+    groups_of,
+    inverse,
+    orbit_labels,
+    random_subproduct,
+)
 
 #: Second moments about a known mean, and the number of samples, of each sample.
 Moments = tuple[np.ndarray, int]
@@ -101,9 +109,9 @@ class Search:
         self.judge([])
         matrices, variances = zip(*(self._logarithm(i) for i in range(len(self.moments))), strict=True)
         blocks = interchangeable(matrices)
-        blocks.sort(key=lambda own: -self.log_evidence(pair_orbits(own, self.size)))
-        for generators in blocks[:_BLOCKS]:
-            self.judge(generators)
+        blocks.sort(key=lambda own: -self.log_evidence(orbits_of_blocks(own)))
+        for own in blocks[:_BLOCKS]:
+            self.judge([p for block in groups_of(own) if len(block) > 1 for p in cycle_and_exchange(self.size, block)])
         for _ in range(_ROUNDS):
             maps, generators = self._joined(Matcher(matrices, variances))
             if not maps:
@@ -236,8 +244,8 @@ def _exchanged(order: np.ndarray, pair: tuple[int, int]) -> np.ndarray:
     return found
 
 
-def interchangeable(matrices: Sequence[np.ndarray]) -> list[list[Permutation]]:
-    """Generators of products of symmetric groups: blocks of variables any two of which may be exchanged.
+def interchangeable(matrices: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Blocks of variables any two of which may be exchanged: (p,) labels of them, for some numbers of blocks.
 
     The distance of two variables is what changes in the matrices when they are exchanged; blocks are the clusters of
     average linkage, at every height.
@@ -256,15 +264,11 @@ def interchangeable(matrices: Sequence[np.ndarray]) -> list[list[Permutation]]:
     np.fill_diagonal(distance, 0)
     condensed = scipy.spatial.distance.squareform(np.maximum(distance, 0), checks=False)
     tree = scipy.cluster.hierarchy.linkage(condensed, "average")
-    found = []
-    for count in np.unique(np.geomspace(1, size - 1, _CUTS).astype(int)):
-        blocks = scipy.cluster.hierarchy.fcluster(tree, count, "maxclust")
-        found.append(
-            [
-                p
-                for block in np.unique(blocks)
-                if np.count_nonzero(blocks == block) > 1
-                for p in cycle_and_exchange(size, np.flatnonzero(blocks == block))
-            ]
-        )
-    return found
+    counts = np.unique(np.geomspace(1, size - 1, _CUTS).astype(int)).tolist()
+    return [scipy.cluster.hierarchy.fcluster(tree, count, "maxclust").astype(np.int64) - 1 for count in counts]
+
+
+def orbits_of_blocks(blocks: np.ndarray) -> np.ndarray:
+    """(p, p) orbits on pairs when any two variables of a block may be exchanged, numbered by first appearance."""
+    low, high = np.minimum(blocks[:, None], blocks), np.maximum(blocks[:, None], blocks)
+    return Partition(2 * (low * len(blocks) + high) + np.eye(len(blocks), dtype=np.int64)).labels
