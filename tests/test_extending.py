@@ -13,7 +13,6 @@ from equishare.problems.network.session import NetworkSession
 from equishare.problems.network.training import SearchOptions
 from equishare.search.evidence import Evidence
 
-
 # Of the statistics of least-squares problems they need more than the estimate tells.
 LEAST_SQUARES = ("bilevel", "sinkhorn", "msr", "slope", "weight_sharing")
 
