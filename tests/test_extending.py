@@ -13,10 +13,11 @@ from equishare.problems.network.session import NetworkSession
 from equishare.problems.network.training import SearchOptions
 from equishare.search.evidence import Evidence
 
+# Of the statistics of least-squares problems they need more than the estimate tells.
+LEAST_SQUARES = ("bilevel", "sinkhorn", "msr", "slope", "weight_sharing")
 
-@pytest.mark.parametrize(
-    "method", [m for m in methods_for(False, without_options=True) if m not in ("bilevel", "sinkhorn")]
-)
+
+@pytest.mark.parametrize("method", [m for m in methods_for(False, without_options=True) if m not in LEAST_SQUARES])
 @pytest.mark.parametrize("plain", [True, False], ids=["members only", "dense"])
 @pytest.mark.parametrize("labels", LABELS.values(), ids=LABELS)
 def test_every_method_takes_a_problem_from_outside(labels, plain, method):
@@ -31,9 +32,11 @@ def test_every_method_takes_a_problem_from_outside(labels, plain, method):
     assert np.isfinite(found.validation_loss)
 
 
-@pytest.mark.parametrize("method", ["bilevel", "sinkhorn"])
-def test_relaxations_say_what_they_take(method):
-    with pytest.raises(TypeError, match=f"method '{method}' takes means, linear maps and networks, got a Normal"):
+@pytest.mark.parametrize("method", LEAST_SQUARES)
+def test_methods_of_least_squares_say_what_they_take(method):
+    networks = method in methods_for(True)
+    takes = "means, linear maps and networks" if networks else "means and linear maps"
+    with pytest.raises(TypeError, match=f"method '{method}' takes {takes}, got a Normal"):
         es.discover(normal(LABELS["vector"], True), method)
 
 

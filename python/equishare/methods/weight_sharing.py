@@ -64,7 +64,8 @@ def patterns_of_path(session: Session, problem: Problem, penalty: Penalty, count
         TypeError: the problem is no least-squares problem.
     """
     if not isinstance(problem, LeastSquares):
-        raise TypeError(f"method {session.method!r} takes means and linear maps, got a {type(problem).__name__}")
+        takes = "means and linear maps" if session.method == "slope" else "means, linear maps and networks"
+        raise TypeError(f"method {session.method!r} takes {takes}, got a {type(problem).__name__}")
     return Proposal(
         distinct([_groups(w).reshape(problem.shape) for w in penalised_path(problem, penalty, count, smallest)])
     )
