@@ -49,10 +49,11 @@ def draw(part: slice, count: int, side: int, rng: np.random.Generator) -> tuple[
     data = load_digits()
     order = np.random.default_rng(0).permutation(len(data.images))[part]
     chosen = rng.choice(order, count)
-    digits = data.images[chosen] / data.images.std()  # no ink is 0, as around them
     start = (side - 8) // 2
     images = np.zeros((count, side, side))
-    images[:, start : start + 8, start : start + 8] = digits
+    images[:, start : start + 8, start : start + 8] = data.images[chosen] / data.images.std()
+    # One number for all pixels, that no shift changes.
+    images -= data.images.mean() / data.images.std() * 64 / side**2
     rows, columns = rng.integers(side, size=(2, count, 1))
     place = np.arange(side)
     at = np.arange(count)[:, None, None], ((place - rows) % side)[:, :, None], ((place - columns) % side)[:, None]
@@ -83,11 +84,12 @@ def find(side: int, count: int, seed: int, steps: int) -> tuple[dict[str, es.Dis
     model = MomentNet(side * side)
     es.share(model, "dense.weight")
     problem = es.ModelProblem(model, train, val, nn.functional.cross_entropy)
-    options = {"seed": seed, "lr": 0.01, "batch_size": 256}
+    options = {"seed": seed, "lr": 0.03, "batch_size": 256}
+    final = 4 * steps
     found = {
-        "discovered": es.discover(problem, steps=steps, **options),
-        "convolution": es.discover(problem, "oracle", partition=shifts(side), **options),
-        "no sharing": es.discover(problem, "no_sharing", **options),
+        "discovered": es.discover(problem, steps=steps, refit_steps=final, **options),
+        "convolution": es.discover(problem, "oracle", partition=shifts(side), steps=final, **options),
+        "no sharing": es.discover(problem, "no_sharing", steps=final, **options),
     }
     return found, test
 

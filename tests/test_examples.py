@@ -66,23 +66,15 @@ def test_the_shifts_are_found_from_digits():
 def test_digits_on_a_torus_are_shifted_and_a_convolution_is_kept_by_shifts():
     x, y = torus_digits.draw(slice(0, 50), 300, 9, np.random.default_rng(0))
     assert x.shape == (300, 81) and x.dtype == np.float32 and set(y) <= set(range(10))
-    # Of each row and column the torus is empty somewhere, and every pixel is ink in some image.
-    assert (x != 0).any(0).all() and (x == 0).any(1).all()
+    # Every pixel is ink in some image, and paper in some.
+    paper = x.min()
+    assert (x > paper).any(0).all() and (x == paper).any(0).all() and abs(x.mean()) < 0.1
     pattern = torus_digits.shifts(9)
     assert pattern.num_groups == 81 and (pattern.group_sizes == 81).all()
     assert torus_digits.commutes_with_shifts(pattern, 9)
     broken = pattern.labels.copy()
     broken[0, 0] = broken[0, 1]
     assert not torus_digits.commutes_with_shifts(es.Partition(broken), 9)
-
-
-@pytest.mark.slow
-def test_a_dense_layer_becomes_a_convolution_on_a_torus():
-    found, test = torus_digits.find(side=8, count=600, seed=0, steps=60)
-    pattern = found["discovered"].partitions["dense.weight"]
-    assert torus_digits.commutes_with_shifts(pattern, 8)
-    scores = {name: torus_digits.accuracy(one, test) for name, one in found.items()}
-    assert scores["discovered"][0] > scores["no sharing"][0]
 
 
 @pytest.mark.parametrize("kinds", [1, 2])
@@ -129,7 +121,7 @@ RUNS = {
 }
 
 
-@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize("name", ["digits", "exchangeable", pytest.param("torus_digits", marks=pytest.mark.slow)])
 def test_main_prints_a_short_answer(name, monkeypatch, capsys):
     example, arguments, wanted = RUNS[name]
     monkeypatch.setattr(sys, "argv", [f"{name}.py", *arguments, "--steps", "5"])
