@@ -1,5 +1,18 @@
 """Estimators of scikit-learn; they need the extra ``sklearn``."""
 
-from equishare.sklearn.covariance import SharedCovariance
+try:
+    from equishare.sklearn.covariance import SharedCovariance
+    from equishare.sklearn.levels import LevelMerger
+    from equishare.sklearn.regression import SharedLinearRegression, SharedLogisticRegression, SharedPoissonRegressor
+except ImportError as error:
+    from equishare.extras import installing
 
-__all__ = ["SharedCovariance"]
+    raise ImportError(f"equishare.sklearn needs scikit-learn 1.6 or later ({error}): {installing('sklearn')}") from None
+
+__all__ = [
+    "LevelMerger",
+    "SharedCovariance",
+    "SharedLinearRegression",
+    "SharedLogisticRegression",
+    "SharedPoissonRegressor",
+]

@@ -5,16 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from sklearn.covariance import EmpiricalCovariance
+from sklearn.utils.validation import validate_data
 
 from equishare.discover import discover
-from equishare.extras import installing
 from equishare.problems import CovarianceProblem
-
-try:
-    from sklearn.covariance import EmpiricalCovariance
-    from sklearn.utils.validation import validate_data
-except ImportError as error:
-    raise ImportError(f"equishare.sklearn needs scikit-learn 1.6 or later ({error}): {installing('sklearn')}") from None
 
 
 class SharedCovariance(EmpiricalCovariance):

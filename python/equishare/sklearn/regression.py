@@ -1,7 +1,4 @@
-"""scikit-learn estimators: regressions whose equal weights are found and tied, and factors whose levels are merged.
-
-scikit-learn is an extra: ``pip install 'equishare[sklearn]'``.
-"""
+"""Regressions of scikit-learn whose equal weights are found and tied."""
 
 from __future__ import annotations
 
@@ -9,25 +6,17 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-
-try:
-    from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, TransformerMixin
-    from sklearn.utils.multiclass import check_classification_targets
-    from sklearn.utils.validation import check_is_fitted, validate_data
-except ImportError as error:
-    from equishare.extras import installing
-
-    raise ImportError(f"equishare.sklearn needs scikit-learn: {installing('sklearn')}") from error
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from equishare.discover import discover
-from equishare.problems.factors import FactorProblem
 from equishare.problems.families import Family
 from equishare.problems.generalized import GeneralizedLinearProblem
-from equishare.problems.levels import codes_in, columns_of, named_levels
 from equishare.problems.linear import LinearProblem
 from equishare.result.discovery import Discovery
 
-__all__ = ["LevelMerger", "SharedLinearRegression", "SharedLogisticRegression", "SharedPoissonRegressor"]
+__all__ = ["SharedLinearRegression", "SharedLogisticRegression", "SharedPoissonRegressor"]
 
 
 class _Shared(BaseEstimator):
@@ -230,112 +219,3 @@ class SharedLogisticRegression(ClassifierMixin, _Shared):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_class = False
         return tags
-
-
-class LevelMerger(TransformerMixin, BaseEstimator):
-    """Merges the levels of factors that have the same effect on y, so that any model can follow in a pipeline.
-
-    Each column of the input is a factor; see :class:`equishare.FactorProblem`. The output has the number of the group
-    of each level; levels that were never seen are −1. One-hot coding of the output has as many columns as there are
-    groups.
-
-    Args:
-        family: ``gaussian``, ``binomial`` (two classes) or ``poisson``.
-        method: of :func:`equishare.discover`.
-        drop: leave out factors whose levels are all tied.
-        random_state: seed.
-
-    Attributes:
-        groups_: for each column the group of each level by name.
-        discovery_: the :class:`equishare.Discovery`; None where nothing varies.
-        n_features_in_: number of columns.
-        feature_names_in_: names of the columns, where they have some.
-    """
-
-    def __init__(
-        self, *, family: str = "gaussian", method: str = "auto", drop: bool = False, random_state: int = 0
-    ) -> None:
-        self.family = family
-        self.method = method
-        self.drop = drop
-        self.random_state = random_state
-
-    def fit(self, X: Any, y: Any) -> LevelMerger:  # noqa: N803
-        """Find which levels have the same effect on y."""
-        table = self._columns(X, reset=True, y=y)
-        target = np.asarray(y)
-        target = target[:, 0] if target.ndim == 2 and target.shape[1] == 1 else target
-        if self.family == "binomial":
-            classes, target = np.unique(target, return_inverse=True)
-            if len(classes) > 2:
-                raise ValueError(f"y must have two classes for family 'binomial', got {len(classes)}")
-        seed = 0 if self.random_state is None else int(self.random_state)
-        levels: dict[str, Any] = {}
-        self.discovery_: Discovery | None = None
-        try:
-            problem = FactorProblem(table, target.astype(float), family=self.family, seed=seed)
-            self.discovery_ = found = discover(problem, self.method, seed=seed)
-            names = found.levels
-            levels = {
-                name: dict(zip(names[name], own.labels.tolist(), strict=True)) for name, own in found.partitions.items()
-            }
-        except ValueError as error:
-            if "must vary" not in str(error) and "two levels" not in str(error):
-                raise
-            levels = {name: dict.fromkeys(named_levels(column)[0], 0) for name, column in table.items()}
-        self.groups_ = levels
-        return self
-
-    def transform(self, X: Any) -> np.ndarray:  # noqa: N803
-        """(n, J) group of each entry; −1 for levels that were never seen."""
-        check_is_fitted(self)
-        table = self._columns(X, reset=False)
-        found = []
-        for (name, column), kept in zip(table.items(), self._kept(), strict=True):
-            if kept:
-                own = self.groups_[name]
-                labels = np.array([*own.values(), -1])
-                found.append(labels[codes_in(list(own), column)])
-        return np.stack(found, 1) if found else np.empty((len(next(iter(table.values()))), 0), int)
-
-    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
-        """Names of the output's columns: those of the input that are kept."""
-        check_is_fitted(self)
-        names = getattr(self, "feature_names_in_", None)
-        if names is None:
-            names = [f"x{i}" for i in range(self.n_features_in_)] if input_features is None else input_features
-        names = np.asarray(names, dtype=object)
-        if len(names) != self.n_features_in_:
-            raise ValueError(f"input_features should have length equal to number of features ({self.n_features_in_})")
-        return names[np.array(self._kept())]
-
-    def _kept(self) -> list[bool]:
-        return [not self.drop or len(set(own.values())) > 1 for own in self.groups_.values()]
-
-    def _columns(self, X: Any, reset: bool, y: Any = None) -> dict[str, Any]:  # noqa: N803
-        options: dict[str, Any] = {"dtype": None, "ensure_all_finite": "allow-nan", "reset": reset}
-        if reset:
-            if y is None:
-                raise ValueError("This LevelMerger estimator requires y to be passed, but the target y is None.")
-            checked, _ = validate_data(self, X, y, ensure_min_samples=2, multi_output=True, **options)
-        else:
-            checked = validate_data(self, X, **options)
-        named = columns_of(X) if hasattr(X, "columns") else columns_of(np.asarray(checked))
-        return {name: _whole(column) for name, column in named.items()}
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.target_tags.required = True
-        tags.input_tags.categorical = True
-        tags.input_tags.string = True
-        tags.input_tags.allow_nan = True
-        tags.transformer_tags.preserves_dtype = []
-        return tags
-
-
-def _whole(column: Any) -> Any:
-    """Numbers with fractions as text: each is a category here."""
-    array = np.asarray(column)
-    if array.dtype.kind == "f" and (array[np.isfinite(array)] % 1).any():
-        return np.array([None if one != one else repr(float(one)) for one in array.tolist()], dtype=object)
-    return column
