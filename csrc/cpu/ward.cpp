@@ -1,11 +1,11 @@
 // Chains of nearest neighbours along a line (Murtagh 1983).
 //
 // Two groups are merged at the price w v / (w + v) (mean - mean')^2, w and v their weights. A third
-// group between them is nearer to one of the two, so the cheapest merge of all is one of neighbours,
-// and merging neighbours never makes a merge with what lies beyond them cheaper. So every pair that
-// is cheaper than the pairs on both sides of it is a merge of Ward's method, in whatever order such
-// pairs are found. Here they are found by walking to the right while the next pair is cheaper: O(K)
-// prices in all.
+// group between them is nearer to one of the two, so the cheapest merge of all is one of
+// neighbours, and merging neighbours never makes a merge with what lies beyond them cheaper. So
+// every pair that is cheaper than the pairs on both sides of it is a merge of Ward's method, in
+// whatever order such pairs are found. Here they are found by walking to the right while the next
+// pair is cheaper: O(K) prices in all.
 //
 // The groups stand in the arrays in two parts, those up to the walker at the front and those beyond
 // it at the back, with a gap where merges have freed places.
