@@ -19,7 +19,6 @@ from equishare.discover import discover
 from equishare.lab.studies import calibration_tables as tables
 from equishare.lab.studies.calibration_tables import Pairs, compared
 from equishare.lab.studies.cells import Progress, number_of_trials
-from equishare.lab.studies.models import RATE
 from equishare.lab.studies.models_data import (
     CASES,
     Case,
@@ -35,6 +34,8 @@ from equishare.result.calibration import TRAINED
 
 RESAMPLES = 10
 STEPS = 100
+#: Small networks bear, and need, a great rate.
+RATE = 0.03
 #: Standard deviations of what is added to labels of standard deviation 1.
 NOISES = (0.1, 0.25, 0.5, 1.0, 2.0)
 

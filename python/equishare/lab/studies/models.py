@@ -22,15 +22,12 @@ from equishare.partition import partition_distance
 from equishare.result.discovery import ModelDiscovery
 
 TRIALS = 5
-#: Small networks bear, and need, a greater rate than the default.
-RATE = 0.03
-STEPS = 200
 Methods = Mapping[str, tuple[MethodName, dict[str, Any]]]
 METHODS: Methods = {
-    "no sharing": ("no_sharing", {"steps": 3 * STEPS}),
-    "oracle": ("oracle", {"steps": 3 * STEPS}),
-    "bilevel": ("bilevel", {"fit_steps": STEPS}),
-    "auto": ("auto", {"steps": STEPS}),
+    "no sharing": ("no_sharing", {}),
+    "oracle": ("oracle", {}),
+    "bilevel": ("bilevel", {}),
+    "auto": ("auto", {}),
 }
 METRICS = ("pd", "test_error")
 
@@ -70,7 +67,7 @@ def measure(label: str, drawn: list[Drawn], seed: int, methods: Methods = METHOD
     if method == "oracle":
         options = {**options, "partition": [one.truth for one in drawn]}
     start = time.perf_counter()
-    answers = discover([one.problem for one in drawn], method=method, seed=seed, lr=RATE, **options)
+    answers = discover([one.problem for one in drawn], method=method, seed=seed, **options)
     seconds = (time.perf_counter() - start) / len(drawn)
     scores = [score(one, answer) for one, answer in zip(drawn, answers, strict=True)]
     row: dict[str, Any] = {"method": label}
