@@ -10,8 +10,7 @@ from torch import Tensor
 
 from equishare import ranks
 from equishare.problems.network.candidate import Candidate
-from equishare.problems.network.curvature import MOST_ENTRIES, dense_estimate
-from equishare.problems.network.fisher import fisher_estimates
+from equishare.problems.network.fisher import MOST_DENSE, dense_estimate, fisher_estimates
 from equishare.problems.network.fit import Fit
 from equishare.problems.network.patterns import Pattern, all_tied, free_state, hard_state
 from equishare.problems.network.replicas import Replicas, State, joined, reordered, stacked, taken
@@ -127,10 +126,10 @@ def _by_evidence(session: NetworkSession, free: Fit, r: int, problem: int, total
     The path of :func:`_path` sees each entry by itself. These patterns take into account how entries covary.
     """
     (slot, *others), own = session.replicas.slots, session.problems[problem]
-    if others or slot.is_sliced or len(slot.names) > 1 or slot.num_entries > MOST_ENTRIES:
+    if others or slot.is_sliced or len(slot.names) > 1 or slot.num_entries > MOST_DENSE:
         return []
     state = taken(free.lower, r), taken(free.buffers, r)
-    estimate = dense_estimate(session.replicas, slot, *state, own.val.first(), len(own.train.first()[1]))
+    estimate = dense_estimate(session.replicas, *state, own.val.first(), len(own.train.first()[1]))
     if estimate is None:
         return []
     best: dict[int, Pattern] = {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -18,6 +20,10 @@ _SAMPLES = 512
 _AT_A_TIME = 1 << 20
 # Random vectors that the trace of the Hessian is estimated from.
 _PROBES = 4
+#: The most entries whose covariance is formed.
+MOST_DENSE = 256
+# Directions that the samples say nothing about still get this part of the mean precision.
+_LEAST_DENSE = 1e-4
 # A coordinate that no sample depends on still gets this part of the mean precision.
 _LEAST_WEIGHT = 1e-6
 # Below this mean the samples depend on no coordinate at all.
@@ -84,30 +90,50 @@ def weighted_estimate(values: np.ndarray, weights: np.ndarray) -> BlockEstimate:
     return BlockEstimate.weighted(np.asarray(values, np.float64), np.maximum(weights, floor, dtype=np.float64))
 
 
+def dense_estimate(
+    replicas: Replicas, lower: State, buffers: State, batch: Batch, num_train: int
+) -> BlockEstimate | None:
+    """The entries of the one parameter of a model at one replica, with all of J in place of its diagonal.
+
+    ``N/n · J (tr H / tr J)²`` is the precision of a fit to N training samples, for sums J and H over n samples that it
+    was not fitted to: on its own samples residuals are too small.
+
+    Args:
+        replicas: of the model, with one parameter whose single entries may be tied.
+        lower, buffers: of one replica, all entries free.
+        batch: n samples.
+        num_train: N.
+
+    Returns:
+        None where the model has no gradients of single samples, or its curvature is not positive.
+    """
+    ((name,),) = (slot.names for slot in replicas.slots)
+    (trace,) = _hessian_traces(replicas, lower, buffers, batch)
+    try:
+        parts = [one[name].flatten(1) for one in _sample_gradients(replicas, lower, buffers, batch)]
+    except Exception:  # whatever torch raises for what it cannot batch
+        return None
+    gradients = torch.cat(parts).double().cpu().numpy()
+    information = gradients.T @ gradients
+    total = float(np.trace(information))
+    if not (total > 0 and trace > 0 and np.isfinite(total / trace)):
+        return None
+    precision = num_train / len(gradients) * information * (trace / total) ** 2
+    precision += _LEAST_DENSE * np.trace(precision) / len(precision) * np.eye(len(precision))
+    values = flat_entries(replicas, lower)[0].astype(float).reshape(replicas.slots[0].shapes[0])
+    return BlockEstimate.dense(values, np.linalg.inv(precision))
+
+
 def entry_weights(replicas: Replicas, lower: State, buffers: State, batch: Batch) -> list[np.ndarray]:
     """``Σ_n (∂ loss_n / ∂θ)²`` (K, C) of each assignment at one replica, whose entries are all free.
 
     Parameters that one assignment ties side by side stand side by side in C. Where a model cannot be
     differentiated sample by sample, all weights are 1.
     """
-    names = {name for slot in replicas.slots for name in slot.names}
-    others = {name: t for name, t in lower.items() if name not in names}
-    ones = {name: t[None] for name, t in lower.items() if name in names}
-    values = taken(replicas.entries(ones, {}), 0)
-
-    def one(values: State, x: tuple[Tensor, ...], y: Tensor) -> Tensor:
-        state = {**others, **values, **buffers}
-        return replicas.loss(torch.func.functional_call(replicas.twin, state, tuple(t[None] for t in x)), y[None])
-
-    x, y = tuple(t[:_SAMPLES] for t in batch[0]), batch[1][:_SAMPLES]
-    step = max(1, _AT_A_TIME // max(1, sum(t.numel() for t in values.values())))
+    values = _entries(replicas, lower)
     squares = {name: torch.zeros_like(t) for name, t in values.items()}
-    replicas.twin.eval()
     try:
-        for i in range(0, len(y), step):
-            part = slice(i, i + step)
-            with twice_differentiable():
-                gradients = vmap(grad(one), (None, 0, 0))(values, tuple(t[part] for t in x), y[part])
+        for gradients in _sample_gradients(replicas, lower, buffers, batch):
             for name, g in gradients.items():
                 squares[name] += g.square().sum(0)
     except Exception:  # whatever torch raises for what it cannot batch
@@ -115,11 +141,33 @@ def entry_weights(replicas: Replicas, lower: State, buffers: State, batch: Batch
     return _flat(replicas, squares)
 
 
+def _sample_gradients(replicas: Replicas, lower: State, buffers: State, batch: Batch) -> Iterator[State]:
+    """Gradients (n, ...) of the losses of single samples with respect to the shared parameters, part by part."""
+    values = _entries(replicas, lower)
+    others = {name: t for name, t in lower.items() if name not in values}
+
+    def one(values: State, x: tuple[Tensor, ...], y: Tensor) -> Tensor:
+        state = {**others, **values, **buffers}
+        return replicas.loss(torch.func.functional_call(replicas.twin, state, tuple(t[None] for t in x)), y[None])
+
+    x, y = tuple(t[:_SAMPLES] for t in batch[0]), batch[1][:_SAMPLES]
+    step = max(1, _AT_A_TIME // max(1, sum(t.numel() for t in values.values())))
+    replicas.twin.eval()
+    for i in range(0, len(y), step):
+        part = slice(i, i + step)
+        with twice_differentiable():
+            yield vmap(grad(one), (None, 0, 0))(values, tuple(t[part] for t in x), y[part])
+
+
+def _entries(replicas: Replicas, lower: State) -> State:
+    """The shared parameters of one replica, all entries free."""
+    names = {name for slot in replicas.slots for name in slot.names}
+    return taken(replicas.entries({name: t[None] for name, t in lower.items() if name in names}, {}), 0)
+
+
 def flat_entries(replicas: Replicas, lower: State) -> list[np.ndarray]:
     """Entries (K, C) of each assignment at one replica, all free, tied parameters side by side."""
-    names = {name for slot in replicas.slots for name in slot.names}
-    ones = {name: t[None] for name, t in lower.items() if name in names}
-    return _flat(replicas, taken(replicas.entries(ones, {}), 0))
+    return _flat(replicas, _entries(replicas, lower))
 
 
 def _flat(replicas: Replicas, parameters: State) -> list[np.ndarray]:
