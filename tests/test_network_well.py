@@ -11,7 +11,7 @@ import equishare as es
 from equishare.lab.studies import everyday
 from equishare.lab.studies.everyday_data import PROBLEMS, draw
 from equishare.problems.network.batches import HeldOut
-from equishare.problems.network.candidate import gain_of_refit
+from equishare.problems.network.candidate import Candidate, with_gains
 from equishare.problems.network.optimizer import ReplicaAdam
 from equishare.problems.network.replicas import Replicas, stacked
 from equishare.problems.network.session import NetworkSession
@@ -140,15 +140,27 @@ def test_a_certain_classifier_pays_for_the_mistake_that_few_samples_do_not_show(
 
 def test_the_gain_of_a_refit_is_that_of_least_squares():
     rng = np.random.default_rng(0)
-    count, inputs, told, true = 100, 6, [], []
+    count, told, true = 100, [], []
     for _ in range(500):
-        x, noise = rng.normal(size=(2 * count, inputs)), rng.normal(size=2 * count)
-        new = rng.normal(size=(500, inputs))
+        x, noise = rng.normal(size=(2 * count, 6)), rng.normal(size=2 * count)
+        new = rng.normal(size=(500, 6))
         half, both = (np.linalg.lstsq(x[:n], noise[:n], rcond=None)[0] for n in (count, 2 * count))
         loss = np.mean((noise[count:] - x[count:] @ half) ** 2)
-        told.append(gain_of_refit(loss, np.mean((noise[:count] - x[:count] @ half) ** 2), count, count))
+        train_loss = np.mean((noise[:count] - x[:count] @ half) ** 2)
+        one = Candidate(None, None, np.array([loss]), np.array([count]), True, train_loss)
+        (gained,) = with_gains([one], count, count)
+        told.append(gained.gain)
         true.append(np.mean((new @ half) ** 2) - np.mean((new @ both) ** 2))
     assert np.mean(told) == pytest.approx(np.mean(true), rel=0.3)
+
+
+def test_a_network_that_remembers_its_samples_does_not_gain_more_than_there_is():
+    losses = ((0.054, 0.048), (0.060, 0.010))
+    tied, free = (Candidate(None, None, np.array([v]), np.array([9]), True, t) for v, t in losses)
+    tied, free = with_gains([tied, free], 100, 150)
+    assert tied.gain == pytest.approx(0.003 * 0.6)
+    assert free.gain == pytest.approx(0.009 * 0.6)
+    assert tied.expected < free.expected
 
 
 def test_many_samples_are_taken_in_batches():

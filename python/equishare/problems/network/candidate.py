@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -26,7 +27,9 @@ class Candidate:
         losses: (B,) on blocks of the validation samples.
         sizes: (B,) samples of each block.
         settled: whether more steps would gain little.
-        gain: by how much the loss will be lower, about, once training and validation samples are fitted together.
+        train_loss: loss on the training samples.
+        gain: by how much the loss will be lower, about, once training and validation samples are fitted together; see
+            :func:`with_gains`.
     """
 
     pattern: Pattern
@@ -34,6 +37,7 @@ class Candidate:
     losses: np.ndarray
     sizes: np.ndarray
     settled: bool
+    train_loss: float = 0.0
     gain: float = 0.0
 
     @property
@@ -71,11 +75,20 @@ def _worse(one: Candidate, other: Candidate) -> tuple[float, float]:
     return float(mean) - one.gain + other.gain, float(error)
 
 
-def gain_of_refit(loss: np.ndarray, train_loss: np.ndarray, num_train: int, num_val: int) -> np.ndarray:
-    """By how much losses on new samples fall when the validation samples are fitted too.
+def with_gains(candidates: Iterable[Candidate], num_train: int, num_val: int) -> list[Candidate]:
+    """The candidates of one problem, with what each gains by a refit on training and validation samples together.
 
     A fit of p parameters to n samples is worse than the best by about c p / n on new samples, and better by as much on
-    its own (c: noise). So half of the difference of the two losses is what a fit to all samples lessens, in
-    the ratio of the numbers of samples. A pattern with many groups gains more than one with few.
+    its own (c: noise). So half of the difference of the two losses is what more samples lessen, in the ratio of their
+    numbers. A network remembers more of its own samples than this law says. So the gain is at most what lies between
+    its loss and the least that can be: for the latter the mean of both losses of the best candidate is taken.
     """
-    return (loss - train_loss) / 2 * num_val / (num_train + num_val)
+    found = list(candidates)
+    best = min(found, key=lambda c: c.loss)
+    floor = (best.loss + best.train_loss) / 2
+
+    def gain(one: Candidate) -> float:
+        most = max(0.0, one.loss - floor)
+        return min((one.loss - one.train_loss) / 2, most) * num_val / (num_train + num_val)
+
+    return [replace(one, gain=gain(one) if math.isfinite(one.loss) else 0.0) for one in found]

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from equishare.problems.base import Labels, Proposal, Refit, Session
-from equishare.problems.network.candidate import Candidate, as_good, gain_of_refit
+from equishare.problems.network.candidate import Candidate, as_good, with_gains
 from equishare.problems.network.checkpoint import Checkpoint, fingerprint
 from equishare.problems.network.fit import Fit, Start, block_losses, gained, mean_and_error
 from equishare.problems.network.patterns import Pattern, all_free, hard_state
@@ -232,12 +232,10 @@ class NetworkSession(Session):
     ) -> None:
         losses, sizes = block_losses(self.replicas, owner, fitted, upper)
         trained = mean_and_error(*block_losses(self.replicas, owner, fitted, upper, cautious=False, which="train"))[0]
-        counts = [_length(self.problems[0].train), _length(self.problems[0].val)]
-        gains = gain_of_refit(mean_and_error(losses, sizes)[0], trained, *counts)
         for i, (problem, pattern) in enumerate(zip(owner, patterns, strict=True)):
             # A copy: a view would keep the fits of all candidates of the batch.
             candidate = Candidate(
-                pattern, fitted[i : i + 1].copy(), losses[i], sizes, bool(settled[i]), float(gains[i])
+                pattern, fitted[i : i + 1].copy(), losses[i], sizes, bool(settled[i]), float(trained[i])
             )
             known = self.found[problem].get(pattern)
             if known is None or replace or candidate.loss < known.loss:
@@ -272,14 +270,15 @@ class NetworkSession(Session):
         Raises:
             FloatingPointError: all fits have diverged.
         """
-        candidates = list(self.found[problem].values())
+        counts = [_length(samples) for samples in (self.problems[problem].train, self.problems[problem].val)]
+        candidates = with_gains(self.found[problem].values(), *counts)
         least = min(candidates, key=lambda c: c.expected)
         if not math.isfinite(least.loss):
             raise FloatingPointError(f"the fits of problem {problem} have all diverged: lower lr, or clip")
         losses = np.array([c.loss for c in candidates])
         good = np.array([as_good(c, least, self.standard_errors) for c in candidates])
-        unshared = self.found[problem].get(all_free(self.replicas))
-        if unshared is not None:
+        free = all_free(self.replicas)
+        for unshared in (c for c in candidates if c.pattern == free):
             # However uncertain the difference is, a pattern that predicts worse than no sharing is none.
             good &= np.array([c.expected <= unshared.expected for c in candidates])
         if history is None:
