@@ -8,7 +8,7 @@ from torch import nn
 
 import equishare as es
 from equishare.methods import auto
-from equishare.problems.network.fisher import calibrated_estimates
+from equishare.problems.network.fisher import calibrated_estimates, dense_estimate
 from equishare.problems.network.patterns import Pattern
 from equishare.problems.network.replicas import Replicas, stacked
 from equishare.problems.network.session import NetworkSession
@@ -137,8 +137,14 @@ def test_standard_errors_do_not_depend_on_the_unit_of_the_loss(unit):
     problem = es.ModelProblem(made(build), (x[:500], y[:500]), (x[500:], y[500:]), loss)
     replicas = Replicas([problem])
     fitted = {"weight": torch.linalg.lstsq(x[:500], y[:500]).solution.T.reshape(-1)}
-    (estimate,) = calibrated_estimates(replicas, fitted, {}, problem.train.first())
+    (estimate,) = calibrated_estimates(replicas, fitted, {}, problem.train.first(), len(problem.train))
     assert np.sqrt(estimate.variance) == pytest.approx(0.5 / np.sqrt(500), rel=0.2)
+    # The fit is to N samples, however many the curvature is estimated from.
+    (larger,) = calibrated_estimates(replicas, fitted, {}, problem.val.first(), 8000)
+    assert np.sqrt(larger.variance) == pytest.approx(0.5 / np.sqrt(8000), rel=0.2)
+    dense = dense_estimate(replicas, fitted, {}, problem.val.first(), 8000)
+    assert np.sqrt(dense.variance) == pytest.approx(0.5 / np.sqrt(8000), rel=0.2)
+    assert dense.values.shape == (3, 4)
 
 
 def test_a_loss_without_curvature_leaves_the_fisher_information():
@@ -150,5 +156,5 @@ def test_a_loss_without_curvature_leaves_the_fisher_information():
     x = torch.randn(20, 2, dtype=torch.float64)
     problem = es.ModelProblem(made(build), (x, x[:, :1]), (x, x[:, :1]), lambda output, y: (output * y).mean())
     replicas = Replicas([problem])
-    (estimate,) = calibrated_estimates(replicas, replicas.start, {}, problem.train.first())
+    (estimate,) = calibrated_estimates(replicas, replicas.start, {}, problem.train.first(), len(problem.train))
     assert estimate.precision[:, 0] == pytest.approx((x * x[:, :1]).square().sum(0).numpy())

@@ -136,6 +136,10 @@ def test_a_certain_classifier_pays_for_the_mistake_that_few_samples_do_not_show(
     assert (np.average(blocks[0], axis=1, weights=blocks[1]) > plain.numpy()).all()
     regression = linear_problem()
     assert not HeldOut([regression], "val", [0]).has_classes
+    regression.val.y = regression.val.y.round()  # numbers, though whole ones
+    assert not HeldOut([regression], "val", [0]).has_classes
+    regression.val.y = (regression.val.y > 0).double()
+    assert HeldOut([regression], "val", [0]).has_classes
 
 
 def test_the_gain_of_a_refit_is_that_of_least_squares():
@@ -147,7 +151,7 @@ def test_the_gain_of_a_refit_is_that_of_least_squares():
         half, both = (np.linalg.lstsq(x[:n], noise[:n], rcond=None)[0] for n in (count, 2 * count))
         loss = np.mean((noise[count:] - x[count:] @ half) ** 2)
         train_loss = np.mean((noise[:count] - x[:count] @ half) ** 2)
-        one = Candidate(None, None, np.array([loss]), np.array([count]), True, train_loss)
+        one = Candidate(None, None, np.array([loss]), np.array([count]), True, loss, train_loss)
         (gained,) = with_gains([one], count, count)
         told.append(gained.gain)
         true.append(np.mean((new @ half) ** 2) - np.mean((new @ both) ** 2))
@@ -156,7 +160,7 @@ def test_the_gain_of_a_refit_is_that_of_least_squares():
 
 def test_a_network_that_remembers_its_samples_does_not_gain_more_than_there_is():
     losses = ((0.054, 0.048), (0.060, 0.010))
-    tied, free = (Candidate(None, None, np.array([v]), np.array([9]), True, t) for v, t in losses)
+    tied, free = (Candidate(None, None, np.array([v]), np.array([9]), True, v, t) for v, t in losses)
     tied, free = with_gains([tied, free], 100, 150)
     assert tied.gain == pytest.approx(0.003 * 0.6)
     assert free.gain == pytest.approx(0.009 * 0.6)

@@ -91,7 +91,10 @@ def _of_networks(session: NetworkSession, options: Options) -> list[Proposal]:
         owner, entries, buffers = penalised_fits(session, PairwiseDifferences(), options.strengths, options.smallest)
         names = [slot.key for slot in session.replicas.slots]
         patterns = [Pattern([_groups(entries[name][r].cpu().numpy()) for name in names]) for r in range(len(owner))]
-        session.try_patterns(owner, patterns, entries, buffers, "penalised")
+        most = [slot.max_groups for slot in session.replicas.slots]
+        rows = [r for r, one in enumerate(patterns) if all(g <= m for g, m in zip(one.num_groups, most, strict=True))]
+        kept = [patterns[r] for r in rows]
+        session.try_patterns([owner[r] for r in rows], kept, entries, buffers, "penalised", of=rows)
 
     session.until_interrupted(run)
     return [session.proposal(problem) for problem in range(len(session.problems))]

@@ -14,6 +14,7 @@ from equishare.problems.network.fisher import MOST_DENSE, dense_estimate, fisher
 from equishare.problems.network.fit import Fit
 from equishare.problems.network.patterns import Pattern, all_tied, free_state, hard_state
 from equishare.problems.network.replicas import Replicas, State, joined, reordered, stacked, taken
+from equishare.problems.network.samples import num_samples
 from equishare.problems.network.session import NetworkSession
 from equishare.search.by_evidence import candidates
 from equishare.search.evidence import Evidence
@@ -31,10 +32,10 @@ _BEST_FITS = 2
 def search_from_tied(session: NetworkSession, restarts: int) -> None:
     """Fit with everything tied, release every entry, and cluster where the entries went.
 
-    1. The model is fitted with one group for each assignment.
-    2. It is fitted without sharing from there, from the model's own start, and from others. The best of these fits go
-       on. One start would not do: the fit with everything tied can be a saddle that is slow to leave, or that is never
-       left because all ReLUs have died, and any other start can end in a poor minimum. In every start the slices of an
+    1. The model is fitted well without sharing, from its own start, and with one group for each assignment.
+    2. It is fitted without sharing from there, and from other starts. The best of these fits go on, beside that of 1.
+       One start would not do: the fit with everything tied can be a saddle that is slow to leave, or that is never
+       left because all ReLUs have died, and any other start can end in a poor minimum. In these starts the slices of an
        assignment are equal. So they keep the order of their hidden units and can be compared afterwards. Single
        entries have no such order.
     3. The entries are merged along a path in the metric of the loss (diagonal of the Fisher information). The cuts of
@@ -129,7 +130,7 @@ def _by_evidence(session: NetworkSession, free: Fit, r: int, problem: int, total
     if others or slot.is_sliced or len(slot.names) > 1 or slot.num_entries > MOST_DENSE:
         return []
     state = taken(free.lower, r), taken(free.buffers, r)
-    estimate = dense_estimate(session.replicas, *state, own.val.first(), len(own.train.first()[1]))
+    estimate = dense_estimate(session.replicas, *state, own.val.first(), num_samples(own.train))
     if estimate is None:
         return []
     best: dict[int, Pattern] = {}

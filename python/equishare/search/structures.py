@@ -12,6 +12,7 @@ from equishare.problems.network.fisher import calibrated_estimates
 from equishare.problems.network.fit import Fit
 from equishare.problems.network.patterns import Pattern
 from equishare.problems.network.replicas import stacked, taken
+from equishare.problems.network.samples import num_samples
 from equishare.problems.network.session import NetworkSession
 from equishare.search.evidence import Evidence
 from equishare.search.orbits import find_symmetries
@@ -36,7 +37,7 @@ def try_structures(session: NetworkSession, owner: Sequence[int], free: Fit, sta
     Args:
         session: with a candidate for every problem.
         owner: problem of each fit.
-        free: fits without sharing, the best of each problem first.
+        free: fits without sharing; of each problem the first counts.
         stage: name of the stages.
     """
     replicas = session.replicas
@@ -51,8 +52,9 @@ def try_structures(session: NetworkSession, owner: Sequence[int], free: Fit, sta
         session.try_patterns(owners, tried, start, buffers, f"{stage} {s}, shifts", mean=False, of=owners)
         owners, tried = [], []
         for problem, row in enumerate(rows) if may_have_symmetry(slot.shape_of(slot.key)) else ():
-            batch = session.problems[problem].train.first()
-            estimate = calibrated_estimates(replicas, taken(free.lower, row), taken(free.buffers, row), batch)[s]
+            own = session.problems[problem]
+            state = taken(free.lower, row), taken(free.buffers, row)
+            estimate = calibrated_estimates(replicas, *state, own.val.first(), num_samples(own.train))[s]
             for labels in _orbits_of(estimate, slot):
                 owners.append(problem)
                 tried.append(_with(session, problem, s, labels))

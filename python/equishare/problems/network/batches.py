@@ -44,9 +44,9 @@ class HeldOut:
 
     @property
     def has_classes(self) -> bool:
-        """Whether the labels are whole numbers: classes, yes or no, or counts."""
+        """Whether the labels are classes: integers, or numbers that are 0 or 1."""
         y = self.sets[0].first()[1]
-        return not y.dtype.is_floating_point or bool((y == y.round()).all())
+        return not y.dtype.is_floating_point or bool(((y == 0) | (y == 1)).all())
 
     def block_size(self, count: int) -> int:
         """Samples of a block of a batch of so many."""

@@ -24,10 +24,10 @@ class Candidate:
     Attributes:
         pattern: the partitions.
         fit: one replica, fitted on the training samples.
-        losses: (B,) on blocks of the validation samples.
+        losses: (B,) on blocks of the validation samples, with caution (:meth:`Replicas.held_losses`).
         sizes: (B,) samples of each block.
         settled: whether more steps would gain little.
-        train_loss: loss on the training samples.
+        plain_loss, train_loss: mean losses on the validation and training samples, without caution.
         gain: by how much the loss will be lower, about, once training and validation samples are fitted together; see
             :func:`with_gains`.
     """
@@ -37,6 +37,7 @@ class Candidate:
     losses: np.ndarray
     sizes: np.ndarray
     settled: bool
+    plain_loss: float = 0.0
     train_loss: float = 0.0
     gain: float = 0.0
 
@@ -66,7 +67,8 @@ def as_good(coarse: Candidate, least: Candidate, standard_errors: float) -> bool
     if not math.isfinite(coarse.loss):
         return False
     mean, error = _worse(coarse, least)
-    return mean <= max(min(standard_errors * error, _MOST_COST * abs(least.loss)), _SLACK * abs(least.loss))
+    slack = _SLACK if standard_errors else 0.0
+    return mean <= max(min(standard_errors * error, _MOST_COST * abs(least.loss)), slack * abs(least.loss))
 
 
 def _worse(one: Candidate, other: Candidate) -> tuple[float, float]:
@@ -85,10 +87,10 @@ def with_gains(candidates: Iterable[Candidate], num_train: int, num_val: int) ->
     """
     found = list(candidates)
     best = min(found, key=lambda c: c.loss)
-    floor = (best.loss + best.train_loss) / 2
+    floor = (best.plain_loss + best.train_loss) / 2
 
     def gain(one: Candidate) -> float:
-        most = max(0.0, one.loss - floor)
-        return min((one.loss - one.train_loss) / 2, most) * num_val / (num_train + num_val)
+        most = max(0.0, one.plain_loss - floor)
+        return min((one.plain_loss - one.train_loss) / 2, most) * num_val / (num_train + num_val)
 
-    return [replace(one, gain=gain(one) if math.isfinite(one.loss) else 0.0) for one in found]
+    return [replace(one, gain=gain(one) if math.isfinite(one.loss + one.train_loss) else 0.0) for one in found]

@@ -39,12 +39,14 @@ def fisher_estimates(replicas: Replicas, lower: State, buffers: State, batch: Ba
     return [weighted_estimate(one, weight) for one, weight in zip(values, weights, strict=True)]
 
 
-def calibrated_estimates(replicas: Replicas, lower: State, buffers: State, batch: Batch) -> list[BlockEstimate]:
+def calibrated_estimates(
+    replicas: Replicas, lower: State, buffers: State, batch: Batch, num_train: int
+) -> list[BlockEstimate]:
     """The same, with standard errors that hold whatever the unit of the loss.
 
-    The precision of each slot is J (tr H / tr J)² for the diagonals J of the empirical Fisher information and H of the
-    Hessian of the summed loss: with a loss c times the negative log likelihood, J grows with c² and H with c. Where the
-    curvature is not positive, J itself.
+    The precision of each slot is ``N/n · J (tr H / tr J)²`` for a fit to N training samples, with the diagonals J of
+    the empirical Fisher information and H of the Hessian of the summed loss of n other samples: with a loss c times the
+    negative log likelihood, J grows with c² and H with c. Where the curvature is not positive, J itself.
 
     Source: Huber 1967 (the covariance H⁻¹ J H⁻¹).
     """
@@ -53,7 +55,8 @@ def calibrated_estimates(replicas: Replicas, lower: State, buffers: State, batch
     found = []
     for one, weight, trace in zip(values, weights, traces, strict=True):
         ratio = trace / max(float(weight.sum()), np.finfo(float).tiny)
-        found.append(weighted_estimate(one, weight * (ratio**2 if np.isfinite(ratio) and ratio > 0 else 1.0)))
+        scale = ratio**2 if np.isfinite(ratio) and ratio > 0 else 1.0
+        found.append(weighted_estimate(one, weight * (scale * num_train / min(_SAMPLES, len(batch[1])))))
     return found
 
 

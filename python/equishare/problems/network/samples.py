@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, DistributedSampler
 
 from equishare.arrays import real_array
 
-__all__ = ["Batch", "LoaderSamples", "Samples", "Stream", "TensorSamples", "as_samples", "num_batches"]
+__all__ = ["Batch", "LoaderSamples", "Samples", "Stream", "TensorSamples", "as_samples", "num_batches", "num_samples"]
 
 # Inputs of the model, in the order of its arguments, and the target.
 Batch = tuple[tuple[Tensor, ...], Tensor]
@@ -207,6 +207,13 @@ def as_samples(data: Any, name: str, model: nn.Module) -> Samples:
             f"got {type(data).__name__}" + (f" of {len(data)}" if isinstance(data, tuple | list) else "")
         )
     return TensorSamples(*_checked_batch(data, name, model, convert=True))
+
+
+def num_samples(samples: Samples) -> int:
+    """Number of samples; of loaders about, batches times samples of the first."""
+    if isinstance(samples, TensorSamples):
+        return len(samples)
+    return num_batches(samples) * len(samples.first()[1])
 
 
 def num_batches(samples: LoaderSamples) -> int:

@@ -17,7 +17,7 @@ from equishare.problems.network.fit import Fit, Start, block_losses, gained, mea
 from equishare.problems.network.patterns import Pattern, all_free, hard_state
 from equishare.problems.network.refit import FinalFits, refitted
 from equishare.problems.network.replicas import Replicas, State, joined, stacked, taken
-from equishare.problems.network.samples import LoaderSamples, Samples, TensorSamples, num_batches
+from equishare.problems.network.samples import LoaderSamples, TensorSamples, num_samples
 from equishare.problems.network.trainer import Trainer
 from equishare.problems.network.training import FINAL_FITS, STANDARD_ERRORS, Training
 from equishare.problems.network.well import Well, train_well
@@ -231,11 +231,14 @@ class NetworkSession(Session):
         replace: bool = False,
     ) -> None:
         losses, sizes = block_losses(self.replicas, owner, fitted, upper)
-        trained = mean_and_error(*block_losses(self.replicas, owner, fitted, upper, cautious=False, which="train"))[0]
+        plain, trained = (
+            mean_and_error(*block_losses(self.replicas, owner, fitted, upper, cautious=False, which=which))[0].tolist()
+            for which in ("val", "train")
+        )
         for i, (problem, pattern) in enumerate(zip(owner, patterns, strict=True)):
             # A copy: a view would keep the fits of all candidates of the batch.
             candidate = Candidate(
-                pattern, fitted[i : i + 1].copy(), losses[i], sizes, bool(settled[i]), float(trained[i])
+                pattern, fitted[i : i + 1].copy(), losses[i], sizes, bool(settled[i]), plain[i], trained[i]
             )
             known = self.found[problem].get(pattern)
             if known is None or replace or candidate.loss < known.loss:
@@ -270,12 +273,12 @@ class NetworkSession(Session):
         Raises:
             FloatingPointError: all fits have diverged.
         """
-        counts = [_length(samples) for samples in (self.problems[problem].train, self.problems[problem].val)]
+        counts = [num_samples(samples) for samples in (self.problems[problem].train, self.problems[problem].val)]
         candidates = with_gains(self.found[problem].values(), *counts)
         least = min(candidates, key=lambda c: c.expected)
         if not math.isfinite(least.loss):
             raise FloatingPointError(f"the fits of problem {problem} have all diverged: lower lr, or clip")
-        losses = np.array([c.loss for c in candidates])
+        losses = np.array([c.plain_loss for c in candidates])
         good = np.array([as_good(c, least, self.standard_errors) for c in candidates])
         free = all_free(self.replicas)
         for unshared in (c for c in candidates if c.pattern == free):
@@ -323,10 +326,7 @@ class NetworkSession(Session):
                     raise
                 self.interrupted = True
         assert searched is not None
-        done, losses = [True] * len(chosen), []
-        for problem, (pattern, fit) in enumerate(zip(chosen, searched, strict=True)):
-            blocks = block_losses(self.replicas, [problem], fit, self.labels(pattern), cautious=False)
-            losses.append(float(mean_and_error(*blocks)[0][0]))
+        losses, done = [candidate.plain_loss for candidate in fitted], [True] * len(chosen)
         return self._refitted(chosen, searched, losses, done, [()] * len(chosen), complete=False)
 
     def _facts(self, problem: int, well: Well) -> tuple[tuple[str, str], ...]:
@@ -346,11 +346,6 @@ class NetworkSession(Session):
             refitted(problem, self.replicas, one, fit, complete=complete, **dict(zip(names, row, strict=True)))
             for problem, one, fit, row in rows
         ]
-
-
-def _length(samples: Samples) -> int:
-    """Number of samples; of a loader that tells none, 1."""
-    return len(samples) if isinstance(samples, TensorSamples) else num_batches(samples)
 
 
 def _same_model(one: torch.nn.Module, other: torch.nn.Module) -> bool:
