@@ -91,7 +91,7 @@ def own_model(table: pd.DataFrame) -> es.Discovery:
     model = torch.nn.Linear(6, 6)
     es.share(model, "weight")
     problem = es.ModelProblem(model, (x[:200], y[:200]), (x[200:], y[200:]), torch.nn.functional.mse_loss)
-    return es.discover(problem, lr=0.05, steps=200)
+    return es.discover(problem)
 
 
 def equishare(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
