@@ -181,6 +181,25 @@ def test_separated_levels_have_finite_effects(family):
     assert any("a weak prior keeps their values finite" in one for one in d.warnings)
 
 
+@pytest.mark.parametrize("count", [24, 1000, 100_000])
+@pytest.mark.parametrize("noise", [0.0, 1e-8, 1e-5])
+def test_an_outcome_that_the_factors_determine(count, noise):
+    rng = np.random.default_rng(0)
+    a, b = rng.permutation(count) % 6, rng.integers(4, size=count)
+    y = a // 2 + noise * rng.standard_normal(count)
+    d = es.discover(es.FactorProblem({"a": a}, y))
+    assert d.partitions["a"].labels.tolist() == [0, 0, 1, 1, 2, 2]
+    np.testing.assert_allclose(d.predict({"a": a}), y, atol=1e-6 + 5 * noise)
+    np.testing.assert_allclose(d.predict({"a": a}, averaged=True), y, atol=1e-4)
+    if count > 24:
+        both = es.discover(es.FactorProblem({"a": a, "b": b}, y + 0.5 * (b > 1)))
+        assert [one.labels.tolist() for one in both.partitions.values()] == [[0, 0, 1, 1, 2, 2], [0, 0, 1, 1]]
+    levels = np.arange(count) % 4
+    for order in (None, ["a"]):
+        exact = es.discover(es.FactorProblem({"a": levels}, 3.0 * (levels >= 2), ordered=order))
+        assert exact.partitions["a"].labels.tolist() == [0, 0, 1, 1]
+
+
 def test_few_rows_many_levels():
     rng = np.random.default_rng(0)
     d = es.discover(es.FactorProblem({"a": np.arange(20), "b": rng.integers(3, size=20)}, rng.standard_normal(20)))

@@ -108,7 +108,7 @@ class FactorSearch:
         if self.quadratic.is_known:
             return half_log_det + 0.5 * misfit, values
         freedom = max(self.quadratic.count - rest, 1)
-        floor = 1e-14 * self.quadratic.constant
+        floor = self.quadratic.least_noise * self.quadratic.constant
         return half_log_det + 0.5 * freedom * np.log(max(misfit, floor) / freedom), values
 
     def continuum_log_odds(self, labels: Labels, effects: RandomEffects) -> float:
