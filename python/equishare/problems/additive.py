@@ -33,6 +33,7 @@ WIDE = 5.0
 # Of a gaussian so much less than the data say, that only what these leave open is decided by it.
 _RIDGE = 1e-9
 
+
 @dataclass(frozen=True, eq=False)
 class Quadratic:
     """The quadratic of a log likelihood, times the noise variance of a gaussian.
