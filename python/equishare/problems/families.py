@@ -12,6 +12,9 @@ from equishare.arrays import real_array
 
 #: What ``family`` may be.
 FAMILIES = ("gaussian", "binomial", "poisson")
+#: Standard deviation of the weak prior of a GLM, of an effect or of a weight times the spread of its input: separated
+#: classes have finite effects.
+WIDE = 5.0
 # Linear predictors beyond it are no probabilities and no counts that a computer tells apart from 0, 1 or infinity.
 _MOST = 30.0
 _LEAST_WEIGHT = 1e-10

@@ -15,14 +15,12 @@ from equishare.checks import flag
 from equishare.linalg import pseudo_inverse, solve
 from equishare.problems.base import About, Labels, Predictor, Quality, Refit, Slot
 from equishare.problems.estimates import BlockEstimate
-from equishare.problems.families import Family
+from equishare.problems.families import WIDE, Family
 from equishare.problems.linear import about_map
+from equishare.problems.newton import maximised
 from equishare.problems.split import check_columns, check_order, check_rows, halves, same_columns
 from equishare.problems.within import checked_within
 
-# Standard deviation of the weak prior of a weight, in linear predictors per standard deviation of its input.
-_WIDE = 5.0
-_MOST_STEPS = 50
 _TOLERANCE = 1e-10
 # A linear predictor that is so large tells that the classes are separated.
 _SEPARATED = 10.0
@@ -179,7 +177,7 @@ class GeneralizedLinearProblem:
                 total = weighted.sum(0)
                 block = block - np.outer(total, total) / own.sum()
                 gradient = gradient - total * left.sum() / own.sum()
-            prior = (self._spread / _WIDE) ** 2
+            prior = (self._spread / WIDE) ** 2
             blocks.append(block + np.diag(prior))
             moved.append(row + solve(blocks[-1], gradient - prior * row))
         precision = np.stack(blocks)
@@ -193,7 +191,7 @@ class GeneralizedLinearProblem:
         _, precision = self._linearised(self.samples, values[labels], bias).gather(labels, count)
         eta = self.samples.offset + self.samples.x @ values[labels].T + bias
         likelihood = (self.samples.weights[:, None] * self.family.log_likelihoods(self.samples.y, eta)).sum()
-        return values, precision, float(likelihood - 0.5 * ((self._spread / _WIDE) ** 2 * values[labels] ** 2).sum())
+        return values, precision, float(likelihood - 0.5 * ((self._spread / WIDE) ** 2 * values[labels] ** 2).sum())
 
     def _rows(self, rows: np.ndarray) -> Samples:
         parts = (self.samples.x, self.samples.y, self.samples.weights, self.samples.offset)
@@ -207,7 +205,7 @@ class GeneralizedLinearProblem:
             for own, row in zip(joined, labels, strict=True):
                 for i, group in enumerate(row):
                     own[:, group] += samples.x[:, i]
-        prior = np.bincount(labels.ravel(), np.tile((self._spread / _WIDE) ** 2, outputs), num_groups)
+        prior = np.bincount(labels.ravel(), np.tile((self._spread / WIDE) ** 2, outputs), num_groups)
         values, bias = np.zeros(count), np.zeros(outputs)
         if self.has_bias:
             mean = np.average(samples.y, axis=0, weights=samples.weights)
@@ -237,19 +235,18 @@ class GeneralizedLinearProblem:
         weights = samples.weights[:, None]
         count, outputs = len(values), len(designs)
 
-        def predictor(values: np.ndarray, bias: np.ndarray) -> np.ndarray:
-            return offset + np.stack([design @ values for design in designs], 1) + bias
+        def predictor(point: np.ndarray) -> np.ndarray:
+            return offset + np.stack([design @ point[:count] for design in designs], 1) + point[count:]
 
-        def objective(values: np.ndarray, bias: np.ndarray) -> float:
-            likelihood = weights * self.family.log_likelihoods(y, predictor(values, bias))
-            return float(likelihood.sum() - 0.5 * prior @ values**2)
+        def objective(point: np.ndarray) -> float:
+            likelihood = weights * self.family.log_likelihoods(y, predictor(point))
+            return float(likelihood.sum() - 0.5 * prior @ point[:count] ** 2)
 
-        best = objective(values, bias)
-        for _ in range(_MOST_STEPS):
-            eta = predictor(values, bias)
+        def step(point: np.ndarray) -> np.ndarray:
+            eta = predictor(point)
             residual = weights * (y - self.family.mean(eta))
             curvature = weights * self.family.curvature(eta)
-            gradient = np.concatenate([-prior * values, residual.sum(0)])
+            gradient = np.concatenate([-prior * point[:count], residual.sum(0)])
             hessian = np.zeros((count + outputs,) * 2)
             hessian[:count, :count] = np.diag(prior)
             for o, design in enumerate(designs):
@@ -259,21 +256,11 @@ class GeneralizedLinearProblem:
                 hessian[:count, count + o] = hessian[count + o, :count] = weighted.sum(0)
                 hessian[count + o, count + o] = curvature[:, o].sum()
             if not self.has_bias:
-                step = np.concatenate([solve(hessian[:count, :count], gradient[:count]), np.zeros(outputs)])
-            else:
-                step = solve(hessian, gradient)
-            size = 1.0
-            while True:
-                moved = values + size * step[:count], bias + size * step[count:]
-                value = objective(*moved)
-                if value >= best - 1e-12 * abs(best) or size < 1e-6:
-                    break
-                size /= 2
-            change, best = value - best, value
-            values, bias = moved
-            if change < _TOLERANCE * (1 + abs(best)):
-                break
-        return values, bias
+                return np.concatenate([solve(hessian[:count, :count], gradient[:count]), np.zeros(outputs)])
+            return solve(hessian, gradient)
+
+        point, _ = maximised(np.concatenate([values, bias]), objective, step, _TOLERANCE)
+        return point[:count], point[count:]
 
     def evaluate(self, patterns: Sequence[Labels]) -> np.ndarray:
         """Mean loss of each pattern on the samples to validate, fitted on those to fit."""
