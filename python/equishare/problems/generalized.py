@@ -18,7 +18,7 @@ from equishare.problems.estimates import BlockEstimate
 from equishare.problems.families import WIDE, Family
 from equishare.problems.linear import about_map
 from equishare.problems.newton import maximised
-from equishare.problems.split import check_columns, check_order, check_rows, halves, same_columns
+from equishare.problems.split import check_columns, check_order, check_rows, same_columns, sample_weights, weighted_halves
 from equishare.problems.within import checked_within
 
 _TOLERANCE = 1e-10
@@ -46,7 +46,8 @@ class GeneralizedLinearProblem:
 
     Args:
         x: (n, I) inputs: an array, a tensor, or a table, whose names go into the answer.
-        y: (n, O) outcomes, or (n,) for one: 0 and 1 (or False and True), or counts 0, 1, 2, …
+        y: (n, O) outcomes, or (n,) for one: 0 and 1 (or False and True), or counts 0, 1, 2, …; with weights, that are
+            exposures, also rates, counts by exposure.
         x_val: (n_v, I) inputs on which the answer is measured. Without them a half of the samples, drawn by ``seed``,
             is; the pattern and its values come from all samples.
         y_val: (n_v, O) outcomes for them.
@@ -89,14 +90,15 @@ class GeneralizedLinearProblem:
         if (x_val is None) != (y_val is None):
             raise TypeError(f"x_val and y_val must be given together, got only {'y' if x_val is None else 'x'}_val")
         names = column_names(y, "y"), column_names(x, "x")
-        given, outcome = sample_matrix(x, "x").astype(float), self.family.checked(y)
+        given, outcome = sample_matrix(x, "x").astype(float), self.family.checked(y, rates=weights is not None)
         check_rows((given, outcome), ("x", "y"))
         check_order(x, y)
         count = len(given)
-        shift = _offset(offset, outcome.shape)
-        weight = _weights(weights, count)
+        shift = np.zeros(outcome.shape) if offset is None else offset_of(offset, outcome.shape)
+        self.family.check_varies(outcome, shift)
+        weight = sample_weights(weights, count)
         if x_val is None:
-            train, val = halves(count, seed, "x and y")
+            train, val = weighted_halves(weight, seed, "x and y")
         else:
             if offset is not None or weights is not None:
                 raise ValueError("offset and weights must come without x_val and y_val: give all samples as x and y")
@@ -282,7 +284,7 @@ class GeneralizedLinearProblem:
         values, bias = self._fitted(self.samples, labels, count)
         weight = values[labels]
         loss, without = self.evaluate([(labels,), (np.arange(labels.size).reshape(self.shape),)])
-        _, precision = self._estimate.gather(labels, count)
+        _, precision = self._linearised(self.samples, weight, bias).gather(labels, count)
         notes = []
         eta = self.samples.offset + self.samples.x @ self._estimate.values.T
         if self.family.name == "binomial" and np.abs(eta).max() > _SEPARATED:
@@ -296,6 +298,9 @@ class GeneralizedLinearProblem:
             notes=tuple(notes),
         )
         own = bias - weight @ self._mean
+        # Samples count by their information: so the bias for other weights is a Newton step.
+        fitted = self.samples.offset + self.samples.x @ weight.T + bias
+        curvature = self.samples.weights[:, None] * self.family.curvature(fitted)
         return Refit(
             {"weight": values},
             float(loss),
@@ -303,6 +308,7 @@ class GeneralizedLinearProblem:
             bias=own if self.has_bias else None,
             quality=quality,
             predictor=Predictor(self.family.name),
+            centre=self._mean + curvature.T @ self.samples.x / curvature.sum(0)[:, None] if self.has_bias else None,
         )
 
     def resampled(self, generator: np.random.Generator) -> GeneralizedLinearProblem:
@@ -325,20 +331,18 @@ class GeneralizedLinearProblem:
         return About(question, found.num_train, found.num_val, self.family.loss, facts)
 
 
-def _offset(offset: Any, shape: tuple[int, ...]) -> np.ndarray:
-    if offset is None:
-        return np.zeros(shape)
+def offset_of(offset: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """(n, O) numbers that are added to the linear predictor, from (n,) or (n, O).
+
+    Raises:
+        TypeError: no numbers.
+        ValueError: another shape, or not finite.
+    """
     found = real_array(offset, "offset").astype(float)
     found = found[:, None] if found.ndim == 1 else found
     if found.ndim != 2 or len(found) != shape[0] or found.shape[1] not in (1, shape[1]) or not np.isfinite(found).all():
-        raise ValueError(f"offset must be finite numbers of shape ({shape[0]},) or {shape}, got shape {found.shape}")
+        raise ValueError(
+            f"offset must be finite numbers of shape ({shape[0]},) or {shape}, one a sample, got shape {found.shape}: "
+            "np.full(n, value) where it is the same for all"
+        )
     return np.broadcast_to(found, shape).copy()
-
-
-def _weights(weights: Any, count: int) -> np.ndarray:
-    if weights is None:
-        return np.ones(count)
-    found = real_array(weights, "weights").astype(float)
-    if found.shape != (count,) or not np.isfinite(found).all() or (found < 0).any() or not found.sum() > 0:
-        raise ValueError(f"weights must be {count} finite numbers, none negative and some above 0")
-    return found
