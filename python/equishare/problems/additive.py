@@ -304,7 +304,9 @@ class Additive:
         quadratic = self.quadratic(self.offset + intercept)
         noise = 1.0
         if family.is_gaussian:
-            noise = float(self.weights @ (self.y - self.offset - intercept) ** 2 / max(np.count_nonzero(self.weights), 1))
+            noise = float(
+                self.weights @ (self.y - self.offset - intercept) ** 2 / max(np.count_nonzero(self.weights), 1)
+            )
         start = noise if family.is_gaussian else 1.0
         scale = np.full(len(self.sizes), start / max(len(self.sizes), 1))
         sizes = np.array(self.sizes)

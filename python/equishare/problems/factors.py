@@ -172,16 +172,18 @@ class FactorProblem:
         for p, own in enumerate(z.T):
             if count > 1 and np.ptp(own) == 0:
                 raise ValueError(f"numeric column {self.numeric_names[p]!r} is constant: leave it out")
-        self.origin, self.unit = 0.0, 1.0
         added = np.zeros(count) if offset is None else sample_vector(offset, "offset", count)
         self.family.check_varies(outcome, added[:, None])
         target, weight = outcome[:, 0], sample_weights(weights, count)
+        # Squares of large numbers, or of small differences of large ones, would drown the differences.
+        self.origin, self.unit = -float(added.min() / 2 + added.max() / 2), 1.0
         if self.family.is_gaussian:
-            # Squares of large numbers, or of small differences of large ones, would drown the differences.
             target, added = target - added, np.zeros(count)
             self.origin = float(target.min() / 2 + target.max() / 2)
             self.unit = float(2.0 ** np.round(np.log2(np.abs(target - self.origin).max())))
             target = (target - self.origin) / self.unit
+        else:
+            added = added + self.origin
         self.model = Additive(
             self.family,
             np.stack([one.codes for one in self.factors], 1),

@@ -18,7 +18,14 @@ from equishare.problems.estimates import BlockEstimate
 from equishare.problems.families import WIDE, Family
 from equishare.problems.linear import about_map
 from equishare.problems.newton import maximised
-from equishare.problems.split import check_columns, check_order, check_rows, same_columns, sample_weights, weighted_halves
+from equishare.problems.split import (
+    check_columns,
+    check_order,
+    check_rows,
+    same_columns,
+    sample_weights,
+    weighted_halves,
+)
 from equishare.problems.within import checked_within
 
 _TOLERANCE = 1e-10
