@@ -19,7 +19,7 @@ from equishare.checks import CLOSED_FORM, TRAINED, checked_options
 from equishare.methods import METHODS, Method, methods_for, name_of, options_in_words
 from equishare.partition import Partition
 from equishare.problems import LinearProblem, MeanProblem
-from equishare.problems.base import Problem, Proposal, Refit, Session, partitions_of
+from equishare.problems.base import Predictor, Problem, Proposal, Refit, Session, partitions_of
 from equishare.progress import Progress, part_of, progress_bar, silent
 from equishare.result import calibration
 from equishare.result.confidence import Confidence
@@ -146,6 +146,9 @@ def discover(  # type: ignore[misc]  # behind a problem, method is the second ar
     name = name_of(chosen)
     if is_trained and getattr(chosen, "NEEDS_ESTIMATE", False):
         raise ValueError(f"method {name!r} needs an estimate of the entries, which a problem that is trained has not")
+    if not getattr(chosen, "KEEPS_WITHIN", False) and any(getattr(one, "within", None) is not None for one in problems):
+        keep = ", ".join(one for one, own in METHODS.items() if getattr(own, "KEEPS_WITHIN", False))
+        raise ValueError(f"within must be left out for method {name!r}, which may tie any entries: {keep} keep to it")
     if resamples and not getattr(chosen, "SEARCHES", True):
         raise ValueError(f"resamples must be 0 for method {name!r}, which does not search, got {resamples}")
     checked = checked_options(name, chosen.Options, options, TRAINED if is_trained else CLOSED_FORM)
@@ -242,11 +245,18 @@ def _discovery(
         groups = [proposal.num_groups(i) for i in range(len(proposal.patterns))]
         tried = [refit.validation_loss] if proposal.scores is None else proposal.scores
         history = {"num_groups": np.array(groups), "validation_loss": np.asarray(tried)}
+    belief = proposal.belief
     values = {name: np.asarray(own) for name, own in refit.values.items()}
     for name, own in values.items():
         count = partitions[name].num_groups
         if own.shape[:1] != (count,):
             raise ValueError(f"refit must return {count} values of {name!r}, one a group, got shape {own.shape}")
+    if belief is not None and refit.centre is not None and refit.bias is not None:
+        # The bias goes with the tied weights; others have the same outputs at the mean of the inputs.
+        ((name, tied),) = values.items()
+        moved = refit.bias + ((tied[partitions[name].labels] - belief.posterior_mean) * refit.centre).sum(1)
+        family = "gaussian" if refit.predictor is None else refit.predictor.family
+        belief = replace(belief, predictor=Predictor(family, moved))
     return Discovery(
         slots=tuple(problem.slots),
         partitions=partitions,
@@ -256,7 +266,7 @@ def _discovery(
         history=history,
         about=replace(about, facts=(*about.facts, *refit.facts)),
         bias=refit.bias,
-        belief=proposal.belief,
+        belief=belief,
         model=refit.model,
         is_of_model=refit.model is not None,
         validation_loss=float(refit.validation_loss),  # NumPy's numbers are no JSON

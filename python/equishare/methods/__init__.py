@@ -23,7 +23,8 @@ class Method(Protocol):
             documentation; see :mod:`equishare.checks` for fields that check themselves.
 
     It may also have ``NEEDS_ESTIMATE = True``, if it does not take problems that are trained, and ``SEARCHES = False``,
-    if the answer is given to it, so that resamples would tell nothing.
+    if the answer is given to it, so that resamples would tell nothing. ``KEEPS_WITHIN = True`` says that it ties only
+    entries of one block where a problem has ``within``; other methods do not get such problems.
     """
 
     Options: type[Any]

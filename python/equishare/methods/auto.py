@@ -18,6 +18,8 @@ from equishare.search.by_likelihood import propose_by_likelihood
 from equishare.search.by_training import search_from_tied
 from equishare.search.covariance.propose import propose_covariance
 
+KEEPS_WITHIN = True
+
 
 @dataclass(frozen=True)
 class Options(SearchOptions):

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from equishare.problems.base import Proposal, Session
 from equishare.problems.network.training import FitOptions
 
+KEEPS_WITHIN = True
+
 
 @dataclass(frozen=True)
 class Options(FitOptions):

@@ -12,8 +12,10 @@ from equishare.checks import option
 from equishare.partition import Partition
 from equishare.problems.base import Labels, Proposal, Session, Slot
 from equishare.problems.network.training import FitOptions
+from equishare.problems.within import keeps_within
 
 SEARCHES = False
+KEEPS_WITHIN = True
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,15 @@ def propose(session: Session, options: Options) -> list[Proposal]:
     own = given if several else [given] * len(problems)
     if len(own) != len(problems):
         raise ValueError(f"partition must hold one partition for each of the {len(problems)} problems, got {len(own)}")
-    return [Proposal([_pattern(problem.slots, one)]) for problem, one in zip(problems, own, strict=True)]
+    patterns = [_pattern(problem.slots, one) for problem, one in zip(problems, own, strict=True)]
+    for problem, labels in zip(problems, patterns, strict=True):
+        within = getattr(problem, "within", None)
+        if within is not None and not keeps_within(within, labels[0]):
+            raise ValueError(
+                "partition must tie entries of one number in within only, got a group of several: split it, or leave "
+                "within out"
+            )
+    return [Proposal([labels]) for labels in patterns]
 
 
 def _pattern(slots: Sequence[Slot], given: Any) -> Labels:

@@ -18,18 +18,16 @@ import numpy as np
 import scipy
 
 from equishare.linalg import pseudo_inverse, solve
-from equishare.problems.families import Family
+from equishare.problems.families import WIDE, Family
+from equishare.problems.newton import maximised
 
 # Normal matrices of more levels are kept sparse.
 MOST_DENSE = 2000
 # Designs of more cells are kept sparse.
 _MOST_CELLS = 1 << 22
-_MOST_STEPS = 50
 _TOLERANCE = 1e-9
 # Rounds in which the variances of effects are re-estimated, and where they begin, as a share of that of the outcome.
 _ROUNDS = 25
-# Standard deviation of the effects of a GLM that a refit takes to be usual: separated classes then have finite effects.
-WIDE = 5.0
 # Of a gaussian so much less than the data say, that only what these leave open is decided by it.
 _RIDGE = 1e-9
 
@@ -217,53 +215,57 @@ class Additive:
             x = x.toarray()
         num_groups, many = x.shape[1] - self.rest.shape[1], x.shape[1] > MOST_DENSE
         gaussian = self.family.is_gaussian
-        beta, eta = np.zeros(x.shape[1]), np.zeros(len(self.y))
-        if not gaussian:
-            mean = np.average(self.y, weights=self.weights)
-            mean = np.clip(mean, 1e-6, 1 - 1e-6) if self.family.name == "binomial" else max(mean, 1e-6)
-            beta[num_groups] = self.family.start(float(mean)) - np.average(self.offset, weights=self.weights)
-        prior = np.full(x.shape[1], WIDE**-2.0)
+        precision = _RIDGE * self.weights.sum() / max(len(self.y), 1) if gaussian else WIDE**-2.0
+        prior = np.full(x.shape[1], precision)
         prior[num_groups] = 0.0
-        if gaussian:
-            scale = self.weights.sum() / max(len(self.y), 1)
-            prior = np.full(x.shape[1], _RIDGE * scale)
-            prior[num_groups] = 0.0
-        objective = -np.inf
-        for _ in range(_MOST_STEPS):
-            eta = x @ beta + self.offset
-            curvature = self.weights * self.family.curvature(eta)
-            gradient = x.T @ (self.weights * (self.y - self.family.mean(eta))) - prior * beta
-            hessian = x.T @ (x * curvature[:, None])
+
+        def curvature(beta: np.ndarray) -> Any:
+            found = x.T @ (x * (self.weights * self.family.curvature(x @ beta + self.offset))[:, None])
             if many:
-                matrix = scipy.sparse.csr_array(hessian) + scipy.sparse.diags_array(prior + 1e-10)
-                step = scipy.sparse.linalg.cg(matrix, gradient, rtol=1e-10, maxiter=2000)[0]
-            else:
-                hessian = np.asarray(hessian if isinstance(x, np.ndarray) else hessian.toarray()) + np.diag(prior)
-                step = solve(hessian, gradient)
-            size = 1.0
-            while True:
-                moved = beta + size * step
-                value = self._objective(x @ moved + self.offset, moved, prior)
-                if value >= objective - 1e-12 * abs(objective) or size < 1e-4 or gaussian:
-                    break
-                size /= 2
-            change, objective, beta = value - objective, value, moved
-            if gaussian or change < _TOLERANCE * (abs(objective) + 1):
-                break
+                return scipy.sparse.csr_array(found) + scipy.sparse.diags_array(prior + 1e-10)
+            return np.asarray(found if isinstance(x, np.ndarray) else found.toarray()) + np.diag(prior)
+
+        def step(beta: np.ndarray) -> np.ndarray:
+            residual = self.y - self.family.mean(x @ beta + self.offset)
+            gradient = x.T @ (self.weights * residual) - prior * beta
+            if many:
+                return np.asarray(scipy.sparse.linalg.cg(curvature(beta), gradient, rtol=1e-10, maxiter=2000)[0])
+            return solve(curvature(beta), gradient)
+
+        def objective(beta: np.ndarray) -> float:
+            likelihoods = self.family.log_likelihoods(self.y, x @ beta + self.offset)
+            return float(self.weights @ likelihoods - 0.5 * prior @ beta**2)
+
+        beta = np.zeros(x.shape[1])
         log_evidence, covariance = np.nan, None
+        if gaussian:
+            beta = step(beta)
+        else:
+            beta[num_groups] = self.intercept()
+            beta, best = maximised(beta, objective, step, _TOLERANCE)
         if not many:
-            if not gaussian:
-                logdet = np.linalg.slogdet(hessian + np.diag(1e-12 * np.ones(len(prior))))[1]
-                log_evidence = objective - 0.5 * logdet + 0.5 * np.log(prior[prior > 0]).sum()
+            hessian = curvature(beta)
             covariance = pseudo_inverse(hessian)
             if gaussian:
                 residual = self.weights @ (self.y - x @ beta - self.offset) ** 2
                 freedom = max(np.count_nonzero(self.weights) - np.linalg.matrix_rank(hessian, hermitian=True), 1)
                 covariance = covariance * residual / freedom
+            else:
+                logdet = np.linalg.slogdet(hessian + 1e-12 * np.eye(len(prior)))[1]
+                log_evidence = best - 0.5 * logdet + 0.5 * np.log(prior[prior > 0]).sum()
         return self._centred(beta, labels, covariance, float(log_evidence))
 
-    def _objective(self, eta: np.ndarray, beta: np.ndarray, prior: np.ndarray) -> float:
-        return float(self.weights @ self.family.log_likelihoods(self.y, eta) - 0.5 * prior @ beta**2)
+    def intercept(self) -> float:
+        """b of a model with nothing else, or near it: where iterations begin."""
+        if self.family.is_gaussian:
+            return float(np.average(self.y - self.offset, weights=self.weights))
+        mean = float(np.average(self.y, weights=self.weights))
+        mean = float(np.clip(mean, 1e-6, 1 - 1e-6)) if self.family.name == "binomial" else max(mean, 1e-6)
+        # exp(b) Σ w exp(offset) = Σ w y of counts; of classes about so.
+        shift = np.average(self.offset, weights=self.weights)
+        if self.family.name == "poisson":
+            shift = scipy.special.logsumexp(self.offset, b=self.weights / self.weights.sum())
+        return float(self.family.start(mean) - shift)
 
     def _centred(
         self, beta: np.ndarray, labels: Sequence[np.ndarray], covariance: np.ndarray | None, log_evidence: float
@@ -298,12 +300,13 @@ class Additive:
         data. A GLM is linearised anew in each round.
         """
         family = self.family
-        mean = float(np.average(self.y, weights=self.weights))
-        eta = self.offset + (0.0 if family.is_gaussian else family.start(mean))
-        quadratic = self.quadratic(eta)
+        intercept = self.intercept()
+        quadratic = self.quadratic(self.offset + intercept)
         noise = 1.0
         if family.is_gaussian:
-            noise = float(self.weights @ (self.y - self.offset - mean) ** 2 / max(np.count_nonzero(self.weights), 1))
+            noise = float(
+                self.weights @ (self.y - self.offset - intercept) ** 2 / max(np.count_nonzero(self.weights), 1)
+            )
         start = noise if family.is_gaussian else 1.0
         scale = np.full(len(self.sizes), start / max(len(self.sizes), 1))
         sizes = np.array(self.sizes)

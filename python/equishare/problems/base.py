@@ -171,14 +171,14 @@ class Predictor:
 
     Attributes:
         family: gaussian, binomial or poisson, which has the link g.
-        bias: b of an additive model; a map has its own.
+        bias: b of an additive model; of a map b (O,) where its weights are averaged, which has another one else.
         numeric: names of the columns z.
         coefficients: γ (P,).
         unseen: (J,) for each factor the effect of a level that was never seen, the mean of a new value by the prior.
     """
 
     family: str = "gaussian"
-    bias: float = 0.0
+    bias: float | np.ndarray = 0.0
     numeric: tuple[str, ...] = ()
     coefficients: np.ndarray = field(default_factory=lambda: np.empty(0))
     unseen: np.ndarray = field(default_factory=lambda: np.empty(0))
@@ -199,6 +199,8 @@ class Refit:
         quality: how well all this rests on the data, where the problem tells.
         facts: how the fit was made, further rows for the table of the data.
         predictor: of a factor or a generalised linear problem, what predictions need beside the values.
+        centre: of a map with a bias the mean x̄ of the inputs, (I,) or for each output (O, I), where other weights are
+            to predict the same: their bias is ``b + (W − W′) x̄``.
     """
 
     values: dict[str, np.ndarray]
@@ -211,6 +213,7 @@ class Refit:
     quality: Quality = field(default_factory=Quality)
     facts: tuple[tuple[str, str], ...] = ()
     predictor: Predictor | None = None
+    centre: np.ndarray | None = None
 
 
 @runtime_checkable
@@ -263,7 +266,8 @@ class Belief:
         continuum_log_odds: log odds of all entries being spread about one value, against the best groups of equal ones.
         rival_log_odds: log odds of the symmetry of ``guess`` against patterns of shifts that lack it, a line in place
             of a ring say; NaN where no symmetry was found.
-        predictor: what predictions with the posterior mean need beside it; None for a map.
+        predictor: what predictions with the posterior mean need beside it; None where that is nothing else than with
+            the values.
         shift_log_odds: log odds of the shifts up to a boundary that the partition is a union of; NaN where it is none.
         symmetry_chance: probability of the symmetry of ``guess``, where the search tells it; None: the log odds do.
     """

@@ -135,10 +135,6 @@ def blocks_of(problem: Problem, on: str = "all") -> BlockEstimate:
     Raises:
         ValueError: there is no estimate, or there are several parameters.
     """
-    if getattr(problem, "within", None) is not None:
-        raise ValueError(
-            "within must be left out for this method, which may tie any entries: method='auto' keeps to it"
-        )
     estimate = problem.estimate(on=on)
     if estimate is None or len(problem.slots) != 1:
         names = ", ".join(repr(slot.key) for slot in problem.slots)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -12,14 +12,13 @@ from typing import Any
 import numpy as np
 import scipy
 
-from equishare.arrays import real_array
 from equishare.checks import did_you_mean
 from equishare.linalg import pseudo_inverse, solve
 from equishare.problems.additive import MOST_DENSE, Additive, Fit, RandomEffects
 from equishare.problems.base import About, Labels, Predictor, Quality, Refit, Slot
 from equishare.problems.families import Family
 from equishare.problems.levels import MISSING, Factor, codes_in, columns_of, factor_of, numbers_of
-from equishare.problems.split import halves
+from equishare.problems.split import check_order, sample_vector, sample_weights, weighted_halves
 
 # Variance of the prior of a free effect in units of that of the effects of its factor.
 _WEAK = 100.0
@@ -58,7 +57,10 @@ class LevelEstimate:
     def _precision(self) -> np.ndarray:
         quadratic, noise = self.effects.quadratic, self.effects.noise
         if quadratic.num_levels > 2 * MOST_DENSE:
-            raise ValueError(f"the precision of {quadratic.num_levels} levels is too large to be written out")
+            raise ValueError(
+                f"this method takes at most {2 * MOST_DENSE} levels, got {quadratic.num_levels}: give method='auto', "
+                "or join rare levels first"
+            )
         levels = quadratic.levels if isinstance(quadratic.levels, np.ndarray) else quadratic.levels.toarray()
         own = levels - quadratic.border @ pseudo_inverse(quadratic.corner) @ quadratic.border.T
         return np.asarray(own / noise + np.diag(self._prior))
@@ -118,7 +120,8 @@ class FactorProblem:
     Args:
         table: a data frame of pandas, polars or pyarrow, a dict of columns, or an array (n, J). Each column is a factor
             but for those that ``numeric`` names; whole numbers are categories like text.
-        y: (n,) outcomes: numbers, 0 and 1 (or False and True), or counts.
+        y: (n,) outcomes: numbers, 0 and 1 (or False and True), or counts 0, 1, 2, …; with weights, that are exposures,
+            also rates, counts by exposure.
         family: ``gaussian`` (identity), ``binomial`` (logit) or ``poisson`` (log).
         numeric: names of columns of the table that are numbers and never tied, or an array (n, P) of them.
         ordered: names of factors of which only neighbouring levels may be tied, in the order of their sorted levels, or
@@ -148,20 +151,14 @@ class FactorProblem:
     ) -> None:
         self.family = Family(family)
         columns = columns_of(table)
-        outcome = self.family.checked(y)
+        outcome = self.family.checked(y, rates=weights is not None)
         if outcome.shape[1] != 1:
             raise ValueError(f"y must have one outcome a sample, got shape {outcome.shape}")
         count = len(outcome)
         length = len(next(iter(columns.values())))
         if length != count:
             raise ValueError(f"table and y must have as many rows as each other, got {length} and {count}")
-        own_index: Any = getattr(table, "index", None)
-        other_index: Any = getattr(y, "index", None)
-        if hasattr(own_index, "equals") and hasattr(other_index, "equals") and not own_index.equals(other_index):
-            raise ValueError(
-                "table and y must have the same rows in the same order, got tables of different indices: "
-                "y = y.loc[table.index], or y.to_numpy() where the rows belong together as they are"
-            )
+        check_order(table, y, ("table", "y"))
         self.numeric_names, z = _numeric(numeric, columns, count)
         names = [name for name in columns if name not in self.numeric_names or not _is_named(numeric)]
         order = _orders(ordered, names)
@@ -175,24 +172,28 @@ class FactorProblem:
         for p, own in enumerate(z.T):
             if count > 1 and np.ptp(own) == 0:
                 raise ValueError(f"numeric column {self.numeric_names[p]!r} is constant: leave it out")
+        added = np.zeros(count) if offset is None else sample_vector(offset, "offset", count)
+        self.family.check_varies(outcome, added[:, None])
+        target, weight = outcome[:, 0], sample_weights(weights, count)
         # Squares of large numbers, or of small differences of large ones, would drown the differences.
-        self.origin, self.unit = 0.0, 1.0
-        added = np.zeros(count) if offset is None else _vector(offset, "offset", count)
-        target = outcome[:, 0]
+        self.origin, self.unit = -float(added.min() / 2 + added.max() / 2), 1.0
         if self.family.is_gaussian:
+            target, added = target - added, np.zeros(count)
             self.origin = float(target.min() / 2 + target.max() / 2)
             self.unit = float(2.0 ** np.round(np.log2(np.abs(target - self.origin).max())))
-            target, added = (target - self.origin) / self.unit, added / self.unit
+            target = (target - self.origin) / self.unit
+        else:
+            added = added + self.origin
         self.model = Additive(
             self.family,
             np.stack([one.codes for one in self.factors], 1),
             tuple(len(one.levels) for one in self.factors),
             z,
             target,
-            _weights(weights, count),
+            weight,
             added,
         )
-        self._train, self._val = halves(count, seed, "table and y")
+        self._train, self._val = weighted_halves(weight, seed, "table and y")
         self.slots = tuple(
             replace(Slot.of(one.name, (len(one.levels),), "level", (one.levels,)), named=True) for one in self.factors
         )
@@ -273,8 +274,8 @@ class FactorProblem:
         errors = np.concatenate(fit.errors) * self.unit if fit.errors else None
         r_squared = dependence = float("nan")
         if self.family.is_gaussian:
-            val = model.y[self._val]
-            spread = float(np.average((val - val.mean()) ** 2)) if len(val) else 0.0
+            val, weights = model.y[self._val], model.weights[self._val]
+            spread = float(np.average((val - np.average(val, weights=weights)) ** 2, weights=weights))
             r_squared = 1 - loss / self.unit**2 / spread if spread > 0 else float("nan")
             dependence = self._dependence()
         return Quality(
@@ -338,22 +339,44 @@ def unseen_values(fit: Fit, pattern: Labels) -> np.ndarray:
 
 
 def predicted(
-    slots: Sequence[Slot], effects: Mapping[str, np.ndarray], predictor: Predictor, table: Any, offset: Any = None
+    slots: Sequence[Slot],
+    effects: Mapping[str, np.ndarray],
+    predictor: Predictor,
+    table: Any,
+    offset: Any = None,
+    numeric: Any = None,
 ) -> np.ndarray:
     """(n,) means for the rows of a table.
 
     A level that was never seen has the effect ``predictor.unseen``, and a warning tells of it.
 
+    Args:
+        slots: the factors.
+        effects: of their levels.
+        predictor: all else.
+        table: as that of the problem.
+        offset: (n,) added to the linear predictor.
+        numeric: (n, P) numeric columns, where they were given apart from the table.
+
     Raises:
         TypeError, ValueError: the table lacks a column.
     """
-    columns = columns_of(table)
-    missing = [one for one in (*(slot.key for slot in slots), *predictor.numeric) if one not in columns]
+    columns, factors = columns_of(table), [slot.key for slot in slots]
+    count = len(next(iter(columns.values())))
+    if numeric is not None:
+        own = _apart(numeric, factors, count)
+        if set(own) != set(predictor.numeric):
+            raise ValueError(
+                f"numeric must have the columns {', '.join(predictor.numeric) or 'of the data, which had none'}, "
+                f"got {', '.join(own)}"
+            )
+        columns |= own
+    missing = [one for one in (*factors, *predictor.numeric) if one not in columns]
     if missing:
         near = did_you_mean(missing[0], list(columns))
-        raise ValueError(f"table must have the columns of the data, and lacks {', '.join(missing[:5])}{near}")
-    count = len(next(iter(columns.values())))
-    eta = np.full(count, predictor.bias) + (0.0 if offset is None else _vector(offset, "offset", count))
+        apart = "" if set(missing) & set(factors) else ": predict(table, numeric=...) takes numbers as the problem did"
+        raise ValueError(f"table must have the columns of the data, and lacks {', '.join(missing[:5])}{near}{apart}")
+    eta = np.full(count, predictor.bias) + (0.0 if offset is None else sample_vector(offset, "offset", count))
     new = []
     for slot, unseen in zip(slots, predictor.unseen, strict=True):
         codes = codes_in(slot.labels[0], columns[slot.key])
@@ -391,13 +414,17 @@ def _numeric(numeric: Any, columns: dict[str, Any], count: int) -> tuple[tuple[s
         return tuple(names), np.stack([numbers_of(one, columns[one]) for one in names], 1) if names else np.empty(
             (count, 0)
         )
-    own = columns_of(numeric)
-    clash = sorted(set(own) & set(columns))
-    names = [f"numeric {one}" if one in clash else one for one in own]
-    found = np.stack([numbers_of(one, column) for one, column in own.items()], 1)
-    if len(found) != count:
-        raise ValueError(f"numeric must have a row for each of {count} samples, got {len(found)}")
-    return tuple(names), found
+    own = _apart(numeric, columns, count)
+    return tuple(own), np.stack([numbers_of(one, column) for one, column in own.items()], 1)
+
+
+def _apart(numeric: Any, factors: Collection[str], count: int) -> dict[str, Any]:
+    """Numeric columns that are given apart from the table of the factors, by name."""
+    own = {f"numeric {one}" if one in factors else one: column for one, column in columns_of(numeric).items()}
+    length = len(next(iter(own.values())))
+    if length != count:
+        raise ValueError(f"numeric must have a row for each of {count} samples, got {length}")
+    return own
 
 
 def _orders(ordered: Any, names: Sequence[str]) -> dict[str, Any]:
@@ -412,21 +439,6 @@ def _orders(ordered: Any, names: Sequence[str]) -> dict[str, Any]:
     if unknown:
         near = did_you_mean(str(unknown[0]), names)
         raise ValueError(f"ordered must name factors of the table, and {unknown[0]!r} is none{near}")
-    return found
-
-
-def _weights(weights: Any, count: int) -> np.ndarray:
-    found = np.ones(count) if weights is None else _vector(weights, "weights", count)
-    if (found < 0).any() or not found.sum() > 0:
-        raise ValueError("weights must not be negative, and some must be above 0")
-    return found
-
-
-def _vector(value: Any, name: str, count: int) -> np.ndarray:
-    found = real_array(np.asarray(value) if hasattr(value, "to_numpy") else value, name).astype(float)
-    found = found[:, 0] if found.ndim == 2 and found.shape[1] == 1 else found
-    if found.shape != (count,) or not np.isfinite(found).all():
-        raise ValueError(f"{name} must be {count} finite numbers, one a sample, got shape {found.shape}")
     return found
 
 

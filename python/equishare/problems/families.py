@@ -12,6 +12,9 @@ from equishare.arrays import real_array
 
 #: What ``family`` may be.
 FAMILIES = ("gaussian", "binomial", "poisson")
+#: Standard deviation of the weak prior of a GLM, of an effect or of a weight times the spread of its input: separated
+#: classes have finite effects.
+WIDE = 5.0
 # Linear predictors beyond it are no probabilities and no counts that a computer tells apart from 0, 1 or infinity.
 _MOST = 30.0
 _LEAST_WEIGHT = 1e-10
@@ -85,12 +88,17 @@ class Family:
         mean = self.mean(eta)
         return (rng.random(eta.shape) < mean).astype(float) if self.name == "binomial" else rng.poisson(mean) * 1.0
 
-    def checked(self, y: Any, name: str = "y") -> np.ndarray:
+    def checked(self, y: Any, name: str = "y", rates: bool = False) -> np.ndarray:
         """Outcomes (n, O) in float64 that the family can have.
+
+        Args:
+            y: the outcomes.
+            name: of the argument.
+            rates: whether fractions may stand for counts, as where weights are exposures.
 
         Raises:
             TypeError: no numbers.
-            ValueError: another shape, not finite, not 0 or 1, negative counts, or all alike.
+            ValueError: another shape, not finite, not 0 or 1, or no counts.
         """
         if getattr(getattr(y, "dtype", None), "kind", "") in "OUST" or hasattr(y, "to_list"):
             y = np.asarray(y.to_list() if hasattr(y, "to_list") else y)
@@ -112,10 +120,23 @@ class Family:
             raise ValueError(
                 f"{name} must hold counts, none negative, for family 'poisson', got {found[found < 0][0]:g}"
             )
-        alike = (found == found[0]).all(0)
-        if self.name == "poisson":
-            alike = (found == 0).all(0)
-        if alike.any():
-            what = {"gaussian": "the same number", "binomial": "one class", "poisson": "zero"}[self.name]
-            raise ValueError(f"{name} must vary, got {what} in all {len(found)} rows: nothing can be told from it")
+        if self.name == "poisson" and not rates and (found % 1).any():
+            raise ValueError(
+                f"{name} must hold counts 0, 1, 2, … for family 'poisson', got {found[found % 1 > 0][0]:g}: of rates "
+                "give the counts, and offset=np.log(exposure)"
+            )
         return found
+
+    def check_varies(self, y: np.ndarray, offset: np.ndarray) -> None:
+        """ValueError where nothing can be told from outcomes (n, O) beside an offset of their shape."""
+        # Equal counts tell much where exposures differ; one class does not, nor do zeros.
+        left = y - offset if self.is_gaussian else y
+        alike = (left == left[0]).all(0)
+        if self.name == "poisson":
+            alike &= (y == 0).all(0) | (offset == offset[0]).all(0)
+        if alike.any():
+            value = y[0, int(alike.argmax())]
+            what = {"gaussian": "the same number", "binomial": "one class"}.get(self.name, "the same count")
+            what = "zero" if self.name == "poisson" and value == 0 else what
+            less = " less offset" if self.is_gaussian and offset.any() else ""
+            raise ValueError(f"y{less} must vary, got {what} in all {len(y)} rows: nothing can be told from it")

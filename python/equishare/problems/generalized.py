@@ -15,14 +15,19 @@ from equishare.checks import flag
 from equishare.linalg import pseudo_inverse, solve
 from equishare.problems.base import About, Labels, Predictor, Quality, Refit, Slot
 from equishare.problems.estimates import BlockEstimate
-from equishare.problems.families import Family
+from equishare.problems.families import WIDE, Family
 from equishare.problems.linear import about_map
-from equishare.problems.split import check_columns, check_order, check_rows, halves, same_columns
+from equishare.problems.newton import maximised
+from equishare.problems.split import (
+    check_columns,
+    check_order,
+    check_rows,
+    same_columns,
+    sample_weights,
+    weighted_halves,
+)
 from equishare.problems.within import checked_within
 
-# Standard deviation of the weak prior of a weight, in linear predictors per standard deviation of its input.
-_WIDE = 5.0
-_MOST_STEPS = 50
 _TOLERANCE = 1e-10
 # A linear predictor that is so large tells that the classes are separated.
 _SEPARATED = 10.0
@@ -48,7 +53,8 @@ class GeneralizedLinearProblem:
 
     Args:
         x: (n, I) inputs: an array, a tensor, or a table, whose names go into the answer.
-        y: (n, O) outcomes, or (n,) for one: 0 and 1 (or False and True), or counts 0, 1, 2, …
+        y: (n, O) outcomes, or (n,) for one: 0 and 1 (or False and True), or counts 0, 1, 2, …; with weights, that are
+            exposures, also rates, counts by exposure.
         x_val: (n_v, I) inputs on which the answer is measured. Without them a half of the samples, drawn by ``seed``,
             is; the pattern and its values come from all samples.
         y_val: (n_v, O) outcomes for them.
@@ -91,14 +97,15 @@ class GeneralizedLinearProblem:
         if (x_val is None) != (y_val is None):
             raise TypeError(f"x_val and y_val must be given together, got only {'y' if x_val is None else 'x'}_val")
         names = column_names(y, "y"), column_names(x, "x")
-        given, outcome = sample_matrix(x, "x").astype(float), self.family.checked(y)
+        given, outcome = sample_matrix(x, "x").astype(float), self.family.checked(y, rates=weights is not None)
         check_rows((given, outcome), ("x", "y"))
         check_order(x, y)
         count = len(given)
-        shift = _offset(offset, outcome.shape)
-        weight = _weights(weights, count)
+        shift = np.zeros(outcome.shape) if offset is None else offset_of(offset, outcome.shape)
+        self.family.check_varies(outcome, shift)
+        weight = sample_weights(weights, count)
         if x_val is None:
-            train, val = halves(count, seed, "x and y")
+            train, val = weighted_halves(weight, seed, "x and y")
         else:
             if offset is not None or weights is not None:
                 raise ValueError("offset and weights must come without x_val and y_val: give all samples as x and y")
@@ -179,7 +186,7 @@ class GeneralizedLinearProblem:
                 total = weighted.sum(0)
                 block = block - np.outer(total, total) / own.sum()
                 gradient = gradient - total * left.sum() / own.sum()
-            prior = (self._spread / _WIDE) ** 2
+            prior = (self._spread / WIDE) ** 2
             blocks.append(block + np.diag(prior))
             moved.append(row + solve(blocks[-1], gradient - prior * row))
         precision = np.stack(blocks)
@@ -193,7 +200,7 @@ class GeneralizedLinearProblem:
         _, precision = self._linearised(self.samples, values[labels], bias).gather(labels, count)
         eta = self.samples.offset + self.samples.x @ values[labels].T + bias
         likelihood = (self.samples.weights[:, None] * self.family.log_likelihoods(self.samples.y, eta)).sum()
-        return values, precision, float(likelihood - 0.5 * ((self._spread / _WIDE) ** 2 * values[labels] ** 2).sum())
+        return values, precision, float(likelihood - 0.5 * ((self._spread / WIDE) ** 2 * values[labels] ** 2).sum())
 
     def _rows(self, rows: np.ndarray) -> Samples:
         parts = (self.samples.x, self.samples.y, self.samples.weights, self.samples.offset)
@@ -207,7 +214,7 @@ class GeneralizedLinearProblem:
             for own, row in zip(joined, labels, strict=True):
                 for i, group in enumerate(row):
                     own[:, group] += samples.x[:, i]
-        prior = np.bincount(labels.ravel(), np.tile((self._spread / _WIDE) ** 2, outputs), num_groups)
+        prior = np.bincount(labels.ravel(), np.tile((self._spread / WIDE) ** 2, outputs), num_groups)
         values, bias = np.zeros(count), np.zeros(outputs)
         if self.has_bias:
             mean = np.average(samples.y, axis=0, weights=samples.weights)
@@ -237,19 +244,18 @@ class GeneralizedLinearProblem:
         weights = samples.weights[:, None]
         count, outputs = len(values), len(designs)
 
-        def predictor(values: np.ndarray, bias: np.ndarray) -> np.ndarray:
-            return offset + np.stack([design @ values for design in designs], 1) + bias
+        def predictor(point: np.ndarray) -> np.ndarray:
+            return offset + np.stack([design @ point[:count] for design in designs], 1) + point[count:]
 
-        def objective(values: np.ndarray, bias: np.ndarray) -> float:
-            likelihood = weights * self.family.log_likelihoods(y, predictor(values, bias))
-            return float(likelihood.sum() - 0.5 * prior @ values**2)
+        def objective(point: np.ndarray) -> float:
+            likelihood = weights * self.family.log_likelihoods(y, predictor(point))
+            return float(likelihood.sum() - 0.5 * prior @ point[:count] ** 2)
 
-        best = objective(values, bias)
-        for _ in range(_MOST_STEPS):
-            eta = predictor(values, bias)
+        def step(point: np.ndarray) -> np.ndarray:
+            eta = predictor(point)
             residual = weights * (y - self.family.mean(eta))
             curvature = weights * self.family.curvature(eta)
-            gradient = np.concatenate([-prior * values, residual.sum(0)])
+            gradient = np.concatenate([-prior * point[:count], residual.sum(0)])
             hessian = np.zeros((count + outputs,) * 2)
             hessian[:count, :count] = np.diag(prior)
             for o, design in enumerate(designs):
@@ -259,21 +265,11 @@ class GeneralizedLinearProblem:
                 hessian[:count, count + o] = hessian[count + o, :count] = weighted.sum(0)
                 hessian[count + o, count + o] = curvature[:, o].sum()
             if not self.has_bias:
-                step = np.concatenate([solve(hessian[:count, :count], gradient[:count]), np.zeros(outputs)])
-            else:
-                step = solve(hessian, gradient)
-            size = 1.0
-            while True:
-                moved = values + size * step[:count], bias + size * step[count:]
-                value = objective(*moved)
-                if value >= best - 1e-12 * abs(best) or size < 1e-6:
-                    break
-                size /= 2
-            change, best = value - best, value
-            values, bias = moved
-            if change < _TOLERANCE * (1 + abs(best)):
-                break
-        return values, bias
+                return np.concatenate([solve(hessian[:count, :count], gradient[:count]), np.zeros(outputs)])
+            return solve(hessian, gradient)
+
+        point, _ = maximised(np.concatenate([values, bias]), objective, step, _TOLERANCE)
+        return point[:count], point[count:]
 
     def evaluate(self, patterns: Sequence[Labels]) -> np.ndarray:
         """Mean loss of each pattern on the samples to validate, fitted on those to fit."""
@@ -295,7 +291,7 @@ class GeneralizedLinearProblem:
         values, bias = self._fitted(self.samples, labels, count)
         weight = values[labels]
         loss, without = self.evaluate([(labels,), (np.arange(labels.size).reshape(self.shape),)])
-        _, precision = self._estimate.gather(labels, count)
+        _, precision = self._linearised(self.samples, weight, bias).gather(labels, count)
         notes = []
         eta = self.samples.offset + self.samples.x @ self._estimate.values.T
         if self.family.name == "binomial" and np.abs(eta).max() > _SEPARATED:
@@ -309,6 +305,9 @@ class GeneralizedLinearProblem:
             notes=tuple(notes),
         )
         own = bias - weight @ self._mean
+        # Samples count by their information: so the bias for other weights is a Newton step.
+        fitted = self.samples.offset + self.samples.x @ weight.T + bias
+        curvature = self.samples.weights[:, None] * self.family.curvature(fitted)
         return Refit(
             {"weight": values},
             float(loss),
@@ -316,6 +315,7 @@ class GeneralizedLinearProblem:
             bias=own if self.has_bias else None,
             quality=quality,
             predictor=Predictor(self.family.name),
+            centre=self._mean + curvature.T @ self.samples.x / curvature.sum(0)[:, None] if self.has_bias else None,
         )
 
     def resampled(self, generator: np.random.Generator) -> GeneralizedLinearProblem:
@@ -338,20 +338,18 @@ class GeneralizedLinearProblem:
         return About(question, found.num_train, found.num_val, self.family.loss, facts)
 
 
-def _offset(offset: Any, shape: tuple[int, ...]) -> np.ndarray:
-    if offset is None:
-        return np.zeros(shape)
+def offset_of(offset: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """(n, O) numbers that are added to the linear predictor, from (n,) or (n, O).
+
+    Raises:
+        TypeError: no numbers.
+        ValueError: another shape, or not finite.
+    """
     found = real_array(offset, "offset").astype(float)
     found = found[:, None] if found.ndim == 1 else found
     if found.ndim != 2 or len(found) != shape[0] or found.shape[1] not in (1, shape[1]) or not np.isfinite(found).all():
-        raise ValueError(f"offset must be finite numbers of shape ({shape[0]},) or {shape}, got shape {found.shape}")
+        raise ValueError(
+            f"offset must be finite numbers of shape ({shape[0]},) or {shape}, one a sample, got shape {found.shape}: "
+            "np.full(n, value) where it is the same for all"
+        )
     return np.broadcast_to(found, shape).copy()
-
-
-def _weights(weights: Any, count: int) -> np.ndarray:
-    if weights is None:
-        return np.ones(count)
-    found = real_array(weights, "weights").astype(float)
-    if found.shape != (count,) or not np.isfinite(found).all() or (found < 0).any() or not found.sum() > 0:
-        raise ValueError(f"weights must be {count} finite numbers, none negative and some above 0")
-    return found

@@ -141,6 +141,7 @@ class LeastSquares:
             self.val.loss(tied, self.train.bias(tied)),
             self.val.loss(free, self.train.bias(free)),
             self.pooled.bias(values[labels]) if self.has_bias else None,
+            centre=self.pooled.x_mean if self.has_bias else None,
             quality=quality(
                 labels,
                 self._estimate,

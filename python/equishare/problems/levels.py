@@ -102,7 +102,6 @@ def factor_of(name: str, column: Any, order: Sequence[Any] | bool = False) -> Fa
         if lacking:
             raise ValueError(f"ordered must hold all levels of column {name!r}, and lacks {', '.join(lacking[:5])}")
         levels.sort(key=lambda one: ranked.get(one, len(ranked)))
-    place = np.argsort([levels.index(one) for one in levels])
     position = {one: i for i, one in enumerate(levels)}
     place = np.array([position[one] for one in names])
     is_ordered = own_order is not None or order is True or (isinstance(order, Sequence) and len(order) > 0)
@@ -161,11 +160,8 @@ def numbers_of(name: str, column: Any) -> np.ndarray:
 def _own_order(column: Any) -> tuple[Any, list[Any] | None]:
     """A column, and the order that it brings of its levels."""
     dtype: Any = getattr(column, "dtype", None)
-    if getattr(dtype, "ordered", False) and hasattr(dtype, "categories"):
-        return column, list(dtype.categories)
-    if type(dtype).__name__ == "Enum" and hasattr(dtype, "categories"):
-        return column, list(dtype.categories)
-    return column, None
+    has_order = getattr(dtype, "ordered", False) or type(dtype).__name__ == "Enum"
+    return column, list(dtype.categories) if has_order and hasattr(dtype, "categories") else None
 
 
 def _values(column: Any) -> np.ndarray:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from equishare.arrays import Names, column_names
+from equishare.arrays import Names, column_names, real_array
 from equishare.checks import natural
 
 
@@ -32,6 +32,49 @@ def halves(count: int, seed: int, name: str, train_fraction: float = 0.5) -> tup
     return order[:num_train], order[num_train:]
 
 
+def weighted_halves(weights: np.ndarray, seed: int, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """:func:`halves` of the rows whose weights (n,) are above 0."""
+    rows = np.flatnonzero(weights > 0)
+    train, val = halves(len(rows), seed, name)
+    return rows[train], rows[val]
+
+
+def sample_weights(weights: Any, count: int) -> np.ndarray:
+    """(n,) weights of samples; None: all 1.
+
+    Raises:
+        TypeError: no numbers.
+        ValueError: another shape, not finite, negative, or less than two above 0.
+    """
+    if weights is None:
+        return np.ones(count)
+    found = sample_vector(weights, "weights", count)
+    if (found < 0).any():
+        raise ValueError(f"weights must not be negative, got {found.min():g}: 0 leaves a sample out")
+    if count > 1 and np.count_nonzero(found) < 2:
+        raise ValueError(
+            f"weights must be above 0 for at least two samples, to fit and to validate, got {np.count_nonzero(found)}: "
+            "None weighs all alike"
+        )
+    return found
+
+
+def sample_vector(value: Any, name: str, count: int) -> np.ndarray:
+    """(n,) finite numbers, one a sample.
+
+    Raises:
+        TypeError, ValueError: they are not.
+    """
+    found = real_array(np.asarray(value) if hasattr(value, "to_numpy") else value, name).astype(float)
+    found = found[:, 0] if found.ndim == 2 and found.shape[1] == 1 else found
+    if found.shape != (count,):
+        raise ValueError(f"{name} must be {count} finite numbers, one a sample, got shape {found.shape}")
+    if not np.isfinite(found).all():
+        row = int(np.flatnonzero(~np.isfinite(found))[0])
+        raise ValueError(f"{name} must be finite, got {found[row]} in row {row}: leave such rows out, or fill them")
+    return found
+
+
 def check_rows(arrays: tuple[np.ndarray, np.ndarray], names: tuple[str, str]) -> None:
     """ValueError unless two arrays have as many rows as each other."""
     a, b = arrays
@@ -41,14 +84,15 @@ def check_rows(arrays: tuple[np.ndarray, np.ndarray], names: tuple[str, str]) ->
         )
 
 
-def check_order(x: Any, y: Any) -> None:
+def check_order(x: Any, y: Any, names: tuple[str, str] = ("x", "y")) -> None:
     """ValueError where two tables of pandas have other row labels, or have them in another order."""
     own: Any = getattr(x, "index", None)
     other: Any = getattr(y, "index", None)
     if hasattr(own, "equals") and hasattr(other, "equals") and not own.equals(other):
         raise ValueError(
-            "x and y must have the same rows in the same order, got tables of different indices: y = y.loc[x.index], "
-            "or x.to_numpy() and y.to_numpy() where the rows belong together as they are"
+            f"{names[0]} and {names[1]} must have the same rows in the same order, got tables of different indices: "
+            f"{names[1]} = {names[1]}.loc[{names[0]}.index], or {names[1]}.to_numpy() where the rows belong together "
+            "as they are"
         )
 
 

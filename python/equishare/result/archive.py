@@ -153,7 +153,8 @@ def _predictor(content: dict[str, Any] | None) -> Predictor | None:
     if content is None:
         return None
     arrays = {name: np.array(content[name], float) for name in ("coefficients", "unseen")}
-    return Predictor(content["family"], float(content["bias"]), tuple(content["numeric"]), **arrays)
+    bias = np.array(content["bias"], float) if isinstance(content["bias"], list) else float(content["bias"])
+    return Predictor(content["family"], bias, tuple(content["numeric"]), **arrays)
 
 
 def _belief(arrays: dict[str, np.ndarray], predictor: dict[str, Any] | None = None) -> Belief:

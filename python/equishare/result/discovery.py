@@ -21,6 +21,7 @@ from equishare.partition import Partition
 from equishare.problems.base import About, Belief, Predictor, Quality, Slot
 from equishare.problems.factors import predicted
 from equishare.problems.families import Family
+from equishare.problems.generalized import offset_of
 from equishare.problems.network.refit import group_values
 from equishare.problems.network.replicas import slots_of
 from equishare.result.archive import load_discovery, save_discovery
@@ -159,7 +160,7 @@ class Discovery(Plotting):
         """
         return cautions(self.view())
 
-    def predict(self, x: Any, *, averaged: bool = False, offset: Any = None) -> Any:
+    def predict(self, x: Any, *, averaged: bool = False, offset: Any = None, numeric: Any = None) -> Any:
         """Outputs for new inputs.
 
         Of a linear map ``W x + b`` with the shared weights ``theta``, an array (n, O), or a tensor for a tensor; of a
@@ -172,15 +173,30 @@ class Discovery(Plotting):
             x: (n, I) inputs; the columns of a table are found by their names, where those of the data had names. For a
                 network a tensor, or a tuple of the arguments of its forward. For factors a table with their columns.
             averaged: predict with ``posterior_mean`` instead of the values of the one pattern.
-            offset: of factors, (n,) added to the linear predictor.
+            offset: of factors (n,), and of a generalised linear map (n,) or (n, O), added to the linear predictor.
+            numeric: of factors, (n, P) numeric columns, where the problem got them apart from its table.
 
         Raises:
             TypeError: no tensors for a network, no numbers for a map.
             ValueError: means, which predict nothing; other inputs than those of the data; a network that was loaded
-                without its model.
+                without its model; an argument that this kind of problem does not have.
         """
         self._require_model()
+        flag("averaged", averaged)
+        of_factors = bool(self.levels) and self.predictor is not None
+        if numeric is not None and not of_factors:
+            raise ValueError(f"numeric must be left out, which belongs to factors; this discovery is of {self._of()}")
+        if offset is not None and self.predictor is None:
+            raise ValueError(
+                f"offset must be left out, which belongs to factors and generalised linear maps; this discovery is of "
+                f"{self._of()}: add it to the prediction"
+            )
         if self.model is not None:
+            if averaged:
+                raise ValueError(
+                    "averaged must be False for a network, which is fitted with the one pattern: its weights are not "
+                    "averaged"
+                )
             if not all(isinstance(one, Tensor) for one in (x if isinstance(x, tuple) else (x,))):
                 raise TypeError(
                     f"x must be a tensor, or a tuple of them, for a network, got {type(x).__name__}: "
@@ -188,21 +204,21 @@ class Discovery(Plotting):
                 )
             with evaluating(self.model), torch.no_grad():
                 return self.model(*x) if isinstance(x, tuple) else self.model(x)
-        flag("averaged", averaged)
-        if self.levels and self.predictor is not None:
+        if of_factors:
+            assert self.predictor is not None
             used = self.belief if averaged else None
             predictor = self.predictor if used is None or used.predictor is None else used.predictor
             effects = self.posterior_mean if averaged else self.theta
-            return predicted(self.slots, effects, predictor, x, offset)
+            return predicted(self.slots, effects, predictor, x, offset, numeric)
         if not self.is_bare or self.slots[0].noun != "weight":
             raise ValueError(f"predict needs the discovery of a map or of a network; this one is of {self._of()}")
         theta = self.posterior_mean if averaged else self.theta
         given = sample_matrix(in_order(x, self.names[-1], "x"), "x")
         if given.shape[1] != theta.shape[1]:
             raise ValueError(f"x must have {theta.shape[1]} columns, got shape {given.shape}")
-        found = self._map(given, theta)
+        found = self._map(given, theta, self.posterior_bias if averaged else self.bias)
         if self.predictor is not None:
-            shift = 0.0 if offset is None else np.asarray(offset, float).reshape(len(given), -1)
+            shift = 0.0 if offset is None else offset_of(offset, found.shape)
             found = Family(self.predictor.family).mean(found + shift)
         if not isinstance(x, Tensor):
             return found
@@ -237,6 +253,13 @@ class Discovery(Plotting):
                 for name in slot.names
             }
         )
+
+    @property
+    def posterior_bias(self) -> np.ndarray | None:
+        """The bias that goes with ``posterior_mean``, (O,) of a map and (1,) of factors; None where there is none."""
+        if self.bias is None or self.belief is None or self.belief.predictor is None:
+            return self.bias
+        return np.atleast_1d(self.belief.predictor.bias)
 
     @property
     def symmetry_log_odds(self) -> float:
@@ -312,14 +335,19 @@ class Discovery(Plotting):
         if not self.is_bare or self.slots[0].noun != "weight":
             raise ValueError(f"equivariance_error needs the discovery of a linear map; this one is of {self._of()}")
         return equivariance_error(
-            self._map if function is None else function, self.symmetry(), x, num_permutations, self.seed
+            (lambda given: self._map(given, self.theta, self.bias)) if function is None else function,
+            self.symmetry(),
+            x,
+            num_permutations,
+            self.seed,
         )
 
     def _of(self) -> str:
         return "a model" if self.is_of_model else ", ".join(f"{slot.noun}s" for slot in self.slots)
 
-    def _map(self, x: np.ndarray, theta: np.ndarray | None = None) -> np.ndarray:
-        return np.asarray(x @ (self.theta if theta is None else theta).T + (0.0 if self.bias is None else self.bias))
+    @staticmethod
+    def _map(x: np.ndarray, theta: np.ndarray, bias: np.ndarray | None) -> np.ndarray:
+        return np.asarray(x @ theta.T + (0.0 if bias is None else bias))
 
     def view(self) -> View:
         """The discovery as plain data, which reports and figures read."""

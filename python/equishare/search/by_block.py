@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from equishare.linalg import pseudo_inverse
 from equishare.problems.base import Problem, Proposal
 from equishare.problems.estimates import BlockEstimate, as_blocks, fit_estimate
 from equishare.search.by_evidence import candidates
@@ -46,12 +47,12 @@ def _conditional(estimate: BlockEstimate, labels: np.ndarray, own: np.ndarray) -
     joined[others] = len(own) + np.unique(labels[others], return_inverse=True)[1]
     count = int(joined.max()) + 1
     values, precision = fit_estimate(estimate, joined.reshape(estimate.values.shape), count)
-    covariance = np.linalg.pinv(precision, hermitian=True)[: len(own), : len(own)]
+    covariance = pseudo_inverse(precision)[: len(own), : len(own)]
     return BlockEstimate(
         values[: len(own)],
         np.diag(covariance).copy(),
         estimate.freedom,
-        np.linalg.pinv(covariance, hermitian=True),
+        pseudo_inverse(covariance),
         np.ones(len(own)),
         estimate.origin,
     )

@@ -196,9 +196,8 @@ def partition_prior(labels: np.ndarray, is_ordered: bool) -> float:
 
 def log_prior_of_singles(count: int) -> float:
     """log of what the labels of so many groups of one entry cost, without that of their number."""
-    sizes = np.ones(count)
     equal = -count * np.log(count)
-    unknown = scipy.special.gammaln(count) - scipy.special.gammaln(2 * count) + 0 * sizes.sum()
+    unknown = scipy.special.gammaln(count) - scipy.special.gammaln(2 * count)
     return float(np.logaddexp(equal, unknown))
 
 

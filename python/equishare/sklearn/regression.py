@@ -51,11 +51,13 @@ class _Shared(BaseEstimator):
                     # Samples that do not determine the weights: the fit of least norm.
                     found = discover(problem, "no_sharing", seed=seed)
             else:
+                options["weights"] = np.ones(len(y))  # with which counts may be rates
                 problem = _named(GeneralizedLinearProblem(kept, y, family=family, **options), self, varies)
                 found = discover(problem, self.method, seed=seed)
             self.discovery_ = found
             weight[:, varies] = found.posterior_mean if self.averaged else found.theta
-            bias = np.zeros(outputs) if found.bias is None else np.asarray(found.bias)
+            own = found.posterior_bias if self.averaged else found.bias
+            bias = np.zeros(outputs) if own is None else np.asarray(own)
             self.labels_[:, varies] = found.partition.labels
             self.labels_[:, ~varies] = found.partition.num_groups
         elif self.fit_intercept:
@@ -149,7 +151,7 @@ class SharedPoissonRegressor(RegressorMixin, _Shared):
         """Find which weights are equal, and fit their values."""
         X, y = validate_data(self, X, y, y_numeric=True, dtype=np.float64, ensure_min_samples=2)  # noqa: N806
         y = np.asarray(y, float)
-        self._discovered(X, Family("poisson").checked(y), "poisson")
+        self._discovered(X, Family("poisson").checked(y, rates=True), "poisson")
         self.coef_, self.intercept_ = self._weight[0], float(self._bias[0])
         return self
 
