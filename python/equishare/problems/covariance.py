@@ -119,8 +119,8 @@ class CovarianceProblem:
     def estimate(self, on: str = "all") -> BlockEstimate | None:
         """The sample covariance and the variance of its entries, ``(σ_ii σ_jj + σ_ij²)/n``; None for several samples.
 
-        Both in the problem's unit. It leaves out how entries covary: a guide for methods that merge entry by entry. The evidence of ``auto`` does
-        not read it.
+        Both are in the problem's unit. It leaves out how entries covary: a guide for methods that merge entry by entry.
+        The evidence of ``auto`` does not read it.
 
         Args:
             on: ``all`` samples, or ``train``, those that do not validate.

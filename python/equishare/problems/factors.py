@@ -325,6 +325,12 @@ class FactorProblem:
             found.append(f"Some levels have less than {_RARE} rows: {', '.join(listed)}; their group is a guess.")
         if absent := [one.name for one in self.factors if MISSING in one.levels]:
             found.append(f"Rows without a value are a level of their own, {MISSING!r}: {', '.join(absent)}.")
+        if last := [one.name for one in self.factors if one.is_ordered and one.levels[-1] == MISSING]:
+            found.append(
+                f"In the order {MISSING!r} comes last, and may be tied with the greatest only: {', '.join(last)}."
+            )
+        if alike := [f"{one.name} ({', '.join(one.alike[:3])})" for one in self.factors if one.alike]:
+            found.append(f"Values that read alike (1 and '1', None and 'missing') are one level: {', '.join(alike)}.")
         if not self.family.is_gaussian and self._is_separated(fit, pattern):
             found.append("Some groups have outcomes of one kind only: a weak prior keeps their values finite.")
         return found

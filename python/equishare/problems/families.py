@@ -129,7 +129,7 @@ class Family:
 
     def check_varies(self, y: np.ndarray, offset: np.ndarray, bias: bool = True) -> None:
         """ValueError where nothing can be told from outcomes (n, O) beside an offset of their shape, and a bias."""
-        # Equal counts tell much where exposures differ, or nothing else is their mean; one class does not, nor do zeros.
+        # Equal counts tell much where exposures differ or no bias is their mean; one class does not, nor do zeros.
         left = y - offset if self.is_gaussian else y
         alike = (left == left[0]).all(0)
         if self.name == "poisson":
