@@ -117,10 +117,16 @@ def test_means_that_are_known():
 def test_units_of_all_variables_change_nothing():
     x, _ = drawn(TRUTHS["D_6"][0], 100, seed=2)
     found = es.discover(es.CovarianceProblem(x))
-    for unit in (1e-9, 1e6):
+    for unit in (1e-150, 1e-50, 1e-9, 1e6, 1e80, 1e150):
         other = es.discover(es.CovarianceProblem(unit * x))
         assert other.partition == found.partition
-        assert np.allclose(other.posterior_mean, unit**2 * found.posterior_mean)
+        for name in ("posterior_mean", "theta"):
+            np.testing.assert_allclose(getattr(other, name) / unit**2, getattr(found, name), rtol=1e-6)
+        np.testing.assert_allclose(other.quality.unshared_errors / unit**2, found.quality.unshared_errors)
+    for method in ("merge", "no_sharing"):
+        one, other = (es.discover(es.CovarianceProblem(unit * x), method) for unit in (1, 1e-120))
+        assert one.partition == other.partition
+        np.testing.assert_allclose(other.theta / 1e-240, one.theta, rtol=1e-6)
 
 
 def test_the_order_of_the_variables_changes_no_group():
@@ -225,6 +231,8 @@ BAD = {
         "must have the same columns in the same order",
     ),
     "too large": (rows * 1e200, "too large or too small to be squared"),
+    "units far apart": (rows * [1, 1e9, 1], "got column 1 that varies .e.09 times as much as column [02]: divide"),
+    "named units": (pd.DataFrame(rows * [1e-9, 1, 1], columns=["km", "b", "c"]), "got [bc] .* as much as km: divide"),
     "a vector": (rows[:, 0], "two-dimensional matrix"),
 }
 

@@ -165,6 +165,43 @@ def test_missing_values_are_a_level():
     assert np.isfinite(d.predict({"region": [None, np.nan, "a"]})).all()
 
 
+def test_the_answer_tells_what_became_of_odd_values():
+    table, y = regions()
+    rows = np.arange(len(y))
+    region = table["region"].where(rows % 5 > 0, None)
+    plain = es.discover(es.FactorProblem({"region": region}, y))
+    assert not any("read alike" in one or "comes last" in one for one in plain.warnings)
+    mixed = np.where(rows % 7 == 1, "missing", region)
+    number = np.array([str(i % 3) if i % 2 else i % 3 for i in rows], dtype=object)
+    d = es.discover(es.FactorProblem({"region": mixed, "number": number}, y, ordered=["region"]))
+    assert d.levels["number"] == ("0", "1", "2")
+    assert any("are one level: region (missing), number (0, 1, 2)" in one for one in d.warnings)
+    assert any("'missing' comes last, and may be tied with the greatest only: region" in one for one in d.warnings)
+
+
+@pytest.mark.parametrize("kind", [list, pd.Series, lambda own: [list(one) for one in own]])
+def test_tuples_are_levels(kind):
+    code = np.arange(120) % 4
+    for column in ([(int(one), 1) for one in code], [(0,) * (int(one) + 1) for one in code]):
+        noise = 0.1 * np.random.default_rng(0).standard_normal(120)
+        d = es.discover(es.FactorProblem({"a": kind(column)}, (code > 1) + noise))
+        groups = dict(zip(d.levels["a"], d.partitions["a"].labels, strict=True))
+        of_codes = [groups[str(one)] for one in column[:4]]
+        assert es.Partition(of_codes) == es.Partition([0, 0, 1, 1])
+        assert d.predict({"a": column[:1]}).shape == (1,)
+
+
+def test_only_rows_with_weight_count():
+    table, y = regions()
+    problem = es.FactorProblem(table[["region"]], y)
+    for half in (problem._train, problem._val):
+        d = es.discover(es.FactorProblem(table[["region"]], y, weights=np.isin(np.arange(len(y)), half) * 1.0))
+        assert np.isfinite([d.validation_loss, d.no_sharing_loss]).all()
+        assert d.partitions["region"].labels.tolist() == [0, 0, 0, 1, 1, 1, 2, 2]
+    two = es.discover(es.FactorProblem(table[["region"]], y, weights=(np.arange(len(y)) < 2) * 1.0))
+    assert np.isfinite(two.posterior_mean["region"]).all()
+
+
 def test_a_factor_that_tells_the_same_as_another_drops_out():
     table, y = regions()
     d = es.discover(es.FactorProblem({"region": table["region"], "copy": table["region"]}, y))
@@ -178,6 +215,25 @@ def test_separated_levels_have_finite_effects(family):
     assert d.partitions["a"].labels.tolist() == [0, 1, 1, 1]
     assert np.isfinite(d.theta["a"]).all()
     assert any("a weak prior keeps their values finite" in one for one in d.warnings)
+
+
+@pytest.mark.parametrize("count", [24, 1000, 100_000])
+@pytest.mark.parametrize("noise", [0.0, 1e-8, 1e-5])
+def test_an_outcome_that_the_factors_determine(count, noise):
+    rng = np.random.default_rng(0)
+    a, b = rng.permutation(count) % 6, rng.integers(4, size=count)
+    y = a // 2 + noise * rng.standard_normal(count)
+    d = es.discover(es.FactorProblem({"a": a}, y))
+    assert d.partitions["a"].labels.tolist() == [0, 0, 1, 1, 2, 2]
+    np.testing.assert_allclose(d.predict({"a": a}), y, atol=1e-6 + 5 * noise)
+    np.testing.assert_allclose(d.predict({"a": a}, averaged=True), y, atol=1e-4)
+    if count > 24:
+        both = es.discover(es.FactorProblem({"a": a, "b": b}, y + 0.5 * (b > 1)))
+        assert [one.labels.tolist() for one in both.partitions.values()] == [[0, 0, 1, 1, 2, 2], [0, 0, 1, 1]]
+    levels = np.arange(count) % 4
+    for order in (None, ["a"]):
+        exact = es.discover(es.FactorProblem({"a": levels}, 3.0 * (levels >= 2), ordered=order))
+        assert exact.partitions["a"].labels.tolist() == [0, 0, 1, 1]
 
 
 def test_few_rows_many_levels():
@@ -308,6 +364,7 @@ def test_report_tells_levels_by_name(tmp_path):
 
 A = np.tile(list("abcd"), 10)
 Y = np.arange(40.0)
+REVERSED = pd.Series(np.ones(40), index=np.arange(40)[::-1])
 WRONG = {
     "no table": (("abc", Y), {}, TypeError, "table must be a data frame"),
     "empty": (({}, Y), {}, ValueError, "at least one column"),
@@ -339,6 +396,28 @@ WRONG = {
     "constant numeric": (({"a": A, "x": 0 * Y}, Y), {"numeric": ["x"]}, ValueError, "'x' is constant"),
     "weights": (({"a": A}, Y), {"weights": -Y}, ValueError, "weights"),
     "offset": (({"a": A}, Y), {"offset": Y[:3]}, ValueError, "offset"),
+    "weights of one class": (
+        ({"a": A}, Y > 20),
+        {"family": "binomial", "weights": (Y > 20) * 1.0},
+        ValueError,
+        "one cl",
+    ),
+    "weights of zeros": (({"a": A}, Y // 20), {"family": "poisson", "weights": (Y < 20) * 1.0}, ValueError, "zero in"),
+    "weights of one row": (({"a": A}, Y), {"weights": (Y == 3) * 1.0}, ValueError, "at least two samples"),
+    "index of weights": (
+        (pd.DataFrame({"a": A}), Y),
+        {"weights": REVERSED},
+        ValueError,
+        "table and weights must have the",
+    ),
+    "index of offset": (({"a": A}, pd.Series(Y)), {"offset": REVERSED}, ValueError, "y and offset must have the same"),
+    "too small": (({"a": A}, Y * 1e-200), {}, ValueError, "y varies by about .e-199, which is too large or too small"),
+    "too large": (({"a": A}, Y * 1e200), {}, ValueError, "too large or too small to be squared"),
+    "one value": (({"a": A, "b": 1}, Y), {}, TypeError, "column 'b' must be a list of one value a row, got 1"),
+    "one text": (({"a": "x"}, Y), {}, TypeError, "column 'a' must be a list of one value a row, got 'x'"),
+    "a set": (({"a": set(A)}, Y), {}, TypeError, "list of one value a row"),
+    "two columns in one": (({"a": np.c_[A, A]}, Y), {}, TypeError, r"one value a row, got shape \(40, 2\)"),
+    "dicts": (({"a": [{1: 2}] * 40}, Y), {}, TypeError, "levels must be text, numbers or tuples of them, got dict"),
     "ordered": (({"a": A}, Y), {"ordered": ["b"]}, ValueError, "ordered must name"),
     "order": (({"a": A}, Y), {"ordered": {"a": ["a", "b"]}}, ValueError, "lacks c, d"),
 }
@@ -361,3 +440,5 @@ def test_predict_names_the_column_that_is_missing():
     d = es.discover(es.FactorProblem({"colour": A}, Y))
     with pytest.raises(ValueError, match="lacks colour"):
         d.predict({"color": A})
+    with pytest.raises(TypeError, match="column 'colour' must be a list of one value a row, got 'a'"):
+        d.predict({"colour": "a"})

@@ -200,3 +200,31 @@ def test_wrong_calls_say_what_is_wrong(case):
     arguments, options, error, match = WRONG[case]
     with pytest.raises(error, match=match):
         es.GeneralizedLinearProblem(*arguments, **options)
+
+
+def test_samples_that_validate_may_be_of_one_class():
+    x, y = drawn(0, "binomial")
+    for outcome in (0, 1):
+        d = es.discover(es.GeneralizedLinearProblem(x, y, x_val=x[:3], y_val=[outcome] * 3), "no_sharing")
+        p = es.discover(es.GeneralizedLinearProblem(x, y), "no_sharing").predict(x[:3])[:, 0]
+        assert d.validation_loss == pytest.approx(-np.log(p if outcome else 1 - p).mean())
+
+
+def test_weights_and_offsets_belong_to_the_rows():
+    x, y = drawn(0, "binomial")
+    with pytest.raises(ValueError, match="y must vary, got one class"):
+        es.GeneralizedLinearProblem(x, y, weights=(y == 1) * 1.0)
+    other = pd.Series(np.ones(len(y)), index=np.arange(len(y))[::-1])
+    for name in ("weights", "offset"):
+        with pytest.raises(ValueError, match=f"y and {name} must have the same rows"):
+            es.GeneralizedLinearProblem(x, pd.Series(y), **{name: other})
+        with pytest.raises(ValueError, match=f"x and {name} must have the same rows"):
+            es.GeneralizedLinearProblem(pd.DataFrame(x), y, **{name: other})
+
+
+def test_equal_counts_tell_the_weights_where_there_is_no_bias():
+    x = np.c_[np.random.default_rng(0).standard_normal((200, 2)), np.ones(200)]
+    d = es.discover(es.GeneralizedLinearProblem(x, np.full(200, 3), family="poisson", bias=False))
+    np.testing.assert_allclose(d.predict(x), 3, rtol=0.01)
+    with pytest.raises(ValueError, match="zero in all"):
+        es.GeneralizedLinearProblem(x, np.zeros(200), family="poisson", bias=False)

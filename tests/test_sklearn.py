@@ -10,7 +10,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from equishare.sklearn import LevelMerger, SharedLinearRegression, SharedLogisticRegression, SharedPoissonRegressor
+from equishare.sklearn import (
+    LevelMerger,
+    SharedCovariance,
+    SharedLinearRegression,
+    SharedLogisticRegression,
+    SharedPoissonRegressor,
+)
 
 ESTIMATORS = [SharedLinearRegression(), SharedLogisticRegression(), SharedPoissonRegressor(), LevelMerger()]
 
@@ -108,3 +114,54 @@ def test_wrong_calls_say_what_is_wrong():
         SharedPoissonRegressor().fit(x, eta)
     with pytest.raises(ValueError, match="one of gaussian"):
         LevelMerger(family="gamma").fit(x.astype(str), eta)
+
+
+@pytest.mark.parametrize("kind", [float, object, np.float32])
+def test_a_level_has_one_code_whatever_the_rest_of_the_batch_is(kind):
+    rng = np.random.default_rng(0)
+    size = rng.choice([0, 0.5, 1, 1.5], 300)
+    merger = LevelMerger().fit(size[:, None].astype(kind), 2.0 * (size >= 1) + 0.3 * rng.standard_normal(300))
+    assert merger.groups_["0"] == {"0": 0, "0.5": 0, "1": 1, "1.5": 1}
+    rows = size[:20, None].astype(kind)
+    together = merger.transform(rows)
+    assert np.array_equal(together, np.concatenate([merger.transform(rows[[i]]) for i in range(20)]))
+    assert np.array_equal(together[:, 0], size[:20] >= 1)
+
+
+def test_without_an_intercept_a_column_of_ones_is_one():
+    rng = np.random.default_rng(0)
+    x = np.c_[np.ones(300), rng.standard_normal(300)]
+    for y in (5 + x[:, 1] + 0.1 * rng.standard_normal(300), np.full(300, 3.0)):
+        own = SharedLinearRegression(fit_intercept=False).fit(x, y)
+        np.testing.assert_allclose(
+            own.coef_, LinearRegression(fit_intercept=False).fit(x, y).coef_, atol=0.02, rtol=1e-6
+        )
+        assert own.intercept_ == 0
+    share = rng.random(300) < 0.8
+    logistic = SharedLogisticRegression(fit_intercept=False).fit(x[:, :1], share)
+    assert logistic.predict_proba(x[:1, :1])[0, 1] == pytest.approx(share.mean(), abs=0.01)
+    counts = SharedPoissonRegressor(fit_intercept=False).fit(x, np.full(300, 3.0))
+    np.testing.assert_allclose(counts.predict(x), 3, rtol=0.01)
+
+
+def test_no_events_at_all():
+    x, _, _ = drawn()
+    assert (SharedPoissonRegressor().fit(x, np.zeros(len(x))).predict(x) < 1e-6).all()
+    with pytest.raises(ValueError, match="zero in all 300 rows"):
+        SharedPoissonRegressor(fit_intercept=False).fit(x, np.zeros(len(x)))
+
+
+@pytest.mark.parametrize("state", [None, 3, np.int64(3), np.random.RandomState(3), np.random.default_rng(3)])
+def test_random_states_of_all_kinds(state):
+    x, eta, _ = drawn(60)
+    assert SharedLinearRegression(random_state=state).fit(x, eta).n_groups_ == 2
+    assert set(LevelMerger(random_state=state).fit(x.round().astype(int), eta).groups_) == set("abcdef")
+    assert SharedCovariance(random_state=state).fit(x).covariance_.shape == (6, 6)
+    for bad in ("a", -1, 0.5, True):
+        with pytest.raises(ValueError, match="random_state must be an integer"):
+            SharedLinearRegression(random_state=bad).fit(x, eta)
+
+
+def test_text_is_no_gaussian_outcome():
+    with pytest.raises(ValueError, match="got 'yes': family='binomial' takes two classes by name"):
+        LevelMerger().fit(np.tile([["a"], ["b"]], (10, 1)), np.tile(["yes", "no"], 10))

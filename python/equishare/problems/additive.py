@@ -72,6 +72,11 @@ class Quadratic:
         """(K,) weight of the samples of each level."""
         return np.asarray(self.levels.diagonal())
 
+    @property
+    def least_noise(self) -> float:
+        """Noise of a gaussian, as a share of the variance of the outcome, that rounding hides: of many samples more."""
+        return max(1e-10, 1e-14 * self.count)
+
     def gathered(self, labels: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Curvature and gradient in (values of the groups of all factors, b, γ)."""
         join = joined(labels)
@@ -322,7 +327,7 @@ class Additive:
             if family.is_gaussian:
                 misfit = self.weights @ (self.y - self.offset - rows @ effects - rest @ tail) ** 2
                 freedom = max(quadratic.count - len(tail) - spent, 0.1 * quadratic.count, 1.0)
-                noise = max(float(misfit / freedom), 1e-14 * start)
+                noise = max(float(misfit / freedom), quadratic.least_noise * start)
             else:
                 quadratic = self.quadratic(self.offset + rows @ effects + rest @ tail)
             if round_ > 3 and np.abs(np.log(scale / before)).max(initial=0) < 0.05:

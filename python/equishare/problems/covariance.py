@@ -22,6 +22,8 @@ MAX_VARIABLES = 200
 _METHODS = ("auto", "gap", "merge", "no_sharing", "oracle")
 # Variables are exact combinations of others where an eigenvalue of the correlations is smaller.
 _SINGULAR = 1e-10
+# Standard deviations that differ by more are too far apart for one matrix.
+_MOST_RATIO = 1e7
 
 
 class CovarianceSession(Session):
@@ -72,6 +74,9 @@ class CovarianceProblem:
             _contrasts(sample_matrix(one, name), self.center, names, name)
             for one, name in zip(given, called, strict=True)
         ]
+        # Logarithms and fourth powers of what is very large or small are none: the model is written in this unit.
+        self.unit = float(2.0 ** np.round(np.log2(max(own.std() for own in self.samples))))
+        self.samples = [own / self.unit for own in self.samples]
         sizes = [own.shape[1] for own in self.samples]
         if len(set(sizes)) > 1:
             raise ValueError(f"samples of one list must have the same variables, got {', '.join(map(str, sizes))}")
@@ -114,8 +119,8 @@ class CovarianceProblem:
     def estimate(self, on: str = "all") -> BlockEstimate | None:
         """The sample covariance and the variance of its entries, ``(σ_ii σ_jj + σ_ij²)/n``; None for several samples.
 
-        It leaves out how entries covary: a guide for methods that merge entry by entry. The evidence of ``auto`` does
-        not read it.
+        Both are in the problem's unit. It leaves out how entries covary: a guide for methods that merge entry by entry.
+        The evidence of ``auto`` does not read it.
 
         Args:
             on: ``all`` samples, or ``train``, those that do not validate.
@@ -145,10 +150,11 @@ class CovarianceProblem:
     def refit(self, pattern: Labels) -> Refit:
         """The values of greatest likelihood from all samples; where there are none, the means of the groups."""
         labels = pattern[0].reshape(self.moments[0][0].shape)
-        values = [_values(labels, second, count) for second, count in self.moments]
+        own = [_values(labels, second, count) for second, count in self.moments]
+        values = [one * self.unit**2 for one in own]
         loss, unshared = self.evaluate([(labels,), (distinct(self.num_variables),)])
         slot = self.slots[0]
-        return Refit(dict(zip(slot.names, values, strict=True)), loss, unshared, quality=self._quality(labels, values))
+        return Refit(dict(zip(slot.names, values, strict=True)), loss, unshared, quality=self._quality(labels, own))
 
     def _loss_error(self, labels: np.ndarray) -> float:
         """Standard error of the loss less that without sharing, which varies with the samples that validate.
@@ -177,6 +183,7 @@ class CovarianceProblem:
         second, count = self.moments[0]
         errors = np.sqrt(_entry_variances(second, count))
         own = mean_errors(labels, values[0][labels], count)
+        second, errors, own = (one * self.unit**2 for one in (second, errors, own))
         return Quality(second, errors, own, loss_error=error, notes=tuple(notes))
 
     def resampled(self, generator: np.random.Generator) -> CovarianceProblem:
@@ -221,7 +228,8 @@ def _contrasts(x: np.ndarray, center: bool, names: Names, called: str) -> np.nda
     """Samples of mean zero: n − 1 contrasts of n samples (Helmert), which are independent and have their covariance.
 
     Raises:
-        ValueError: a variable that does not vary, too few samples, numbers that are too large or too small.
+        ValueError: a variable that does not vary, too few samples, numbers that are too large or too small, or
+            variables whose standard deviations are too far apart.
     """
     needed = 2 + center
     if len(x) < needed:
@@ -239,6 +247,13 @@ def _contrasts(x: np.ndarray, center: bool, names: Names, called: str) -> np.nda
         squares = (x**2).sum(0)
     if not (np.isfinite(squares).all() and (squares > np.finfo(float).tiny * len(x)).all()):
         raise ValueError(f"{called} is too large or too small to be squared in float64: rescale it")
+    least, most = int(squares.argmin()), int(squares.argmax())
+    if (ratio := float(np.sqrt(squares[most] / squares[least]))) > _MOST_RATIO:
+        one, other = (names[i] if names else f"column {i}" for i in (most, least))
+        raise ValueError(
+            f"{called} must have variables of like units, got {one} that varies {ratio:.0e} times as much as {other}: "
+            "divide the variables by their standard deviations, and correlations are compared"
+        )
     return x
 
 

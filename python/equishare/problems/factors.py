@@ -24,6 +24,8 @@ from equishare.problems.split import check_order, sample_vector, sample_weights,
 _WEAK = 100.0
 # A level of so few rows is rare.
 _RARE = 3
+# Squares of smaller differences, or of the inverse of it, are no numbers of full precision.
+_LEAST_UNIT = 1e-146
 # A p-value near one must not become one.
 _LARGEST_P = 1 - 1e-12
 
@@ -173,14 +175,22 @@ class FactorProblem:
             if count > 1 and np.ptp(own) == 0:
                 raise ValueError(f"numeric column {self.numeric_names[p]!r} is constant: leave it out")
         added = np.zeros(count) if offset is None else sample_vector(offset, "offset", count)
-        self.family.check_varies(outcome, added[:, None])
+        for vector, called in ((weights, "weights"), (offset, "offset")):
+            check_order(table, vector, ("table", called))
+            check_order(y, vector, ("y", called))
         target, weight = outcome[:, 0], sample_weights(weights, count)
+        self.family.check_varies(outcome[weight > 0], added[weight > 0, None])
         # Squares of large numbers, or of small differences of large ones, would drown the differences.
         self.origin, self.unit = -float(added.min() / 2 + added.max() / 2), 1.0
         if self.family.is_gaussian:
             target, added = target - added, np.zeros(count)
             self.origin = float(target.min() / 2 + target.max() / 2)
             self.unit = float(2.0 ** np.round(np.log2(np.abs(target - self.origin).max())))
+            if not _LEAST_UNIT < self.unit < 1 / _LEAST_UNIT:
+                raise ValueError(
+                    f"y varies by about {self.unit:.0e}, which is too large or too small to be squared in float64: "
+                    "rescale it"
+                )
             target = (target - self.origin) / self.unit
         else:
             added = added + self.origin
@@ -305,11 +315,7 @@ class FactorProblem:
         return float(np.clip(scipy.special.fdtrc(rank - 1, freedom, ratio), 1e-300, _LARGEST_P))
 
     def _notes(self, fit: Fit, pattern: Labels) -> list[str]:
-        dropped = [one.name for one, own in zip(self.factors, pattern, strict=True) if not own.any()]
         found = []
-        if dropped:
-            verb = "drops" if len(dropped) == 1 else "drop"
-            found.append(f"{', '.join(dropped)} {verb} out: all levels have the same effect, as far as can be told.")
         rare = {
             one.name: int((np.bincount(one.codes, minlength=len(one.levels)) < _RARE).sum()) for one in self.factors
         }
@@ -317,6 +323,12 @@ class FactorProblem:
             found.append(f"Some levels have less than {_RARE} rows: {', '.join(listed)}; their group is a guess.")
         if absent := [one.name for one in self.factors if MISSING in one.levels]:
             found.append(f"Rows without a value are a level of their own, {MISSING!r}: {', '.join(absent)}.")
+        if last := [one.name for one in self.factors if one.is_ordered and one.levels[-1] == MISSING]:
+            found.append(
+                f"In the order {MISSING!r} comes last, and may be tied with the greatest only: {', '.join(last)}."
+            )
+        if alike := [f"{one.name} ({', '.join(one.alike[:3])})" for one in self.factors if one.alike]:
+            found.append(f"Values that read alike (1 and '1', None and 'missing') are one level: {', '.join(alike)}.")
         if not self.family.is_gaussian and self._is_separated(fit, pattern):
             found.append("Some groups have outcomes of one kind only: a weak prior keeps their values finite.")
         return found

@@ -127,13 +127,13 @@ class Family:
             )
         return found
 
-    def check_varies(self, y: np.ndarray, offset: np.ndarray) -> None:
-        """ValueError where nothing can be told from outcomes (n, O) beside an offset of their shape."""
-        # Equal counts tell much where exposures differ; one class does not, nor do zeros.
+    def check_varies(self, y: np.ndarray, offset: np.ndarray, bias: bool = True) -> None:
+        """ValueError where nothing can be told from outcomes (n, O) beside an offset of their shape, and a bias."""
+        # Equal counts tell much where exposures differ or no bias is their mean; one class does not, nor do zeros.
         left = y - offset if self.is_gaussian else y
         alike = (left == left[0]).all(0)
         if self.name == "poisson":
-            alike &= (y == 0).all(0) | (offset == offset[0]).all(0)
+            alike &= (y == 0).all(0) | ((offset == offset[0]).all(0) & bias)
         if alike.any():
             value = y[0, int(alike.argmax())]
             what = {"gaussian": "the same number", "binomial": "one class"}.get(self.name, "the same count")

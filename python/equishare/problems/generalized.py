@@ -102,8 +102,11 @@ class GeneralizedLinearProblem:
         check_order(x, y)
         count = len(given)
         shift = np.zeros(outcome.shape) if offset is None else offset_of(offset, outcome.shape)
-        self.family.check_varies(outcome, shift)
+        for own, name in ((weights, "weights"), (offset, "offset")):
+            check_order(x, own, ("x", name))
+            check_order(y, own, ("y", name))
         weight = sample_weights(weights, count)
+        self.family.check_varies(outcome[weight > 0], shift[weight > 0], self.has_bias)
         if x_val is None:
             train, val = weighted_halves(weight, seed, "x and y")
         else:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,19 +24,21 @@ class Factor:
         levels: names of its levels, in their order.
         codes: (n,) position of the level of each row.
         is_ordered: whether only neighbouring levels may be tied.
+        alike: levels that are several values of one name, such as 1 and "1".
     """
 
     name: str
     levels: tuple[str, ...]
     codes: np.ndarray
     is_ordered: bool = False
+    alike: tuple[str, ...] = ()
 
 
 def columns_of(table: Any) -> dict[str, Any]:
     """The columns of a table by name: a data frame, a dict of columns, or an array (n, J), whose columns are counted.
 
     Raises:
-        TypeError: something else.
+        TypeError: something else, or a column that is no list of values.
         ValueError: no column, a name that repeats, or columns of different lengths.
     """
     if isinstance(table, Mapping):
@@ -63,6 +66,10 @@ def columns_of(table: Any) -> dict[str, Any]:
         if array.ndim != 2:
             raise ValueError(f"table must have one row a sample and one column a factor, got shape {array.shape}")
         found = {str(i): array[:, i] for i in range(array.shape[1])}
+    for name, column in found.items():
+        if isinstance(column, str | Set | Mapping) or not hasattr(column, "__len__") or getattr(column, "ndim", 1) != 1:
+            what = f"{column!r}"[:60] if getattr(column, "ndim", 0) == 0 else f"shape {column.shape}"
+            raise TypeError(f"column {name!r} must be a list of one value a row, got {what}")
     lengths = {name: len(column) for name, column in found.items()}
     if not found or not max(lengths.values()):
         raise ValueError("table must have at least one column and one row, got none")
@@ -86,7 +93,8 @@ def factor_of(name: str, column: Any, order: Sequence[Any] | bool = False) -> Fa
         ValueError: numbers with fractions, which are no categories; an order that lacks a level.
     """
     given, own_order = _own_order(column)
-    names, codes = named_levels(given)
+    keys, own_codes = _distinct(given)
+    names, codes = _named(keys, own_codes)
     if any(isinstance(one, float) and one == one and one != round(one) for one in names.values() if _is_real(one)):
         raise ValueError(
             f"column {name!r} of table holds numbers with fractions, which are no categories: numeric=[{name!r}] takes "
@@ -105,22 +113,34 @@ def factor_of(name: str, column: Any, order: Sequence[Any] | bool = False) -> Fa
     position = {one: i for i, one in enumerate(levels)}
     place = np.array([position[one] for one in names])
     is_ordered = own_order is not None or order is True or (isinstance(order, Sequence) and len(order) > 0)
-    return Factor(name, tuple(levels), place[codes], bool(is_ordered))
+    shared = Counter(map(level_name, keys))
+    alike = tuple(one for one in levels if shared[one] > 1)
+    return Factor(name, tuple(levels), place[codes], bool(is_ordered), alike)
 
 
 def named_levels(column: Any) -> tuple[dict[str, Any], np.ndarray]:
     """Levels by name, sorted, each with its value, and the position of each row's."""
+    return _named(*_distinct(column))
+
+
+def _distinct(column: Any) -> tuple[list[Any], np.ndarray]:
+    """The different values of a column, None for all that are missing, and the position of each row's."""
     values = _values(column)
     try:
         missing = np.array([_is_missing(one) for one in values]) if values.dtype == object else np.zeros(0, bool)
         if missing.any():
             raise TypeError
         found, codes = np.unique(values, return_inverse=True)
-        keys = found.tolist()
+        return found.tolist(), codes
     except TypeError:  # of several types, or with gaps
+        if (odd := next((one for one in values.tolist() if not isinstance(one, Hashable)), None)) is not None:
+            raise TypeError(f"levels must be text, numbers or tuples of them, got {type(odd).__name__}") from None
         positions: dict[Any, int] = {}
         codes = np.array([positions.setdefault(None if _is_missing(v) else v, len(positions)) for v in values])
-        keys = list(positions)
+        return list(positions), codes
+
+
+def _named(keys: list[Any], codes: np.ndarray) -> tuple[dict[str, Any], np.ndarray]:
     names = [level_name(key) for key in keys]
     unique = sorted(set(names), key=lambda one: _sort_key(one, dict(zip(names, keys, strict=True))))
     place = {one: i for i, one in enumerate(unique)}
@@ -169,6 +189,11 @@ def _values(column: Any) -> np.ndarray:
         if hasattr(column, method) and not isinstance(column, np.ndarray):
             column = getattr(column, method)()
             break
+    if isinstance(column, list | tuple) and any(isinstance(one, list | tuple | np.ndarray) for one in column):
+        # Values that have several parts are one each.
+        array = np.empty(len(column), dtype=object)
+        array[:] = [tuple(one) if isinstance(one, list | np.ndarray) else one for one in column]
+        return array
     array = np.asarray(column)
     if array.dtype.kind in "fc" and np.isnan(array).any() or (array.dtype.kind in "US" and isinstance(column, list)):
         # Lists of several types would become text.

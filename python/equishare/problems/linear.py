@@ -66,7 +66,9 @@ class LinearProblem(LeastSquares):
             check_rows(val, ("x_val", "y_val"))
         for a, b, name in zip(train, val, ("x", "y"), strict=True):
             check_columns(a, b, (name, f"{name}_val"))
-            if (np.minimum(a.min(0), b.min(0)) == np.maximum(a.max(0), b.max(0))).all():
+            lowest, highest = np.minimum(a.min(0), b.min(0)), np.maximum(a.max(0), b.max(0))
+            # Without a bias a constant tells something, unless it is zero.
+            if (lowest == highest).all() and (bias or not highest.any()):
                 raise ValueError(f"{name} holds constant data: no column varies")
         slot = Slot.of("weight", (data[1].shape[1], data[0].shape[1]), "weight", names)
         self.within = checked_within(within, slot.shapes[0])

@@ -255,8 +255,8 @@ class Chains:
                 + explained
                 - 2 * (self.effects @ quadratic.right[:num] + self.rest @ quadratic.right[num:])
             )
-            misfit = np.maximum(misfit, 1e-14 * quadratic.constant)
-            self.noise = 0.5 * misfit / rng.standard_gamma(quadratic.count / 2, self.chains)
+            drawn = 0.5 * misfit / rng.standard_gamma(quadratic.count / 2, self.chains)
+            self.noise = np.maximum(drawn, quadratic.least_noise * quadratic.constant / quadratic.count)
         squares, number = np.zeros(self.chains), np.zeros(self.chains)
         for values, active in zip(self.values, self.active, strict=True):
             told = active.sum(1) > 1

@@ -69,7 +69,7 @@ class FactorSearch:
     def of(cls, effects: RandomEffects, ordered: tuple[bool, ...]) -> FactorSearch:
         """Widths from the effects of the factor that varies most."""
         quadratic = effects.quadratic
-        error2 = float(np.median(effects.noise / np.maximum(quadratic.counts, 1e-300)))
+        error2 = float(np.median(effects.noise / quadratic.counts[quadratic.counts > 0]))
         spread = max((float(np.average(effects.effects[own] ** 2)) for own in quadratic.slices), default=0.0)
         return cls(quadratic, effects.noise, max(spread, effects.scale.max(initial=0), 4 * error2), ordered)
 
@@ -108,7 +108,7 @@ class FactorSearch:
         if self.quadratic.is_known:
             return half_log_det + 0.5 * misfit, values
         freedom = max(self.quadratic.count - rest, 1)
-        floor = 1e-14 * self.quadratic.constant
+        floor = self.quadratic.least_noise * self.quadratic.constant
         return half_log_det + 0.5 * freedom * np.log(max(misfit, floor) / freedom), values
 
     def continuum_log_odds(self, labels: Labels, effects: RandomEffects) -> float:

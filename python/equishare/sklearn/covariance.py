@@ -10,6 +10,7 @@ from sklearn.utils.validation import validate_data
 
 from equishare.discover import discover
 from equishare.problems import CovarianceProblem
+from equishare.sklearn.seeds import seed_of
 
 
 class SharedCovariance(EmpiricalCovariance):
@@ -25,7 +26,7 @@ class SharedCovariance(EmpiricalCovariance):
             It may have no inverse.
         store_precision: whether ``precision_`` is kept.
         assume_centered: whether means are known to be zero.
-        random_state: seed of the search, an integer.
+        random_state: seed of all that is drawn: an integer, None (0), or a generator of numpy.
 
     Attributes:
         covariance_: (p, p).
@@ -42,7 +43,7 @@ class SharedCovariance(EmpiricalCovariance):
         tied: bool = False,
         store_precision: bool = True,
         assume_centered: bool = False,
-        random_state: int = 0,
+        random_state: Any = 0,
     ) -> None:
         super().__init__(store_precision=store_precision, assume_centered=assume_centered)
         self.tied = tied
@@ -67,8 +68,9 @@ class SharedCovariance(EmpiricalCovariance):
             ensure_min_features=2,
         )
         data = named if hasattr(named, "columns") and hasattr(self, "feature_names_in_") else X
-        problem = CovarianceProblem(data, center=not self.assume_centered, seed=self.random_state)
-        self.discovery_ = discover(problem, seed=self.random_state)
+        seed = seed_of(self.random_state)
+        problem = CovarianceProblem(data, center=not self.assume_centered, seed=seed)
+        self.discovery_ = discover(problem, seed=seed)
         self.labels_ = self.discovery_.partition.labels
         self.location_ = np.zeros(X.shape[1]) if self.assume_centered else X.mean(0)
         self._set_covariance(self.discovery_.theta if self.tied else self.discovery_.posterior_mean)

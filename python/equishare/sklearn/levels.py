@@ -12,6 +12,7 @@ from equishare.discover import discover
 from equishare.problems.factors import FactorProblem
 from equishare.problems.levels import codes_in, columns_of, named_levels
 from equishare.result.discovery import Discovery
+from equishare.sklearn.seeds import seed_of
 
 __all__ = ["LevelMerger"]
 
@@ -27,7 +28,7 @@ class LevelMerger(TransformerMixin, BaseEstimator):
         family: ``gaussian``, ``binomial`` (two classes) or ``poisson``.
         method: of :func:`equishare.discover`.
         drop: leave out factors whose levels are all tied.
-        random_state: seed.
+        random_state: seed of all that is drawn: an integer, None (0), or a generator of numpy.
 
     Attributes:
         groups_: for each column the group of each level by name.
@@ -37,7 +38,7 @@ class LevelMerger(TransformerMixin, BaseEstimator):
     """
 
     def __init__(
-        self, *, family: str = "gaussian", method: str = "auto", drop: bool = False, random_state: int = 0
+        self, *, family: str = "gaussian", method: str = "auto", drop: bool = False, random_state: Any = 0
     ) -> None:
         self.family = family
         self.method = method
@@ -53,11 +54,18 @@ class LevelMerger(TransformerMixin, BaseEstimator):
             classes, target = np.unique(target, return_inverse=True)
             if len(classes) > 2:
                 raise ValueError(f"y must have two classes for family 'binomial', got {len(classes)}")
-        seed = 0 if self.random_state is None else int(self.random_state)
+        try:
+            target = target.astype(float)
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"y must hold numbers for family {self.family!r}, got {str(target[0])!r}: family='binomial' takes two "
+                "classes by name"
+            ) from None
+        seed = seed_of(self.random_state)
         levels: dict[str, Any] = {}
         self.discovery_: Discovery | None = None
         try:
-            problem = FactorProblem(table, target.astype(float), family=self.family, seed=seed)
+            problem = FactorProblem(table, target, family=self.family, seed=seed)
             self.discovery_ = found = discover(problem, self.method, seed=seed)
             names = found.levels
             levels = {
@@ -105,7 +113,7 @@ class LevelMerger(TransformerMixin, BaseEstimator):
         else:
             checked = validate_data(self, X, **options)
         named = columns_of(X) if hasattr(X, "columns") else columns_of(np.asarray(checked))
-        return {name: _whole(column) for name, column in named.items()}
+        return {name: _named(column) for name, column in named.items()}
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -117,9 +125,15 @@ class LevelMerger(TransformerMixin, BaseEstimator):
         return tags
 
 
-def _whole(column: Any) -> Any:
-    """Numbers with fractions as text: each is a category here."""
+def _named(column: Any) -> Any:
+    """Numbers as text, one by one, so that a value has one name whatever the rest of the column is."""
     array = np.asarray(column)
-    if array.dtype.kind == "f" and (array[np.isfinite(array)] % 1).any():
-        return np.array([None if one != one else repr(float(one)) for one in array.tolist()], dtype=object)
-    return column
+    if array.dtype.kind != "f" and not (array.dtype == object and any(isinstance(one, float) for one in array)):
+        return column
+    return np.array([_text(one) for one in array.tolist()], dtype=object)
+
+
+def _text(value: Any) -> Any:
+    if not isinstance(value, float) or value != value:
+        return None if isinstance(value, float) else value
+    return str(int(value)) if value.is_integer() else repr(value)

@@ -15,6 +15,7 @@ from equishare.problems.families import Family
 from equishare.problems.generalized import GeneralizedLinearProblem
 from equishare.problems.linear import LinearProblem
 from equishare.result.discovery import Discovery
+from equishare.sklearn.seeds import seed_of
 
 __all__ = ["SharedLinearRegression", "SharedLogisticRegression", "SharedPoissonRegressor"]
 
@@ -23,7 +24,7 @@ class _Shared(BaseEstimator):
     """What the regressions have in common."""
 
     def __init__(
-        self, *, method: str = "auto", fit_intercept: bool = True, averaged: bool = False, random_state: int = 0
+        self, *, method: str = "auto", fit_intercept: bool = True, averaged: bool = False, random_state: Any = 0
     ) -> None:
         self.method = method
         self.fit_intercept = fit_intercept
@@ -31,14 +32,16 @@ class _Shared(BaseEstimator):
         self.random_state = random_state
 
     def _discovered(self, x: np.ndarray, y: np.ndarray, family: str) -> None:
-        """Fit y (n, O) on x; columns that do not vary get the weight 0."""
-        seed = 0 if self.random_state is None else int(self.random_state)
-        varies = np.ptp(x, axis=0) > 1e-12 * np.abs(x).max(0) if len(x) > 1 else np.zeros(x.shape[1], bool)
+        """Fit y (n, O) on x; columns that tell nothing get the weight 0."""
+        seed = seed_of(self.random_state)
+        # Without an intercept a constant tells something: a column of ones is the user's own intercept.
+        about = (lambda one: np.ptp(one, axis=0)) if self.fit_intercept else (lambda one: np.abs(one).max(0))
+        varies = about(x) > 1e-12 * np.abs(x).max(0)
         outputs = y.shape[1]
         self.discovery_: Discovery | None = None
         weight, bias = np.zeros((outputs, x.shape[1])), np.zeros(outputs)
         self.labels_ = np.zeros((outputs, x.shape[1]), int)
-        if varies.any() and np.ptp(y, axis=0).any():
+        if varies.any() and about(y).any():
             kept = x[:, varies]
             options: dict[str, Any] = {"bias": bool(self.fit_intercept), "seed": seed}
             if family == "gaussian":
@@ -93,7 +96,7 @@ class SharedLinearRegression(RegressorMixin, _Shared):
         method: of :func:`equishare.discover`.
         fit_intercept: whether to fit b.
         averaged: predict with the weights averaged over patterns instead of those of the one pattern.
-        random_state: seed.
+        random_state: seed of all that is drawn: an integer, None (0), or a generator of numpy.
 
     Attributes:
         coef_: (I,) weights, or (O, I) for several outputs.
@@ -135,7 +138,7 @@ class SharedPoissonRegressor(RegressorMixin, _Shared):
         method: of :func:`equishare.discover`.
         fit_intercept: whether to fit b.
         averaged: predict with the weights averaged over patterns instead of those of the one pattern.
-        random_state: seed.
+        random_state: seed of all that is drawn: an integer, None (0), or a generator of numpy.
 
     Attributes:
         coef_: (I,) weights.
@@ -151,7 +154,11 @@ class SharedPoissonRegressor(RegressorMixin, _Shared):
         """Find which weights are equal, and fit their values."""
         X, y = validate_data(self, X, y, y_numeric=True, dtype=np.float64, ensure_min_samples=2)  # noqa: N806
         y = np.asarray(y, float)
-        self._discovered(X, Family("poisson").checked(y, rates=True), "poisson")
+        family = Family("poisson")
+        counts = family.checked(y, rates=True)
+        if not self.fit_intercept:  # which of no events at all is told, if nothing else
+            family.check_varies(counts, np.zeros(counts.shape), bias=False)
+        self._discovered(X, counts, "poisson")
         self.coef_, self.intercept_ = self._weight[0], float(self._bias[0])
         return self
 
@@ -174,7 +181,7 @@ class SharedLogisticRegression(ClassifierMixin, _Shared):
         method: of :func:`equishare.discover`.
         fit_intercept: whether to fit b.
         averaged: predict with the weights averaged over patterns instead of those of the one pattern.
-        random_state: seed.
+        random_state: seed of all that is drawn: an integer, None (0), or a generator of numpy.
 
     Attributes:
         classes_: the two classes.

@@ -34,12 +34,15 @@ class Covariance(Protocol):
     Attributes:
         samples: (n, p) each, of mean zero.
         moments: their second moments, and n.
+        unit: of the data, in which both are.
     """
 
     @property
     def samples(self) -> list[np.ndarray]: ...  # noqa: D102
     @property
     def moments(self) -> list[Moments]: ...  # noqa: D102
+    @property
+    def unit(self) -> float: ...  # noqa: D102
     def evaluate(self, patterns: list[Labels]) -> np.ndarray: ...  # noqa: D102
 
 
@@ -92,7 +95,7 @@ def propose_covariance(problem: Covariance) -> Proposal:
     belief = Belief(
         0.0,
         (0.0, 0.0),
-        means[0] if len(means) == 1 else np.stack(means),
+        problem.unit**2 * (means[0] if len(means) == 1 else np.stack(means)),
         odds[judged] if groups else -np.inf,
         groups[judged].labels if groups else None,
         symmetry_chance=chances[judged] if groups else 0.0,
