@@ -12,8 +12,8 @@ LINEAR_LABELS = np.array([[0, 1, 2], [2, 0, 1], [1, 2, 0]])
 
 # Options with which a search is over in no time, and nothing is learnt.
 BRIEF = {
-    "auto": {"steps": 6, "refit_steps": 8},
-    "bilevel": {"steps": 4, "inner_steps": 2, "restarts": 2, "fit_steps": 6, "refit_steps": 8},
+    "auto": {"steps": 6, "refit_steps": 8, "lr": 1e-3},
+    "bilevel": {"steps": 4, "inner_steps": 2, "restarts": 2, "fit_steps": 6, "refit_steps": 8, "lr": 1e-3},
 }
 
 

@@ -159,6 +159,10 @@ class TestPredict:
         found = es.discover(es.ModelProblem(linear(), train, val, mse), steps=5, restarts=1)
         with pytest.raises(TypeError, match="x must be a tensor, or a tuple of them, for a network, got ndarray"):
             found.predict(train[0].numpy())
+        with pytest.raises(ValueError, match="averaged must be False for a network"):
+            found.predict(train[0], averaged=True)
+        with pytest.raises(ValueError, match="offset must be left out.* this discovery is of a model"):
+            found.predict(train[0], offset=1.0)
 
     def test_what_predicts_nothing(self):
         x, y = ring_data()

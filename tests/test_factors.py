@@ -112,9 +112,8 @@ def test_order_of_rows_and_names_of_levels_do_not_matter():
     assert d.partitions == other.partitions
     renamed = table["region"].map(lambda one: f"{chr(200 - ord(one))}!")
     again = es.discover(es.FactorProblem({"region": renamed}, y))
-    assert again.partitions["region"].labels[::-1].tolist() == [0, 0, 0, 1, 1, 1, 2, 2][::-1] or (
-        again.partitions["region"].num_groups == 3
-    )
+    assert again.levels["region"] == tuple(f"{chr(200 - ord(one))}!" for one in "hgfedcba")
+    assert again.partitions["region"].labels.tolist() == [0, 0, 1, 1, 1, 2, 2, 2]
 
 
 def test_large_numbers_and_units_do_not_matter():
@@ -268,6 +267,72 @@ def test_weights_count_rows_and_offsets_are_added():
     assert d.predict(table[["job"]], offset=exposure).sum() == pytest.approx(counts.sum(), rel=1e-3)
 
 
+@pytest.mark.parametrize("level", [-11.5, 8.0, 1e8])
+@pytest.mark.parametrize("family", ["gaussian", "binomial", "poisson"])
+def test_offsets_far_from_zero_move_the_bias_alone(family, level):
+    rng = np.random.default_rng(0)
+    codes = np.arange(600) % 6
+    effect, own = np.repeat([-2.0, 0.0, 2.0], 2), rng.standard_normal(600)
+    eta = effect[codes] + own
+    y = eta + rng.standard_normal(600)
+    if family != "gaussian":
+        y = rng.random(600) < 1 / (1 + np.exp(-eta)) if family == "binomial" else rng.poisson(np.exp(eta))
+    near = es.discover(es.FactorProblem(codes, y, family=family, offset=own))
+    far = es.discover(es.FactorProblem(codes, y, family=family, offset=level + own))
+    assert far.partitions["0"].labels.tolist() == near.partitions["0"].labels.tolist() == [0, 0, 1, 1, 2, 2]
+    np.testing.assert_allclose(far.theta["0"], near.theta["0"], atol=1e-3)
+    assert far.bias[0] == pytest.approx(near.bias[0] - level, abs=1e-3)
+    assert far.predict(codes, offset=level + own).mean() == pytest.approx(y.mean(), rel=1e-2)
+    assert far.predict(codes, offset=level + own, averaged=True).mean() == pytest.approx(y.mean(), rel=5e-2)
+
+
+def test_r_squared_weighs_samples_as_the_loss_does():
+    rng = np.random.default_rng(0)
+    codes, counts = np.arange(400) % 2, np.arange(400) % 4 > 1
+    y = np.where(counts, codes, 1e3) + rng.standard_normal(400)
+    found = es.discover(es.FactorProblem(codes, y, weights=np.where(counts, 1.0, 1e-9)))
+    # Effects 0 and 1 of noise of variance 1 explain a fifth.
+    assert found.quality.r_squared == pytest.approx(0.2, abs=0.1)
+
+
+def test_samples_without_weight_are_left_out_of_both_halves():
+    weights = np.where(np.arange(40) < 3, 1.0, 0.0)
+    d = es.discover(es.FactorProblem({"a": A}, Y, weights=weights), "no_sharing")
+    assert d.about.num_train + d.about.num_val == 3
+    assert np.isfinite(d.validation_loss)
+
+
+def test_numeric_columns_given_apart_are_given_apart_to_predict():
+    table, y = regions()
+    codes, age = table[["region", "job"]].to_numpy(), table[["age"]].to_numpy()
+    apart = es.discover(es.FactorProblem(codes, y, numeric=age))
+    together = es.discover(es.FactorProblem(table, y, numeric="age"))
+    for averaged in (False, True):
+        found = apart.predict(codes, numeric=age, averaged=averaged)
+        np.testing.assert_allclose(found, together.predict(table, averaged=averaged), rtol=1e-6)
+    with pytest.raises(ValueError, match=r"lacks numeric 0: predict\(table, numeric=...\)"):
+        apart.predict(codes)
+    with pytest.raises(ValueError, match="a row for each of 400 samples, got 3"):
+        apart.predict(codes, numeric=age[:3])
+    with pytest.raises(ValueError, match="columns numeric 0, got numeric 0, numeric 1"):
+        apart.predict(codes, numeric=np.c_[age, age])
+    with pytest.raises(ValueError, match="the data, which had none, got x"):
+        es.discover(es.FactorProblem({"a": A}, Y)).predict({"a": A}, numeric={"x": Y})
+
+
+def test_rates_need_weights_and_equal_counts_need_exposures():
+    exposure = np.tile([1.0, 1.0, 4.0, 4.0], 50)
+    levels = {"a": np.tile(list("abcd"), 50)}
+    alike = np.full(200, 4)
+    d = es.discover(es.FactorProblem(levels, alike, family="poisson", offset=np.log(exposure)))
+    assert d.partitions["a"].labels.tolist() == [0, 0, 1, 1]
+    rates = es.discover(es.FactorProblem(levels, alike / exposure, family="poisson", weights=exposure))
+    assert rates.partitions == d.partitions
+    np.testing.assert_allclose(rates.predict(levels), d.predict(levels), rtol=1e-6)
+    with pytest.raises(ValueError, match="y less offset must vary"):
+        es.FactorProblem(levels, exposure, offset=exposure)
+
+
 def test_oracle_no_sharing_and_resamples():
     table, y = regions()
     problem = es.FactorProblem(table[["region", "job"]], y)
@@ -313,6 +378,16 @@ WRONG = {
     "classes": (({"a": A}, Y), {"family": "binomial"}, ValueError, "0 or 1"),
     "zeros": (({"a": A}, np.zeros(40)), {"family": "poisson"}, ValueError, "zero in all"),
     "negative": (({"a": A}, -Y), {"family": "poisson"}, ValueError, "counts"),
+    "rates": (({"a": A}, Y / 4), {"family": "poisson"}, ValueError, "counts 0, 1, 2, … .*got 0.25.*offset="),
+    "equal counts": (({"a": A}, Y * 0 + 3), {"family": "poisson"}, ValueError, "the same count in all 40 rows"),
+    "one weight": (({"a": A}, Y), {"weights": (Y == 3) * 1.0}, ValueError, "at least two samples"),
+    "offset nan": (({"a": A}, Y), {"offset": np.where(Y > 3, np.nan, Y)}, ValueError, "offset must be finite, got nan"),
+    "indices": (
+        (pd.DataFrame({"a": A}), pd.Series(Y, index=Y + 1)),
+        {},
+        ValueError,
+        "table and y must have the same rows .*y = y.loc",
+    ),
     "constant": (({"a": A}, np.ones(40)), {}, ValueError, "must vary"),
     "text": (({"a": A}, A), {"family": "binomial"}, TypeError, "must hold numbers"),
     "nan": (({"a": A}, np.where(Y > 3, np.nan, Y)), {}, ValueError, "finite"),

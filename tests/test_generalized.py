@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 import equishare as es
+from equishare.methods import METHODS
 
 LABELS = np.arange(20) % 4
 
@@ -67,12 +68,84 @@ def test_within_keeps_blocks_apart():
     assert es.discover(linear).partition == es.Partition([[0, 0, 1, 2, 3, 3]])
     means = es.MeanProblem(rng.standard_normal((100, 4)), within=[0, 0, 1, 1])
     assert es.discover(means).partition == es.Partition([0, 0, 1, 1])
-    with pytest.raises(ValueError, match="within must be left out"):
-        es.discover(means, "merge")
+    with pytest.raises(ValueError, match=r"shape of the entries, \(1, 4\) or \(4,\), got \(4, 1\)"):
+        es.LinearProblem(x[:, :4], x[:, 0], within=[[0], [0], [1], [1]])
+    with pytest.raises(ValueError, match=r"shape of the entries, \(2, 3\), got \(3, 2\)"):
+        es.LinearProblem(x[:, :3], x[:, :2], within=[[0, 1], [0, 1], [0, 1]])
     with pytest.raises(ValueError, match="shape of the entries"):
         es.MeanProblem(rng.standard_normal((100, 4)), within=[0, 0, 1])
     with pytest.raises(TypeError, match="integers"):
         es.MeanProblem(rng.standard_normal((100, 4)), within=[0.5, 0, 1, 1])
+
+
+@pytest.mark.parametrize("method", [one for one in METHODS if one not in ("auto", "no_sharing", "oracle")])
+def test_methods_that_may_tie_any_entries_refuse_within(method):
+    problem = es.MeanProblem(np.random.default_rng(0).standard_normal((20, 4)), within=[0, 0, 1, 1])
+    with pytest.raises(ValueError, match=f"left out for method '{method}'.*: auto, no_sharing, oracle keep to it"):
+        es.discover(problem, method)
+
+
+def test_given_patterns_keep_within():
+    problem = es.MeanProblem(np.random.default_rng(0).standard_normal((20, 4)), within=[0, 0, 1, 1])
+    assert es.discover(problem, "no_sharing").partition.num_groups == 4
+    assert es.discover(problem, "oracle", partition=[0, 0, 1, 2]).partition.num_groups == 3
+    with pytest.raises(ValueError, match="entries of one number in within"):
+        es.discover(problem, "oracle", partition=[0, 0, 0, 1])
+
+
+def test_blocks_of_inputs_in_any_unit():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((300, 6))
+    y = x @ [1, 1, 2, 3, 3, 1] + 0.1 * rng.standard_normal(300)
+    within, unit = [0, 0, 0, 1, 1, 1], np.repeat([1.0, 1e-9], 3)
+    found = es.discover(es.LinearProblem(x * unit, y, within=within)).partition
+    assert found == es.discover(es.LinearProblem(x, y, within=within)).partition == es.Partition([[0, 0, 1, 2, 2, 3]])
+
+
+@pytest.mark.parametrize("family", ["gaussian", "binomial"])
+def test_averaged_weights_have_a_bias_of_their_own(family, tmp_path):
+    rng = np.random.default_rng(0)
+    x = rng.normal(100, 1, (80, 8))
+    eta = (x - 100) @ [1, 1.2, 0.8, 1, -1, -0.9, -1.1, -1] + 3 * rng.standard_normal(80)
+    y = eta if family == "gaussian" else (eta > 0) * 1.0
+    d = es.discover(es.LinearProblem(x, y) if family == "gaussian" else es.GeneralizedLinearProblem(x, y))
+    # The bias of the tied weights would shift the linear predictor by so much.
+    assert np.abs((d.posterior_mean - d.theta) @ x.mean(0)).max() > 1
+    averaged = d.predict(x, averaged=True)
+    assert averaged.mean() == pytest.approx(y.mean(), abs=1e-6 if family == "gaussian" else 0.02)
+    own = x @ d.posterior_mean.T + d.posterior_bias
+    np.testing.assert_allclose(averaged, own if family == "gaussian" else 1 / (1 + np.exp(-own)))
+    d.save(tmp_path / "d.npz")
+    np.testing.assert_array_equal(es.Discovery.load(tmp_path / "d.npz").predict(x, averaged=True), averaged)
+
+
+def test_standard_errors_are_those_of_the_tied_fit():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((40, 12))
+    y = rng.random(40) < 1 / (1 + np.exp(-0.5 * x.sum(1)))
+    tied = es.discover(es.GeneralizedLinearProblem(x, y), "oracle", partition=np.zeros((1, 12), int))
+    # One weight of the sum of all inputs, but for the weak prior.
+    alone = es.discover(es.GeneralizedLinearProblem(x.sum(1)[:, None], y), "no_sharing")
+    np.testing.assert_allclose(tied.values, alone.values, rtol=0.01)
+    np.testing.assert_allclose(tied.quality.value_errors, alone.quality.value_errors, rtol=0.01)
+
+
+def test_arguments_that_do_not_belong_to_a_problem_are_refused():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((40, 2))
+    linear, logistic = (
+        es.discover(es.LinearProblem(x, x + x[:, ::-1])),
+        es.discover(es.GeneralizedLinearProblem(X, ONE)),
+    )
+    with pytest.raises(ValueError, match="offset must be left out"):
+        linear.predict(x, offset=np.full(40, 100.0))
+    with pytest.raises(ValueError, match="numeric must be left out"):
+        linear.predict(x, numeric=x)
+    for offset in (100.0, ONE[:3], np.c_[ONE, ONE], np.full(20, np.nan)):
+        with pytest.raises(ValueError, match="offset must be finite numbers of shape"):
+            logistic.predict(X, offset=offset)
+    with pytest.raises(TypeError, match="offset"):
+        logistic.predict(X, offset=["a"] * 20)
 
 
 def test_separated_classes_have_finite_weights_and_are_told(tmp_path):
@@ -110,6 +183,9 @@ WRONG = {
     "classes": ((X, ONE + 1), {}, ValueError, "0 or 1"),
     "one class": ((X, 0 * ONE), {}, ValueError, "one class"),
     "negative": ((X, -ONE), {"family": "poisson"}, ValueError, "counts"),
+    "rates": ((X, ONE / 2), {"family": "poisson"}, ValueError, "counts 0, 1, 2, … .*got 0.5"),
+    "equal counts": ((X, 3 + 0 * ONE), {"family": "poisson"}, ValueError, "the same count in all 20 rows"),
+    "one weight": ((X, ONE), {"weights": np.eye(20)[0]}, ValueError, "at least two samples"),
     "constant": ((X * [1, 0], ONE), {}, ValueError, "constant column 1"),
     "rows": ((X[:3], ONE), {}, ValueError, "as many rows"),
     "positional": ((X, ONE, X), {}, TypeError, "by name"),

@@ -177,7 +177,7 @@ def test_a_search_that_was_stopped_is_saved_as_such(tmp_path):
         if len(calls) > 12:
             raise KeyboardInterrupt
 
-    found = es.discover(problem, progress=stop, steps=4, refit_steps=4)
+    found = es.discover(problem, progress=stop, steps=4, refit_steps=4, lr=1e-3)
     found.save(tmp_path / "found.npz")
     loaded = es.Discovery.load(tmp_path / "found.npz", columns())
     assert not loaded.complete

@@ -207,7 +207,7 @@ def check_partial(found, problem):
 
 @pytest.mark.parametrize("times", [1, math.inf])
 def test_ctrl_c_in_auto_gives_the_best_so_far(times, tmp_path):
-    problem, options = make_problem("whole"), {"steps": 3, "refit_steps": 4}
+    problem, options = make_problem("whole"), {"steps": 3, "refit_steps": 4, "lr": 1e-3}
     count = After(math.inf)
     whole = es.discover(problem, progress=count, **options)
     with pytest.raises(KeyboardInterrupt):

@@ -62,9 +62,29 @@ def test_model_selection_and_clones():
     ours = cross_val_score(SharedLinearRegression(), x, y, cv=3).mean()
     assert ours > cross_val_score(LinearRegression(), x, y, cv=3).mean()
     search = GridSearchCV(SharedLinearRegression(), {"averaged": [False, True]}, cv=3).fit(x, y)
-    assert search.best_params_["averaged"] in (False, True)
+    scores = [cross_val_score(SharedLinearRegression(averaged=one), x, y, cv=3).mean() for one in (False, True)]
+    assert search.best_params_["averaged"] == bool(np.argmax(scores))
+    assert search.best_score_ == pytest.approx(max(scores))
     assert clone(SharedLinearRegression(averaged=True)).averaged
     assert "SharedLinearRegression" in SharedLinearRegression()._repr_html_()
+
+
+def test_averaged_weights_have_an_intercept_of_their_own():
+    rng = np.random.default_rng(0)
+    x = rng.normal(100, 1, (80, 8))
+    y = x @ [1, 1.2, 0.8, 1, -1, -0.9, -1.1, -1] + 3 * rng.standard_normal(80)
+    tied, averaged = SharedLinearRegression().fit(x, y), SharedLinearRegression(averaged=True).fit(x, y)
+    assert abs(averaged.intercept_ - tied.intercept_) > 1
+    assert averaged.predict(x).mean() == pytest.approx(y.mean())
+    np.testing.assert_allclose(averaged.predict(x), averaged.discovery_.predict(x, averaged=True)[:, 0])
+
+
+def test_rates_are_counts_to_a_poisson_regression():
+    x, eta, rng = drawn()
+    y = rng.poisson(4 * np.exp(eta)) / 4
+    found = SharedPoissonRegressor().fit(x, y)
+    assert found.predict(x).mean() == pytest.approx(y.mean(), rel=1e-3)
+    np.testing.assert_allclose(SharedPoissonRegressor().fit(x, np.full(len(x), 3)).predict(x), 3)
 
 
 def test_levels_are_merged_in_a_pipeline():

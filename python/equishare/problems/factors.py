@@ -174,15 +174,15 @@ class FactorProblem:
         for p, own in enumerate(z.T):
             if count > 1 and np.ptp(own) == 0:
                 raise ValueError(f"numeric column {self.numeric_names[p]!r} is constant: leave it out")
-        self.origin, self.unit = 0.0, 1.0
         added = np.zeros(count) if offset is None else sample_vector(offset, "offset", count)
         for vector, called in ((weights, "weights"), (offset, "offset")):
             check_order(table, vector, ("table", called))
             check_order(y, vector, ("y", called))
         target, weight = outcome[:, 0], sample_weights(weights, count)
         self.family.check_varies(outcome[weight > 0], added[weight > 0, None])
+        # Squares of large numbers, or of small differences of large ones, would drown the differences.
+        self.origin, self.unit = -float(added.min() / 2 + added.max() / 2), 1.0
         if self.family.is_gaussian:
-            # Squares of large numbers, or of small differences of large ones, would drown the differences.
             target, added = target - added, np.zeros(count)
             self.origin = float(target.min() / 2 + target.max() / 2)
             self.unit = float(2.0 ** np.round(np.log2(np.abs(target - self.origin).max())))
@@ -192,6 +192,8 @@ class FactorProblem:
                     "rescale it"
                 )
             target = (target - self.origin) / self.unit
+        else:
+            added = added + self.origin
         self.model = Additive(
             self.family,
             np.stack([one.codes for one in self.factors], 1),
@@ -313,11 +315,7 @@ class FactorProblem:
         return float(np.clip(scipy.special.fdtrc(rank - 1, freedom, ratio), 1e-300, _LARGEST_P))
 
     def _notes(self, fit: Fit, pattern: Labels) -> list[str]:
-        dropped = [one.name for one, own in zip(self.factors, pattern, strict=True) if not own.any()]
         found = []
-        if dropped:
-            verb = "drops" if len(dropped) == 1 else "drop"
-            found.append(f"{', '.join(dropped)} {verb} out: all levels have the same effect, as far as can be told.")
         rare = {
             one.name: int((np.bincount(one.codes, minlength=len(one.levels)) < _RARE).sum()) for one in self.factors
         }

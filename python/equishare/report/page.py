@@ -228,9 +228,9 @@ def _pattern_picture(parameter: Parameter, index: int) -> str | None:
 
 
 def _history(view: View) -> str | None:
-    """The picture of what decided; None where nothing was recorded."""
+    """The picture of what decided; None where nothing was compared."""
     curve = curve_of(view)
-    if not len(curve.x):
+    if len(curve.x) < 2:
         return None
     label = f"{curve.measure} against {curve.name}; found {counted(view.num_groups, 'group')}"
     return inline_svg(partial(draw_history, view=view), HISTORY_SIZE, label, "history")

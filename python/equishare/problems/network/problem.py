@@ -87,7 +87,9 @@ class ModelProblem:
             for name, samples in (("train", self.train), ("val", self.val), ("stop", self.stop)):
                 if samples is not None:
                     check_loss(model, loss, samples, name)
-                if name != "stop" and samples is not None:
+                # Validation samples held as tensors are trained on together with the others alone.
+                trained = name == "train" or (name == "val" and isinstance(samples, LoaderSamples))
+                if samples is not None and trained:
                     check_smallest_batch(model, loss, samples, name)
             check_reached(model, loss, self.train)
 

@@ -20,7 +20,7 @@ from equishare.problems.network.replicas import Replicas, State, joined, stacked
 from equishare.problems.network.samples import LoaderSamples, TensorSamples, num_samples
 from equishare.problems.network.trainer import Trainer
 from equishare.problems.network.training import FINAL_FITS, STANDARD_ERRORS, Training
-from equishare.problems.network.well import Well, train_well
+from equishare.problems.network.well import Well, train_unshared
 
 # A fit whose best state comes after this part of its steps is not done. It goes on, at most so often, while it gains.
 _LATE = 0.8
@@ -116,12 +116,8 @@ class NetworkSession(Session):
         It is a candidate, so that no pattern is selected that the validation samples show to be worse.
         """
         if self._unshared is None:
-            training, count = self.training, len(self.problems)
-            rates = torch.tensor(training.rates, dtype=torch.float64)
-            owner = np.repeat(np.arange(count), len(rates)).tolist()
-            lower, buffers = (stacked(s, len(owner)) for s in (self.replicas.start, self.replicas.buffers))
-            start = Start(owner, lower, self.replicas.free_labels(len(owner)), buffers)
-            well = train_well(self.trainer, start, rates.repeat(count), "no sharing")
+            count = len(self.problems)
+            well = train_unshared(self.trainer, count)
             self._unshared = well
             if all(slot.max_groups >= slot.num_entries for slot in self.replicas.slots):
                 settled = np.ones(count, bool)

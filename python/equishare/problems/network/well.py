@@ -10,13 +10,15 @@ import torch
 from torch import Tensor
 
 from equishare.problems.network.fit import Fit, Start, block_losses, gained, mean_and_error
-from equishare.problems.network.replicas import taken
+from equishare.problems.network.replicas import stacked, taken
 from equishare.problems.network.trainer import Trainer
 
 # A fit that is best after this part of its steps is repeated with twice as many, while it gains.
 _LATE = 0.9
 # Of the fits of a problem so many, the best, are repeated with more steps.
 _KEPT = 2
+# How often rates beyond those tried are tried.
+_EXTENSIONS = 6
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,19 @@ class Well:
     rates: Tensor
     lengths: np.ndarray
     settled: np.ndarray
+
+    def or_better(self, other: Well) -> Well:
+        """Of each problem the better one."""
+        at = np.flatnonzero((other.fit.loss < self.fit.loss).cpu().numpy())
+        parts = [(mine.copy(), theirs) for mine, theirs in zip(self._columns, other._columns, strict=True)]
+        for mine, theirs in parts:
+            mine[at] = theirs[at]
+        losses, rows, rates, lengths, settled = (mine for mine, _ in parts)
+        return Well(self.fit.replaced(at, other.fit[at]), losses, rows, torch.from_numpy(rates), lengths, settled)
+
+    @property
+    def _columns(self) -> tuple[np.ndarray, ...]:
+        return self.losses, self.rows, self.rates.numpy(), self.lengths, self.settled
 
 
 def train_well(
@@ -87,6 +102,32 @@ def train_well(
     return Well(
         best, mean_and_error(losses, sizes)[0], rows, rates[rows], lengths, ~np.isin(np.arange(len(problems)), waiting)
     )
+
+
+def train_unshared(trainer: Trainer, count: int) -> Well:
+    """The network of each of N problems without sharing, from its own start, at the best of the learning rates.
+
+    Where the best of several is the greatest or the least, greater or lesser ones are tried too: labels in units of a
+    million need them.
+    """
+    replicas, tried = trainer.replicas, list(trainer.training.rates)
+
+    def of(rates: list[float], stage: str) -> Well:
+        owner = np.repeat(np.arange(count), len(rates)).tolist()
+        lower, buffers = (stacked(state, len(owner)) for state in (replicas.start, replicas.buffers))
+        start = Start(owner, lower, replicas.free_labels(len(owner)), buffers)
+        return train_well(trainer, start, torch.tensor(rates, dtype=torch.float64).repeat(count), stage)
+
+    well = of(tried, "no sharing")
+    for turn in range(_EXTENSIONS if len(tried) > 1 else 0):
+        least, most = min(tried), max(tried)
+        more = [most * 10**0.5, most * 10] if bool((well.rates == most).any()) else []
+        more += [least / 10**0.5, least / 10] if bool((well.rates == least).any()) else []
+        if not more:
+            break
+        well = well.or_better(of(more, f"no sharing, more rates {turn + 1}"))
+        tried += more
+    return well
 
 
 def _ranked(loss: Tensor, rows: np.ndarray, handicap: np.ndarray) -> np.ndarray:
