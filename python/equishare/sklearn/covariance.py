@@ -25,7 +25,7 @@ class SharedCovariance(EmpiricalCovariance):
             It may have no inverse.
         store_precision: whether ``precision_`` is kept.
         assume_centered: whether means are known to be zero.
-        random_state: seed of the search, an integer.
+        random_state: seed of the split into samples that fit and samples that validate; None: 0.
 
     Attributes:
         covariance_: (p, p).
@@ -42,7 +42,7 @@ class SharedCovariance(EmpiricalCovariance):
         tied: bool = False,
         store_precision: bool = True,
         assume_centered: bool = False,
-        random_state: int = 0,
+        random_state: int | None = 0,
     ) -> None:
         super().__init__(store_precision=store_precision, assume_centered=assume_centered)
         self.tied = tied
@@ -67,8 +67,9 @@ class SharedCovariance(EmpiricalCovariance):
             ensure_min_features=2,
         )
         data = named if hasattr(named, "columns") and hasattr(self, "feature_names_in_") else X
-        problem = CovarianceProblem(data, center=not self.assume_centered, seed=self.random_state)
-        self.discovery_ = discover(problem, seed=self.random_state)
+        seed = 0 if self.random_state is None else int(self.random_state)
+        problem = CovarianceProblem(data, center=not self.assume_centered, seed=seed)
+        self.discovery_ = discover(problem, seed=seed)
         self.labels_ = self.discovery_.partition.labels
         self.location_ = np.zeros(X.shape[1]) if self.assume_centered else X.mean(0)
         self._set_covariance(self.discovery_.theta if self.tied else self.discovery_.posterior_mean)

@@ -54,20 +54,17 @@ class LevelMerger(TransformerMixin, BaseEstimator):
             if len(classes) > 2:
                 raise ValueError(f"y must have two classes for family 'binomial', got {len(classes)}")
         seed = 0 if self.random_state is None else int(self.random_state)
-        levels: dict[str, Any] = {}
+        target = target.astype(float)
         self.discovery_: Discovery | None = None
-        try:
-            problem = FactorProblem(table, target.astype(float), family=self.family, seed=seed)
+        self.groups_ = {name: dict.fromkeys(named_levels(column)[0], 0) for name, column in table.items()}
+        # Nothing can be told of an outcome that does not vary, nor of one level.
+        if np.ptp(target) != 0 and max(map(len, self.groups_.values())) > 1:
+            problem = FactorProblem(table, target, family=self.family, seed=seed)
             self.discovery_ = found = discover(problem, self.method, seed=seed)
             names = found.levels
-            levels = {
+            self.groups_ = {
                 name: dict(zip(names[name], own.labels.tolist(), strict=True)) for name, own in found.partitions.items()
             }
-        except ValueError as error:
-            if "must vary" not in str(error) and "two levels" not in str(error):
-                raise
-            levels = {name: dict.fromkeys(named_levels(column)[0], 0) for name, column in table.items()}
-        self.groups_ = levels
         return self
 
     def transform(self, X: Any) -> np.ndarray:  # noqa: N803
