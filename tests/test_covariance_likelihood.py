@@ -8,7 +8,6 @@ import scipy
 
 from equishare.problems.commutant import Commutant, distinct, log_likelihood
 from equishare.problems.tied_covariance import fit_tied, mean_errors
-from equishare.search.covariance.evidence import log_marginals
 from equishare.search.covariance.price import pair_orbits
 
 
@@ -22,6 +21,10 @@ def quaternion_generators():
         return [next(n for n, e in enumerate(elements) if np.allclose(e, table[g] @ h)) for h in elements]
 
     return [np.array([*left(g), *(8 + n for n in left(g))]) for g in "ij"]
+
+
+def log_marginal(commutant, second, count, target, strength):
+    return commutant.log_marginals(second, count, target, np.array([strength]))[0]
 
 
 GROUPS = {
@@ -53,9 +56,9 @@ def test_samples_one_after_the_other_are_as_probable_as_together(name):
     first, second = (rng.normal(size=(n, size)) for n in (3, 4))
     a, b = (commutant.project(x.T @ x / len(x)) for x in (first, second))
     target, strength = commutant.project(np.cov(rng.normal(size=(50, size)).T)), 2.5
-    together = commutant.log_marginal((3 * a + 4 * b) / 7, 7, target, strength)
+    together = log_marginal(commutant, (3 * a + 4 * b) / 7, 7, target, strength)
     learnt = (strength * target + 3 * a) / (strength + 3)
-    apart = commutant.log_marginal(a, 3, target, strength) + commutant.log_marginal(b, 4, learnt, strength + 3)
+    apart = log_marginal(commutant, a, 3, target, strength) + log_marginal(commutant, b, 4, learnt, strength + 3)
     assert together == pytest.approx(apart, abs=1e-8)
 
 
@@ -65,7 +68,7 @@ def test_the_density_of_a_sample_integrates_to_one():
     step = grid[1] - grid[0]
     target = np.array([[1.0, 0.3], [0.3, 1.0]])
     density = [
-        np.exp(commutant.log_marginal(commutant.project(np.outer(x, x)), 1, target, 6.0))
+        np.exp(log_marginal(commutant, commutant.project(np.outer(x, x)), 1, target, 6.0))
         for x in itertools.product(grid, grid)
     ]
     assert sum(density) * step**2 == pytest.approx(1, abs=2e-3)
@@ -83,7 +86,7 @@ def test_without_a_group_it_is_the_inverse_wishart():
         - (freedom + 6) / 2 * np.linalg.slogdet(nu * target + scatter)[1]
         - 9 * np.log(np.pi)
     )
-    assert Commutant(distinct(3)).log_marginal(scatter / 6, 6, target, nu) == pytest.approx(expected)
+    assert log_marginal(Commutant(distinct(3)), scatter / 6, 6, target, nu) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("name", GROUPS)
@@ -93,9 +96,11 @@ def test_many_strengths_at_once(name):
     second = commutant.project(np.cov(rng.normal(size=(30, size)).T))
     target = commutant.project(np.cov(rng.normal(size=(30, size)).T))
     strengths = np.array([1.0, 8.0, 1e4, np.inf])
-    found = log_marginals(commutant, second, 29, target, strengths)
-    assert found == pytest.approx([commutant.log_marginal(second, 29, target, nu) for nu in strengths])
+    found = commutant.log_marginals(second, 29, target, strengths)
+    assert found == pytest.approx([log_marginal(commutant, second, 29, target, nu) for nu in strengths])
     assert found[-1] == pytest.approx(log_likelihood(target, second, 29))
+    # With so strong a prior the covariance is the target, too.
+    assert commutant.log_marginals(second, 29, target, np.array([1e9])) == pytest.approx(found[-1:], abs=1e-3)
 
 
 @pytest.mark.parametrize("name", GROUPS)

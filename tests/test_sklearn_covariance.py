@@ -48,6 +48,11 @@ def test_tied_and_means_that_are_known():
     assert not own.location_.any()
 
 
+def test_a_seed_may_be_left_out():
+    x = drawn(30)[:, :4]
+    assert np.array_equal(SharedCovariance(random_state=None).fit(x).covariance_, SharedCovariance().fit(x).covariance_)
+
+
 def test_names_of_a_data_frame():
     names = [f"v{i}" for i in range(9)]
     own = SharedCovariance().fit(pd.DataFrame(drawn(30), columns=names))

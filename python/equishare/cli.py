@@ -194,8 +194,19 @@ def discover(
     _require_one_of(_METHODS, "method", method)
     if family is not None:
         _require_one_of(_FAMILIES, "family", family)
-    if outcome is not None and (outputs is not None or means):
-        raise ValueError("outcome must stand alone: --outputs asks for a map, --means for means")
+    if outcome is not None:
+        others = {
+            "--outputs": outputs is not None,
+            "--means": means,
+            "--covariance": covariance,
+            "--train-fraction": train_fraction != 0.5,
+        }
+        given = [option for option, is_given in others.items() if is_given]
+        if given:
+            raise ValueError(
+                f"outcome must stand alone, got {' and '.join(given)} too: leave it out (--outputs asks for a map, "
+                "--means for means, --covariance for covariances; half of the samples validates an outcome)"
+            )
     if family is not None and outcome is None:
         raise ValueError("family belongs to an outcome: --outcome COLUMN")
     if out is not None:

@@ -98,8 +98,9 @@ def discover(  # type: ignore[misc]  # behind a problem, method is the second ar
 
     Args:
         problem: a :class:`MeanProblem`, :class:`LinearProblem`, :class:`GeneralizedLinearProblem`,
-            :class:`FactorProblem`, :class:`ModelProblem` or one of your own (:class:`equishare.problems.Problem`), or a
-            list of one kind and shape, which is solved as one batch; or (n, I) inputs of a linear map.
+            :class:`FactorProblem`, :class:`CovarianceProblem`, :class:`ModelProblem` or one of your own
+            (:class:`equishare.problems.Problem`), or a list of one kind and shape, which is solved as one batch; or
+            (n, I) inputs of a linear map.
         y: (n, O) outputs, where the first argument is inputs.
         method: name of a method, or one of your own (:class:`equishare.methods.Method`).
         seed: of everything random.
@@ -149,6 +150,10 @@ def discover(  # type: ignore[misc]  # behind a problem, method is the second ar
     if not getattr(chosen, "KEEPS_WITHIN", False) and any(getattr(one, "within", None) is not None for one in problems):
         keep = ", ".join(one for one, own in METHODS.items() if getattr(own, "KEEPS_WITHIN", False))
         raise ValueError(f"within must be left out for method {name!r}, which may tie any entries: {keep} keep to it")
+    takes = _session_class(problems).takes
+    if takes and METHODS.get(name) is chosen and name not in takes:
+        kind = type(problems[0]).__name__
+        raise ValueError(f"method must be one of {', '.join(takes)} for a {kind}, got {name!r}")
     if resamples and not getattr(chosen, "SEARCHES", True):
         raise ValueError(f"resamples must be 0 for method {name!r}, which does not search, got {resamples}")
     checked = checked_options(name, chosen.Options, options, TRAINED if is_trained else CLOSED_FORM)
@@ -343,8 +348,8 @@ def _as_problems(problem: Any) -> list[Any]:
     if not isinstance(problems, Sequence) or not all(map(_is_problem, problems)):
         raise TypeError(
             "problem must be a MeanProblem, a LinearProblem, a GeneralizedLinearProblem, a FactorProblem, a "
-            "ModelProblem (for a torch.nn.Module with its data), one of your own (see equishare.problems.Problem) or a "
-            f"list of one of them, got {_types(problem)}"
+            "CovarianceProblem, a ModelProblem (for a torch.nn.Module with its data), one of your own (see "
+            f"equishare.problems.Problem) or a list of one of them, got {_types(problem)}"
         )
     if not problems:
         raise ValueError("problem must not be an empty list")

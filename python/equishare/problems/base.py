@@ -387,6 +387,7 @@ class Session:
         method: name of the method.
         options: of the method.
         is_trained: whether a pattern has to be trained to be evaluated.
+        takes: names of the methods of this package that can take the problems; empty: all.
         interrupted: whether Ctrl-C ended the search; its best so far is then the answer.
     """
 
@@ -397,6 +398,7 @@ class Session:
     options: Any = None
     interrupted: bool = field(default=False, init=False)
     is_trained: ClassVar[bool] = False
+    takes: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
         """Subclasses prepare here what they need."""

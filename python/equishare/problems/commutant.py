@@ -62,38 +62,32 @@ class Commutant:
         """The mean over the group: each entry becomes the mean of its orbit."""
         return (np.bincount(self.orbits.ravel(), matrix.ravel()) / self.sizes)[self.orbits]
 
-    def log_dets(self, matrix: np.ndarray) -> np.ndarray:
-        """log det of a positive definite matrix that the group leaves unchanged, within each block; −∞ if it is not."""
-        found = np.empty(len(self.blocks))
-        for i, block in enumerate(self.blocks):
-            sign, found[i] = np.linalg.slogdet(block.basis.T @ matrix @ block.basis)
-            if sign <= 0:
-                found[i] = -np.inf
-        return found
-
-    def log_marginal(self, second: np.ndarray, count: float, target: np.ndarray, strength: float) -> float:
-        """log p(X), see above.
+    def log_marginals(self, second: np.ndarray, count: float, target: np.ndarray, strengths: np.ndarray) -> np.ndarray:
+        """log p(X) for each strength, see above.
 
         Args:
             second: S (p, p), projected already.
             count: n.
             target: T (p, p), positive definite, which the group leaves unchanged.
-            strength: ν; infinite: the covariance is T.
+            strengths: (ν,); infinite: the covariance is T.
         """
-        p = len(second)
-        if np.isinf(strength):
-            return log_likelihood(target, second, count)
-        before = self.log_dets(strength * target)
-        after = self.log_dets(strength * target + count * second)
-        total = -0.5 * count * p * np.log(2 * np.pi)
-        for block, own, new in zip(self.blocks, before, after, strict=True):
+        p, finite = len(second), np.isfinite(strengths)
+        nu = strengths[finite]
+        total = np.full(len(strengths), -0.5 * count * p * np.log(2 * np.pi))
+        for block in self.blocks:
             k, r, d = block.dimension, block.count, block.numbers
-            shape = k * strength / 2 + 1 + d * (r - 1) / 2
+            own, moved = (block.basis.T @ matrix @ block.basis for matrix in (target, second))
+            ratio = scipy.linalg.eigh(moved, own, eigvals_only=True)
+            log_det = np.linalg.slogdet(own)[1]
+            shape = k * nu / 2 + 1 + d * (r - 1) / 2
             j = d / 2 * np.arange(r)
-            gammas = scipy.special.gammaln(shape + k * count / 2 - j) - scipy.special.gammaln(shape - j)
-            total += gammas.sum() - 0.5 * count * k * r * np.log(k / 2)
-            total += shape / k * own - (shape / k + count / 2) * new
-        return float(total)
+            grown = np.log1p(count * np.maximum(ratio, 0) / nu[:, None]).sum(1)
+            gammas = scipy.special.gammaln(shape[:, None] + k * count / 2 - j)
+            gammas -= scipy.special.gammaln(shape[:, None] - j)
+            total[finite] += gammas.sum(1) - 0.5 * count * k * r * np.log(k / 2)
+            total[finite] -= count / 2 * (log_det + k * r * np.log(nu)) + (shape / k + count / 2) * grown
+            total[~finite] -= count / 2 * (log_det + ratio.sum())
+        return total
 
 
 def distinct(size: int) -> np.ndarray:

@@ -18,8 +18,6 @@ from equishare.problems.tied_covariance import fit_tied, mean_errors
 
 #: The most variables that are taken.
 MAX_VARIABLES = 200
-# Methods that read no more than the estimate and the loss of a pattern.
-_METHODS = ("auto", "gap", "merge", "no_sharing", "oracle")
 # Variables are exact combinations of others where an eigenvalue of the correlations is smaller.
 _SINGULAR = 1e-10
 # Standard deviations that differ by more are too far apart for one matrix.
@@ -27,17 +25,9 @@ _MOST_RATIO = 1e7
 
 
 class CovarianceSession(Session):
-    """Covariances, for the methods that can take them."""
+    """Covariances, for the methods that read no more than the estimate and the loss of a pattern."""
 
-    def __post_init__(self) -> None:
-        """Refuse methods of this package that cannot.
-
-        Raises:
-            ValueError: the method cannot take covariances.
-        """
-        from_outside = self.method not in {*_METHODS, "bilevel", "brute_force", "closure", "sinkhorn"}
-        if not from_outside and self.method not in _METHODS:
-            raise ValueError(f"method must be one of {', '.join(_METHODS)} for covariances, got {self.method!r}")
+    takes = ("auto", "gap", "merge", "no_sharing", "oracle")
 
 
 class CovarianceProblem:

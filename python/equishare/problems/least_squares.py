@@ -20,6 +20,10 @@ from equishare.problems.quality import quality
 _P = TypeVar("_P", bound="LeastSquares")
 
 
+class Undetermined(ValueError):
+    """Samples that do not determine the weights."""
+
+
 class LeastSquares:
     """What means and linear maps have in common: a quadratic loss in the weight W (O, I) for each split.
 
@@ -173,7 +177,7 @@ class LeastSquares:
         other.pooled = other.train.pooled_with(other.val)
         return other
 
-    def _undetermined(self, moments: Moments, name: str) -> ValueError:
+    def _undetermined(self, moments: Moments, name: str) -> Undetermined:
         needed = self.num_inputs + int(self.has_bias)
         names = self._input_names
         flat = np.flatnonzero(np.diag(moments.sxx) <= 0)
@@ -188,7 +192,7 @@ class LeastSquares:
                 f"no variation in column{several} {listed}" if flat.size else f"linearly dependent columns {listed}"
             )
             remedy = "leave out columns that are constant, or that others add up to"
-        return ValueError(f"{name} do not determine the weights: {reason}; {remedy}")
+        return Undetermined(f"{name} do not determine the weights: {reason}; {remedy}")
 
 
 def fit_values(moments: Moments, labels: np.ndarray, num_groups: int) -> np.ndarray:

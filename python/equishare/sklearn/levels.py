@@ -62,20 +62,16 @@ class LevelMerger(TransformerMixin, BaseEstimator):
                 "classes by name"
             ) from None
         seed = seed_of(self.random_state)
-        levels: dict[str, Any] = {}
         self.discovery_: Discovery | None = None
-        try:
+        self.groups_ = {name: dict.fromkeys(named_levels(column)[0], 0) for name, column in table.items()}
+        # Nothing can be told of an outcome that does not vary, nor of one level.
+        if np.ptp(target) != 0 and max(map(len, self.groups_.values())) > 1:
             problem = FactorProblem(table, target, family=self.family, seed=seed)
             self.discovery_ = found = discover(problem, self.method, seed=seed)
             names = found.levels
-            levels = {
+            self.groups_ = {
                 name: dict(zip(names[name], own.labels.tolist(), strict=True)) for name, own in found.partitions.items()
             }
-        except ValueError as error:
-            if "must vary" not in str(error) and "two levels" not in str(error):
-                raise
-            levels = {name: dict.fromkeys(named_levels(column)[0], 0) for name, column in table.items()}
-        self.groups_ = levels
         return self
 
     def transform(self, X: Any) -> np.ndarray:  # noqa: N803

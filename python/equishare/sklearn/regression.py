@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from equishare.discover import discover
 from equishare.problems.families import Family
 from equishare.problems.generalized import GeneralizedLinearProblem
+from equishare.problems.least_squares import Undetermined
 from equishare.problems.linear import LinearProblem
 from equishare.result.discovery import Discovery
 from equishare.sklearn.seeds import seed_of
@@ -48,10 +49,10 @@ class _Shared(BaseEstimator):
                 problem: Any = _named(LinearProblem(kept, y, **options), self, varies)
                 try:
                     found = discover(problem, self.method, seed=seed)
-                except ValueError:
+                except Undetermined:
                     if self.method != "auto":
                         raise
-                    # Samples that do not determine the weights: the fit of least norm.
+                    # The fit of least norm.
                     found = discover(problem, "no_sharing", seed=seed)
             else:
                 options["weights"] = np.ones(len(y))  # with which counts may be rates

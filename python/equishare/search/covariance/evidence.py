@@ -102,7 +102,7 @@ def terms_of(commutant: Commutant, second: np.ndarray, count: int) -> Terms:
     targets = targets_of(second, np.diag(commutant.orbits))
     found = np.full((len(targets), len(strengths)), -np.inf)
     for i, target in enumerate(targets):
-        values = log_marginals(commutant, second, count, target.matrix, strengths)
+        values = commutant.log_marginals(second, count, target.matrix, strengths)
         price = 0.5 * np.log1p(np.outer(_told(count, strengths), target.counts)).sum(1)
         weights = np.append(prior * (1 - _ZERO), _ZERO) if target.may_hold else np.append(prior, 0.0)
         with np.errstate(divide="ignore"):
@@ -124,32 +124,10 @@ def near_terms(larger: Terms, near: Commutant, second: np.ndarray) -> Terms:
     count, target = larger.count, larger.mean()
     strengths = strengths_of(len(second), count)[:-1]
     free = Commutant(distinct(len(second)))
-    values = log_marginals(free, second, count, target, strengths)
-    values -= log_marginals(near, larger.second, count, target, strengths)
+    values = free.log_marginals(second, count, target, strengths)
+    values -= near.log_marginals(larger.second, count, target, strengths)
     values += larger.log_evidence + np.log(prior_of(strengths))
     return Terms(values[None], strengths, [Target(target, np.empty(0), False)], second, count)
-
-
-def log_marginals(
-    commutant: Commutant, second: np.ndarray, count: float, target: np.ndarray, strengths: np.ndarray
-) -> np.ndarray:
-    """:meth:`Commutant.log_marginal` for many strengths at once."""
-    p, finite = len(second), np.isfinite(strengths)
-    nu = strengths[finite]
-    total = np.full(len(strengths), -0.5 * count * p * np.log(2 * np.pi))
-    for block in commutant.blocks:
-        k, r, d = block.dimension, block.count, block.numbers
-        own, moved = (block.basis.T @ matrix @ block.basis for matrix in (target, second))
-        ratio = scipy.linalg.eigh(moved, own, eigvals_only=True)
-        log_det = np.linalg.slogdet(own)[1]
-        shape = k * nu / 2 + 1 + d * (r - 1) / 2
-        j = d / 2 * np.arange(r)
-        grown = np.log1p(count * np.maximum(ratio, 0) / nu[:, None]).sum(1)
-        gammas = scipy.special.gammaln(shape[:, None] + k * count / 2 - j) - scipy.special.gammaln(shape[:, None] - j)
-        total[finite] += gammas.sum(1) - 0.5 * count * k * r * np.log(k / 2)
-        total[finite] -= count / 2 * (log_det + k * r * np.log(nu)) + (shape / k + count / 2) * grown
-        total[~finite] -= count / 2 * (log_det + ratio.sum())
-    return total
 
 
 def targets_of(second: np.ndarray, points: np.ndarray) -> list[Target]:

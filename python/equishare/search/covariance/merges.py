@@ -19,7 +19,7 @@ import scipy
 from equishare.partition import Partition
 from equishare.problems.commutant import Commutant, distinct, log_likelihood
 from equishare.problems.tied_covariance import fit_tied
-from equishare.search.covariance.evidence import Target, Terms, log_marginals, prior_of, strengths_of
+from equishare.search.covariance.evidence import Target, Terms, prior_of, strengths_of
 from equishare.search.price import Structure, log_prior
 from equishare.search.segmentation import prior_width, probable_segmentations
 
@@ -101,7 +101,7 @@ def near_pattern(labels: np.ndarray, terms: Terms, second: np.ndarray) -> Terms:
     """The evidence of a covariance that is near one of a pattern: as :func:`near_terms` for a group."""
     count, target = terms.count, terms.mean()
     strengths = strengths_of(len(second), count)[:-1]
-    values = log_marginals(Commutant(distinct(len(second))), second, count, target, strengths)
+    values = Commutant(distinct(len(second))).log_marginals(second, count, target, strengths)
     values -= log_likelihood(target, second, count) - 0.5 * (labels.max() + 1) * np.log1p(count / strengths)
     values += terms.log_evidence + np.log(prior_of(strengths))
     return Terms(values[None], strengths, [Target(target, np.empty(0), False)], second, count)
