@@ -100,7 +100,7 @@ def test_several_parameters_have_answers_by_name(tmp_path):
 
 
 def test_a_method_from_outside_serves_networks():
-    found = es.discover([columns_problem(), columns_problem(seed=3)], Tied(), lr=0.1, refit_steps=60)
+    found = es.discover([columns_problem(), columns_problem(seed=3)], Tied())
     assert [d.partition.labels.tolist() for d in found] == [[0, 1, 0, 1]] * 2
     assert all(d.model is not None for d in found)
 

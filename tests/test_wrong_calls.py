@@ -167,7 +167,7 @@ MAP = "the weights of a map (equishare discover {} {}) or which means are equal 
         (["one.csv"], "one.csv: at least two columns of numbers are needed, got temp_n"),
         (
             ["samples.npy"],
-            "which means are equal (equishare discover samples.npy --means); for the weights of a map, save",
+            "which means are equal (equishare discover samples.npy --means), or which covariances (equishare discover",
         ),
         (["samples.npz"], "one array of 3 columns: which means are equal (equishare discover samples.npz --means)"),
         (["unnamed.csv"], "one array of 5 columns: which means are equal (equishare discover unnamed.csv --means)"),
