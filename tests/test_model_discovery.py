@@ -180,7 +180,7 @@ def test_everything_comes_from_the_seed(method, kind):
             problem = es.ModelProblem(problem.model, loader(train, 20), loader(val, 30), mse)
         before = torch.get_rng_state()
         options = {"batch_size": 16} if kind == "batches" else {}
-        found = es.discover(problem, method, seed=seed, lr=0.05, **options, **BRIEF[method])
+        found = es.discover(problem, method, seed=seed, **options, **{**BRIEF[method], "lr": 0.05})
         assert torch.equal(torch.get_rng_state(), before)
         return numbers(found)
 

@@ -135,7 +135,7 @@ def test_other_parametrizations_and_tied_tensors_are_taken():
     model[3].weight = model[2].weight
     model[3].bias.requires_grad_(False)
     train, val = split(linear_data(count=20), 10)
-    found = es.discover(es.ModelProblem(model, train, val, mse), lr=0.1, **BRIEF["auto"])
+    found = es.discover(es.ModelProblem(model, train, val, mse), **{**BRIEF["auto"], "lr": 0.1})
     assert found.model[3].weight is found.model[2].weight
     assert not torch.equal(found.model[3].weight, model[3].weight)
     assert torch.equal(found.model[3].bias, model[3].bias)
@@ -196,7 +196,7 @@ OPTIONS = [
     ("oracle", {"partition": [0, 1]}, ValueError, "partition of 'weight' must have shape .4,., got .2,."),
     ("oracle", {"partition": {"wieght": [0, 0, 1, 1]}}, ValueError, "partition must name shared parameters, got 'wie"),
     ("oracle", {"partition": {}}, ValueError, "partition must name 'weight', got nothing"),
-    ("merge", {}, ValueError, "method must be one of auto, bilevel, no_sharing, oracle, sinkhorn; got 'merge'"),
+    ("merge", {}, ValueError, "method must be one of auto, bilevel, no_sharing, oracle, sinkhorn, weight_sharing; got 'merge'"),
 ]
 
 
