@@ -196,7 +196,12 @@ OPTIONS = [
     ("oracle", {"partition": [0, 1]}, ValueError, "partition of 'weight' must have shape .4,., got .2,."),
     ("oracle", {"partition": {"wieght": [0, 0, 1, 1]}}, ValueError, "partition must name shared parameters, got 'wie"),
     ("oracle", {"partition": {}}, ValueError, "partition must name 'weight', got nothing"),
-    ("merge", {}, ValueError, "method must be one of auto, bilevel, no_sharing, oracle, sinkhorn, weight_sharing; got 'merge'"),
+    (
+        "merge",
+        {},
+        ValueError,
+        "method must be one of auto, bilevel, no_sharing, oracle, sinkhorn, weight_sharing; got 'merge'",
+    ),
 ]
 
 
