@@ -112,7 +112,7 @@ def test_number_of_trials_out_of_range(trials):
 @pytest.mark.parametrize("label", ["auto", "bilevel"])
 @pytest.mark.parametrize("name", CASES)
 def test_the_sharing_is_found(name, label):
-    one = drawn(name, samples=300 if name != "synonyms" else 1000)
+    one = drawn(name, samples=600 if name == "gates" else 1000)
     row = models.measure(label, [one], 0)
     assert row["pd"] == 0
     assert row["test_error"] < NOISE**2 / 4
