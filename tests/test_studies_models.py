@@ -113,7 +113,7 @@ def test_number_of_trials_out_of_range(trials):
 @pytest.mark.parametrize("name", CASES)
 def test_the_sharing_is_found(name, label, request):
     if (name, label) == ("gates", "auto"):
-        # Known: the fit of the true pattern counts as done too early, and a finer one is a little better.
+        # Known: at the rate that is best without sharing the fit of the true pattern ends in a poor minimum.
         request.applymarker(pytest.mark.xfail(strict=False))
     one = drawn(name, samples=300 if name == "gates" else 1000)
     row = models.measure(label, [one], 0)

@@ -52,11 +52,6 @@ class Candidate:
         """The loss that is expected of the refit on training and validation samples together."""
         return self.loss - self.gain
 
-    @property
-    def error(self) -> float:
-        """Standard error of the loss."""
-        return float(mean_and_error(self.losses, self.sizes)[1])
-
 
 def as_good(coarse: Candidate, least: Candidate, standard_errors: float) -> bool:
     """Whether the validation samples cannot tell a candidate from the one of least loss.

@@ -118,7 +118,7 @@ class Fit:
 def gained(before: Tensor, after: Tensor, error: np.ndarray) -> np.ndarray:
     """Whether losses (R,), of any sign, have fallen by so much that more steps are worth while.
 
-    A gain far below the standard error of the loss is not known to be there on other samples. A classifier that makes
+    A gain far below the standard error of a classifier's loss is not known to be there on other samples; one that makes
     no mistake on few held-out samples would gain for ever.
     """
     least = np.maximum(_GAIN * before.abs().cpu().numpy(), _GAIN_IN_ERRORS * error)
@@ -139,6 +139,13 @@ def block_losses(
 
     parts = ranks.mapped(of, replicas.parts(len(owner)))
     return np.concatenate([losses for losses, _ in parts]), parts[0][1]
+
+
+def loss_errors(replicas: Replicas, owner: Sequence[int], fitted: Fit, upper: State) -> np.ndarray:
+    """Standard errors (R,) of the validation losses of fits, for :func:`gained`; 0 where labels are no classes."""
+    if not HeldOut(replicas.problems, "val", owner[:1]).has_classes:
+        return np.zeros(len(owner))
+    return mean_and_error(*block_losses(replicas, owner, fitted, upper))[1]
 
 
 def mean_and_error(losses: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

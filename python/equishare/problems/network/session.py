@@ -13,7 +13,7 @@ import torch
 from equishare.problems.base import Labels, Proposal, Refit, Session
 from equishare.problems.network.candidate import Candidate, as_good, with_gains
 from equishare.problems.network.checkpoint import Checkpoint, fingerprint
-from equishare.problems.network.fit import Fit, Start, block_losses, gained, mean_and_error
+from equishare.problems.network.fit import Fit, Start, block_losses, gained, loss_errors, mean_and_error
 from equishare.problems.network.patterns import Pattern, all_free, hard_state
 from equishare.problems.network.refit import FinalFits, refitted
 from equishare.problems.network.replicas import Replicas, State, joined, stacked, taken
@@ -144,7 +144,7 @@ class NetworkSession(Session):
             start = Start([owner[int(r)] for r in rows], before.lower, taken(upper, rows), before.buffers)
             longer = self.trainer.fit(f"{stage}, {more + 1}", start, steps)
             fitted = fitted.replaced(rows, longer)
-            error = mean_and_error(*block_losses(self.replicas, start.owner, longer, start.upper))[1]
+            error = loss_errors(self.replicas, start.owner, longer, start.upper)
             rows = rows[self._is_late(longer) & gained(before.loss, longer.loss, error)]
         return fitted
 
@@ -203,7 +203,7 @@ class NetworkSession(Session):
             upper = joined([self.labels(c.pattern) for c in candidates])
             fitted = self.trainer.fit(f"{stage}, more {more + 1}", Start(owner, lower, upper, buffers), steps)
             before = torch.cat([c.fit.loss for c in candidates])
-            error = np.array([c.error for c in candidates])
+            error = loss_errors(self.replicas, owner, fitted, upper)
             late = (fitted.step > _LATE * steps).cpu().numpy() & gained(before, fitted.loss, error)
             self._note(owner, [c.pattern for c in candidates], fitted, upper, ~late, replace=True)
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from equishare.problems.network.fit import Fit, Start, block_losses, gained, mean_and_error
+from equishare.problems.network.fit import Fit, Start, block_losses, gained, loss_errors, mean_and_error
 from equishare.problems.network.replicas import stacked, taken
 from equishare.problems.network.trainer import Trainer
 
@@ -94,7 +94,7 @@ def train_well(
                 best = best.replaced(np.array([p]), winner)
                 rows[p], lengths[p] = again[own[0]], steps
                 at = slice(rows[p], rows[p] + 1)
-                _, error = mean_and_error(*block_losses(trainer.replicas, [p], winner, taken(start.upper, at)))
+                error = loss_errors(trainer.replicas, [p], winner, taken(start.upper, at))
                 if _is_late(winner, steps) and gained(before, winner.loss[0], error).all():
                     goes_on.append(p)
         waiting = np.array(goes_on, dtype=int)
