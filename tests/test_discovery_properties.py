@@ -326,9 +326,9 @@ def test_losses_that_are_no_finite_scalars_are_refused(loss):
 
 MODEL_OPTIONS = {
     "auto": {
-        **dict.fromkeys(["restarts", "steps"], not_counts),
+        "restarts": not_counts,
         **dict.fromkeys(["lr", "weight_decay", "clip", "standard_errors", "average"], bad_floats),
-        "batch_size": not_counts.filter(lambda value: value is not None),
+        **dict.fromkeys(["batch_size", "steps"], not_counts.filter(lambda value: value is not None)),
         "schedule": st.one_of(no_numbers, st.floats()),
     },
     "bilevel": {
