@@ -111,10 +111,7 @@ def test_number_of_trials_out_of_range(trials):
 @pytest.mark.slow
 @pytest.mark.parametrize("label", ["auto", "bilevel"])
 @pytest.mark.parametrize("name", CASES)
-def test_the_sharing_is_found(name, label, request):
-    if (name, label) == ("gates", "auto"):
-        # Known: at the rate that is best without sharing the fit of the true pattern ends in a poor minimum.
-        request.applymarker(pytest.mark.xfail(strict=False))
+def test_the_sharing_is_found(name, label):
     one = drawn(name, samples=300 if name == "gates" else 1000)
     row = models.measure(label, [one], 0)
     assert row["pd"] == 0

@@ -242,7 +242,7 @@ def alternate(trainer: Trainer, start: Start, relaxation: Relaxation) -> tuple[l
     """
     replicas, checkpoint, tick = trainer.replicas, trainer.checkpoint, trainer.tick
     parts = [
-        Alternation(replicas, one, trainer.training, relaxation, trainer.rates_of(one.owner), trainer.seed)
+        Alternation(replicas, one, trainer.training, relaxation, trainer.rates_of(one), trainer.seed)
         for one in (start[part] for part in replicas.parts(len(start.owner)))
     ]
 

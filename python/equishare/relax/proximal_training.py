@@ -92,7 +92,7 @@ def _fit(
     buffers = {name: t.clone() for name, t in start.buffers.items()}
     batches = Batches(session.problems, "train", start.owner, training.batch_size, session.seed)
     others = [t for name, t in lower.items() if name not in strengths]
-    rates, steps = session.trainer.rates_of(start.owner), session.fit_length
+    rates, steps = session.trainer.rates_of(start), session.fit_length
     optimizer = ReplicaAdam(others, rates, training.weight_decay) if others else None
     moments = {name: Moments(lower[name]) for name in strengths}
     replicas.twin.train()

@@ -94,6 +94,8 @@ def improve(session: NetworkSession, wide: bool = False) -> None:
         _try_merges(session, active, f"merges {turn + 1}")
         active = [p for p, c in zip(active, before, strict=True) if session.best(p).pattern != c.pattern]
         if not active:
+            active = session.contest(range(len(session.found)), f"contest {turn + 1}")
+        if not active:
             break
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from equishare.problems.network.fit import Fit, mean_and_error
 from equishare.problems.network.patterns import Pattern
+from equishare.problems.network.refit import Trained
 
 # A coarser pattern may be worse by this part of the best loss: training alone makes losses differ by as much.
 _SLACK = 0.01
@@ -28,6 +29,7 @@ class Candidate:
         sizes: (B,) samples of each block.
         settled: whether more steps would gain little.
         plain_loss, train_loss: mean losses on the validation and training samples, without caution.
+        trained: the pattern fitted as well as final fits are; None: not yet.
         gain: by how much the loss will be lower, about, once training and validation samples are fitted together; see
             :func:`with_gains`.
     """
@@ -39,6 +41,7 @@ class Candidate:
     settled: bool
     plain_loss: float = 0.0
     train_loss: float = 0.0
+    trained: Trained | None = None
     gain: float = 0.0
 
     @property

@@ -38,9 +38,18 @@ class Start:
     upper: State
     buffers: State
 
+    def joined(self, other: Start) -> Start:
+        """These replicas, then others."""
+        pairs = zip(self._states, other._states, strict=True)
+        return Start([*self.owner, *other.owner], *(joined(list(pair)) for pair in pairs))
+
+    @property
+    def _states(self) -> tuple[State, ...]:
+        return self.lower, self.upper, self.buffers
+
     def __getitem__(self, part: slice | np.ndarray) -> Start:
         owner = [int(one) for one in np.asarray(self.owner)[part]]
-        return Start(owner, *(taken(state, part) for state in (self.lower, self.upper, self.buffers)))
+        return Start(owner, *(taken(state, part) for state in self._states))
 
 
 @dataclass(frozen=True)

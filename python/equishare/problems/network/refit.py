@@ -1,4 +1,4 @@
-"""The final fits: of the selected pattern on the training samples, and its refit on all samples."""
+"""Fits of patterns as good as they can be made, and refits of the selected ones on all samples."""
 
 from __future__ import annotations
 
@@ -24,66 +24,85 @@ _STUCK = 0.1
 
 
 @dataclass(frozen=True)
-class FinalFits:
-    """The last fits of each problem, after its pattern has been selected.
+class Trained:
+    """A pattern that is fitted well to the training samples.
 
-    The model is fitted from its own initial parameters, with several rates around the one that was best without
+    Attributes:
+        pattern: the partitions.
+        start: the fit from which this one started; None: the model's own initial parameters.
+        well: the one fit.
+    """
+
+    pattern: Pattern
+    start: Fit | None
+    well: Well
+
+
+def train_patterns(
+    trainer: Trainer,
+    owner: Sequence[int],
+    patterns: Sequence[Pattern],
+    searched: Sequence[Fit] | None,
+    unshared: Well,
+    stage: str,
+) -> list[Trained]:
+    """Fit N patterns well to the training samples.
+
+    Each is fitted from the model's own initial parameters, with several rates around the one that was best without
     sharing. Where this ends at a loss clearly above that of a fit from what the search found, it is stuck, and that one
-    counts. The better one says how the last fit, on training and validation samples together, is made.
+    counts.
 
     Args:
         trainer: fits the replicas.
-        patterns: the selected pattern of each problem.
+        owner: problem of each pattern.
+        patterns: N of them.
         searched: fits of these patterns that the search has made; None where there was no search.
-        unshared: the fits without sharing.
+        unshared: the fits of the problems without sharing.
+        stage: name for the checkpoint.
     """
+    starts, count = _starts(trainer.replicas, owner, patterns, [None] * len(patterns)), len(patterns)
+    if searched is not None:
+        found = _starts(trainer.replicas, owner, patterns, searched)
+        starts = starts.joined(found)
+    rates = around(unshared.rates, trainer.training.rates)[starts.owner]
+    rows = np.repeat(np.arange(len(rates)), rates.shape[1])
+    handicap = np.where(rows < count, 0.0, _STUCK)
+    well = train_well(trainer, starts[rows], rates.ravel(), stage, rows % count, handicap, moved=True)
+    own = rows[well.rows] < count
+    return [
+        Trained(pattern, None if own[i] or searched is None else searched[i], well[i])
+        for i, pattern in enumerate(patterns)
+    ]
 
-    trainer: Trainer
-    patterns: Sequence[Pattern]
-    searched: Sequence[Fit] | None
-    unshared: Well
 
-    @property
-    def _replicas(self) -> Replicas:
-        return self.trainer.replicas
+def refit_trained(trainer: Trainer, trained: Sequence[Trained]) -> list[Fit]:
+    """Fits of the pattern of each problem on training and validation samples together.
 
-    def run(self) -> tuple[Fit, Well]:
-        """The fits of N problems on training and validation samples together, and those on the training samples."""
-        count = len(self.patterns)
-        rates = around(self.unshared.rates, self.trainer.training.rates)
-        starts = self._starts()
-        rows = np.repeat(np.arange(len(starts.owner)), rates.shape[1])
-        every = rates[torch.tensor(starts.owner)].ravel()
-        handicap = np.where(rows < count, 0.0, _STUCK)
-        well = train_well(self.trainer, starts[rows], every, "final", handicap, moved=True)
-        refitted = well.fit
-        for steps in np.unique(well.lengths):
-            some = np.flatnonzero(well.lengths == steps)
-            refitted = refitted.replaced(some, self._refit(starts[rows][well.rows[some]], well, some))
-        return refitted, well
+    Each starts where the fit on the training samples alone did. It takes as many steps as were best there, or the
+    ``stop`` samples end it.
+    """
+    fits: dict[int, Fit] = {}
+    lengths = np.array([int(one.well.lengths[0]) for one in trained])
+    has_stop = trainer.replicas.problems[0].stop is not None
+    for steps in np.unique(lengths).tolist():
+        problems = np.flatnonzero(lengths == steps).tolist()
+        some = [trained[p] for p in problems]
+        start = _starts(trainer.replicas, problems, [one.pattern for one in some], [one.start for one in some])
+        rates = np.concatenate([one.well.rates for one in some])
+        until = None if has_stop else torch.cat([one.well.fit.step for one in some])
+        sets = ("pooled", "stop" if has_stop else None)
+        fitted = trainer.fit(f"refit, {steps} steps", start, steps, rates, sets=sets, until=until)
+        fits |= {p: fitted[i : i + 1] for i, p in enumerate(problems)}
+    return [fits[p] for p in range(len(trained))]
 
-    def _refit(self, start: Start, well: Well, problems: np.ndarray) -> Fit:
-        """Fits on training and validation samples together.
 
-        Each takes as many steps as were best on the training samples alone, or the ``stop`` samples end it.
-        """
-        steps = int(well.lengths[problems[0]])
-        until = well.fit.step[problems] if self._replicas.problems[0].stop is None else None
-        sets = ("pooled", None if until is not None else "stop")
-        return self.trainer.fit(f"refit, {steps} steps", start, steps, well.rates[problems], sets=sets, until=until)
-
-    def _starts(self) -> Start:
-        """For each problem the model's own start, and what the search found."""
-        replicas, count = self._replicas, len(self.patterns)
-        # Filled up to the most groups of all problems, so that fits of some can take the place of others.
-        lower, upper = hard_state(replicas, self.patterns, stacked(replicas.start, count), mean=False)
-        own = Start(range(count), lower, upper, stacked(replicas.buffers, count))
-        if self.searched is None:
-            return own
-        found = joined([_like(one.lower, taken(lower, [p])) for p, one in enumerate(self.searched)])
-        buffers = joined([one.buffers for one in self.searched])
-        both = [joined(list(pair)) for pair in ((lower, found), (upper, upper), (own.buffers, buffers))]
-        return Start([*range(count), *range(count)], *both)
+def _starts(replicas: Replicas, owner: Sequence[int], patterns: Sequence[Pattern], fits: Sequence[Fit | None]) -> Start:
+    """Patterns as fits of them left them; None: with the model's own initial parameters."""
+    lower, upper = hard_state(replicas, patterns, stacked(replicas.start, len(patterns)), mean=False)
+    states = [taken(lower, [i]) for i in range(len(patterns))]
+    states = [one if fit is None else _like(fit.lower, one) for one, fit in zip(states, fits, strict=True)]
+    buffers = joined([stacked(replicas.buffers, 1) if fit is None else fit.buffers for fit in fits])
+    return Start(list(owner), joined(states), upper, buffers)
 
 
 def _like(state: State, shapes: State) -> State:

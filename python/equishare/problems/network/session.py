@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import reduce
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,7 +16,7 @@ from equishare.problems.network.candidate import Candidate, as_good, with_gains
 from equishare.problems.network.checkpoint import Checkpoint, fingerprint
 from equishare.problems.network.fit import Fit, Start, block_losses, gained, loss_errors, mean_and_error
 from equishare.problems.network.patterns import Pattern, all_free, hard_state
-from equishare.problems.network.refit import FinalFits, refitted
+from equishare.problems.network.refit import Trained, refit_trained, refitted, train_patterns
 from equishare.problems.network.replicas import Replicas, State, joined, stacked, taken
 from equishare.problems.network.samples import LoaderSamples, TensorSamples, num_samples
 from equishare.problems.network.trainer import Trainer
@@ -29,6 +30,8 @@ _EXTENSIONS = 3
 # many of these, the coarsest, are trained further.
 _CONTENDING = 1.0
 _MOST_CONTENDERS = 6
+# So many patterns, at least as coarse as the best, are trained as well as it is before one is selected.
+_MOST_RIVALS = 3
 
 
 class NetworkSession(Session):
@@ -217,6 +220,46 @@ class NetworkSession(Session):
         close = [c for c in candidates if c.loss <= most or as_good(c, least, self.standard_errors)]
         return [*(c for c in close[:_MOST_CONTENDERS] if c is not least), least]
 
+    def contest(self, problems: Sequence[int], stage: str) -> list[int]:
+        """Train the best candidates, and others of no more groups, as well as final fits are.
+
+        The others had one rate, the best without sharing, and can have ended in a poor minimum with it.
+
+        Args:
+            problems: whose candidates.
+            stage: name for the checkpoint.
+
+        Returns:
+            The problems that have another best candidate by it.
+        """
+        before = [self.best(problem) for problem in problems]
+        pairs = [
+            (problem, one)
+            for problem, best in zip(problems, before, strict=True)
+            for one in (best, *self._rivals(problem, best))
+            if one.trained is None
+        ]
+        if not pairs:
+            return []
+        owner, patterns = [problem for problem, _ in pairs], [one.pattern for _, one in pairs]
+        fits = [one.fit for _, one in pairs]
+        trained = train_patterns(self.trainer, owner, patterns, fits, self.unshared, stage)
+        upper = joined([self.labels(pattern) for pattern in patterns])
+        well = reduce(Fit.joined, [one.well.fit for one in trained])
+        self._note(owner, patterns, well, upper, np.ones(len(owner), bool))
+        for problem, one in zip(owner, trained, strict=True):
+            found = self.found[problem]
+            found[one.pattern] = replace(found[one.pattern], trained=one)
+        return [p for p, best in zip(problems, before, strict=True) if self.best(p).pattern != best.pattern]
+
+    def _rivals(self, problem: int, best: Candidate) -> list[Candidate]:
+        """The candidates of least loss among those that have no more groups than the best one."""
+        size = sum(best.pattern.num_groups)
+        most = best.loss + _CONTENDING * abs(best.loss)
+        others = [c for c in self.found[problem].values() if c.pattern != best.pattern and c.loss <= most]
+        coarse = [c for c in others if sum(c.pattern.num_groups) <= size]
+        return sorted(coarse, key=lambda c: c.loss)[:_MOST_RIVALS]
+
     def _note(
         self,
         owner: Sequence[int],
@@ -308,29 +351,42 @@ class NetworkSession(Session):
     def refit(self, patterns: Sequence[Labels]) -> list[Refit]:
         """The model trained with the pattern of each problem; after Ctrl-C, the model as the search left it."""
         chosen = [Pattern(labels) for labels in patterns]
-        fitted = [found[one] for found, one in zip(self.found, chosen, strict=True) if one in found]
-        searched = [candidate.fit for candidate in fitted] if len(fitted) == len(chosen) else None
+        known = [found[one] for found, one in zip(self.found, chosen, strict=True) if one in found]
         if not self.interrupted:
             try:
-                fit, well = FinalFits(self.trainer, chosen, searched, self.unshared).run()
+                trained = self._trained(chosen)
+                fits = refit_trained(self.trainer, trained)
                 self.progress(self._total, self._total)
-                fits = [fit[i : i + 1] for i in range(len(chosen))]
-                facts = [self._facts(i, well) for i in range(len(chosen))]
-                return self._refitted(chosen, fits, well.losses.tolist(), well.settled, facts, complete=True)
+                wells = [one.well for one in trained]
+                facts = [self._facts(i, well) for i, well in enumerate(wells)]
+                losses, settled = [float(well.losses[0]) for well in wells], [bool(well.settled[0]) for well in wells]
+                return self._refitted(chosen, fits, losses, settled, facts, complete=True)
             except KeyboardInterrupt:
-                if searched is None:
+                if len(known) < len(chosen):
                     raise
                 self.interrupted = True
-        assert searched is not None
-        losses, done = [candidate.plain_loss for candidate in fitted], [True] * len(chosen)
-        return self._refitted(chosen, searched, losses, done, [()] * len(chosen), complete=False)
+        losses, done = [candidate.plain_loss for candidate in known], [True] * len(chosen)
+        return self._refitted(chosen, [one.fit for one in known], losses, done, [()] * len(chosen), complete=False)
+
+    def _trained(self, chosen: Sequence[Pattern]) -> list[Trained]:
+        """The selected pattern of each problem, fitted well."""
+        known = [found.get(one) for found, one in zip(self.found, chosen, strict=True)]
+        searched = [one.fit for one in known if one is not None]
+        trained = {p: one.trained for p, one in enumerate(known) if one is not None and one.trained is not None}
+        rest = [p for p in range(len(chosen)) if p not in trained]
+        if rest:
+            patterns = [chosen[p] for p in rest]
+            fits = [searched[p] for p in rest] if len(searched) == len(chosen) else None
+            more = train_patterns(self.trainer, rest, patterns, fits, self.unshared, "final")
+            trained |= dict(zip(rest, more, strict=True))
+        return [trained[p] for p in range(len(chosen))]
 
     def _facts(self, problem: int, well: Well) -> tuple[tuple[str, str], ...]:
         """How a network was trained, in words."""
         unshared, size = self.unshared, self.training.batch_size
         told = [
-            ("learning rate", f"{well.rates[problem]:.2g}; without sharing {unshared.rates[problem]:.2g}"),
-            ("training steps", f"{well.lengths[problem]}; without sharing {unshared.lengths[problem]}"),
+            ("learning rate", f"{well.rates[0]:.2g}; without sharing {unshared.rates[problem]:.2g}"),
+            ("training steps", f"{well.lengths[0]}; without sharing {unshared.lengths[problem]}"),
         ]
         return (*told, ("samples a step", str(size))) if size is not None else tuple(told)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from equishare.problems.network.checkpoint import Checkpoint
@@ -32,13 +34,13 @@ class Trainer:
     seed: int
     checkpoint: Checkpoint
     tick: Callable[[int], None]
-    rates: Callable[[], Tensor]
+    rates: Callable[[], np.ndarray]
 
-    def rates_of(self, owner: Sequence[int]) -> Tensor:
-        """(R,) learning rate of each replica."""
-        return self.rates()[list(owner)]
+    def rates_of(self, start: Start) -> Tensor:
+        """(R,) learning rates of replicas, those of their problems."""
+        return torch.from_numpy(self.rates()[list(start.owner)])
 
-    def fit(self, stage: str, start: Start, steps: int, rates: Tensor | None = None, **plan: Any) -> Fit:
+    def fit(self, stage: str, start: Start, steps: int, rates: np.ndarray | None = None, **plan: Any) -> Fit:
         """One stage: from the checkpoint, or fitted and kept.
 
         Args:
@@ -48,7 +50,7 @@ class Trainer:
             rates: (R,) learning rates; None: those of their problems.
             plan: further fields of :class:`Plan`.
         """
-        own = self.rates_of(start.owner) if rates is None else rates
+        own = self.rates_of(start) if rates is None else torch.from_numpy(rates)
 
         def run() -> Fit:
             return fit(self.replicas, start, Plan(self.training, steps, own, self.seed, **plan), self.tick)

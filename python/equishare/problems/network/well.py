@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from equishare.problems.network.fit import Fit, Start, block_losses, gained, loss_errors, mean_and_error
-from equishare.problems.network.replicas import stacked, taken
+from equishare.problems.network.replicas import stacked
 from equishare.problems.network.trainer import Trainer
 
 # A fit that is best after this part of its steps is repeated with twice as many, while it gains.
@@ -23,7 +22,7 @@ _EXTENSIONS = 6
 
 @dataclass(frozen=True)
 class Well:
-    """The best fit of each of N problems.
+    """The best fit of each of N contests.
 
     Attributes:
         fit: N replicas.
@@ -37,71 +36,81 @@ class Well:
     fit: Fit
     losses: np.ndarray
     rows: np.ndarray
-    rates: Tensor
+    rates: np.ndarray
     lengths: np.ndarray
     settled: np.ndarray
 
+    def __getitem__(self, i: int) -> Well:
+        """The i-th alone."""
+        return Well(self.fit[i : i + 1].copy(), *(column[i : i + 1] for column in self._columns))
+
     def or_better(self, other: Well) -> Well:
-        """Of each problem the better one."""
+        """Of each contest the better one."""
         at = np.flatnonzero((other.fit.loss < self.fit.loss).cpu().numpy())
         parts = [(mine.copy(), theirs) for mine, theirs in zip(self._columns, other._columns, strict=True)]
         for mine, theirs in parts:
             mine[at] = theirs[at]
-        losses, rows, rates, lengths, settled = (mine for mine, _ in parts)
-        return Well(self.fit.replaced(at, other.fit[at]), losses, rows, torch.from_numpy(rates), lengths, settled)
+        return Well(self.fit.replaced(at, other.fit[at]), *(mine for mine, _ in parts))
 
     @property
     def _columns(self) -> tuple[np.ndarray, ...]:
-        return self.losses, self.rows, self.rates.numpy(), self.lengths, self.settled
+        return self.losses, self.rows, self.rates, self.lengths, self.settled
 
 
 def train_well(
-    trainer: Trainer, start: Start, rates: Tensor, stage: str, handicap: np.ndarray | None = None, moved: bool = False
+    trainer: Trainer,
+    start: Start,
+    rates: np.ndarray,
+    stage: str,
+    contests: np.ndarray,
+    handicap: np.ndarray | None = None,
+    moved: bool = False,
 ) -> Well:
-    """Fit replicas on the training samples, and keep of each problem the one of the least validation loss.
+    """Fit replicas on the training samples, and keep of each contest the one of the least validation loss.
 
-    All are fitted with as many steps as the final fits begin with. Where the best of a problem is best near its end,
+    All are fitted with as many steps as the final fits begin with. Where the best of a contest is best near its end,
     the best few are fitted again with twice as many, and so on while this lowers the loss.
 
     Args:
         trainer: fits them.
-        start: of the replicas, at least one for each problem.
+        start: of the replicas.
         rates: (R,) learning rates.
         stage: name for the checkpoint.
+        contests: (R,) which of N contests each replica is in; each has at least one.
         handicap: (R,) part of its loss by which each replica must be better than one without.
         moved: as in :class:`Plan`.
     """
-    owner, final = np.asarray(start.owner), trainer.training.final
-    extra = np.zeros(len(owner)) if handicap is None else handicap
+    final = trainer.training.final
+    extra = np.zeros(len(contests)) if handicap is None else handicap
     fitted = trainer.fit(stage, start, final.steps, rates=rates, moved=moved)
-    problems = range(int(owner.max()) + 1)
-    ranked = [_ranked(fitted.loss, np.flatnonzero(owner == p), extra) for p in problems]
+    count = int(contests.max()) + 1
+    ranked = [_ranked(fitted.loss, np.flatnonzero(contests == c), extra) for c in range(count)]
     rows = np.array([own[0] for own in ranked])
-    best, lengths = fitted[rows], np.full(len(problems), final.steps)
+    best, lengths = fitted[rows], np.full(count, final.steps)
     waiting = np.flatnonzero(_is_late(best, lengths)) if final.doublings else rows[:0]
     for turn in range(final.doublings):
         if not len(waiting):
             break
         steps = final.steps * 2 ** (turn + 1)
-        again = np.concatenate([ranked[p][:_KEPT] for p in waiting])
+        again = np.concatenate([ranked[c][:_KEPT] for c in waiting])
         longer = trainer.fit(f"{stage}, {steps} steps", start[again], steps, rates=rates[again], moved=moved)
         goes_on = []
-        for p in waiting.tolist():
-            own = _ranked(longer.loss, np.flatnonzero(owner[again] == p), extra[again])
-            ranked[p] = again[own]
-            winner, before = longer[own[:1]], best.loss[p]
+        for c in waiting.tolist():
+            own = _ranked(longer.loss, np.flatnonzero(contests[again] == c), extra[again])
+            ranked[c] = again[own]
+            winner, before = longer[own[:1]], best.loss[c]
             if winner.loss < before:
-                best = best.replaced(np.array([p]), winner)
-                rows[p], lengths[p] = again[own[0]], steps
-                at = slice(rows[p], rows[p] + 1)
-                error = loss_errors(trainer.replicas, [p], winner, taken(start.upper, at))
+                best = best.replaced(np.array([c]), winner)
+                rows[c], lengths[c] = again[own[0]], steps
+                one = start[rows[c] : rows[c] + 1]
+                error = loss_errors(trainer.replicas, one.owner, winner, one.upper)
                 if _is_late(winner, steps) and gained(before, winner.loss[0], error).all():
-                    goes_on.append(p)
+                    goes_on.append(c)
         waiting = np.array(goes_on, dtype=int)
-    losses, sizes = block_losses(trainer.replicas, problems, best, taken(start.upper, rows), cautious=False)
-    return Well(
-        best, mean_and_error(losses, sizes)[0], rows, rates[rows], lengths, ~np.isin(np.arange(len(problems)), waiting)
-    )
+    winners = start[rows]
+    losses, sizes = block_losses(trainer.replicas, winners.owner, best, winners.upper, cautious=False)
+    settled = ~np.isin(np.arange(count), waiting)
+    return Well(best, mean_and_error(losses, sizes)[0], rows, rates[rows], lengths, settled)
 
 
 def train_unshared(trainer: Trainer, count: int) -> Well:
@@ -113,16 +122,16 @@ def train_unshared(trainer: Trainer, count: int) -> Well:
     replicas, tried = trainer.replicas, list(trainer.training.rates)
 
     def of(rates: list[float], stage: str) -> Well:
-        owner = np.repeat(np.arange(count), len(rates)).tolist()
+        owner = np.repeat(np.arange(count), len(rates))
         lower, buffers = (stacked(state, len(owner)) for state in (replicas.start, replicas.buffers))
-        start = Start(owner, lower, replicas.free_labels(len(owner)), buffers)
-        return train_well(trainer, start, torch.tensor(rates, dtype=torch.float64).repeat(count), stage)
+        start = Start(owner.tolist(), lower, replicas.free_labels(len(owner)), buffers)
+        return train_well(trainer, start, np.tile(rates, count), stage, owner)
 
     well = of(tried, "no sharing")
     for turn in range(_EXTENSIONS if len(tried) > 1 else 0):
         least, most = min(tried), max(tried)
-        more = [most * 10**0.5, most * 10] if bool((well.rates == most).any()) else []
-        more += [least / 10**0.5, least / 10] if bool((well.rates == least).any()) else []
+        more = [most * 10**0.5, most * 10] if (well.rates == most).any() else []
+        more += [least / 10**0.5, least / 10] if (well.rates == least).any() else []
         if not more:
             break
         well = well.or_better(of(more, f"no sharing, more rates {turn + 1}"))
@@ -140,8 +149,6 @@ def _is_late(fitted: Fit, steps: Any) -> np.ndarray:
     return fitted.step.cpu().numpy() > _LATE * np.asarray(steps)
 
 
-def around(rates: Tensor, tried: tuple[float, ...]) -> Tensor:
+def around(rates: np.ndarray, tried: tuple[float, ...]) -> np.ndarray:
     """(N, 3) each rate between its neighbours among half powers of ten; (N, 1) where one rate alone is tried."""
-    if len(tried) == 1:
-        return rates[:, None]
-    return rates[:, None] * torch.tensor([10**-0.5, 1.0, 10**0.5], dtype=rates.dtype)
+    return rates[:, None] * ([1.0] if len(tried) == 1 else [10**-0.5, 1.0, 10**0.5])
