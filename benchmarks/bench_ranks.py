@@ -56,7 +56,7 @@ def fits():
     start = Start(
         [0] * REPLICAS,
         stacked(replicas.start, REPLICAS),
-        replicas.free_labels(REPLICAS),
+        {},
         stacked(replicas.buffers, REPLICAS),
     )
     for name, t in start.lower.items():

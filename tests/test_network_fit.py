@@ -152,7 +152,7 @@ def test_looks_give_infinity_where_the_loss_is_not_finite():
     replicas = Replicas([problem])
     lower = stacked(replicas.start, 4)
     lower["weight"] *= torch.tensor([1.0, math.nan, math.inf, 1e200])[:, None]
-    loss = look(replicas, lower, replicas.free_labels(4), {}, HeldOut([problem], "val", [0] * 4))
+    loss = look(replicas, lower, {}, {}, HeldOut([problem], "val", [0] * 4))
     assert math.isfinite(loss[0])
     assert loss[1:].tolist() == [math.inf] * 3
 

@@ -12,7 +12,8 @@ from scipy.cluster.hierarchy import cut_tree, linkage
 import equishare as es
 from equishare import reference
 from equishare.problems.base import Slot
-from equishare.problems.network.fisher import entry_weights, fisher_estimates, flat_entries, weighted_estimate
+from equishare.problems.estimates import Weighted
+from equishare.problems.network.fisher import entry_weights, fisher_estimates, flat_entries
 from equishare.problems.network.memory import replicas_at_once
 from equishare.problems.network.patterns import Pattern, all_free, all_tied, free_state, hard_state
 from equishare.problems.network.replicas import Replicas, stacked
@@ -22,7 +23,7 @@ from equishare.search.neighbours import merged_neighbours
 
 
 def path_of(entries, weights, totals, limits, **more):
-    estimates = [weighted_estimate(e, w) for e, w in zip(entries, weights, strict=True)]
+    estimates = [Weighted(e, w) for e, w in zip(entries, weights, strict=True)]
     return ward.ward_path(estimates, totals, limits, **more)
 
 
@@ -130,15 +131,8 @@ def test_weights_are_squares_of_the_gradients_of_samples():
     (flat,) = flat_entries(replicas, replicas.start)
     assert flat[:, 0] == pytest.approx(weight.flatten().numpy())
     (estimate,) = fisher_estimates(replicas, replicas.start, {}, problem.train.first())
-    assert np.array_equal(estimate.values, flat) and estimate.is_diagonal
+    assert np.array_equal(estimate.values, flat)
     assert estimate.precision == pytest.approx(weights)
-    labels = (np.arange(9) % 3)[:, None]
-    right, precision = estimate.gather(labels, 3)
-    for g in range(3):
-        assert right[g] == pytest.approx((weights * flat)[labels == g].sum())
-        assert precision[g, g] == pytest.approx(weights[labels == g].sum())
-    assert estimate.apply(flat) == pytest.approx(weights * flat)
-    assert estimate.variance == pytest.approx(1 / weights)
 
 
 def test_weights_are_one_where_samples_cannot_be_taken_apart():
@@ -195,7 +189,7 @@ def test_the_path_of_a_million_entries_takes_memory_in_proportion():
     rng = np.random.default_rng(0)
     truth = rng.integers(4, size=1 << 20)
     values = truth + 0.05 * rng.normal(size=truth.size)
-    estimate = weighted_estimate(values[:, None], np.ones((truth.size, 1)))
+    estimate = Weighted(values[:, None], np.ones((truth.size, 1)))
     tracemalloc.start()
     path = ward.ward_path([estimate], [3, 4, 100], [truth.size])
     _, peak = tracemalloc.get_traced_memory()

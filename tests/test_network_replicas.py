@@ -155,7 +155,7 @@ def test_the_soft_start_is_the_model_and_free_entries_are_theirs(name):
     free = free_state(replicas, lower, upper)
     both = [
         replicas.losses(lower, upper, stacked(replicas.buffers, 2), (x, y), False),
-        replicas.losses(free, replicas.free_labels(2), stacked(replicas.buffers, 2), (x, y), False),
+        replicas.losses(free, {}, stacked(replicas.buffers, 2), (x, y), False),
     ]
     assert torch.allclose(*both, atol=1e-12)
 
@@ -234,7 +234,7 @@ def test_dropout_differs_between_replicas_and_comes_from_the_seed(looped):
     replicas.twin.train()
     one = (
         stacked(replicas.start, 2),
-        replicas.free_labels(2),
+        {},
         stacked(replicas.buffers, 2),
         problem.train.first(),
         False,

@@ -122,17 +122,17 @@ def test_a_certain_classifier_pays_for_the_mistake_that_few_samples_do_not_show(
     y = torch.arange(9) % 3
     problem = es.ModelProblem(made(build), (x, y), (x, y), functional.cross_entropy)
     replicas = Replicas([problem])
-    lower, upper = stacked(replicas.start, 2), replicas.free_labels(2)
+    lower = stacked(replicas.start, 2)
     lower["weight"][1] *= 5
     held = HeldOut([problem], "val", [0, 0])
     assert held.has_classes
-    plain, cautious = (replicas.held_losses(lower, upper, {}, held, one) for one in (False, True))
+    plain, cautious = (replicas.held_losses(lower, {}, {}, held, one) for one in (False, True))
     for r, factor in enumerate((1, 5)):
         output = functional.linear(x, factor * replicas.start["weight"].view(3, 2), replicas.start["bias"])
         other = functional.cross_entropy(output, y.roll(1, 0))
         assert plain[r].item() == pytest.approx(functional.cross_entropy(output, y).item())
         assert cautious[r].item() == pytest.approx(plain[r].item() + other.item() / 9)
-    blocks = replicas.block_losses(lower, upper, {}, held, True)
+    blocks = replicas.block_losses(lower, {}, {}, held, True)
     assert (np.average(blocks[0], axis=1, weights=blocks[1]) > plain.numpy()).all()
     regression = linear_problem()
     assert not HeldOut([regression], "val", [0]).has_classes

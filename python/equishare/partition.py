@@ -18,6 +18,8 @@ __all__ = ["Partition", "partition_distance"]
 
 # Up to this many cells the dense assignment solver is the faster one.
 _DENSE_CELLS = 1 << 20
+# Entries whose names are looked up at a time.
+_PART = 1 << 16
 
 
 class Partition:
@@ -201,7 +203,7 @@ def _integer_array(labels: Any) -> NDArray[Any]:
     if array.dtype == np.uint64:
         return array
     if array.dtype.kind in "biu":
-        return array.astype(np.int64)
+        return array.astype(np.int64, copy=False)
     if array.dtype.kind != "f":
         raise TypeError(f"labels must be integers of at most 64 bits, got dtype {array.dtype}")
     wrong = ~(np.isfinite(array) & (array == np.floor(array)) & (np.abs(array) < 2.0**63))
@@ -218,13 +220,16 @@ def _renumber(labels: NDArray[Any]) -> tuple[NDArray[np.int64], int]:
     low, high = int(labels.min()), int(labels.max())
     # Names from a short range index a table directly, which spares the sort.
     if high - low < 4 * labels.size:
-        codes = (labels - labels.dtype.type(low)).astype(np.int64)
-        num_names = high - low + 1
+        codes = labels if low == 0 else labels - labels.dtype.type(low)
+        codes, num_names = codes.astype(np.int64, copy=False), high - low + 1
     else:
         names, codes = np.unique(labels, return_inverse=True)
         num_names = names.size
     first = np.full(num_names, labels.size)
-    first[codes[::-1]] = np.arange(labels.size - 1, -1, -1)
+    # Of entries that have one name the last that is written counts, so they are written backwards, a part at a time.
+    for end in range(labels.size, 0, -_PART):
+        at = np.arange(end - 1, max(0, end - _PART) - 1, -1)
+        first[codes[at]] = at
     order = np.argsort(first)
     num_groups = int((first < labels.size).sum())
     number = np.empty(num_names, dtype=np.int64)

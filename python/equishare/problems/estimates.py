@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,6 +14,18 @@ from equishare.problems.base import Estimate, Problem
 
 # An estimate of another class is made dense, which takes the square of its number of entries.
 _MOST_DENSE = 4096
+
+
+class Weighted(NamedTuple):
+    """Estimates of entries that do not covary, in the numbers that a network has: millions of them take much memory.
+
+    Attributes:
+        values: of the entries, (K, C).
+        precision: of each, that is the inverse of its variance.
+    """
+
+    values: np.ndarray
+    precision: np.ndarray
 
 
 @dataclass(frozen=True)

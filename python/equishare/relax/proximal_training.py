@@ -54,7 +54,7 @@ def penalised_fits(
     begin = Start(
         owner,
         taken(state, owner),
-        replicas.free_labels(len(owner)),
+        {},
         taken(joined([fit.buffers for fit in fits]), owner),
     )
 
@@ -76,7 +76,7 @@ def _strongest(
     lower = {name: t.clone().requires_grad_(name in names) for name, t in state.items()}
     batches = Batches(session.problems, "train", problems, None, session.seed)
     replicas.twin.eval()
-    losses = replicas.losses(lower, replicas.free_labels(len(problems)), buffers, *batches.next())
+    losses = replicas.losses(lower, {}, buffers, *batches.next())
     found = torch.autograd.grad(losses.sum(), [lower[name] for name in names])
     return {
         name: [penalty.strongest(-row.double().cpu().numpy()) for row in gradient]

@@ -25,6 +25,8 @@ from equishare.search.ward import ward_path
 # Up to so many groups, all pairs of them are tried as merges.
 _PAIRED_GROUPS = 6
 _ROUNDS = 5
+# Paths of so many entries in all are formed before their patterns are tried.
+_LABELS_AT_A_TIME = 1 << 20
 # So many of the fits without sharing go on to paths of merges.
 _BEST_FITS = 2
 
@@ -48,6 +50,15 @@ def search_from_tied(session: NetworkSession, restarts: int) -> None:
         session: of the problems.
         restarts: starts besides the fit with everything tied: the model's own, and its numbers in another order.
     """
+    owner, best = _best_free(session, restarts)
+    _try_paths(session, owner, best, [levels(session.replicas.slots)] * len(owner), "path 0")
+    try_structures(session, owner, best, "structures")
+    del best  # of large layers the fits are most of the memory
+    improve(session)
+
+
+def _best_free(session: NetworkSession, restarts: int) -> tuple[list[int], Fit]:
+    """Steps 1 and 2 of :func:`search_from_tied`: of each problem the best fits without sharing, and whose they are."""
     replicas = session.replicas
     problems = list(range(len(session.problems)))
     unshared = session.unshared.fit
@@ -67,10 +78,7 @@ def search_from_tied(session: NetworkSession, restarts: int) -> None:
         owner += problems
     free = session.fit_free(owner, joined([s[0] for s in starts]), joined([s[1] for s in starts]), "free 0")
     rows = [r for p in problems for r in _best_rows(free.loss, owner, p)]
-    owner, best = [*problems, *(owner[r] for r in rows)], unshared.joined(free[rows])
-    _try_paths(session, owner, best, [levels(replicas.slots)] * len(owner), "path 0")
-    try_structures(session, owner, best, "structures")
-    improve(session)
+    return [*problems, *(owner[r] for r in rows)], unshared.joined(free[rows])
 
 
 def improve(session: NetworkSession, wide: bool = False) -> None:
@@ -103,17 +111,20 @@ def _try_paths(
     session: NetworkSession, owner: Sequence[int], free: Fit, totals: Sequence[Sequence[int]], stage: str
 ) -> None:
     """Merge the entries of fits without sharing, and try the patterns with these numbers of groups."""
-    rows: list[int] = []
-    patterns: list[Pattern] = []
 
     def proposed(r: int) -> list[Pattern]:
         own = session, free, r, owner[r], totals[r]
         return [*_path(*own), *_by_evidence(*own)]
 
-    for r, path in enumerate(ranks.mapped(proposed, range(len(owner)))):
-        rows += [r] * len(path)
-        patterns += path
-    session.try_patterns([owner[r] for r in rows], patterns, free.lower, free.buffers, stage, of=rows)
+    # Of large layers the labels of one path after another are held.
+    size = max(1, _LABELS_AT_A_TIME // sum(slot.num_entries for slot in session.replicas.slots))
+    for i in range(0, len(owner), size):
+        several = range(i, min(i + size, len(owner)))
+        paths = ranks.mapped(proposed, several)
+        rows = [r for r, path in zip(several, paths, strict=True) for _ in path]
+        patterns = [pattern for path in paths for pattern in path]
+        name = f"{stage}, row {i}" if i else stage
+        session.try_patterns([owner[r] for r in rows], patterns, free.lower, free.buffers, name, of=rows)
 
 
 def _path(session: NetworkSession, free: Fit, r: int, problem: int, totals: Sequence[int]) -> list[Pattern]:
@@ -150,20 +161,19 @@ def _released(session: NetworkSession, candidates: Sequence[Candidate], owner: S
 
 def _try_merges(session: NetworkSession, owner: Sequence[int], stage: str) -> None:
     """Try the best patterns with two of their groups merged, for every pair of few groups."""
-    owners, patterns, states, buffers = [], [], [], []
-    for problem in owner:
-        best = session.best(problem)
-        state = free_state(session.replicas, best.fit.lower, session.labels(best.pattern))
+    owners, patterns, of = [], [], []
+    chosen = [session.best(problem) for problem in owner]
+    for row, (problem, best) in enumerate(zip(owner, chosen, strict=True)):
         for s, groups in enumerate(best.pattern.num_groups):
             for a, b in combinations(range(groups), 2) if groups <= _PAIRED_GROUPS else ():
                 labels = list(best.pattern.labels)
                 labels[s] = np.where(labels[s] == b, a, labels[s])
                 owners.append(problem)
                 patterns.append(Pattern(labels))
-                states.append(state)
-                buffers.append(best.fit.buffers)
+                of.append(row)
     if patterns:
-        session.try_patterns(owners, patterns, joined(states), joined(buffers), stage)
+        states = joined([free_state(session.replicas, c.fit.lower, session.labels(c.pattern)) for c in chosen])
+        session.try_patterns(owners, patterns, states, joined([c.fit.buffers for c in chosen]), stage, of=of)
 
 
 def _with_equal_slices(replicas: Replicas, start: State) -> State:

@@ -10,7 +10,7 @@ import numpy as np
 
 from equishare import reference
 from equishare._native import core
-from equishare.problems.estimates import BlockEstimate
+from equishare.problems.estimates import Weighted
 from equishare.search.neighbours import merged_neighbours
 
 # Numbers held while the distances of slices are formed.
@@ -22,7 +22,7 @@ MOST_GROUPS = 2048
 
 
 def ward_path(
-    estimates: Sequence[BlockEstimate], totals: Sequence[int], limits: Sequence[int], at_a_time: int = _AT_A_TIME
+    estimates: Sequence[Weighted], totals: Sequence[int], limits: Sequence[int], at_a_time: int = _AT_A_TIME
 ) -> dict[int, tuple[np.ndarray, ...]]:
     """Partitions on the way from no sharing to one group for each assignment.
 
@@ -85,12 +85,14 @@ class _Groups(Protocol):
         """Group (K,) of each entry."""
 
 
-def _groups(estimate: BlockEstimate, most: int, at_a_time: int) -> _Groups:
+def _groups(estimate: Weighted, most: int, at_a_time: int) -> _Groups:
     """The groups of one assignment, at most so many."""
     if estimate.values.shape[1] == 1:
         order = np.argsort(estimate.values[:, 0], kind="stable")
-        return _Sorted(order, _overwriting(estimate.values[order, 0], estimate.precision[order, 0]), most)
-    values, weights, start = estimate.values, estimate.precision, None
+        order = order.astype(np.int32) if len(order) < 1 << 31 else order
+        own, precision = (column[order, 0].astype(float) for column in estimate)
+        return _Sorted(order, _overwriting(own, precision), most)
+    values, weights, start = estimate.values.astype(float), estimate.precision.astype(float), None
     if len(values) > _MOST_PAIRED:
         start = merged_neighbours(values, weights, MOST_GROUPS)
         total = _sums(start, weights)

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.func import grad, vmap
 
 from equishare.modes import twice_differentiable
-from equishare.problems.estimates import BlockEstimate
+from equishare.problems.estimates import BlockEstimate, Weighted
 from equishare.problems.network.replicas import Replicas, State, taken
 from equishare.problems.network.samples import Batch
 
@@ -30,13 +30,13 @@ _LEAST_WEIGHT = 1e-6
 _NOTHING = 1e-200
 
 
-def fisher_estimates(replicas: Replicas, lower: State, buffers: State, batch: Batch) -> list[BlockEstimate]:
+def fisher_estimates(replicas: Replicas, lower: State, buffers: State, batch: Batch) -> list[Weighted]:
     """The entries (K, C) of each slot at one replica, all free, with the precision that :func:`entry_weights` gives.
 
     Parameters that one assignment ties side by side stand side by side in C.
     """
     values, weights = flat_entries(replicas, lower), entry_weights(replicas, lower, buffers, batch)
-    return [weighted_estimate(one, weight) for one, weight in zip(values, weights, strict=True)]
+    return [Weighted(one, _floored(weight)) for one, weight in zip(values, weights, strict=True)]
 
 
 def calibrated_estimates(
@@ -54,9 +54,10 @@ def calibrated_estimates(
     traces = _hessian_traces(replicas, lower, buffers, batch)
     found = []
     for one, weight, trace in zip(values, weights, traces, strict=True):
-        ratio = trace / max(float(weight.sum()), np.finfo(float).tiny)
+        ratio = trace / max(float(weight.sum(dtype=float)), np.finfo(float).tiny)
         scale = ratio**2 if np.isfinite(ratio) and ratio > 0 else 1.0
-        found.append(weighted_estimate(one, weight * (scale * num_train / min(_SAMPLES, len(batch[1])))))
+        precision = _floored(weight.astype(float) * (scale * num_train / min(_SAMPLES, len(batch[1]))))
+        found.append(BlockEstimate.weighted(one.astype(float), precision))
     return found
 
 
@@ -86,11 +87,10 @@ def _hessian_traces(replicas: Replicas, lower: State, buffers: State, batch: Bat
     return [sum(totals[name] for name in slot.names) for slot in replicas.slots]
 
 
-def weighted_estimate(values: np.ndarray, weights: np.ndarray) -> BlockEstimate:
-    """Estimates (K, C) that do not covary; a coordinate that no sample depends on keeps a little weight."""
-    mean = float(weights.mean())
-    floor = _LEAST_WEIGHT * (mean if mean > _NOTHING else 1.0)
-    return BlockEstimate.weighted(np.asarray(values, np.float64), np.maximum(weights, floor, dtype=np.float64))
+def _floored(weights: np.ndarray) -> np.ndarray:
+    """Weights (K, C) as precisions; a coordinate that no sample depends on keeps a little."""
+    mean = float(weights.mean(dtype=float))
+    return np.maximum(weights, _LEAST_WEIGHT * (mean if mean > _NOTHING else 1.0), dtype=weights.dtype)
 
 
 def dense_estimate(
@@ -180,5 +180,6 @@ def _flat(replicas: Replicas, parameters: State) -> list[np.ndarray]:
         for name, dim in zip(slot.names, slot.axes, strict=True):
             entries = parameters[name].detach()
             columns.append((entries if dim is None else entries.movedim(dim, 0)).reshape(slot.num_entries, -1))
-        flat.append(torch.cat(columns, 1).double().cpu().numpy())
+        joined = torch.cat(columns, 1) if len(columns) > 1 else columns[0]
+        flat.append((joined if joined.dtype == torch.float64 else joined.float()).cpu().numpy())
     return flat

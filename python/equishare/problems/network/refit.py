@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +13,7 @@ from torch import nn
 from equishare.problems.base import Refit, partitions_of
 from equishare.problems.network.fit import Fit, Start
 from equishare.problems.network.patterns import Pattern, hard_state
-from equishare.problems.network.replicas import Replicas, State, joined, psi, stacked, taken
+from equishare.problems.network.replicas import Replicas, State, copied, joined, psi, stacked, taken
 from equishare.problems.network.trainer import Trainer
 from equishare.problems.network.well import Well, around, train_well
 from equishare.sharing import impose
@@ -125,7 +124,7 @@ def refitted(problem: Any, replicas: Replicas, pattern: Pattern, fitted: Fit, **
         fitted: parameters and buffers.
         about: further fields of :class:`Refit`.
     """
-    model = copy.deepcopy(problem.model)
+    model = copied(problem.model)
     impose(model, partitions_of(replicas.slots, pattern.labels))
     _load(model, fitted, replicas, pattern)
     model.eval()

@@ -52,8 +52,7 @@ class Replicas:
         model = problems[0].model
         shared = shared_parameters(model)
         self.slots = slots_of(model)
-        # Logits may be the largest tensors, and the twin has none.
-        self.twin = copy.deepcopy(model, {id(one): one for one in sharing_parameters(model)})
+        self.twin = copied(model)
         for name in shared:
             prefix, _, leaf = name.rpartition(".")
             parametrize.remove_parametrizations(self.twin.get_submodule(prefix), leaf)
@@ -69,13 +68,6 @@ class Replicas:
                 self.start[name] = _spread(values[name], slot.num_entries) if initial is None else initial
         self.device = next(iter(self.start.values())).device
         self._at_once = at_once
-
-    def free_labels(self, replicas: int) -> State:
-        """Labels (R, K) with every entry in a group of its own."""
-        return {
-            slot.key: torch.arange(slot.num_entries, dtype=torch.int32, device=self.device).expand(replicas, -1)
-            for slot in self.slots
-        }
 
     def losses(self, lower: State, upper: State, buffers: State, batch: Batch, own_data: bool) -> Tensor:
         """Loss (R,) of each replica on a batch, whose tensors have a leading axis R if each has its own data."""
@@ -237,6 +229,11 @@ def seeded(device: torch.device, seed: int) -> Iterator[None]:
             with torch.cuda.device(device):
                 torch.cuda.manual_seed(seed)
         yield
+
+
+def copied(model: nn.Module) -> nn.Module:
+    """A deep copy for groups of its own: it has the same logits, which may be the largest tensors."""
+    return copy.deepcopy(model, {id(one): one for one in sharing_parameters(model)})
 
 
 def stacked(state: State, replicas: int) -> State:

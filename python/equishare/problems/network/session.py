@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import reduce
+from functools import cached_property, reduce
 from typing import Any, ClassVar
 
 import numpy as np
@@ -30,6 +30,10 @@ _EXTENSIONS = 3
 # many of these, the coarsest, are trained further.
 _CONTENDING = 1.0
 _MOST_CONTENDERS = 6
+# Labels of patterns that are held beside those of the candidates.
+_LABELS_AT_A_TIME = 1 << 22
+# Of more labels than these in all, candidates are dropped that others beat.
+_MANY_LABELS = 1 << 16
 # So many patterns, at least as coarse as the best, are trained as well as it is before one is selected.
 _MOST_RIVALS = 3
 
@@ -66,6 +70,7 @@ class NetworkSession(Session):
             self.replicas, self.training, self.seed, checkpoint, self.tick, lambda: self.unshared.rates
         )
         self.found: list[dict[Pattern, Candidate]] = [{} for _ in self.problems]
+        self._least: list[dict[int, float]] = [{} for _ in self.problems]
         self.settles = True
         self._unshared: Well | None = None
         self._evaluations = 0
@@ -112,6 +117,11 @@ class NetworkSession(Session):
                 raise
             self.interrupted = True
 
+    @cached_property
+    def _free(self) -> Pattern:
+        """No sharing."""
+        return all_free(self.replicas)
+
     @property
     def unshared(self) -> Well:
         """The network of each problem trained well without sharing, which chooses the learning rates.
@@ -124,8 +134,7 @@ class NetworkSession(Session):
             self._unshared = well
             if all(slot.max_groups >= slot.num_entries for slot in self.replicas.slots):
                 settled = np.ones(count, bool)
-                free, upper = [all_free(self.replicas)] * count, self.replicas.free_labels(count)
-                self._note(range(count), free, well.fit, upper, settled)
+                self._note(range(count), [self._free] * count, well.fit, {}, settled)
         return self._unshared
 
     @property
@@ -136,7 +145,7 @@ class NetworkSession(Session):
     def fit_free(self, owner: Sequence[int], lower: State, buffers: State, stage: str) -> Fit:
         """Fit without sharing, from states with free entries, to see where they go, even if the loss does not fall."""
         steps = self.fit_length
-        _, upper = hard_state(self.replicas, [all_free(self.replicas)] * len(owner), lower, mean=True)
+        _, upper = hard_state(self.replicas, [self._free] * len(owner), lower, mean=True)
         fitted = self.trainer.fit(stage, Start(owner, lower, upper, buffers), steps, moved=True)
         # Entries are compared where they end, so a fit goes on while its end is still on the way down.
         rows = np.flatnonzero(self._is_late(fitted))
@@ -179,13 +188,16 @@ class NetworkSession(Session):
                 new.setdefault((problem, pattern), r)
         if not new:
             return
-        rows = list(new.values())
-        owner, patterns = [owner[r] for r in rows], [patterns[r] for r in rows]
-        of = [r if of is None else of[r] for r in rows]
-        start, upper = hard_state(self.replicas, patterns, lower, mean, of)
         steps = max(1, self.fit_length // 2) if mean else self.fit_length
-        fitted = self.trainer.fit(stage, Start(owner, start, upper, taken(buffers, of)), steps)
-        self._note(owner, patterns, fitted, upper, (fitted.step <= _LATE * steps).cpu().numpy())
+        rows, size = list(new.values()), max(1, _LABELS_AT_A_TIME // sum(s.num_entries for s in self.replicas.slots))
+        for i in range(0, len(rows), size):
+            part = rows[i : i + size]
+            own, some = [owner[r] for r in part], [patterns[r] for r in part]
+            which = [r if of is None else of[r] for r in part]
+            start, upper = hard_state(self.replicas, some, lower, mean, which)
+            name = f"{stage}, from {i}" if i else stage
+            fitted = self.trainer.fit(name, Start(own, start, upper, taken(buffers, which)), steps)
+            self._note(own, some, fitted, upper, (fitted.step <= _LATE * steps).cpu().numpy())
         self._settle(stage)
 
     def _settle(self, stage: str) -> None:
@@ -276,12 +288,25 @@ class NetworkSession(Session):
         )
         for i, (problem, pattern) in enumerate(zip(owner, patterns, strict=True)):
             # A copy: a view would keep the fits of all candidates of the batch.
-            candidate = Candidate(
-                pattern, fitted[i : i + 1].copy(), losses[i], sizes, bool(settled[i]), plain[i], trained[i]
-            )
+            own = fitted[i : i + 1].copy() if len(patterns) > 1 else fitted
+            candidate = Candidate(pattern, own, losses[i], sizes, bool(settled[i]), plain[i], trained[i])
             known = self.found[problem].get(pattern)
             if known is None or replace or candidate.loss < known.loss:
                 self.found[problem][pattern] = candidate
+            number = sum(pattern.num_groups)
+            self._least[problem][number] = min(self._least[problem].get(number, math.inf), candidate.plain_loss)
+        if sum(slot.num_entries for slot in self.replicas.slots) > _MANY_LABELS:
+            for problem in {*owner}:
+                self._drop_beaten(problem)
+
+    def _drop_beaten(self, problem: int) -> None:
+        """Keep the candidates that are better than all with at most as many groups, and the one without sharing."""
+        least, kept = math.inf, {}
+        for one in sorted(self.found[problem].values(), key=lambda c: (sum(c.pattern.num_groups), c.loss)):
+            if one.loss < least or one.pattern == self._free:
+                kept[one.pattern] = one
+                least = min(least, one.loss)
+        self.found[problem] = kept
 
     def _padded(self, candidates: Sequence[Candidate]) -> State:
         """States of fits with different numbers of groups as one, filled up with zeros."""
@@ -317,19 +342,14 @@ class NetworkSession(Session):
         least = min(candidates, key=lambda c: c.expected)
         if not math.isfinite(least.loss):
             raise FloatingPointError(f"the fits of problem {problem} have all diverged: lower lr, or clip")
-        losses = np.array([c.plain_loss for c in candidates])
         good = np.array([as_good(c, least, self.standard_errors) for c in candidates])
-        free = all_free(self.replicas)
-        for unshared in (c for c in candidates if c.pattern == free):
+        for unshared in (c for c in candidates if c.pattern == self._free):
             # However uncertain the difference is, a pattern that predicts worse than no sharing is none.
             good &= np.array([c.expected <= unshared.expected for c in candidates])
         if history is None:
-            groups = np.array([sum(c.pattern.num_groups) for c in candidates])
-            numbers = np.unique(groups)
-            history = {
-                "num_groups": numbers,
-                "validation_loss": np.array([losses[groups == number].min() for number in numbers]),
-            }
+            numbers = sorted(self._least[problem])
+            least_losses = np.array([self._least[problem][number] for number in numbers])
+            history = {"num_groups": np.array(numbers), "validation_loss": least_losses}
         scores = np.array([c.expected for c in candidates])
         return Proposal([c.pattern.labels for c in candidates], scores, as_good=good, history=history)
 

@@ -123,8 +123,9 @@ def train_unshared(trainer: Trainer, count: int) -> Well:
 
     def of(rates: list[float], stage: str) -> Well:
         owner = np.repeat(np.arange(count), len(rates))
-        lower, buffers = (stacked(state, len(owner)) for state in (replicas.start, replicas.buffers))
-        start = Start(owner.tolist(), lower, replicas.free_labels(len(owner)), buffers)
+        # A fit copies its start, so that copies of large layers here would be others.
+        lower = {name: t.expand(len(owner), *t.shape) for name, t in replicas.start.items()}
+        start = Start(owner.tolist(), lower, {}, stacked(replicas.buffers, len(owner)))
         return train_well(trainer, start, np.tile(rates, count), stage, owner)
 
     well = of(tried, "no sharing")
