@@ -60,8 +60,8 @@ def candidate(*losses):
         ((1.0, 1.0, 1.0, 1.0), True),
         ((1.005, 1.005, 1.005, 1.005), True),  # within the slack
         ((1.1, 1.1, 1.1, 1.1), False),  # certain, and worse
-        ((0.5, 1.6, 0.6, 1.5), True),  # uncertain
-        ((0.5, 1.9, 0.6, 1.5), False),  # uncertain, but worse by more than a tenth
+        ((0.5, 1.5, 0.6, 1.5), True),  # uncertain
+        ((0.5, 1.7, 0.6, 1.5), False),  # uncertain, but worse by more than a twentieth
         ((0.0, 9.0, 0.0, 9.0), False),  # uncertain, but far worse
         ((np.nan, 1.0, 1.0, 1.0), False),
     ],

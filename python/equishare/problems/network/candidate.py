@@ -15,7 +15,7 @@ from equishare.problems.network.refit import Trained
 # A coarser pattern may be worse by this part of the best loss: training alone makes losses differ by as much.
 _SLACK = 0.01
 # However uncertain the difference is, it may be worse by no more than this part.
-_MOST_COST = 0.1
+_MOST_COST = 0.05
 
 
 @dataclass(frozen=True)
