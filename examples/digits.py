@@ -86,7 +86,7 @@ def commutes_with_shifts(partition: es.Partition, side: int) -> bool:
     return True
 
 
-def find(side: int = SIDE, count: int = 3000, seed: int = 0, steps: int = 200) -> es.ModelDiscovery:
+def find(side: int = SIDE, count: int = 3000, seed: int = 0, steps: int | None = None) -> es.ModelDiscovery:
     """Discover the sharing of the layer from ``count`` shifted images, and as many to validate."""
     rng = np.random.default_rng(seed)
     images = load_images(side)
@@ -97,7 +97,7 @@ def find(side: int = SIDE, count: int = 3000, seed: int = 0, steps: int = 200) -
     model = EdgeNet(side * side)
     es.share(model, "dense.weight")
     problem = es.ModelProblem(model, train, val, nn.functional.mse_loss)
-    return es.discover(problem, seed=seed, lr=0.03, steps=steps)
+    return es.discover(problem, seed=seed, steps=steps, refit_steps=steps)
 
 
 def main() -> None:
@@ -107,9 +107,9 @@ def main() -> None:
     )
     parser.add_argument("--count", type=int, default=3000, help="training images, and as many to validate")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--steps", type=int, default=200, help="training steps of a fit")
+    parser.add_argument("--steps", type=int, help="training steps of every fit; as many as gain where none are given")
     given = parser.parse_args()
-    if min(given.count, given.steps) < 1 or given.seed < 0:
+    if min(given.count, 1 if given.steps is None else given.steps) < 1 or given.seed < 0:
         parser.error("count and steps must be at least 1, and seed must not be negative")
     start = time.perf_counter()
     try:

@@ -80,14 +80,16 @@ def draw(length: int, kinds: int, count: int, seed: int) -> list[tuple[np.ndarra
     return sets
 
 
-def find(length: int = LENGTH, kinds: int = 1, count: int = 1000, seed: int = 0, steps: int = 200) -> es.ModelDiscovery:
+def find(
+    length: int = LENGTH, kinds: int = 1, count: int = 1000, seed: int = 0, steps: int | None = None
+) -> es.ModelDiscovery:
     """Discover which places share a layer, from ``count`` bags and as many to validate."""
     train, val = draw(length, kinds, count, seed)
     torch.manual_seed(seed)
     model = BagNet(length)
     es.share(model, ("weight", "bias"), dim=0)
     problem = es.ModelProblem(model, train, val, nn.functional.mse_loss)
-    return es.discover(problem, seed=seed, lr=0.01, steps=steps)
+    return es.discover(problem, seed=seed, steps=steps, refit_steps=steps)
 
 
 def main() -> None:
@@ -96,9 +98,9 @@ def main() -> None:
     parser.add_argument("--kinds", type=int, default=1, choices=(1, 2), help="kinds of readings, in turn")
     parser.add_argument("--count", type=int, default=1000, help="training bags, and as many to validate")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--steps", type=int, default=200, help="training steps of a fit")
+    parser.add_argument("--steps", type=int, help="training steps of every fit; as many as gain where none are given")
     given = parser.parse_args()
-    if min(given.length, given.count, given.steps) < 1 or given.seed < 0:
+    if min(given.length, given.count, 1 if given.steps is None else given.steps) < 1 or given.seed < 0:
         parser.error("length, count and steps must be at least 1, and seed must not be negative")
     start = time.perf_counter()
     try:

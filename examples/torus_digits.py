@@ -74,7 +74,9 @@ def commutes_with_shifts(partition: es.Partition, side: int) -> bool:
     return all(np.array_equal(partition.labels[np.ix_(m, m)], partition.labels) for m in moved)
 
 
-def find(side: int, count: int, seed: int, steps: int) -> tuple[dict[str, es.Discovery], tuple[np.ndarray, np.ndarray]]:
+def find(
+    side: int, count: int, seed: int, steps: int | None
+) -> tuple[dict[str, es.Discovery], tuple[np.ndarray, np.ndarray]]:
     """The discovered network, the one with the convolution built in and the one without sharing; and test images."""
     rng = np.random.default_rng(seed)
     first, second = SPLIT
@@ -84,12 +86,10 @@ def find(side: int, count: int, seed: int, steps: int) -> tuple[dict[str, es.Dis
     model = MomentNet(side * side)
     es.share(model, "dense.weight")
     problem = es.ModelProblem(model, train, val, nn.functional.cross_entropy)
-    options = {"seed": seed, "lr": 0.03, "batch_size": 256}
-    final = 4 * steps
     found = {
-        "discovered": es.discover(problem, steps=steps, refit_steps=final, **options),
-        "convolution": es.discover(problem, "oracle", partition=shifts(side), steps=final, **options),
-        "no sharing": es.discover(problem, "no_sharing", steps=final, **options),
+        "discovered": es.discover(problem, seed=seed, steps=steps, refit_steps=steps),
+        "convolution": es.discover(problem, "oracle", seed=seed, partition=shifts(side), steps=steps),
+        "no sharing": es.discover(problem, "no_sharing", seed=seed, steps=steps),
     }
     return found, test
 
@@ -107,9 +107,9 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=SIDE, choices=range(8, 17), help="rows and columns of the torus")
     parser.add_argument("--count", type=int, default=2000, help="training images")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--steps", type=int, default=300, help="training steps of a fit")
+    parser.add_argument("--steps", type=int, help="training steps of every fit; as many as gain where none are given")
     given = parser.parse_args()
-    if min(given.count, given.steps) < 2 or given.seed < 0:
+    if min(given.count, 2 if given.steps is None else given.steps) < 2 or given.seed < 0:
         parser.error("count and steps must be at least 2, and seed must not be negative")
     start = time.perf_counter()
     try:

@@ -58,7 +58,7 @@ def test_commuting_with_shifts_is_told_from_its_opposite():
 
 @pytest.mark.slow
 def test_the_shifts_are_found_from_digits():
-    found = digits.find(side=4, count=1000, steps=100)
+    found = digits.find(side=4, count=1000)
     assert es.partition_distance(found.partition, digits.true_partition(4)) == 0
     assert digits.commutes_with_shifts(found.partition, 4)
 
