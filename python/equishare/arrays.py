@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from equishare.naming import printable, repeated
+
 #: Names of the columns of a table; empty where the data had none.
 Names = tuple[str, ...]
 
@@ -70,16 +72,10 @@ def column_names(value: Any, name: str) -> Names:
         columns = [value.name] if value.name else None  # of a series
     if columns is None or columns == list(range(len(columns))):
         return ()
-    names = tuple(_printable(str(column)) for column in columns)
-    twice = next((one for one in names if names.count(one) > 1), None) if len(set(names)) < len(names) else None
-    if twice is not None:
+    names = tuple(printable(str(column)) for column in columns)
+    if (twice := repeated(names)) is not None:
         raise ValueError(f"{name} must have a name of its own for each column, got {twice!r} twice")
     return names
-
-
-def _printable(name: str) -> str:
-    """A name on one line, without signs that no page can hold."""
-    return "".join(c if c.isprintable() else " " if c.isspace() else "\ufffd" for c in name)
 
 
 def in_order(table: Any, names: Names, name: str) -> Any:
@@ -91,7 +87,7 @@ def in_order(table: Any, names: Names, name: str) -> Any:
     columns = _columns(table)
     if columns is None:
         return table
-    own = {_printable(str(column)): column for column in columns}
+    own = {printable(str(column)): column for column in columns}
     counted = tuple(map(str, range(len(own))))
     # Columns that pandas counts are in their order by number.
     names = names or (counted if own.keys() == set(counted) else ())

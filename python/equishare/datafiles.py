@@ -15,6 +15,9 @@ import numpy as np
 from equishare.arrays import sample_matrix
 from equishare.columns import chosen, ignoring, listed, option, suggested
 from equishare.extras import installing
+from equishare.files import BadFile
+from equishare.naming import printable, repeated
+from equishare.npz import read_arrays
 from equishare.problems import (
     CovarianceProblem,
     FactorProblem,
@@ -25,7 +28,7 @@ from equishare.problems import (
 )
 from equishare.problems.levels import MISSING, named_levels
 from equishare.problems.split import check_rows, halves
-from equishare.tablefiles import READERS, BadTable, Table
+from equishare.tablefiles import READERS, Table
 
 __all__ = ["Data", "outcome_problem", "read_data", "split_problem"]
 
@@ -180,8 +183,7 @@ def _of_outcome(
     names = table.names
     if not names:
         raise ValueError("outcome must name a column, and the file has no line of names above its rows")
-    twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
-    if twice is not None:
+    if (twice := repeated(names)) is not None:
         raise ValueError(f"two columns are named {twice!r}; every column needs a name of its own")
     (target,) = chosen([outcome], names, "outcome")
     left_out = [] if ignore is None else chosen(ignore, names, "ignore")
@@ -242,7 +244,7 @@ def _opened(path: Path, reader: Callable[[BinaryIO], Any], ending: str) -> Any:
         raise ImportError(
             f"{path}: reading {ending} needs pandas, pyarrow and openpyxl ({error}): {installing('tables')}"
         ) from None
-    except (_BadArrays, BadTable) as error:
+    except BadFile as error:
         raise ValueError(f"{path}: {error}") from None
     except Exception as error:
         # Damaged files make the readers of zip, npy and parquet raise almost anything, OSError
@@ -253,29 +255,26 @@ def _opened(path: Path, reader: Callable[[BinaryIO], Any], ending: str) -> Any:
         raise ValueError(f"{path}: damaged, or not a {ending} file ({reason})") from error
 
 
-class _BadArrays(ValueError):
-    """What is wrong with a file is known; the message lacks only the file."""
-
-
 def _read_npz(file: BinaryIO) -> dict[str, np.ndarray]:
-    archive = np.load(file, allow_pickle=False)
-    if not isinstance(archive, np.lib.npyio.NpzFile):
-        raise _BadArrays("not a .npz file but a single array; name it .npy")
-    with archive:
-        names = archive.files
-        if {"x", "y"} <= set(names):
-            return {"x": archive["x"], "y": archive["y"]}
-        if len(names) != 1:
-            found = ", ".join(names) or "none"
-            raise _BadArrays(f"must hold arrays named x and y, or exactly one array of samples; found {found}")
-        return {names[0]: archive[names[0]]}
+    if file.read(len(np.lib.format.MAGIC_PREFIX)) == np.lib.format.MAGIC_PREFIX:
+        raise BadFile("not a .npz file but a single array; name it .npy")
+    return read_arrays(file, _data_among)
+
+
+def _data_among(names: list[str]) -> list[str]:
+    if {"x", "y"} <= set(names):
+        return ["x", "y"]
+    if len(names) != 1:
+        found = listed([printable(name) for name in names]) or "none"
+        raise BadFile(f"must hold arrays named x and y, or exactly one array of samples; found {found}")
+    return names
 
 
 def _read_npy(file: BinaryIO) -> dict[str, np.ndarray]:
     array = np.load(file, allow_pickle=False)
     if not isinstance(array, np.ndarray):
         array.close()
-        raise _BadArrays("not a .npy file but an archive of arrays; name it .npz")
+        raise BadFile("not a .npy file but an archive of arrays; name it .npz")
     return {"samples": array}
 
 
@@ -307,8 +306,7 @@ def _of_table(path: Path, table: Table, asked: dict[str, Columns], of_samples: s
     names = table.names
     if not names:
         return _of_arrays(path, {"samples": table.numbers(range(table.frame.shape[1]))}, asked, of_samples)
-    twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
-    if twice is not None:
+    if (twice := repeated(names)) is not None:
         raise ValueError(f"two columns are named {twice!r}; every column needs a name of its own")
     picked = {argument: chosen(own, names, argument) for argument, own in asked.items()}
     left = [name for name in names if name not in picked.get("ignore", ())]

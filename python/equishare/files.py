@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and what is known to be wrong with one that is read."""
 
 from __future__ import annotations
 
@@ -14,6 +14,31 @@ try:
     import fcntl
 except ImportError:  # of Windows, where a file that is open cannot be removed, and none is swept
     fcntl = None  # type: ignore[assignment]
+
+# Data of more than _LARGE bytes that a file of less than a part of _RATIO holds; deflate packs zeros 1 : 1000.
+_LARGE, _RATIO = 1 << 30, 200
+
+
+class BadFile(ValueError):
+    """What is wrong with a file is known; the message lacks only the file."""
+
+
+def check_expansion(what: str, size: int, stored: int) -> None:
+    """Refuse a small file that unpacks to more than 1 GiB and to more than 200 times what is stored.
+
+    Args:
+        what: the subject of the message.
+        size: bytes in memory.
+        stored: bytes in the file.
+
+    Raises:
+        BadFile: it does.
+    """
+    if size > _LARGE and size > _RATIO * stored:
+        raise BadFile(
+            f"{what} takes {size / 2**30:.1f} GiB of memory from {stored / 2**20:.1f} MiB of the file; beyond "
+            f"{_LARGE / 2**30:.0f} GiB no more than {_RATIO} times as much is unpacked: save it without compression"
+        )
 
 
 def made_folder(folder: str | os.PathLike[str]) -> Path:

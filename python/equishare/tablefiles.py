@@ -15,15 +15,12 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from equishare.columns import ignoring
+from equishare.files import BadFile
 
-__all__ = ["READERS", "BadTable", "Table"]
+__all__ = ["READERS", "Table"]
 
 # What spreadsheets and other programs write in files that end in .csv as well.
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
-
-
-class BadTable(ValueError):
-    """What is wrong with a table is known; the message lacks only the file."""
 
 
 @dataclass(frozen=True)
@@ -53,14 +50,14 @@ class Table:
         """The columns as a data frame of float32 and float64.
 
         Raises:
-            BadTable: a cell is empty, no number, or not finite.
+            BadFile: a cell is empty, no number, or not finite.
         """
         found = {}
         for i in columns:
             own = found[self.frame.columns[i]] = self._numbers(i)
             bad = np.flatnonzero(~np.isfinite(own))
             if len(bad) or not self._is_numeric(i):
-                raise BadTable(self._complaint(i, bad.tolist()))
+                raise BadFile(self._complaint(i, bad.tolist()))
         return type(self.frame)(found)
 
     def _is_numeric(self, column: int) -> bool:
@@ -102,16 +99,16 @@ def _read_text(file: BinaryIO, separator: str, is_packed: bool) -> Table:
     text = content.decode("utf-8-sig")
     line, first = next(_rows(text, separator), (0, []))
     if not first:
-        raise BadTable("the file is empty")
+        raise BadFile("the file is empty")
     for sign, name in _SEPARATORS.items():
         if len(first) == 1 and sign in first[0]:
-            raise BadTable(
+            raise BadFile(
                 f"line {line} separates columns by {name}; separate them by {_SEPARATORS[separator]}, and write "
                 "numbers with a decimal point"
             )
     names = _names(first)
     if names and not any(n > line for n, _ in _rows(text, separator)):
-        raise BadTable("there is no row of numbers below the column names")
+        raise BadFile("there is no row of numbers below the column names")
     read = arrow.ReadOptions(skip_rows=line if names else line - 1, autogenerate_column_names=True)
     parse = arrow.ParseOptions(delimiter=separator, newlines_in_values=True)
     convert = arrow.ConvertOptions(null_values=[""])
@@ -124,7 +121,7 @@ def _read_text(file: BinaryIO, separator: str, is_packed: bool) -> Table:
     except ArrowInvalid as error:
         for n, cells in _rows(text, separator):
             if len(cells) != len(first):
-                raise BadTable(f"line {n} has {len(cells)} columns, the first line has {len(first)}") from error
+                raise BadFile(f"line {n} has {len(cells)} columns, the first line has {len(first)}") from error
         raise
     frame = table.to_pandas()
 
@@ -168,11 +165,11 @@ def _read_spreadsheet(file: BinaryIO) -> Table:
     sheet, *others = sheets
     frame = sheets[sheet].dropna(how="all").dropna(how="all", axis=1)
     if frame.empty:
-        raise BadTable(f"sheet {sheet!r} is empty")
+        raise BadFile(f"sheet {sheet!r} is empty")
     names = _names([_text(cell) for cell in frame.iloc[0]])
     frame = frame.iloc[int(bool(names)) :].infer_objects()
     if frame.empty:
-        raise BadTable("there is no row of numbers below the column names")
+        raise BadFile("there is no row of numbers below the column names")
     rows = frame.index + 1  # as spreadsheets count them
     note = f"Read sheet {sheet!r}, not {', '.join(map(repr, others))}." if others else ""
     return Table(
@@ -187,7 +184,7 @@ def _read_parquet(file: BinaryIO) -> Table:
 
     frame = parquet.read_table(file).to_pandas().reset_index(drop=True)
     if frame.empty:
-        raise BadTable(f"the table is empty, {frame.shape[0]} × {frame.shape[1]}")
+        raise BadFile(f"the table is empty, {frame.shape[0]} × {frame.shape[1]}")
     frame.columns = frame.columns.astype(str)
     return Table(frame, lambda row, column: (f"row {row} counted from 0", str(frame.iloc[row, column])))
 
