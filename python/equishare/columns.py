@@ -77,9 +77,9 @@ def option(name: str, parts: str) -> str:
     return f"--{name} {shlex.quote(parts)}"
 
 
-def ignoring(name: str) -> str:
-    """What to type to leave a column out."""
-    return option("ignore", _written(name))
+def ignoring(*names: str) -> str:
+    """What to type to leave columns out."""
+    return option("ignore", ",".join(map(_written, names)))
 
 
 def _written(part: str) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
@@ -37,6 +38,7 @@ _INDEX = re.compile(r"Unnamed: \d+|__index_level_\d+__")
 _INPUT_OR_OUTPUT = re.compile(r"([xy])[ _.\-]?\d*", re.IGNORECASE)
 #: Columns as they are asked for, see :func:`equishare.columns.chosen`.
 Columns = str | Sequence[str]
+_Reader = Callable[[BinaryIO, ExitStack], Any]
 
 
 @dataclass(frozen=True)
@@ -96,21 +98,18 @@ def read_data(
     path = Path(path)
     if means and covariance:
         raise ValueError("means and covariance are two questions: ask one of them")
-    readers: dict[str, Callable[[BinaryIO], Any]] = {".npz": _read_npz, ".npy": _read_npy, **READERS}
+    readers: dict[str, _Reader] = {".npz": _read_npz, ".npy": _read_npy, **READERS}
     ending = max((one for one in readers if path.name.lower().endswith(one)), key=len, default=None)
     if ending is None:
-        raise ValueError(f"{path}: data must be a file ending in {', '.join(readers)}")
+        raise ValueError(f"{_shown(path)}: data must be a file ending in {', '.join(readers)}")
     given = {"inputs": inputs, "outputs": outputs, "ignore": ignore}
     asked = {argument: own for argument, own in given.items() if own is not None}
-    read = _opened(path, readers[ending], ending)
-    try:
+    with _opened(path, readers[ending], ending) as read:
         of_samples = "means" if means else "covariance" if covariance else ""
         own = _of_table if isinstance(read, Table) else _of_arrays
         data = replace(own(path, read, asked, of_samples), covariance=covariance)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{path}: {error}") from None
-    if len(data.x) < 2:
-        raise ValueError(f"{path}: at least two samples (rows) are needed, got {len(data.x)}")
+        if len(data.x) < 2:
+            raise ValueError(f"at least two samples (rows) are needed, got {len(data.x)}")
     return data
 
 
@@ -169,12 +168,9 @@ def outcome_problem(
     path = Path(path)
     ending = max((one for one in READERS if path.name.lower().endswith(one)), key=len, default=None)
     if ending is None:
-        raise ValueError(f"{path}: outcome needs a table of columns, a file ending in {', '.join(READERS)}")
-    table = _opened(path, READERS[ending], ending)
-    try:
+        raise ValueError(f"{_shown(path)}: outcome needs a table of columns, a file ending in {', '.join(READERS)}")
+    with _opened(path, READERS[ending], ending) as table:
         return _of_outcome(table, outcome, family, inputs, ignore, seed)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{path}: {error}") from None
 
 
 def _of_outcome(
@@ -236,26 +232,36 @@ def _rows(table: Any, rows: np.ndarray) -> Any:
     return table.iloc[rows] if hasattr(table, "iloc") else table[rows]
 
 
-def _opened(path: Path, reader: Callable[[BinaryIO], Any], ending: str) -> Any:
-    try:
-        with path.open("rb") as file:
-            return reader(file)
-    except ImportError as error:
-        raise ImportError(
-            f"{path}: reading {ending} needs pandas, pyarrow and openpyxl ({error}): {installing('tables')}"
-        ) from None
-    except BadFile as error:
-        raise ValueError(f"{path}: {error}") from None
-    except Exception as error:
-        # Damaged files make the readers of zip, npy and parquet raise almost anything, OSError
-        # included; only the system's own names the file.
-        if isinstance(error, OSError) and error.filename is not None:
-            raise
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise ValueError(f"{path}: damaged, or not a {ending} file ({reason})") from error
+@contextmanager
+def _opened(path: Path, reader: _Reader, ending: str) -> Iterator[Any]:
+    """What a reader finds in a file, which stays open; what is wrong with it is told with its name."""
+    with ExitStack() as stack:
+        try:
+            read = reader(stack.enter_context(path.open("rb")), stack)
+        except ImportError as error:
+            raise ImportError(
+                f"{_shown(path)}: reading {ending} needs pandas, pyarrow and openpyxl ({error}): {installing('tables')}"
+            ) from None
+        except BadFile as error:
+            raise ValueError(f"{_shown(path)}: {error}") from None
+        except Exception as error:
+            # Damaged files make the readers of zip, npy and parquet raise almost anything, OSError
+            # included; only the system's own names the file.
+            if isinstance(error, OSError) and error.filename is not None:
+                raise
+            reason = printable(str(error).partition("\n")[0]) or type(error).__name__
+            raise ValueError(f"{_shown(path)}: damaged, or not a {ending} file ({reason})") from error
+        try:
+            yield read
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{_shown(path)}: {error}") from None
 
 
-def _read_npz(file: BinaryIO) -> dict[str, np.ndarray]:
+def _shown(path: Path) -> str:
+    return printable(str(path))
+
+
+def _read_npz(file: BinaryIO, stack: ExitStack) -> dict[str, np.ndarray]:
     if file.read(len(np.lib.format.MAGIC_PREFIX)) == np.lib.format.MAGIC_PREFIX:
         raise BadFile("not a .npz file but a single array; name it .npy")
     return read_arrays(file, _data_among)
@@ -270,7 +276,7 @@ def _data_among(names: list[str]) -> list[str]:
     return names
 
 
-def _read_npy(file: BinaryIO) -> dict[str, np.ndarray]:
+def _read_npy(file: BinaryIO, stack: ExitStack) -> dict[str, np.ndarray]:
     array = np.load(file, allow_pickle=False)
     if not isinstance(array, np.ndarray):
         array.close()
@@ -367,4 +373,4 @@ def _refused(path: Path, names: list[str], numeric: list[str], asked: dict[str, 
 
 
 def _call(path: Path, *options: str) -> str:
-    return " ".join(["equishare discover", shlex.quote(str(path)), *options])
+    return " ".join(["equishare discover", shlex.quote(_shown(path)), *options])

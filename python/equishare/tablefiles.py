@@ -5,22 +5,30 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import os
 import re
+import tempfile
 import warnings
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
+from itertools import islice
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from equishare.columns import ignoring
-from equishare.files import BadFile
+from equishare.columns import ignoring, listed
+from equishare.files import BadFile, check_expansion
+from equishare.naming import printable
 
 __all__ = ["READERS", "Table"]
 
 # What spreadsheets and other programs write in files that end in .csv as well.
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
+# Bytes of a text that are read at a time, and rows that tell whether the first one holds names.
+_PART, _LOOKED_AT = 1 << 20, 1000
 
 
 @dataclass(frozen=True)
@@ -37,10 +45,15 @@ class Table:
     cell: Callable[[int, int], tuple[str, str]]
     note: str = ""
 
-    @property
+    @cached_property
     def names(self) -> list[str]:
         """Of the columns; empty where the file has none."""
         return [] if self.frame.columns.dtype.kind == "i" else list(self.frame.columns)
+
+    @cached_property
+    def places(self) -> dict[str, int]:
+        """The position of each column by its name."""
+        return {name: i for i, name in enumerate(self.names)}
 
     def has_numbers(self, column: int) -> bool:
         """Whether a cell of the column is a number."""
@@ -58,7 +71,7 @@ class Table:
             bad = np.flatnonzero(~np.isfinite(own))
             if len(bad) or not self._is_numeric(i):
                 raise BadFile(self._complaint(i, bad.tolist()))
-        return type(self.frame)(found)
+        return type(self.frame)(found, copy=False)
 
     def _is_numeric(self, column: int) -> bool:
         from pandas.api.types import is_numeric_dtype
@@ -91,13 +104,16 @@ class Table:
         return f"{where}{what}; leave rows with missing values out, fill them, or {remedy}"
 
 
-def _read_text(file: BinaryIO, separator: str, is_packed: bool) -> Table:
+def _read_text(file: BinaryIO, stack: ExitStack, separator: str, is_packed: bool) -> Table:
     from pyarrow import ArrowInvalid
     from pyarrow import csv as arrow
 
-    content = gzip.decompress(file.read()) if is_packed else file.read()
-    text = content.decode("utf-8-sig")
-    line, first = next(_rows(text, separator), (0, []))
+    source = file if file.seekable() and not is_packed else _spooled(file, stack, is_packed)
+    longest, is_plain = _scanned(source, separator)
+    if not is_plain:
+        source = _plain(source, stack, separator)
+    rows = list(islice(_rows(source, separator), _LOOKED_AT))
+    line, first = rows[0] if rows else (0, [])
     if not first:
         raise BadFile("the file is empty")
     for sign, name in _SEPARATORS.items():
@@ -106,46 +122,183 @@ def _read_text(file: BinaryIO, separator: str, is_packed: bool) -> Table:
                 f"line {line} separates columns by {name}; separate them by {_SEPARATORS[separator]}, and write "
                 "numbers with a decimal point"
             )
-    names = _names(first)
-    if names and not any(n > line for n, _ in _rows(text, separator)):
+    names, note = _names(first, [cells for _, cells in rows[1:]])
+    if names and len(rows) < 2:
         raise BadFile("there is no row of numbers below the column names")
-    read = arrow.ReadOptions(skip_rows=line if names else line - 1, autogenerate_column_names=True)
+    read = arrow.ReadOptions(
+        skip_rows=line if names else line - 1,
+        autogenerate_column_names=True,
+        block_size=max(_PART, 2 * longest),  # a block must hold a line
+    )
     parse = arrow.ParseOptions(delimiter=separator, newlines_in_values=True)
-    convert = arrow.ConvertOptions(null_values=[""])
     try:
-        # Lines of blanks are no rows.
-        blank = r"(?m)^ +(?=\r?$)" if separator == "\t" else r"(?m)^[ \t]+(?=\r?$)"
-        table = arrow.read_csv(io.BytesIO(re.sub(blank, "", text).encode()), read, parse, convert)
+        source.seek(0)
+        table = arrow.read_csv(_Kept(source), read, parse, arrow.ConvertOptions(null_values=[""]))
         if table.num_columns != len(first):
             raise ArrowInvalid(f"{table.num_columns} columns below {len(first)} names")
     except ArrowInvalid as error:
-        for n, cells in _rows(text, separator):
+        for n, cells in _rows(source, separator):
             if len(cells) != len(first):
                 raise BadFile(f"line {n} has {len(cells)} columns, the first line has {len(first)}") from error
         raise
-    frame = table.to_pandas()
-
-    def cell(row: int, column: int) -> tuple[str, str]:
-        n, cells = next(one for i, one in enumerate(_rows(text, separator)) if i == row + bool(names))
-        return f"line {n}", cells[column].strip()
-
-    return Table(frame.set_axis(names or range(len(first)), axis=1), cell)
+    cell = partial(_cell, source, separator, bool(names))
+    return Table(table.to_pandas().set_axis(names or range(len(first)), axis=1), cell, note)
 
 
-def _rows(text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
+def _spooled(file: BinaryIO, stack: ExitStack, is_packed: bool) -> BinaryIO:
+    """A text that can be read several times: unpacked on the disk, as memory is for the numbers."""
+    stored = os.fstat(file.fileno()).st_size
+    text, size = stack.enter_context(tempfile.TemporaryFile()), 0
+    source = gzip.open(file) if is_packed else file
+    while part := source.read(_PART):
+        size += len(part)
+        check_expansion("the table", size, stored)
+        text.write(part)
+    return text
+
+
+class _Kept(io.RawIOBase):
+    """A file that whoever reads it does not close."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        part = self._file.read(len(buffer))
+        buffer[: len(part)] = part
+        return len(part)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+
+def _scanned(source: BinaryIO, separator: str) -> tuple[int, bool]:
+    """Bytes of the longest line, and whether the text is as pyarrow reads it: no lines of blanks, no quotes after them.
+
+    Raises:
+        BadFile: it is in UTF-16 or in cp1252.
+        UnicodeDecodeError: it is no text.
+    """
+    blank = rb"(?m)^ +(?=\r?$)" if separator == "\t" else rb"(?m)^[ \t]+(?=\r?$)"
+    odd = re.compile(blank + b"|" + re.escape(separator).encode() + rb' +"')
+    source.seek(0)
+    longest, is_plain, lines, rest = 0, True, 0, b""
+    while part := source.read(_PART):
+        if not lines and not rest:
+            _refuse_utf16(part, source)
+        whole, newline, rest = (rest + part).rpartition(b"\n")
+        _check_utf8(whole, lines)
+        lines += whole.count(b"\n") + len(newline)
+        longest = max(longest, *map(len, whole.split(b"\n")))
+        is_plain = is_plain and odd.search(whole) is None
+    _check_utf8(rest, lines)
+    return max(longest, len(rest)) + 2, is_plain and odd.search(rest) is None
+
+
+def _refuse_utf16(part: bytes, source: BinaryIO) -> None:
+    """BadFile where a text has two bytes a character."""
+    beginning = part[:1024]
+    is_marked = part.startswith((b"\xff\xfe", b"\xfe\xff")) and source.seek(0, os.SEEK_END) % 2 == 0
+    is_unmarked = len(beginning) > 1 and any(not any(beginning[i::2]) and all(beginning[1 - i :: 2]) for i in (0, 1))
+    source.seek(len(part))
+    if is_marked or is_unmarked:
+        raise BadFile("it is written in UTF-16: save it as UTF-8, in a spreadsheet as 'CSV UTF-8'")
+
+
+def _check_utf8(text: bytes, lines_before: int) -> None:
+    try:
+        text.decode("utf-8")
+    except UnicodeDecodeError as error:
+        with suppress(UnicodeDecodeError):
+            start = text.rfind(b"\n", 0, error.start) + 1
+            end = min(text.find(b"\n", error.start) % (len(text) + 1), error.start + 20)
+            shown = text[max(start, error.start - 20) : end].decode("cp1252")
+            if b"\0" not in text:
+                line = lines_before + text.count(b"\n", 0, start) + 1
+                raise BadFile(
+                    f"it is not written in UTF-8 but rather in Windows-1252 (cp1252), see line {line}: "
+                    f"{printable(shown).strip()!r}; save it as UTF-8, in a spreadsheet as 'CSV UTF-8', or by "
+                    "pandas.read_csv(file, encoding='cp1252').to_csv(file, index=False)"
+                ) from None
+        raise
+
+
+def _plain(source: BinaryIO, stack: ExitStack, separator: str) -> BinaryIO:
+    """The same rows on the same lines, blank lines empty and cells quoted as pyarrow reads them."""
+    plain = stack.enter_context(tempfile.TemporaryFile())
+    text = io.TextIOWrapper(plain, "utf-8", newline="", write_through=True)
+    writer, written = csv.writer(text, delimiter=separator, lineterminator="\n"), 0
+    for n, cells in _rows(source, separator):
+        own = sum(cell.count("\n") for cell in cells)
+        text.write("\n" * (n - own - 1 - written))
+        writer.writerow(cells)
+        written = n
+    text.detach()
+    return plain
+
+
+def _cell(source: BinaryIO, separator: str, is_named: bool, row: int, column: int) -> tuple[str, str]:
+    n, cells = next(islice(_rows(source, separator), row + is_named, None))
+    return f"line {n}", cells[column].strip()
+
+
+def _rows(source: BinaryIO, separator: str) -> Iterator[tuple[int, list[str]]]:
     """Lines that are not blank, and their cells."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    source.seek(0)
+    text = io.TextIOWrapper(_Kept(source), "utf-8-sig", newline="")  # type: ignore[type-var]
+    reader = csv.reader(text, delimiter=separator, skipinitialspace=separator != "\t")
     for cells in reader:
         if len(cells) > 1 or any(cell.strip() for cell in cells):
             yield reader.line_num, cells
 
 
-def _names(first: Sequence[str]) -> list[str]:
-    """Names of the columns, if the first row of a table holds names and no numbers."""
+def _names(first: Sequence[str], below: Sequence[Sequence[str]]) -> tuple[list[str], str]:
+    """Names of the columns and what to say of them, if the first row of a table holds names; else none of both."""
+    note = ""
     if any(_is_number(cell) for cell in first):
-        return []
+        if not _are_numbered(first, below):
+            return [], ""
+        note = f"The first row, {listed(list(first))}, is taken as the names of the columns, not as a sample."
     # NumPy's savetxt writes "# " before the names, pandas nothing above the numbers of the rows.
-    return [cell.strip(" #") or f"Unnamed: {i}" for i, cell in enumerate(first)]
+    names = [printable(cell.strip(" #")) for cell in first]
+    if all(len(name) > 1 and name[0] == name[-1] == "'" for name in names):
+        names = [name[1:-1] for name in names]
+    return [name or f"Unnamed: {i}" for i, name in enumerate(names)], note
+
+
+def _are_numbered(first: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
+    """Whether a row of numbers holds the names of columns: 0, 1, 2, … as pandas counts them, years or other integers.
+
+    So it is where no other row holds integers, and where it counts from 0 or names consecutive years that no other row
+    could.
+    """
+    index, *others = first
+    own = others if not index.strip() and others else list(first)  # nothing stands above an index
+    skipped = len(first) - len(own)
+    if not below or not all(map(_is_integer, own)) or len(set(own)) < len(own):
+        return False
+    cells = [cell for row in below for cell in row[skipped:]]
+    if not any(map(_is_integer, cells)):
+        return len(below) > 1 or skipped > 0
+    numbers = [int(float(cell)) for cell in own]
+    steps = {b - a for a, b in zip(numbers, numbers[1:], strict=False)}
+    if numbers == list(range(len(numbers))):
+        return len(numbers) > 2 or skipped > 0 or not all(map(_is_integer, cells))
+    is_year = len(steps) == 1 and all(1000 <= number < 3000 for number in numbers)
+    return is_year and not any(_is_integer(cell) and 1000 <= float(cell) < 3000 for cell in cells)
+
+
+def _is_integer(cell: str) -> bool:
+    return re.fullmatch(r"\s*\d{1,15}(\.0)?\s*", cell) is not None
 
 
 def _is_number(cell: str) -> bool:
@@ -156,9 +309,12 @@ def _is_number(cell: str) -> bool:
     return True
 
 
-def _read_spreadsheet(file: BinaryIO) -> Table:
+def _read_spreadsheet(file: BinaryIO, stack: ExitStack) -> Table:
     import pandas
 
+    with zipfile.ZipFile(file) as archive:
+        entries = archive.infolist()
+        check_expansion("the table", sum(e.file_size for e in entries), sum(e.compress_size for e in entries))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of formats and checks that openpyxl leaves out
         sheets = pandas.read_excel(file, sheet_name=None, header=None, engine="openpyxl")
@@ -166,35 +322,44 @@ def _read_spreadsheet(file: BinaryIO) -> Table:
     frame = sheets[sheet].dropna(how="all").dropna(how="all", axis=1)
     if frame.empty:
         raise BadFile(f"sheet {sheet!r} is empty")
-    names = _names([_text(cell) for cell in frame.iloc[0]])
+    first, *below = ([_text(cell) for cell in frame.iloc[i]] for i in range(min(len(frame), _LOOKED_AT)))
+    names, numbered = _names(first, below)
     frame = frame.iloc[int(bool(names)) :].infer_objects()
     if frame.empty:
         raise BadFile("there is no row of numbers below the column names")
     rows = frame.index + 1  # as spreadsheets count them
-    note = f"Read sheet {sheet!r}, not {', '.join(map(repr, others))}." if others else ""
+    notes = [f"Read sheet {sheet!r}, not {', '.join(map(repr, others))}."] if others else []
     return Table(
         frame.set_axis(names or range(frame.shape[1]), axis=1).reset_index(drop=True),
         lambda row, column: (f"row {rows[row]}", _text(frame.iloc[row, column])),
-        note,
+        " ".join([*notes, numbered]).strip(),
     )
 
 
-def _read_parquet(file: BinaryIO) -> Table:
+def _read_parquet(file: BinaryIO, stack: ExitStack) -> Table:
     from pyarrow import parquet
 
-    frame = parquet.read_table(file).to_pandas().reset_index(drop=True)
+    about = parquet.ParquetFile(file).metadata
+    check_expansion("the table", 8 * about.num_rows * about.num_columns, os.fstat(file.fileno()).st_size)
+    file.seek(0)
+    frame = parquet.read_table(file).to_pandas()
+    note = ""
+    if (index := frame.index).tolist() != list(range(len(frame))):
+        own = listed([printable(str(name)) for name in index.names if name is not None])
+        note = f"Left out: the index of the table{f', {own}' if own else ''}."
+    frame = frame.reset_index(drop=True)
     if frame.empty:
         raise BadFile(f"the table is empty, {frame.shape[0]} × {frame.shape[1]}")
-    frame.columns = frame.columns.astype(str)
-    return Table(frame, lambda row, column: (f"row {row} counted from 0", str(frame.iloc[row, column])))
+    frame.columns = [printable(str(name)) for name in frame.columns]
+    return Table(frame, lambda row, column: (f"row {row} counted from 0", str(frame.iloc[row, column])), note)
 
 
 def _text(cell: object) -> str:
     return "" if cell is None or cell != cell else str(cell)  # NaN is not itself
 
 
-#: Readers of tables by the endings of their files.
-READERS: dict[str, Callable[[BinaryIO], Table]] = {
+#: Readers of tables by the endings of their files. A table may look into its file, and into files on the stack, later.
+READERS: dict[str, Callable[[BinaryIO, ExitStack], Table]] = {
     ".csv": partial(_read_text, separator=",", is_packed=False),
     ".tsv": partial(_read_text, separator="\t", is_packed=False),
     ".csv.gz": partial(_read_text, separator=",", is_packed=True),

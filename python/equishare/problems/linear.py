@@ -13,6 +13,9 @@ from equishare.problems.least_squares import LeastSquares
 from equishare.problems.split import check_columns, check_order, check_rows, halves, same_columns
 from equishare.problems.within import checked_within
 
+# Fewer samples may hold two values by chance.
+_FEW_SAMPLES = 10
+
 
 class LinearProblem(LeastSquares):
     """Which weights of a linear map are equal?
@@ -73,10 +76,22 @@ class LinearProblem(LeastSquares):
         slot = Slot.of("weight", (data[1].shape[1], data[0].shape[1]), "weight", names)
         self.within = checked_within(within, slot.shapes[0])
         super().__init__(slot, (train[0], val[0]), (train[1], val[1]), bool(bias))
+        self.notes = _of_two_values(train[1])
 
     def about(self) -> About:
         """The data in words and numbers, for the report."""
         return about_map(self.shape, self.has_bias, self.num_train, self.num_val)
+
+
+def _of_two_values(outputs: np.ndarray) -> tuple[str, ...]:
+    """What to say where all outputs hold two values each: they are rather classes than measurements."""
+    lowest, highest = outputs.min(0), outputs.max(0)
+    if len(outputs) < _FEW_SAMPLES or not ((outputs == lowest) | (outputs == highest)).all():
+        return ()
+    return (
+        f"The outputs hold two values only, {lowest[0]:g} and {highest[0]:g}, as classes do: their probability is told "
+        f"by GeneralizedLinearProblem(x, y == {highest[0]:g}, family='binomial'), on the command line by --outcome.",
+    )
 
 
 def about_map(shape: tuple[int, ...], has_bias: bool, num_train: int | None, num_val: int | None) -> About:

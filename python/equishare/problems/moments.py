@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,6 +13,8 @@ CHUNK_ROWS = 65_536
 
 # A loss below this part of the spread of y is a rounding error of its terms.
 _ROUNDING = 4e-15
+# A column of whose scatter no more is left than this part, when others explain it, is one of rounding errors.
+_REDUNDANT = 1e-12
 
 
 @dataclass(frozen=True)
@@ -98,3 +100,28 @@ class Moments:
         scale = unit_scale(self.sxx)
         null = np.linalg.eigh(self.sxx / np.outer(scale, scale))[1][:, 0]
         return np.flatnonzero(np.abs(null) > 1e-3 * np.abs(null).max())
+
+    def redundant_columns(self) -> np.ndarray:
+        """The inputs that those before them add up to: without them the others determine their weights."""
+        scale = unit_scale(self.sxx)
+        unit = self.sxx / np.outer(scale, scale)
+        factor, kept, left_out = np.zeros((0, len(unit))), [], []
+        for i in range(len(unit)):  # Cholesky's factor of the columns that are kept
+            row = unit[i] - factor[:, i] @ factor
+            if row[i] > _REDUNDANT * max(unit[i, i], _ROUNDING):
+                factor = np.vstack([factor, row / np.sqrt(row[i])])
+                kept.append(i)
+            else:
+                left_out.append(i)
+        return np.array(left_out or kept[-1:], int)
+
+    def about_zero(self) -> Moments:
+        """The same samples with moments about zero, as a map without bias has them."""
+        return replace(
+            self,
+            sxx=self.sxx + self.count * np.outer(self.x_mean, self.x_mean),
+            sxy=self.sxy + self.count * np.outer(self.y_mean, self.x_mean),
+            syy=self.syy + self.count * self.y_mean**2,
+            x_mean=np.zeros_like(self.x_mean),
+            y_mean=np.zeros_like(self.y_mean),
+        )
