@@ -18,7 +18,7 @@ from equishare.columns import chosen, ignoring, listed, option, suggested
 from equishare.extras import installing
 from equishare.files import BadFile
 from equishare.naming import printable, repeated
-from equishare.npz import read_arrays
+from equishare.npz import check_header, read_arrays
 from equishare.problems import (
     CovarianceProblem,
     FactorProblem,
@@ -35,7 +35,8 @@ __all__ = ["Data", "outcome_problem", "read_data", "split_problem"]
 
 # What pandas calls the index that it writes into a table.
 _INDEX = re.compile(r"Unnamed: \d+|__index_level_\d+__")
-_INPUT_OR_OUTPUT = re.compile(r"([xy])[ _.\-]?\d*", re.IGNORECASE)
+_INPUT_OR_OUTPUT = re.compile(r"([xy])(?:[ _.\-]?\d*|\[\d+\]|\(\d+\))", re.IGNORECASE)
+_NUMBERED = re.compile(r"(.*?)(\d+)(\D*)")
 #: Columns as they are asked for, see :func:`equishare.columns.chosen`.
 Columns = str | Sequence[str]
 _Reader = Callable[[BinaryIO, ExitStack], Any]
@@ -183,14 +184,16 @@ def _of_outcome(
         raise ValueError(f"two columns are named {twice!r}; every column needs a name of its own")
     (target,) = chosen([outcome], names, "outcome")
     left_out = [] if ignore is None else chosen(ignore, names, "ignore")
-    used = [name for name in names if not _INDEX.fullmatch(name)] if inputs is None else chosen(inputs, names, "inputs")
-    used = [name for name in used if name != target and name not in left_out]
+    excluded = {target, *left_out}
+    used = [name for name in (names if inputs is None else chosen(inputs, names, "inputs")) if name not in excluded]
+    indices = [name for name in used if inputs is None and _INDEX.fullmatch(name)]
+    used = [name for name in used if name not in set(indices)]
     frame = table.frame
-    columns = {name: frame.iloc[:, names.index(name)] for name in used}
-    numeric = [name for name in used if table.has_numbers(names.index(name))]
-    y, family, notes = _outcome(target, frame.iloc[:, names.index(target)], family)
-    factors = [name for name in used if name not in numeric]
-    notes = ([table.note] if table.note else []) + notes
+    columns = {name: frame.iloc[:, table.places[name]] for name in used}
+    numeric = [name for name in used if table.has_numbers(table.places[name])]
+    y, family, notes = _outcome(target, frame.iloc[:, table.places[target]], family)
+    factors = [name for name in used if name not in set(numeric)]
+    notes = ([table.note] if table.note else []) + _of_indices(indices) + notes
     if not used:
         raise ValueError(f"inputs must leave a column beside the outcome {target!r}")
     if factors:
@@ -198,7 +201,7 @@ def _of_outcome(
         if numeric:
             notes.append(f"Columns of numbers have a weight each, never tied: {listed(numeric)}.")
         return FactorProblem(columns, y, family=family, numeric=numeric, seed=seed), tuple(notes)
-    x = table.numbers([names.index(name) for name in used])
+    x = table.numbers([table.places[name] for name in used])
     notes.append(f"All inputs are numbers: asked is which of their weights are equal: {listed(used)}.")
     if family == "gaussian":
         return LinearProblem(x, y, seed=seed), tuple(notes)
@@ -244,6 +247,8 @@ def _opened(path: Path, reader: _Reader, ending: str) -> Iterator[Any]:
             ) from None
         except BadFile as error:
             raise ValueError(f"{_shown(path)}: {error}") from None
+        except MemoryError:
+            raise MemoryError(f"{_shown(path)}: there is not enough memory for what it holds") from None
         except Exception as error:
             # Damaged files make the readers of zip, npy and parquet raise almost anything, OSError
             # included; only the system's own names the file.
@@ -277,11 +282,12 @@ def _data_among(names: list[str]) -> list[str]:
 
 
 def _read_npy(file: BinaryIO, stack: ExitStack) -> dict[str, np.ndarray]:
-    array = np.load(file, allow_pickle=False)
-    if not isinstance(array, np.ndarray):
-        array.close()
+    if file.read(2) == b"PK":
         raise BadFile("not a .npy file but an archive of arrays; name it .npz")
-    return {"samples": array}
+    file.seek(0)
+    check_header(file, "the array", os.fstat(file.fileno()).st_size)
+    file.seek(0)
+    return {"samples": np.load(file, allow_pickle=False)}
 
 
 def _of_arrays(path: Path, arrays: dict[str, Any], asked: dict[str, Columns], of_samples: str) -> Data:
@@ -315,10 +321,13 @@ def _of_table(path: Path, table: Table, asked: dict[str, Columns], of_samples: s
     if (twice := repeated(names)) is not None:
         raise ValueError(f"two columns are named {twice!r}; every column needs a name of its own")
     picked = {argument: chosen(own, names, argument) for argument, own in asked.items()}
-    left = [name for name in names if name not in picked.get("ignore", ())]
-    numeric = [name for name in left if table.has_numbers(names.index(name)) and not _INDEX.fullmatch(name)]
-    x, y = ([name for name in picked.get(argument, ()) if name in left] for argument in ("inputs", "outputs"))
-    notes = [table.note] if table.note else []
+    x, y = picked.get("inputs", []), picked.get("outputs", [])
+    ignored, wanted = set(picked.get("ignore", ())), {*x, *y}
+    indices = [name for name in names if _INDEX.fullmatch(name) and name not in ignored | wanted]
+    left = [name for name in names if name not in ignored.union(indices)]
+    numeric = [name for name in left if table.has_numbers(table.places[name])]
+    x, y = ([name for name in own if name not in ignored] for own in (x, y))
+    notes = ([table.note] if table.note else []) + _of_indices(indices)
     if of_samples and "outputs" in asked:
         raise ValueError(
             f"{of_samples} must be asked of columns of one kind, got outputs: choose them by inputs, or not at all"
@@ -329,19 +338,41 @@ def _of_table(path: Path, table: Table, asked: dict[str, Columns], of_samples: s
         if argument in asked and not own:
             raise ValueError(f"{argument} must leave a column, and ignore names all of {listed(picked[argument])}")
         if not own and not (of_samples and argument == "outputs"):
-            own += [name for name in numeric if name not in others]
+            taken = set(others)
+            own += [name for name in numeric if name not in taken]
             if not own:
                 raise ValueError(f"{argument} must be columns with numbers, and there are no others: {listed(names)}")
             if not of_samples:
                 notes.append(f"{argument.capitalize()} are all other columns with numbers: {listed(own)}.")
-    both = [name for name in x if name in y]
+        notes += _of_order(argument, own, table.places)
+    both = [name for name in x if name in set(y)] if y else []
     if both:
         raise ValueError(f"inputs and outputs must be different columns, got {listed(both)} in both: name it in one")
-    unused = [name for name in left if name not in x and name not in y]
+    used = {*x, *y}
+    unused = [name for name in left if name not in used]
     if unused:
         notes.append(f"Not used: {listed(unused)}.")
-    data = [table.numbers([names.index(name) for name in own]) if own else None for own in (x, y)]
+    data = [table.numbers([table.places[name] for name in own]) if own else None for own in (x, y)]
     return Data(data[0], data[1], tuple(notes))
+
+
+def _of_indices(indices: Sequence[str]) -> list[str]:
+    several = "s" * (len(indices) > 1)
+    return [f"Left out, as an index without a name: column{several} {listed(indices)}."] if indices else []
+
+
+def _of_order(argument: str, own: Sequence[str], places: dict[str, int]) -> list[str]:
+    """A notice where columns x1, x10, x2 stand in the order of the file, which is not that of their numbers."""
+    found = [_NUMBERED.fullmatch(name) for name in own]
+    if None in found or len({(match[1], match[3]) for match in found if match}) != 1:
+        return []
+    numbers, order = [int(match[2]) for match in found if match], [places[name] for name in own]
+    if numbers == sorted(numbers) or order != sorted(order):
+        return []
+    return [
+        f"{argument.capitalize()} are in the order of the file, not of their numbers: {listed(own)} "
+        f"(--{argument} takes them in any order, one after another)."
+    ]
 
 
 def _named_so(names: list[str]) -> tuple[list[str], list[str]] | None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
 from collections.abc import Callable
-from typing import Any, BinaryIO
+from typing import IO, BinaryIO
 
 import numpy as np
 
@@ -21,8 +22,8 @@ def read_arrays(file: BinaryIO, wanted: Callable[[list[str]], list[str]] = list)
         wanted: picks the names that are read out of all there are; the others are not looked at.
 
     Raises:
-        BadFile: two entries of one name, an entry that is no array or another one than it says, or so much more data
-            than the file holds that it is no honest archive (:func:`equishare.files.check_expansion`).
+        BadFile: two entries of one name, an entry that is no array, or so much more data than the file holds that it is
+            no honest archive (:func:`equishare.files.check_expansion`).
         Exception: whatever damaged files make zipfile and NumPy raise.
     """
     with zipfile.ZipFile(file) as archive:
@@ -41,21 +42,30 @@ def _read(archive: zipfile.ZipFile, name: str, entry: zipfile.ZipInfo) -> np.nda
             raise BadFile(f"its entry {entry.filename!r} is no array, save arrays by numpy.savez")
     check_expansion(f"array {name!r}", entry.file_size, entry.compress_size)
     with archive.open(entry) as member:
-        shape, dtype = _header(member)
-        # NumPy would take memory for all that the header says, and only then look for it.
-        if shape is not None and not dtype.hasobject:
-            size = int(np.prod(shape, dtype=object)) * dtype.itemsize
-            if size != entry.file_size - member.tell():
-                raise BadFile(f"array {name!r} says that it holds {size} bytes, and is of another size")
+        check_header(member, f"array {name!r}", entry.file_size)
     with archive.open(entry) as member:
         return np.asarray(np.lib.format.read_array(member, allow_pickle=False))
 
 
-def _header(member: Any) -> tuple[tuple[int, ...] | None, np.dtype[Any]]:
-    """Shape and dtype; no shape where only records with names beyond Latin letters have such a header."""
-    version = np.lib.format.read_magic(member)
+def check_header(file: IO[bytes], what: str, size: int) -> None:
+    """Read the header of an array in NumPy's format, which must say as many bytes as follow it.
+
+    NumPy would take memory for all that the header says, and only then look for it.
+
+    Args:
+        file: opened to be read, at its beginning.
+        what: the subject of the message.
+        size: bytes of the file.
+
+    Raises:
+        ValueError: they differ.
+        Exception: whatever damaged headers make NumPy raise.
+    """
+    version = np.lib.format.read_magic(file)
     readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-    if version not in readers:
-        return None, np.dtype(object)
-    shape, _, dtype = readers[version](member)
-    return shape, dtype
+    if version not in readers:  # of records with names beyond Latin letters, which are no numbers
+        return
+    shape, _, dtype = readers[version](file)
+    expected = math.prod(shape) * dtype.itemsize
+    if not dtype.hasobject and expected != size - file.tell():
+        raise ValueError(f"{what} has {expected} bytes by its header, and {size - file.tell()} bytes")

@@ -55,9 +55,14 @@ class Table:
         """The position of each column by its name."""
         return {name: i for i, name in enumerate(self.names)}
 
+    @cached_property
+    def _columns(self) -> list[Any]:
+        # Once: of a wide frame, pandas takes long for each.
+        return [own for _, own in self.frame.items()]
+
     def has_numbers(self, column: int) -> bool:
         """Whether a cell of the column is a number."""
-        return bool((~np.isnan(self._numbers(column))).any())
+        return not bool(np.isnan(self._numbers(column)).all())
 
     def numbers(self, columns: Sequence[int]) -> Any:
         """The columns as a data frame of float32 and float64.
@@ -67,23 +72,24 @@ class Table:
         """
         found = {}
         for i in columns:
-            own = found[self.frame.columns[i]] = self._numbers(i)
-            bad = np.flatnonzero(~np.isfinite(own))
-            if len(bad) or not self._is_numeric(i):
-                raise BadFile(self._complaint(i, bad.tolist()))
+            own = found[self.names[i] if self.names else i] = self._numbers(i)
+            if not (is_finite := np.isfinite(own)).all() or not self._is_numeric(i):
+                raise BadFile(self._complaint(i, np.flatnonzero(~is_finite).tolist()))
         return type(self.frame)(found, copy=False)
 
     def _is_numeric(self, column: int) -> bool:
         from pandas.api.types import is_numeric_dtype
 
-        return is_numeric_dtype(self.frame.dtypes.iloc[column])
+        return is_numeric_dtype(self._columns[column].dtype)
 
     def _numbers(self, column: int) -> np.ndarray:
         """A column as numbers, NaN where a cell is none."""
         from pandas import to_numeric
         from pandas.api.types import is_datetime64_any_dtype
 
-        own = self.frame.iloc[:, column]
+        own = self._columns[column]
+        if isinstance(own.dtype, np.dtype) and own.dtype.kind == "f":
+            return own.to_numpy(np.float32 if own.dtype == np.float32 else np.float64)
         if is_datetime64_any_dtype(own.dtype):
             return np.full(len(own), np.nan)  # to_numeric would count nanoseconds
         if not self._is_numeric(column):
@@ -94,7 +100,7 @@ class Table:
         name = self.names[column] if self.names else str(column + 1)
         remedy = f"leave the column out ({ignoring(name)})" if self.names else "leave the column out"
         if not bad:
-            kind = self.frame.dtypes.iloc[column]
+            kind = self._columns[column].dtype
             return f"column {name!r} must be numeric, it holds {kind}: store it as numbers, or {remedy}"
         place, cell = self.cell(bad[0], column)
         if len(bad) == len(self.frame) > 1:
@@ -267,7 +273,10 @@ def _names(first: Sequence[str], below: Sequence[Sequence[str]]) -> tuple[list[s
     if any(_is_number(cell) for cell in first):
         if not _are_numbered(first, below):
             return [], ""
-        note = f"The first row, {listed(list(first))}, is taken as the names of the columns, not as a sample."
+        # Spreadsheets have no integers.
+        first = [str(int(float(cell))) if _is_number(cell) else cell for cell in first]
+        own = listed([cell for cell in first if cell.strip()])
+        note = f"The first row, {own}, is taken as the names of the columns, not as a sample."
     # NumPy's savetxt writes "# " before the names, pandas nothing above the numbers of the rows.
     names = [printable(cell.strip(" #")) for cell in first]
     if all(len(name) > 1 and name[0] == name[-1] == "'" for name in names):
