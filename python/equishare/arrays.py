@@ -20,6 +20,8 @@ Names = tuple[str, ...]
 _NUMBERS = (Real, Decimal, np.number, np.bool_)
 # Types of values that stand for none.
 _GAPS = ("NoneType", "NAType")
+# Numbers that are looked at a time.
+_PART = 1 << 20
 
 
 def to_numpy(value: Any, name: str) -> NDArray[Any]:
@@ -176,7 +178,10 @@ def _columns(value: Any, name: str) -> list[Any] | None:
 
 
 def _numbers_of(table: Any, columns: list[Any], name: str) -> NDArray[Any]:
-    """The columns of a table side by side."""
+    """The columns of a table side by side; without a copy where pandas holds them so."""
+    dtypes = set(getattr(table, "dtypes", ())) if type(table).__name__ == "DataFrame" else set()
+    if dtypes and all(isinstance(one, np.dtype) and one.kind in "fiu" for one in dtypes):
+        return np.asarray(table if columns == list(table.columns) else table[columns])
     found = [_column(table, column, name) for column in columns]
     lengths = dict(zip(map(len, found), columns, strict=True))
     if len(lengths) > 1:
@@ -232,13 +237,24 @@ def sample_matrix(value: Any, name: str, one_column: bool = False) -> NDArray[An
         raise ValueError(f"{name} must hold at least one sample and one entry, got shape {array.shape}")
     if array.dtype != np.float32:
         array = array.astype(np.float64, copy=False)
-    finite = np.isfinite(array)
-    if not finite.all():
-        row, column = np.argwhere(~finite)[0].tolist()
+    if (bad := _not_finite(array)) is not None:
+        row, column, count = bad
         where = f"column {column} counted from 0" if columns is None else f"counted from 0, column {columns[column]!r}"
         where = f"row {row}{',' if columns is None else ''} {where}"
         raise ValueError(
-            f"{name} must be finite, got {array[row, column]} at {where} ({(~finite).sum()} such values): leave such "
-            "rows out, or fill them"
+            f"{name} must be finite, got {array[row, column]} at {where} ({count} such values): leave such rows out, "
+            "or fill them"
         )
     return array
+
+
+def _not_finite(matrix: NDArray[Any]) -> tuple[int, int, int] | None:
+    """Row and column of the first number that is not finite, and how many there are; a part of the rows at a time."""
+    first, count, step = None, 0, max(1, _PART // matrix.shape[1])
+    for start in range(0, len(matrix), step):
+        bad = ~np.isfinite(matrix[start : start + step])
+        if bad.any():
+            count += int(bad.sum())
+            row, column = np.argwhere(bad)[0].tolist()
+            first = first or (start + row, column)
+    return None if first is None else (*first, count)

@@ -114,7 +114,9 @@ def read_data(
     return data
 
 
-def split_problem(data: Data, train_fraction: float, seed: int) -> MeanProblem | LinearProblem | CovarianceProblem:
+def split_problem(
+    data: Data, train_fraction: float, seed: int, bias: bool = True
+) -> MeanProblem | LinearProblem | CovarianceProblem:
     """Shuffle the samples, split them into training and validation, and state the problem.
 
     Args:
@@ -122,22 +124,21 @@ def split_problem(data: Data, train_fraction: float, seed: int) -> MeanProblem |
         train_fraction: share of the samples used to fit, between 0 and 1 exclusive; at least one
             sample falls on each side.
         seed: of the shuffle, not negative.
+        bias: whether a map y = W x + b has a b.
 
     Raises:
         ValueError: an argument out of range, or data the problem refuses.
     """
-    sides = halves(len(data.x), seed, "data", train_fraction)
     if data.covariance:
+        halves(len(data.x), seed, "data", train_fraction)  # checks them
         if train_fraction != 0.5:
             raise ValueError(
                 f"train_fraction must be 0.5 for covariances, whose loss takes one half, got {train_fraction}"
             )
         return CovarianceProblem(data.x, seed=seed)
-    x, x_val = (_rows(data.x, side) for side in sides)
     if data.y is None:
-        return MeanProblem(x, x_val)
-    y, y_val = (_rows(data.y, side) for side in sides)
-    return LinearProblem(x, y, x_val=x_val, y_val=y_val)
+        return MeanProblem(data.x, seed=seed, train_fraction=train_fraction)
+    return LinearProblem(data.x, data.y, bias=bias, seed=seed, train_fraction=train_fraction)
 
 
 def outcome_problem(
@@ -229,10 +230,6 @@ def _outcome(name: str, column: Any, family: str | None) -> tuple[np.ndarray, st
         notes.append(f"Told is the probability of {name} = {list(kinds)[1]}.")
         return codes.astype(float), family, notes
     return values.astype(float), family, notes
-
-
-def _rows(table: Any, rows: np.ndarray) -> Any:
-    return table.iloc[rows] if hasattr(table, "iloc") else table[rows]
 
 
 @contextmanager

@@ -29,6 +29,8 @@ __all__ = ["READERS", "Table"]
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 # Bytes of a text that are read at a time, and rows that tell whether the first one holds names.
 _PART, _LOOKED_AT = 1 << 20, 1000
+# From so many columns on, columns that pandas holds one by one take more time than they save memory.
+_WIDE = 1000
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,9 @@ class Table:
             own = found[self.names[i] if self.names else i] = self._numbers(i)
             if not (is_finite := np.isfinite(own)).all() or not self._is_numeric(i):
                 raise BadFile(self._complaint(i, np.flatnonzero(~is_finite).tolist()))
-        return type(self.frame)(found, copy=False)
+        if len({own.dtype for own in found.values()}) > 1:
+            return type(self.frame)(found, copy=False)
+        return type(self.frame)(np.stack(list(found.values())).T, columns=list(found), copy=False)
 
     def _is_numeric(self, column: int) -> bool:
         from pandas.api.types import is_numeric_dtype
@@ -148,7 +152,8 @@ def _read_text(file: BinaryIO, stack: ExitStack, separator: str, is_packed: bool
                 raise BadFile(f"line {n} has {len(cells)} columns, the first line has {len(first)}") from error
         raise
     cell = partial(_cell, source, separator, bool(names))
-    return Table(table.to_pandas().set_axis(names or range(len(first)), axis=1), cell, note)
+    frame = table.to_pandas(self_destruct=True, split_blocks=len(first) < _WIDE)
+    return Table(frame.set_axis(names or range(len(first)), axis=1), cell, note)
 
 
 def _spooled(file: BinaryIO, stack: ExitStack, is_packed: bool) -> BinaryIO:

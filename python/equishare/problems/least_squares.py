@@ -14,7 +14,7 @@ from equishare.linalg import solve
 from equishare.problems.base import Labels, Refit, Slot
 from equishare.problems.bootstrap import resampled_moments
 from equishare.problems.estimates import BlockEstimate, gather_curvature
-from equishare.problems.moments import Moments
+from equishare.problems.moments import Moments, Rows
 from equishare.problems.noise import estimate
 from equishare.problems.quality import quality
 
@@ -48,7 +48,7 @@ class LeastSquares:
     notes: tuple[str, ...] = ()
 
     def __init__(
-        self, slot: Slot, x: tuple[np.ndarray, np.ndarray], y: tuple[np.ndarray, np.ndarray], bias: bool
+        self, slot: Slot, x: tuple[np.ndarray | Rows, ...], y: tuple[np.ndarray | Rows, ...], bias: bool
     ) -> None:
         self.slots, self.has_bias = (slot,), bias
         with np.errstate(over="ignore", invalid="ignore"):
@@ -60,8 +60,8 @@ class LeastSquares:
         if not np.isfinite(squares).all() or not self.pooled.syy.sum() > np.finfo(float).tiny:
             raise ValueError("the samples are too large or too small to be squared in float64: rescale them")
         if self.pooled.count > self.num_inputs + int(bias) and self.pooled.is_full_rank():
-            both = np.concatenate(x), np.concatenate(y)
-            self._estimate = replace(estimate(*both, self.pooled, bias, self.shape), origin=self.origin)
+            every_x, every_y = (Rows.of(train).and_then(Rows.of(val)) for train, val in (x, y))
+            self._estimate = replace(estimate(every_x, every_y, self.pooled, bias, self.shape), origin=self.origin)
 
     def __repr__(self) -> str:
         entries = f"{' × '.join(map(str, self.shape))} {self.slots[0].noun}s"
