@@ -29,8 +29,8 @@ __all__ = ["READERS", "Table"]
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 # Bytes of a text that are read at a time, and rows that tell whether the first one holds names.
 _PART, _LOOKED_AT = 1 << 20, 1000
-# From so many columns on, columns that pandas holds one by one take more time than they save memory.
-_WIDE = 1000
+# Bytes of a text that are parsed at a time: a parser takes several times as much.
+_PARSED = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,21 @@ class Table:
         frame: pandas.DataFrame; its columns are names, or are counted where the file has none.
         cell: the place in the file of a row and a column, in words, and what stands there.
         note: what a person should know of how it was read.
+        block: (n, K) the numbers of the frame, NaN where a cell is empty, where all columns hold numbers of one type;
+            else None.
     """
 
     frame: Any
     cell: Callable[[int, int], tuple[str, str]]
     note: str = ""
+    block: np.ndarray | None = None
+
+    @classmethod
+    def of_block(cls, block: np.ndarray, names: Sequence[Any], cell: Any, note: str) -> Table:
+        """A table of numbers, without a copy."""
+        from pandas import DataFrame
+
+        return cls(DataFrame(block, columns=list(names), copy=False), cell, note, block)
 
     @cached_property
     def names(self) -> list[str]:
@@ -64,7 +74,8 @@ class Table:
 
     def has_numbers(self, column: int) -> bool:
         """Whether a cell of the column is a number."""
-        return not bool(np.isnan(self._numbers(column)).all())
+        own = self._numbers(column) if self.block is None else self.block[:, column]
+        return not bool(np.isnan(own).all())
 
     def numbers(self, columns: Sequence[int]) -> Any:
         """The columns as a data frame of float32 and float64.
@@ -72,6 +83,15 @@ class Table:
         Raises:
             BadFile: a cell is empty, no number, or not finite.
         """
+        if self.block is not None:
+            own = self.block if list(columns) == list(range(self.block.shape[1])) else self.block[:, columns]
+            part = max(1, _PART // own.shape[0])
+            for start in range(0, len(columns), part):
+                is_finite = np.isfinite(own[:, start : start + part])
+                if not is_finite.all():
+                    i = int(np.flatnonzero(~is_finite.all(0))[0])
+                    raise BadFile(self._complaint(columns[start + i], np.flatnonzero(~is_finite[:, i]).tolist()))
+            return type(self.frame)(own, columns=self.frame.columns.take(list(columns)), copy=False)
         found = {}
         for i in columns:
             own = found[self.names[i] if self.names else i] = self._numbers(i)
@@ -119,7 +139,7 @@ def _read_text(file: BinaryIO, stack: ExitStack, separator: str, is_packed: bool
     from pyarrow import csv as arrow
 
     source = file if file.seekable() and not is_packed else _spooled(file, stack, is_packed)
-    longest, is_plain = _scanned(source, separator)
+    longest, is_plain, can_be_cut = _scanned(source, separator)
     if not is_plain:
         source = _plain(source, stack, separator)
     rows = list(islice(_rows(source, separator), _LOOKED_AT))
@@ -135,25 +155,72 @@ def _read_text(file: BinaryIO, stack: ExitStack, separator: str, is_packed: bool
     names, note = _names(first, [cells for _, cells in rows[1:]])
     if names and len(rows) < 2:
         raise BadFile("there is no row of numbers below the column names")
-    read = arrow.ReadOptions(
-        skip_rows=line if names else line - 1,
-        autogenerate_column_names=True,
-        block_size=max(_PART, 2 * longest),  # a block must hold a line
-    )
+    cell = partial(_cell, source, separator, bool(names))
+    skipped = line if names else line - 1
     parse = arrow.ParseOptions(delimiter=separator, newlines_in_values=True)
-    try:
-        source.seek(0)
-        table = arrow.read_csv(_Kept(source), read, parse, arrow.ConvertOptions(null_values=[""]))
+    convert = arrow.ConvertOptions(null_values=[""])
+
+    def parsed(text: Any, skip: int) -> Any:
+        # A block must hold a line.
+        read = arrow.ReadOptions(skip_rows=skip, autogenerate_column_names=True, block_size=max(_PART, 2 * longest))
+        table = arrow.read_csv(text, read, parse, convert)
         if table.num_columns != len(first):
             raise ArrowInvalid(f"{table.num_columns} columns below {len(first)} names")
+        return table
+
+    try:
+        if can_be_cut:
+            blocks = map(_block, (parsed(io.BytesIO(part), 0) for part in _parts(source, skipped)))
+            if (block := _joined(blocks)) is not None:
+                return Table.of_block(block, names or range(len(first)), cell, note)
+        source.seek(0)
+        table = parsed(_Kept(source), skipped)
     except ArrowInvalid as error:
         for n, cells in _rows(source, separator):
             if len(cells) != len(first):
                 raise BadFile(f"line {n} has {len(cells)} columns, the first line has {len(first)}") from error
         raise
-    cell = partial(_cell, source, separator, bool(names))
-    frame = table.to_pandas(self_destruct=True, split_blocks=len(first) < _WIDE)
-    return Table(frame.set_axis(names or range(len(first)), axis=1), cell, note)
+    return Table(table.to_pandas(self_destruct=True).set_axis(names or range(len(first)), axis=1), cell, note)
+
+
+def _parts(source: BinaryIO, skipped: int) -> Iterator[bytes]:
+    """Whole lines of a text below its first ones, so many that what a parser needs for them is little."""
+    source.seek(0)
+    for _ in range(skipped):
+        source.readline()
+    while part := source.read(_PARSED):
+        yield part + source.readline()
+
+
+def _block(table: Any) -> np.ndarray | None:
+    """(K, n) numbers of a table of pyarrow, or of a part of one; None where a column holds something else."""
+    from pyarrow import types
+
+    kinds = table.schema.types
+    if not all(types.is_floating(kind) or types.is_integer(kind) or types.is_null(kind) for kind in kinds):
+        return None
+    is_single = all(types.is_float32(kind) for kind in kinds)
+    block = np.empty((table.num_columns, table.num_rows), np.float32 if is_single else np.float64)
+    for own, column in zip(block, table.columns, strict=True):
+        own[:] = np.nan if types.is_null(column.type) else column.to_numpy(zero_copy_only=False)
+    return block
+
+
+def _joined(blocks: Iterator[np.ndarray | None]) -> np.ndarray | None:
+    """(n, K) numbers of all parts of a table, each part forgotten as it is copied; None where one of them is None."""
+    found = []
+    for one in blocks:
+        if one is None or not one.size:
+            return None
+        found.append(one)
+    if len(found) < 2:
+        return found[0].T if found else None
+    joined, end = np.empty((len(found[0]), sum(one.shape[1] for one in found)), found[0].dtype), 0
+    for i, one in enumerate(found):
+        joined[:, end : end + one.shape[1]] = one
+        end += one.shape[1]
+        found[i] = one[:, :0].copy()
+    return joined.T
 
 
 def _spooled(file: BinaryIO, stack: ExitStack, is_packed: bool) -> BinaryIO:
@@ -192,8 +259,10 @@ class _Kept(io.RawIOBase):
         return self._file.tell()
 
 
-def _scanned(source: BinaryIO, separator: str) -> tuple[int, bool]:
-    """Bytes of the longest line, and whether the text is as pyarrow reads it: no lines of blanks, no quotes after them.
+def _scanned(source: BinaryIO, separator: str) -> tuple[int, bool, bool]:
+    """Bytes of the longest line; whether the text is as pyarrow reads it; whether every line of it is a row.
+
+    Pyarrow reads no lines of blanks, and no quotes after blanks. Quotes may hold the end of a line.
 
     Raises:
         BadFile: it is in UTF-16 or in cp1252.
@@ -201,18 +270,22 @@ def _scanned(source: BinaryIO, separator: str) -> tuple[int, bool]:
     """
     blank = rb"(?m)^ +(?=\r?$)" if separator == "\t" else rb"(?m)^[ \t]+(?=\r?$)"
     odd = re.compile(blank + b"|" + re.escape(separator).encode() + rb' +"')
+    of_several = re.compile(rb'"|\r(?!\n)')
     source.seek(0)
-    longest, is_plain, lines, rest = 0, True, 0, b""
+    longest, is_plain, can_be_cut, lines, rest = 0, True, True, 0, b""
     while part := source.read(_PART):
         if not lines and not rest:
             _refuse_utf16(part, source)
         whole, newline, rest = (rest + part).rpartition(b"\n")
+        whole += newline
         _check_utf8(whole, lines)
-        lines += whole.count(b"\n") + len(newline)
+        lines += whole.count(b"\n")
         longest = max(longest, *map(len, whole.split(b"\n")))
         is_plain = is_plain and odd.search(whole) is None
+        can_be_cut = can_be_cut and of_several.search(whole) is None
     _check_utf8(rest, lines)
-    return max(longest, len(rest)) + 2, is_plain and odd.search(rest) is None
+    is_plain, can_be_cut = is_plain and odd.search(rest) is None, can_be_cut and of_several.search(rest) is None
+    return max(longest, len(rest)) + 2, is_plain, is_plain and can_be_cut
 
 
 def _refuse_utf16(part: bytes, source: BinaryIO) -> None:
@@ -353,8 +426,20 @@ def _read_spreadsheet(file: BinaryIO, stack: ExitStack) -> Table:
 def _read_parquet(file: BinaryIO, stack: ExitStack) -> Table:
     from pyarrow import parquet
 
-    about = parquet.ParquetFile(file).metadata
+    opened = parquet.ParquetFile(file)
+    about, schema = opened.metadata, opened.schema_arrow
     check_expansion("the table", 8 * about.num_rows * about.num_columns, os.fstat(file.fileno()).st_size)
+
+    def cell(row: int, column: int) -> tuple[str, str]:
+        return f"row {row} counted from 0", str(frame.iloc[row, column])
+
+    indices = (schema.pandas_metadata or {}).get("index_columns", ())
+    is_counted = all(isinstance(one, dict) and (one.get("start"), one.get("step")) == (0, 1) for one in indices)
+    if about.num_rows and is_counted:
+        blocks = (_block(batch) for batch in opened.iter_batches(max(1, _PART // max(len(schema), 1))))
+        if (block := _joined(blocks)) is not None:
+            frame = (table := Table.of_block(block, [printable(str(name)) for name in schema.names], cell, "")).frame
+            return table
     file.seek(0)
     frame = parquet.read_table(file).to_pandas()
     note = ""
@@ -365,7 +450,7 @@ def _read_parquet(file: BinaryIO, stack: ExitStack) -> Table:
     if frame.empty:
         raise BadFile(f"the table is empty, {frame.shape[0]} × {frame.shape[1]}")
     frame.columns = [printable(str(name)) for name in frame.columns]
-    return Table(frame, lambda row, column: (f"row {row} counted from 0", str(frame.iloc[row, column])), note)
+    return Table(frame, cell, note)
 
 
 def _text(cell: object) -> str:
