@@ -110,7 +110,9 @@ def _remedy(array: NDArray[Any], name: str, of_column: str = "") -> str:
             return f": {of_column or name}.astype(float)"
         if of_column:
             return "; the levels of a factor are told by FactorProblem(table, y)"
-        if name.startswith("y"):
+        if name.startswith("y of "):  # of a network
+            return "; classes are integers: numpy.unique(y, return_inverse=True)[1]"
+        if name == "y":
             return f"; of two classes GeneralizedLinearProblem(x, y == {str(first)[:40]!r}, family='binomial') takes y"
     return f": numpy.column_stack([{name}.real, {name}.imag]) takes both parts" if kind == "c" and not of_column else ""
 
