@@ -31,6 +31,8 @@ _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 _PART, _LOOKED_AT = 1 << 20, 1000
 # Bytes of a text that are parsed at a time: a parser takes several times as much.
 _PARSED = 1 << 24
+# Bytes of each column of a Parquet file that are read at a time.
+_BUFFER = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -206,21 +208,33 @@ def _block(table: Any) -> np.ndarray | None:
     return block
 
 
-def _joined(blocks: Iterator[np.ndarray | None]) -> np.ndarray | None:
-    """(n, K) numbers of all parts of a table, each part forgotten as it is copied; None where one of them is None."""
-    found = []
+def _joined(blocks: Iterator[np.ndarray | None], count: int | None = None) -> np.ndarray | None:
+    """(n, K) numbers of all parts of a table; None where one of them is None.
+
+    Args:
+        blocks: (K, n) the parts.
+        count: of all rows; each part is copied as it comes. None: not known, and the parts are kept till then.
+    """
+    found, joined, end = [], None, 0
     for one in blocks:
         if one is None or not one.size:
             return None
-        found.append(one)
-    if len(found) < 2:
-        return found[0].T if found else None
-    joined, end = np.empty((len(found[0]), sum(one.shape[1] for one in found)), found[0].dtype), 0
-    for i, one in enumerate(found):
+        if count is None:
+            found.append(one)
+            continue
+        joined = np.empty((len(one), count), one.dtype) if joined is None else joined
         joined[:, end : end + one.shape[1]] = one
         end += one.shape[1]
-        found[i] = one[:, :0].copy()
-    return joined.T
+    if len(found) > 1:
+        return _joined(_given_away(found), sum(one.shape[1] for one in found))
+    return found[0].T if found else None if joined is None else joined.T
+
+
+def _given_away(blocks: list[np.ndarray]) -> Iterator[np.ndarray]:
+    """Each in turn, forgotten with it."""
+    blocks.reverse()
+    while blocks:
+        yield blocks.pop()
 
 
 def _spooled(file: BinaryIO, stack: ExitStack, is_packed: bool) -> BinaryIO:
@@ -426,7 +440,8 @@ def _read_spreadsheet(file: BinaryIO, stack: ExitStack) -> Table:
 def _read_parquet(file: BinaryIO, stack: ExitStack) -> Table:
     from pyarrow import parquet
 
-    opened = parquet.ParquetFile(file)
+    # Else a column is held as it is stored.
+    opened = parquet.ParquetFile(file, buffer_size=_BUFFER, pre_buffer=False)
     about, schema = opened.metadata, opened.schema_arrow
     check_expansion("the table", 8 * about.num_rows * about.num_columns, os.fstat(file.fileno()).st_size)
 
@@ -437,7 +452,7 @@ def _read_parquet(file: BinaryIO, stack: ExitStack) -> Table:
     is_counted = all(isinstance(one, dict) and (one.get("start"), one.get("step")) == (0, 1) for one in indices)
     if about.num_rows and is_counted:
         blocks = (_block(batch) for batch in opened.iter_batches(max(1, _PART // max(len(schema), 1))))
-        if (block := _joined(blocks)) is not None:
+        if (block := _joined(blocks, about.num_rows)) is not None:
             frame = (table := Table.of_block(block, [printable(str(name)) for name in schema.names], cell, "")).frame
             return table
     file.seek(0)
