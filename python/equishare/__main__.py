@@ -1,5 +1,8 @@
 """``python -m equishare``."""
 
-from equishare.cli import main
+from equishare.interrupts import loading
+
+with loading():
+    from equishare.cli import main
 
 main()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import io
 import os
 import shlex
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -13,10 +15,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-from rich.console import Console
+from equishare.interrupts import INTERRUPTED, loading
+
+with loading():
+    import typer
+    from rich.console import Console
 
 from equishare.files import made_folder
+from equishare.naming import printable
 from equishare.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -82,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.stdout.reconfigure(errors="replace")  # an arrow the terminal lacks must not end the work
     try:
         given = sys.argv[1:] if arguments is None else list(arguments)
-        command = shlex.join(["equishare", *given])
+        command = printable(shlex.join(["equishare", *given]))
         code = app(args=given, prog_name="equishare", standalone_mode=False, obj=command)
         sys.stdout.flush()
     except BrokenPipeError:
@@ -90,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except SystemExit as ending:  # rich and typer make one of a broken pipe
         code = _BROKEN_PIPE if isinstance(ending.__context__, BrokenPipeError) else ending.code
     except (typer.Abort, KeyboardInterrupt):
-        code = 130
+        code = INTERRUPTED
     except _UsageError as error:
         sys.exit(_complain(error.format_message()))  # type: ignore[attr-defined]
     except ConnectionError as error:
@@ -100,11 +106,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(_complain(f"{error.filename}: {error.strerror}" if named else str(error)))
     except (ValueError, TypeError, ImportError) as error:
         sys.exit(_complain(str(error)))
+    except MemoryError as error:
+        sys.exit(_complain(str(error) or "there is not enough memory: give fewer rows or columns"))
     if code == _BROKEN_PIPE:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains when it ends
-    if code == 130:
+    if code == INTERRUPTED:
         print("equishare: interrupted", file=sys.stderr)
+    atexit.register(_ignore_interrupts)
     sys.exit(code)
+
+
+def _ignore_interrupts() -> None:
+    """All is said and done: Ctrl-C while Python and torch end must not print a traceback."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 @app.callback(invoke_without_command=True)
@@ -166,6 +180,9 @@ def discover(
         bool,
         typer.Option("--covariance", help="Ask which covariances are equal, of all columns or of --inputs."),
     ] = False,
+    no_bias: Annotated[
+        bool, typer.Option("--no-bias", help="Of a map y = W x: fit no b, where inputs add up to a constant.")
+    ] = False,
     method: Annotated[str, typer.Option(help=f"One of {', '.join(_METHODS)}.")] = "auto",
     seed: Annotated[int, typer.Option(min=0, help="Of the split and of the method.")] = 0,
     train_fraction: Annotated[float, typer.Option(help="Share of the samples used to fit; the rest validates.")] = 0.5,
@@ -207,33 +224,39 @@ def discover(
                 f"outcome must stand alone, got {' and '.join(given)} too: leave it out (--outputs asks for a map, "
                 "--means for means, --covariance for covariances; half of the samples validates an outcome)"
             )
+    asked = [option for option, is_given in (("means", means), ("covariance", covariance)) if is_given]
+    if no_bias and (asked or outcome is not None):
+        raise ValueError(f"no-bias belongs to a map, got {' and '.join(asked) or 'outcome'} too: leave it out")
     if family is not None and outcome is None:
         raise ValueError("family belongs to an outcome: --outcome COLUMN")
     if out is not None:
-        from equishare.report import FILES, require_matplotlib
+        with loading():
+            from equishare.report import FILES, require_matplotlib
 
-        require_matplotlib()
+            require_matplotlib()
         _check_folder(out, [*FILES, "discovery.npz"])
     data.stat()  # raises where there is no such file, before torch is loaded
 
-    import equishare
-    from equishare.datafiles import outcome_problem, read_data, split_problem
-    from equishare.ranks import launched
-    from equishare.report import document, print_discovery, write_files
+    with loading():
+        from equishare.datafiles import outcome_problem, read_data, split_problem
+        from equishare.discover import discover as find
+        from equishare.ranks import launched
+        from equishare.report import document, print_discovery, write_files
 
     problem: Any
     if outcome is not None:
         problem, notes = outcome_problem(data, outcome, family=family, inputs=inputs, ignore=ignore, seed=seed)
     else:
         read = read_data(data, inputs=inputs, outputs=outputs, ignore=ignore, means=means, covariance=covariance)
-        problem, notes = split_problem(read, train_fraction, seed), read.notes
+        problem, notes = split_problem(read, train_fraction, seed, bias=not no_bias), read.notes
+        del read  # the problem has taken of the samples what it needs
     options: dict[str, Any] = {} if restarts is None else {"restarts": restarts}
     with launched() as is_first, progress_bar(f"discover ({method})", is_first) as progress:
-        found = equishare.discover(problem, method, seed=seed, progress=progress, resamples=resamples, **options)
+        found = find(problem, method, seed=seed, progress=progress, resamples=resamples, **options)
     if not is_first:
         return
     if found.origin is not None:
-        found = replace(found, origin=replace(found.origin, call=context.obj, data=str(data)))
+        found = replace(found, origin=replace(found.origin, call=context.obj, data=printable(str(data))))
     try:
         group = found.symmetry() if found.is_bare else None
     except ImportError:
@@ -248,7 +271,7 @@ def discover(
         return
     if not quiet:
         for note in notes:
-            print(note)
+            print(printable(note))
         print_discovery(found.view(), {} if group is None else {None: group}, _console())
     _print_paths(paths)
 
@@ -273,10 +296,11 @@ def reproduce(
     """Run the experiments of the paper, its numbers beside ours."""
     _require_one_of(_EXPERIMENTS, "experiment", experiment)
 
-    from equishare.lab.studies import EXPERIMENTS
-    from equishare.lab.studies.write import print_tables, write_experiment
-    from equishare.ranks import launched
-    from equishare.report import require_matplotlib
+    with loading():
+        from equishare.lab.studies import EXPERIMENTS
+        from equishare.lab.studies.write import print_tables, write_experiment
+        from equishare.ranks import launched
+        from equishare.report import require_matplotlib
 
     if out is not None:
         require_matplotlib()
@@ -308,8 +332,9 @@ def bench(
 
     Ends with exit code 1 if results disagree; a bound that is missed is for the table to say.
     """
-    from equishare.lab.bench import run, select
-    from equishare.report import require_matplotlib
+    with loading():
+        from equishare.lab.bench import run, select
+        from equishare.report import require_matplotlib
 
     cases = select(rows)
     if out is not None:
@@ -343,9 +368,10 @@ def _require_one_of(accepted: Sequence[str], name: str, given: str) -> None:
 
 
 def _version() -> str:
-    import torch
+    with loading():
+        import torch
 
-    from equishare._native import cuda_status, instruction_set
+        from equishare._native import cuda_status, instruction_set
 
     return (
         f"equishare {version('equishare')}\n"
@@ -358,7 +384,7 @@ def _version() -> str:
 def _complain(message: str, once: bool = True) -> int:
     # Under torchrun all ranks come upon the same error, and the first tells it.
     if not once or "TORCHELASTIC_RUN_ID" not in os.environ or os.environ.get("RANK") == "0":
-        print(f"equishare: error: {' '.join(message.split())}", file=sys.stderr)
+        print(f"equishare: error: {printable(' '.join(message.split()))}", file=sys.stderr)
     return 2
 
 
@@ -383,4 +409,4 @@ def _check_folder(folder: Path, files: Sequence[str] = ()) -> None:
 
 def _print_paths(paths: Sequence[Path]) -> None:
     for path in paths:
-        print(f"wrote {path}")
+        print(f"wrote {printable(str(path))}")

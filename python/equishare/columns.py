@@ -37,18 +37,20 @@ def chosen(asked: str | Sequence[str], names: Sequence[str], argument: str) -> l
         raise ValueError(f"{argument} must be one line of names, got {asked!r}: give a list of names") from None
     if not any(part.strip() for part in parts):
         raise ValueError(f"{argument} must name a column at least, got {asked!r}: the columns are {listed(names)}")
-    return list(dict.fromkeys(name for part in parts if part.strip() for name in _matched(part, list(names), argument)))
+    places = {name: i for i, name in enumerate(names)}
+    return list(dict.fromkeys(name for part in parts if part.strip() for name in _matched(part, places, argument)))
 
 
-def _matched(part: str, names: list[str], argument: str) -> list[str]:
+def _matched(part: str, places: dict[str, int], argument: str) -> list[str]:
     for name in (part, part.strip()):
-        if name in names:
+        if name in places:
             return [name]
+    names = list(places)
     part = part.strip()
     for colon in [i for i, sign in enumerate(part) if sign == ":"]:
         ends = part[:colon].strip(), part[colon + 1 :].strip()
-        if all(end in names for end in ends):
-            first, last = map(names.index, ends)
+        if all(end in places for end in ends):
+            first, last = (places[end] for end in ends)
             if last < first:
                 raise ValueError(
                     f"{argument} must hold ranges in the order of the table, got {part!r}: write {ends[1]}:{ends[0]}"
@@ -77,9 +79,9 @@ def option(name: str, parts: str) -> str:
     return f"--{name} {shlex.quote(parts)}"
 
 
-def ignoring(name: str) -> str:
-    """What to type to leave a column out."""
-    return option("ignore", _written(name))
+def ignoring(*names: str) -> str:
+    """What to type to leave columns out."""
+    return option("ignore", ",".join(map(_written, names)))
 
 
 def _written(part: str) -> str:

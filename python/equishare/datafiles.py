@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
@@ -15,6 +16,9 @@ import numpy as np
 from equishare.arrays import sample_matrix
 from equishare.columns import chosen, ignoring, listed, option, suggested
 from equishare.extras import installing
+from equishare.files import BadFile
+from equishare.naming import printable, repeated
+from equishare.npz import check_header, read_arrays
 from equishare.problems import (
     CovarianceProblem,
     FactorProblem,
@@ -25,15 +29,17 @@ from equishare.problems import (
 )
 from equishare.problems.levels import MISSING, named_levels
 from equishare.problems.split import check_rows, halves
-from equishare.tablefiles import READERS, BadTable, Table
+from equishare.tablefiles import READERS, Table
 
 __all__ = ["Data", "outcome_problem", "read_data", "split_problem"]
 
 # What pandas calls the index that it writes into a table.
 _INDEX = re.compile(r"Unnamed: \d+|__index_level_\d+__")
-_INPUT_OR_OUTPUT = re.compile(r"([xy])[ _.\-]?\d*", re.IGNORECASE)
+_INPUT_OR_OUTPUT = re.compile(r"([xy])(?:[ _.\-]?\d*|\[\d+\]|\(\d+\))", re.IGNORECASE)
+_NUMBERED = re.compile(r"(.*?)(\d+)(\D*)")
 #: Columns as they are asked for, see :func:`equishare.columns.chosen`.
 Columns = str | Sequence[str]
+_Reader = Callable[[BinaryIO, ExitStack], Any]
 
 
 @dataclass(frozen=True)
@@ -93,25 +99,24 @@ def read_data(
     path = Path(path)
     if means and covariance:
         raise ValueError("means and covariance are two questions: ask one of them")
-    readers: dict[str, Callable[[BinaryIO], Any]] = {".npz": _read_npz, ".npy": _read_npy, **READERS}
+    readers: dict[str, _Reader] = {".npz": _read_npz, ".npy": _read_npy, **READERS}
     ending = max((one for one in readers if path.name.lower().endswith(one)), key=len, default=None)
     if ending is None:
-        raise ValueError(f"{path}: data must be a file ending in {', '.join(readers)}")
+        raise ValueError(f"{_shown(path)}: data must be a file ending in {', '.join(readers)}")
     given = {"inputs": inputs, "outputs": outputs, "ignore": ignore}
     asked = {argument: own for argument, own in given.items() if own is not None}
-    read = _opened(path, readers[ending], ending)
-    try:
+    with _opened(path, readers[ending], ending) as read:
         of_samples = "means" if means else "covariance" if covariance else ""
         own = _of_table if isinstance(read, Table) else _of_arrays
         data = replace(own(path, read, asked, of_samples), covariance=covariance)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{path}: {error}") from None
-    if len(data.x) < 2:
-        raise ValueError(f"{path}: at least two samples (rows) are needed, got {len(data.x)}")
+        if len(data.x) < 2:
+            raise ValueError(f"at least two samples (rows) are needed, got {len(data.x)}")
     return data
 
 
-def split_problem(data: Data, train_fraction: float, seed: int) -> MeanProblem | LinearProblem | CovarianceProblem:
+def split_problem(
+    data: Data, train_fraction: float, seed: int, bias: bool = True
+) -> MeanProblem | LinearProblem | CovarianceProblem:
     """Shuffle the samples, split them into training and validation, and state the problem.
 
     Args:
@@ -119,22 +124,21 @@ def split_problem(data: Data, train_fraction: float, seed: int) -> MeanProblem |
         train_fraction: share of the samples used to fit, between 0 and 1 exclusive; at least one
             sample falls on each side.
         seed: of the shuffle, not negative.
+        bias: whether a map y = W x + b has a b.
 
     Raises:
         ValueError: an argument out of range, or data the problem refuses.
     """
-    sides = halves(len(data.x), seed, "data", train_fraction)
     if data.covariance:
+        halves(len(data.x), seed, "data", train_fraction)  # checks them
         if train_fraction != 0.5:
             raise ValueError(
                 f"train_fraction must be 0.5 for covariances, whose loss takes one half, got {train_fraction}"
             )
         return CovarianceProblem(data.x, seed=seed)
-    x, x_val = (_rows(data.x, side) for side in sides)
     if data.y is None:
-        return MeanProblem(x, x_val)
-    y, y_val = (_rows(data.y, side) for side in sides)
-    return LinearProblem(x, y, x_val=x_val, y_val=y_val)
+        return MeanProblem(data.x, seed=seed, train_fraction=train_fraction)
+    return LinearProblem(data.x, data.y, bias=bias, seed=seed, train_fraction=train_fraction)
 
 
 def outcome_problem(
@@ -166,12 +170,9 @@ def outcome_problem(
     path = Path(path)
     ending = max((one for one in READERS if path.name.lower().endswith(one)), key=len, default=None)
     if ending is None:
-        raise ValueError(f"{path}: outcome needs a table of columns, a file ending in {', '.join(READERS)}")
-    table = _opened(path, READERS[ending], ending)
-    try:
+        raise ValueError(f"{_shown(path)}: outcome needs a table of columns, a file ending in {', '.join(READERS)}")
+    with _opened(path, READERS[ending], ending) as table:
         return _of_outcome(table, outcome, family, inputs, ignore, seed)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{path}: {error}") from None
 
 
 def _of_outcome(
@@ -180,19 +181,20 @@ def _of_outcome(
     names = table.names
     if not names:
         raise ValueError("outcome must name a column, and the file has no line of names above its rows")
-    twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
-    if twice is not None:
+    if (twice := repeated(names)) is not None:
         raise ValueError(f"two columns are named {twice!r}; every column needs a name of its own")
     (target,) = chosen([outcome], names, "outcome")
     left_out = [] if ignore is None else chosen(ignore, names, "ignore")
-    used = [name for name in names if not _INDEX.fullmatch(name)] if inputs is None else chosen(inputs, names, "inputs")
-    used = [name for name in used if name != target and name not in left_out]
+    excluded = {target, *left_out}
+    used = [name for name in (names if inputs is None else chosen(inputs, names, "inputs")) if name not in excluded]
+    indices = [name for name in used if inputs is None and _INDEX.fullmatch(name)]
+    used = [name for name in used if name not in set(indices)]
     frame = table.frame
-    columns = {name: frame.iloc[:, names.index(name)] for name in used}
-    numeric = [name for name in used if table.has_numbers(names.index(name))]
-    y, family, notes = _outcome(target, frame.iloc[:, names.index(target)], family)
-    factors = [name for name in used if name not in numeric]
-    notes = ([table.note] if table.note else []) + notes
+    columns = {name: frame.iloc[:, table.places[name]] for name in used}
+    numeric = [name for name in used if table.has_numbers(table.places[name])]
+    y, family, notes = _outcome(target, frame.iloc[:, table.places[target]], family)
+    factors = [name for name in used if name not in set(numeric)]
+    notes = ([table.note] if table.note else []) + _of_indices(indices) + notes
     if not used:
         raise ValueError(f"inputs must leave a column beside the outcome {target!r}")
     if factors:
@@ -200,7 +202,7 @@ def _of_outcome(
         if numeric:
             notes.append(f"Columns of numbers have a weight each, never tied: {listed(numeric)}.")
         return FactorProblem(columns, y, family=family, numeric=numeric, seed=seed), tuple(notes)
-    x = table.numbers([names.index(name) for name in used])
+    x = table.numbers([table.places[name] for name in used])
     notes.append(f"All inputs are numbers: asked is which of their weights are equal: {listed(used)}.")
     if family == "gaussian":
         return LinearProblem(x, y, seed=seed), tuple(notes)
@@ -230,53 +232,59 @@ def _outcome(name: str, column: Any, family: str | None) -> tuple[np.ndarray, st
     return values.astype(float), family, notes
 
 
-def _rows(table: Any, rows: np.ndarray) -> Any:
-    return table.iloc[rows] if hasattr(table, "iloc") else table[rows]
+@contextmanager
+def _opened(path: Path, reader: _Reader, ending: str) -> Iterator[Any]:
+    """What a reader finds in a file, which stays open; what is wrong with it is told with its name."""
+    with ExitStack() as stack:
+        try:
+            read = reader(stack.enter_context(path.open("rb")), stack)
+        except ImportError as error:
+            raise ImportError(
+                f"{_shown(path)}: reading {ending} needs pandas, pyarrow and openpyxl ({error}): {installing('tables')}"
+            ) from None
+        except BadFile as error:
+            raise ValueError(f"{_shown(path)}: {error}") from None
+        except MemoryError:
+            raise MemoryError(f"{_shown(path)}: there is not enough memory for what it holds") from None
+        except Exception as error:
+            # Damaged files make the readers of zip, npy and parquet raise almost anything, OSError
+            # included; only the system's own names the file.
+            if isinstance(error, OSError) and error.filename is not None:
+                raise
+            reason = printable(str(error).partition("\n")[0]) or type(error).__name__
+            raise ValueError(f"{_shown(path)}: damaged, or not a {ending} file ({reason})") from error
+        try:
+            yield read
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{_shown(path)}: {error}") from None
 
 
-def _opened(path: Path, reader: Callable[[BinaryIO], Any], ending: str) -> Any:
-    try:
-        with path.open("rb") as file:
-            return reader(file)
-    except ImportError as error:
-        raise ImportError(
-            f"{path}: reading {ending} needs pandas, pyarrow and openpyxl ({error}): {installing('tables')}"
-        ) from None
-    except (_BadArrays, BadTable) as error:
-        raise ValueError(f"{path}: {error}") from None
-    except Exception as error:
-        # Damaged files make the readers of zip, npy and parquet raise almost anything, OSError
-        # included; only the system's own names the file.
-        if isinstance(error, OSError) and error.filename is not None:
-            raise
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise ValueError(f"{path}: damaged, or not a {ending} file ({reason})") from error
+def _shown(path: Path) -> str:
+    return printable(str(path))
 
 
-class _BadArrays(ValueError):
-    """What is wrong with a file is known; the message lacks only the file."""
+def _read_npz(file: BinaryIO, stack: ExitStack) -> dict[str, np.ndarray]:
+    if file.read(len(np.lib.format.MAGIC_PREFIX)) == np.lib.format.MAGIC_PREFIX:
+        raise BadFile("not a .npz file but a single array; name it .npy")
+    return read_arrays(file, _data_among)
 
 
-def _read_npz(file: BinaryIO) -> dict[str, np.ndarray]:
-    archive = np.load(file, allow_pickle=False)
-    if not isinstance(archive, np.lib.npyio.NpzFile):
-        raise _BadArrays("not a .npz file but a single array; name it .npy")
-    with archive:
-        names = archive.files
-        if {"x", "y"} <= set(names):
-            return {"x": archive["x"], "y": archive["y"]}
-        if len(names) != 1:
-            found = ", ".join(names) or "none"
-            raise _BadArrays(f"must hold arrays named x and y, or exactly one array of samples; found {found}")
-        return {names[0]: archive[names[0]]}
+def _data_among(names: list[str]) -> list[str]:
+    if {"x", "y"} <= set(names):
+        return ["x", "y"]
+    if len(names) != 1:
+        found = listed([printable(name) for name in names]) or "none"
+        raise BadFile(f"must hold arrays named x and y, or exactly one array of samples; found {found}")
+    return names
 
 
-def _read_npy(file: BinaryIO) -> dict[str, np.ndarray]:
-    array = np.load(file, allow_pickle=False)
-    if not isinstance(array, np.ndarray):
-        array.close()
-        raise _BadArrays("not a .npy file but an archive of arrays; name it .npz")
-    return {"samples": array}
+def _read_npy(file: BinaryIO, stack: ExitStack) -> dict[str, np.ndarray]:
+    if file.read(2) == b"PK":
+        raise BadFile("not a .npy file but an archive of arrays; name it .npz")
+    file.seek(0)
+    check_header(file, "the array", os.fstat(file.fileno()).st_size)
+    file.seek(0)
+    return {"samples": np.load(file, allow_pickle=False)}
 
 
 def _of_arrays(path: Path, arrays: dict[str, Any], asked: dict[str, Columns], of_samples: str) -> Data:
@@ -307,14 +315,16 @@ def _of_table(path: Path, table: Table, asked: dict[str, Columns], of_samples: s
     names = table.names
     if not names:
         return _of_arrays(path, {"samples": table.numbers(range(table.frame.shape[1]))}, asked, of_samples)
-    twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
-    if twice is not None:
+    if (twice := repeated(names)) is not None:
         raise ValueError(f"two columns are named {twice!r}; every column needs a name of its own")
     picked = {argument: chosen(own, names, argument) for argument, own in asked.items()}
-    left = [name for name in names if name not in picked.get("ignore", ())]
-    numeric = [name for name in left if table.has_numbers(names.index(name)) and not _INDEX.fullmatch(name)]
-    x, y = ([name for name in picked.get(argument, ()) if name in left] for argument in ("inputs", "outputs"))
-    notes = [table.note] if table.note else []
+    x, y = picked.get("inputs", []), picked.get("outputs", [])
+    ignored, wanted = set(picked.get("ignore", ())), {*x, *y}
+    indices = [name for name in names if _INDEX.fullmatch(name) and name not in ignored | wanted]
+    left = [name for name in names if name not in ignored.union(indices)]
+    numeric = [name for name in left if table.has_numbers(table.places[name])]
+    x, y = ([name for name in own if name not in ignored] for own in (x, y))
+    notes = ([table.note] if table.note else []) + _of_indices(indices)
     if of_samples and "outputs" in asked:
         raise ValueError(
             f"{of_samples} must be asked of columns of one kind, got outputs: choose them by inputs, or not at all"
@@ -325,19 +335,41 @@ def _of_table(path: Path, table: Table, asked: dict[str, Columns], of_samples: s
         if argument in asked and not own:
             raise ValueError(f"{argument} must leave a column, and ignore names all of {listed(picked[argument])}")
         if not own and not (of_samples and argument == "outputs"):
-            own += [name for name in numeric if name not in others]
+            taken = set(others)
+            own += [name for name in numeric if name not in taken]
             if not own:
                 raise ValueError(f"{argument} must be columns with numbers, and there are no others: {listed(names)}")
             if not of_samples:
                 notes.append(f"{argument.capitalize()} are all other columns with numbers: {listed(own)}.")
-    both = [name for name in x if name in y]
+        notes += _of_order(argument, own, table.places)
+    both = [name for name in x if name in set(y)] if y else []
     if both:
         raise ValueError(f"inputs and outputs must be different columns, got {listed(both)} in both: name it in one")
-    unused = [name for name in left if name not in x and name not in y]
+    used = {*x, *y}
+    unused = [name for name in left if name not in used]
     if unused:
         notes.append(f"Not used: {listed(unused)}.")
-    data = [table.numbers([names.index(name) for name in own]) if own else None for own in (x, y)]
+    data = [table.numbers([table.places[name] for name in own]) if own else None for own in (x, y)]
     return Data(data[0], data[1], tuple(notes))
+
+
+def _of_indices(indices: Sequence[str]) -> list[str]:
+    several = "s" * (len(indices) > 1)
+    return [f"Left out, as an index without a name: column{several} {listed(indices)}."] if indices else []
+
+
+def _of_order(argument: str, own: Sequence[str], places: dict[str, int]) -> list[str]:
+    """A notice where columns x1, x10, x2 stand in the order of the file, which is not that of their numbers."""
+    found = [_NUMBERED.fullmatch(name) for name in own]
+    if None in found or len({(match[1], match[3]) for match in found if match}) != 1:
+        return []
+    numbers, order = [int(match[2]) for match in found if match], [places[name] for name in own]
+    if numbers == sorted(numbers) or order != sorted(order):
+        return []
+    return [
+        f"{argument.capitalize()} are in the order of the file, not of their numbers: {listed(own)} "
+        f"(--{argument} takes them in any order, one after another)."
+    ]
 
 
 def _named_so(names: list[str]) -> tuple[list[str], list[str]] | None:
@@ -369,4 +401,4 @@ def _refused(path: Path, names: list[str], numeric: list[str], asked: dict[str, 
 
 
 def _call(path: Path, *options: str) -> str:
-    return " ".join(["equishare discover", shlex.quote(str(path)), *options])
+    return " ".join(["equishare discover", shlex.quote(_shown(path)), *options])

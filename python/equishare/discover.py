@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import textwrap
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Literal, overload
@@ -319,7 +319,8 @@ def _asked(problem: Any, y: Any, method: Any, seed: int) -> tuple[Any, Any]:
             )
         return problem, y
     if _is_data(problem) and (y is None or isinstance(y, str)):
-        got = "one array of samples" if y is None else f"one array and y={y!r}, which is no array"
+        kind = "dict of columns" if isinstance(problem, Mapping) else "array"
+        got = f"one {kind} of samples" if y is None else f"one {kind} and y={y!r}, which is no array"
         raise TypeError(
             f"problem must be a problem, or inputs x followed by outputs y, got {got}: "
             "MeanProblem(samples) asks which means are equal, discover(x, y) which weights of the map from x to y"
@@ -334,7 +335,7 @@ def _asked(problem: Any, y: Any, method: Any, seed: int) -> tuple[Any, Any]:
 def _is_data(value: Any) -> bool:
     if isinstance(value, list | tuple):
         return bool(value) and isinstance(value[0], list | tuple | float | np.ndarray | Tensor)
-    return hasattr(value, "__array__") or hasattr(value, "columns")
+    return isinstance(value, Mapping) or hasattr(value, "__array__") or hasattr(value, "columns")
 
 
 def _as_problems(problem: Any) -> list[Any]:

@@ -49,6 +49,6 @@ def pseudo_inverse(matrix: np.ndarray) -> np.ndarray:
 
 
 def unit_scale(matrix: np.ndarray) -> np.ndarray:
-    """Square roots of the diagonal, one where it is zero."""
-    spread = np.sqrt(np.diag(matrix))
+    """Square roots of the diagonal, one where it is zero, or rounding made less of it."""
+    spread = np.sqrt(np.maximum(np.diag(matrix), 0))
     return np.where(spread > 0, spread, 1.0)

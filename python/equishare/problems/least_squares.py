@@ -9,15 +9,20 @@ from typing import TypeVar
 
 import numpy as np
 
+from equishare.columns import ignoring
 from equishare.linalg import solve
 from equishare.problems.base import Labels, Refit, Slot
 from equishare.problems.bootstrap import resampled_moments
 from equishare.problems.estimates import BlockEstimate, gather_curvature
-from equishare.problems.moments import Moments
+from equishare.problems.moments import Moments, Rows
 from equishare.problems.noise import estimate
 from equishare.problems.quality import quality
 
 _P = TypeVar("_P", bound="LeastSquares")
+
+
+# So many columns are told by name.
+_FEW = 5
 
 
 class Undetermined(ValueError):
@@ -32,6 +37,7 @@ class LeastSquares:
         train, val, pooled: :class:`Moments` of each split and of both together.
         has_bias: whether y = W x + b has a b.
         origin: number that was subtracted from the data, and is added to the values of the answer.
+        notes: sentences on what makes an answer unsure, of what the moments do not tell.
     """
 
     slots: tuple[Slot, ...]
@@ -39,9 +45,10 @@ class LeastSquares:
     val: Moments
     has_bias: bool
     origin: float = 0.0
+    notes: tuple[str, ...] = ()
 
     def __init__(
-        self, slot: Slot, x: tuple[np.ndarray, np.ndarray], y: tuple[np.ndarray, np.ndarray], bias: bool
+        self, slot: Slot, x: tuple[np.ndarray | Rows, ...], y: tuple[np.ndarray | Rows, ...], bias: bool
     ) -> None:
         self.slots, self.has_bias = (slot,), bias
         with np.errstate(over="ignore", invalid="ignore"):
@@ -53,8 +60,8 @@ class LeastSquares:
         if not np.isfinite(squares).all() or not self.pooled.syy.sum() > np.finfo(float).tiny:
             raise ValueError("the samples are too large or too small to be squared in float64: rescale them")
         if self.pooled.count > self.num_inputs + int(bias) and self.pooled.is_full_rank():
-            both = np.concatenate(x), np.concatenate(y)
-            self._estimate = replace(estimate(*both, self.pooled, bias, self.shape), origin=self.origin)
+            every_x, every_y = (Rows.of(train).and_then(Rows.of(val)) for train, val in (x, y))
+            self._estimate = replace(estimate(every_x, every_y, self.pooled, bias, self.shape), origin=self.origin)
 
     def __repr__(self) -> str:
         entries = f"{' × '.join(map(str, self.shape))} {self.slots[0].noun}s"
@@ -140,20 +147,21 @@ class LeastSquares:
         labels = pattern[0].reshape(self.weight_shape)
         values = fit_values(self.pooled, labels, int(labels.max()) + 1)
         tied, free = (self._trained(own) for own in (labels, np.arange(labels.size).reshape(labels.shape)))
+        found = quality(
+            labels,
+            self._estimate,
+            (self.train, self.val, self.pooled),
+            (tied, free),
+            self.has_bias,
+            self._input_names if len(self.shape) > 1 else (),
+        )
         return Refit(
             {self.slots[0].key: values + self.origin},
             self.val.loss(tied, self.train.bias(tied)),
             self.val.loss(free, self.train.bias(free)),
             self.pooled.bias(values[labels]) if self.has_bias else None,
             centre=self.pooled.x_mean if self.has_bias else None,
-            quality=quality(
-                labels,
-                self._estimate,
-                (self.train, self.val, self.pooled),
-                (tied, free),
-                self.has_bias,
-                self._input_names if len(self.shape) > 1 else (),
-            ),
+            quality=replace(found, notes=found.notes + self.notes),
         )
 
     def _trained(self, labels: np.ndarray) -> np.ndarray:
@@ -178,21 +186,36 @@ class LeastSquares:
         return other
 
     def _undetermined(self, moments: Moments, name: str) -> Undetermined:
-        needed = self.num_inputs + int(self.has_bias)
-        names = self._input_names
+        needed, names = self.num_inputs + int(self.has_bias), self._input_names
         flat = np.flatnonzero(np.diag(moments.sxx) <= 0)
-        if moments.count <= needed and not flat.size:
+        if flat.size:
+            reason = f"no variation in column{'s' * (len(flat) > 1)} {_few([names[i] for i in flat])}"
+            remedy = f"leave out columns that are constant, {self._leaving_out(flat)}"
+        elif moments.count <= needed:
             reason = f"{moments.count} samples for {needed} parameters per output"
-            remedy = "more samples or fewer columns"
-        else:
-            columns = flat if flat.size else moments.dependent_columns()
-            listed = ", ".join(names[i] for i in columns[:5]) + (", …" if len(columns) > 5 else "")
-            several = "s" if len(columns) > 1 else ""
-            reason = (
-                f"no variation in column{several} {listed}" if flat.size else f"linearly dependent columns {listed}"
+            remedy = (
+                "more samples or fewer columns, or the weights of least norm without sharing "
+                "(method 'no_sharing', --method no_sharing)"
             )
-            remedy = "leave out columns that are constant, or that others add up to"
+        else:
+            reason = f"linearly dependent columns {_few([names[i] for i in moments.dependent_columns()])}"
+            remedy = f"leave out columns that others add up to, {self._leaving_out(moments.redundant_columns())}"
+            if self.has_bias and moments.about_zero().is_full_rank():
+                reason += ", which add up to a constant as the levels of a category do"
+                remedy = f"fit no bias (LinearProblem(x, y, bias=False), --no-bias), or {remedy}"
         return Undetermined(f"{name} do not determine the weights: {reason}; {remedy}")
+
+    def _leaving_out(self, columns: np.ndarray) -> str:
+        """Which columns to leave out, and how where they have names."""
+        own = [self._input_names[i] for i in columns]
+        option = (
+            f" ({ignoring(*own)})" if self.slots[0].labels and self.slots[0].labels[-1] and len(own) <= _FEW else ""
+        )
+        return f"here {_few(own)}{option}"
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:_FEW]) + ", …" * (len(names) > _FEW)
 
 
 def fit_values(moments: Moments, labels: np.ndarray, num_groups: int) -> np.ndarray:

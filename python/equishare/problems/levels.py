@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from equishare.arrays import column_names, real_array, to_numpy
+from equishare.naming import printable
 
 #: The level of rows without a value.
 MISSING = "missing"
@@ -155,7 +156,7 @@ def level_name(value: Any) -> str:
         return MISSING
     if _is_real(value) and not isinstance(value, bool | np.bool_) and value == round(value):
         return str(int(value))
-    return "".join(c if c.isprintable() else " " if c.isspace() else "\ufffd" for c in str(value))
+    return printable(str(value))
 
 
 def codes_in(levels: Sequence[str], column: Any) -> np.ndarray:

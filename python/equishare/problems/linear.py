@@ -10,8 +10,12 @@ from equishare.arrays import column_names, sample_matrix
 from equishare.checks import flag
 from equishare.problems.base import About, Slot
 from equishare.problems.least_squares import LeastSquares
+from equishare.problems.moments import Rows
 from equishare.problems.split import check_columns, check_order, check_rows, halves, same_columns
 from equishare.problems.within import checked_within
+
+# Fewer samples may hold two values by chance.
+_FEW_SAMPLES = 10
 
 
 class LinearProblem(LeastSquares):
@@ -22,11 +26,12 @@ class LinearProblem(LeastSquares):
     Args:
         x: (n, I) inputs: an array, a tensor, or a table of pandas, polars or pyarrow, whose names go into the answer.
         y: (n, O) outputs, or (n,) for one, likewise.
-        x_val: (n_v, I) inputs used to select. Without them a half of the samples, drawn by ``seed``, is.
+        x_val: (n_v, I) inputs used to select. Without them a part of the samples, drawn by ``seed``, is.
         y_val: (n_v, O) outputs used to select.
         bias: whether to fit b.
         within: (O, I) integers; only weights of one number may be tied. (I,) for one output.
         seed: of the split.
+        train_fraction: share of the samples that is used to fit where ``x_val`` is left out, in (0, 1).
 
     Raises:
         TypeError: not numbers, arrays for validation without their names, or a bias that is neither True nor False.
@@ -37,16 +42,17 @@ class LinearProblem(LeastSquares):
         self,
         x: Any,
         y: Any,
-        *more: NoReturn,
+        *others: NoReturn,
         x_val: Any = None,
         y_val: Any = None,
         bias: bool = True,
         within: Any = None,
         seed: int = 0,
+        train_fraction: float = 0.5,
     ) -> None:
-        if more:
+        if others:
             raise TypeError(
-                f"validation samples must be given by name, got {2 + len(more)} arguments by position: "
+                f"validation samples must be given by name, got {2 + len(others)} arguments by position: "
                 "LinearProblem(x_train, y_train, x_val=x_val, y_val=y_val), or LinearProblem(x, y), which splits the "
                 "samples itself (scikit-learn's train_test_split gives x_train, x_val, y_train, y_val in this order)"
             )
@@ -57,14 +63,16 @@ class LinearProblem(LeastSquares):
         data = sample_matrix(x, "x"), sample_matrix(y, "y", one_column=True)
         check_rows(data, ("x", "y"))
         check_order(x, y)
+        rows: tuple[np.ndarray | None, ...] = (None, None)
         if x_val is None:
-            train, val = (tuple(a[rows] for a in data) for rows in halves(len(data[0]), seed, "x and y"))
+            rows = halves(len(data[0]), seed, "x and y", train_fraction)
+            more = data
         else:
             same_columns(y_val, names[0], ("y", "y_val"))
             same_columns(x_val, names[1], ("x", "x_val"))
-            train, val = data, (sample_matrix(x_val, "x_val"), sample_matrix(y_val, "y_val", one_column=True))
-            check_rows(val, ("x_val", "y_val"))
-        for a, b, name in zip(train, val, ("x", "y"), strict=True):
+            more = sample_matrix(x_val, "x_val"), sample_matrix(y_val, "y_val", one_column=True)
+            check_rows(more, ("x_val", "y_val"))
+        for a, b, name in zip(data, more, ("x", "y"), strict=True):
             check_columns(a, b, (name, f"{name}_val"))
             lowest, highest = np.minimum(a.min(0), b.min(0)), np.maximum(a.max(0), b.max(0))
             # Without a bias a constant tells something, unless it is zero.
@@ -72,11 +80,28 @@ class LinearProblem(LeastSquares):
                 raise ValueError(f"{name} holds constant data: no column varies")
         slot = Slot.of("weight", (data[1].shape[1], data[0].shape[1]), "weight", names)
         self.within = checked_within(within, slot.shapes[0])
-        super().__init__(slot, (train[0], val[0]), (train[1], val[1]), bool(bias))
+        # Samples are made float64 when they are read, without copies.
+        splits = [
+            [Rows((one, own)) for one, own in zip(pair, rows, strict=True)] for pair in zip(data, more, strict=True)
+        ]
+        super().__init__(slot, tuple(splits[0]), tuple(splits[1]), bool(bias))
+        self.notes = _of_two_values(data[1])
 
     def about(self) -> About:
         """The data in words and numbers, for the report."""
         return about_map(self.shape, self.has_bias, self.num_train, self.num_val)
+
+
+def _of_two_values(outputs: np.ndarray) -> tuple[str, ...]:
+    """What to say where all outputs hold two values each: they are rather classes than measurements."""
+    lowest, highest = outputs.min(0), outputs.max(0)
+    several = len(outputs) >= _FEW_SAMPLES and ((outputs[:100] == lowest) | (outputs[:100] == highest)).all()
+    if not several or not ((outputs == lowest) | (outputs == highest)).all():
+        return ()
+    return (
+        f"The outputs hold two values only, {lowest[0]:g} and {highest[0]:g}, as classes do: their probability is told "
+        f"by GeneralizedLinearProblem(x, y == {highest[0]:g}, family='binomial'), on the command line by --outcome.",
+    )
 
 
 def about_map(shape: tuple[int, ...], has_bias: bool, num_train: int | None, num_val: int | None) -> About:

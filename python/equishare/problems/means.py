@@ -10,6 +10,7 @@ import numpy as np
 from equishare.arrays import column_names, sample_matrix
 from equishare.problems.base import About, Labels, Slot
 from equishare.problems.least_squares import LeastSquares
+from equishare.problems.moments import Rows
 from equishare.problems.split import check_columns, halves, same_columns
 from equishare.problems.within import checked_within
 
@@ -25,41 +26,42 @@ class MeanProblem(LeastSquares):
     Args:
         train: (n, K) samples: an array, a tensor, or a table of pandas, polars or pyarrow, whose names go into the
             answer.
-        val: (n_v, K) samples used to select. Without them a half of ``train``, drawn by ``seed``, is.
+        val: (n_v, K) samples used to select. Without them a part of ``train``, drawn by ``seed``, is.
         within: (K,) integers; only entries of one number may be tied.
         seed: of the split.
+        train_fraction: share of ``train`` that is used to fit where ``val`` is left out, in (0, 1).
 
     Raises:
         TypeError: not numbers.
         ValueError: wrong shape, no sample, NaN or infinite values, samples that are all equal.
     """
 
-    def __init__(self, train: Any, val: Any = None, *, within: Any = None, seed: int = 0) -> None:
+    def __init__(
+        self, train: Any, val: Any = None, *, within: Any = None, seed: int = 0, train_fraction: float = 0.5
+    ) -> None:
         names = column_names(train, "train")
-        train = sample_matrix(train, "train")
+        data = [sample_matrix(train, "train")]
+        rows: tuple[np.ndarray | None, ...] = (None, None)
         if val is None:
-            train, val = (train[rows] for rows in halves(len(train), seed, "train"))
+            rows = halves(len(data[0]), seed, "train", train_fraction)
         else:
             same_columns(val, names, ("train", "val"))
-            val = sample_matrix(val, "val")
-            check_columns(train, val, ("train", "val"))
-        if len(train) + len(val) < 3:
-            raise ValueError(f"train and val must hold at least 3 samples together, got {len(train)} and {len(val)}")
-        low = np.minimum(train.min(0), val.min(0))
-        high = np.maximum(train.max(0), val.max(0))
-        if (low == high).all():
-            raise ValueError("train and val hold constant data: every sample is the same, so nothing tells the noise")
-        self.within = checked_within(within, (train.shape[1],))
+            data.append(sample_matrix(val, "val"))
+            check_columns(data[0], data[1], ("train", "val"))
+        num_entries = data[0].shape[1]
+        # Without copies: samples are made float64 when they are read. In float32 the rounded origin would shift means.
+        low = np.minimum.reduce([one.min(0) for one in data])
+        high = np.maximum.reduce([one.max(0) for one in data])
         # Equality of means does not depend on the origin; squares of large numbers would drown the differences.
         self.origin = float(low.mean(dtype=np.float64) / 2 + high.mean(dtype=np.float64) / 2)
-        ones = np.ones((len(train), 1)), np.ones((len(val), 1))
-        # In float64: the rounded origin of float32 data would shift the means.
-        super().__init__(
-            Slot.of("mean", (train.shape[1],), "mean", (names,)),
-            ones,
-            (train.astype(np.float64) - self.origin, val.astype(np.float64) - self.origin),
-            bias=False,
-        )
+        y = Rows((data[0], rows[0]), origin=self.origin), Rows((data[-1], rows[1]), origin=self.origin)
+        if len(y[0]) + len(y[1]) < 3:
+            raise ValueError(f"train and val must hold at least 3 samples together, got {len(y[0])} and {len(y[1])}")
+        if (low == high).all():
+            raise ValueError("train and val hold constant data: every sample is the same, so nothing tells the noise")
+        self.within = checked_within(within, (num_entries,))
+        ones = np.broadcast_to(1.0, (len(y[0]), 1)), np.broadcast_to(1.0, (len(y[1]), 1))
+        super().__init__(Slot.of("mean", (num_entries,), "mean", (names,)), ones, y, bias=False)
 
     def evaluate(self, patterns: Sequence[Labels]) -> np.ndarray:
         """Mean squared error of each pattern on the validation samples, fitted on the training samples."""

@@ -2,17 +2,74 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from equishare.linalg import pseudo_inverse, unit_scale
 
-# Rows of data turned into float64 at a time: bounds the temporary memory of a pass over large float32 data.
-CHUNK_ROWS = 65_536
+# Rows, and numbers, of data turned into float64 at a time: bounds the temporary memory of a pass over large data.
+_CHUNK_ROWS, _CHUNK_NUMBERS = 65_536, 1 << 20
 
 # A loss below this part of the spread of y is a rounding error of its terms.
 _ROUNDING = 4e-15
+# A column of whose scatter no more is left than this part, when others explain it, is one of rounding errors.
+_REDUNDANT = 1e-12
+
+
+class Rows:
+    """Rows of matrices one after another, as float64: made when they are read, so that none has a copy.
+
+    Args:
+        parts: matrices (n, K), each with the rows (m,) that are taken of it in their order, or None for all.
+        origin: what is subtracted from every number.
+    """
+
+    def __init__(self, *parts: tuple[np.ndarray, np.ndarray | None], origin: float = 0.0) -> None:
+        self.parts, self.origin = parts, origin
+        self.ends = np.cumsum([len(array if rows is None else rows) for array, rows in parts])
+
+    @classmethod
+    def of(cls, samples: np.ndarray | Rows) -> Rows:
+        """All rows of a matrix; rows are left as they are."""
+        return samples if isinstance(samples, Rows) else cls((samples, None))
+
+    def __len__(self) -> int:
+        return int(self.ends[-1])
+
+    @property
+    def width(self) -> int:
+        """K."""
+        return self.parts[0][0].shape[1]
+
+    def and_then(self, other: Rows) -> Rows:
+        """These rows and then those of another matrix with the same origin."""
+        return Rows(*self.parts, *other.parts, origin=self.origin)
+
+    def between(self, start: int, stop: int) -> np.ndarray:
+        """(stop − start, K) rows."""
+        found = []
+        for (array, rows), end in zip(self.parts, self.ends.tolist(), strict=True):
+            first = end - len(array if rows is None else rows)
+            own = slice(max(start - first, 0), max(min(stop, end) - first, 0))
+            found.append((array[own] if rows is None else array[rows[own]]).astype(np.float64, copy=False))
+        joined = found[0] if len(found) == 1 else np.concatenate(found)
+        return joined - self.origin if self.origin else joined
+
+    def mean(self) -> np.ndarray:
+        """(K,) means of the columns."""
+        total = np.zeros(self.width)
+        for start, stop in chunks(len(self), self.width):
+            total += self.between(start, stop).sum(0)
+        return total / len(self)
+
+
+def chunks(count: int, width: int, least: int = 1) -> Iterator[tuple[int, int]]:
+    """Ranges that cover so many rows of ``width`` numbers: a million numbers each, or ``least`` rows if more."""
+    step = min(_CHUNK_ROWS, max(least, _CHUNK_NUMBERS // width, 1))
+    for start in range(0, count, step):
+        yield start, min(start + step, count)
 
 
 @dataclass(frozen=True)
@@ -32,16 +89,17 @@ class Moments:
     y_mean: np.ndarray
 
     @classmethod
-    def of(cls, x: np.ndarray, y: np.ndarray, centred: bool) -> Moments:
+    def of(cls, x: np.ndarray | Rows, y: np.ndarray | Rows, centred: bool) -> Moments:
         """Moments of ``x`` (n, I) and ``y`` (n, O), accumulated in float64."""
-        x_mean = x.mean(0, dtype=np.float64) if centred else np.zeros(x.shape[1])
-        y_mean = y.mean(0, dtype=np.float64) if centred else np.zeros(y.shape[1])
-        sxx = np.zeros((x.shape[1], x.shape[1]))
-        sxy = np.zeros((y.shape[1], x.shape[1]))
-        syy = np.zeros(y.shape[1])
-        for start in range(0, len(x), CHUNK_ROWS):
-            xc = x[start : start + CHUNK_ROWS] - x_mean
-            yc = y[start : start + CHUNK_ROWS] - y_mean
+        x, y = Rows.of(x), Rows.of(y)
+        x_mean = x.mean() if centred else np.zeros(x.width)
+        y_mean = y.mean() if centred else np.zeros(y.width)
+        sxx = np.zeros((x.width, x.width))
+        sxy = np.zeros((y.width, x.width))
+        syy = np.zeros(y.width)
+        for start, stop in chunks(len(x), x.width + y.width, least=x.width):
+            xc = x.between(start, stop) - x_mean
+            yc = y.between(start, stop) - y_mean
             sxx += xc.T @ xc
             sxy += yc.T @ xc
             syy += (yc**2).sum(0)
@@ -98,3 +156,28 @@ class Moments:
         scale = unit_scale(self.sxx)
         null = np.linalg.eigh(self.sxx / np.outer(scale, scale))[1][:, 0]
         return np.flatnonzero(np.abs(null) > 1e-3 * np.abs(null).max())
+
+    def redundant_columns(self) -> np.ndarray:
+        """The inputs that those before them add up to: without them the others determine their weights."""
+        scale = unit_scale(self.sxx)
+        unit = self.sxx / np.outer(scale, scale)
+        factor, kept, left_out = np.zeros((0, len(unit))), [], []
+        for i in range(len(unit)):  # Cholesky's factor of the columns that are kept
+            row = unit[i] - factor[:, i] @ factor
+            if row[i] > _REDUNDANT * max(unit[i, i], _ROUNDING):
+                factor = np.vstack([factor, row / np.sqrt(row[i])])
+                kept.append(i)
+            else:
+                left_out.append(i)
+        return np.array(left_out or kept[-1:], int)
+
+    def about_zero(self) -> Moments:
+        """The same samples with moments about zero, as a map without bias has them."""
+        return replace(
+            self,
+            sxx=self.sxx + self.count * np.outer(self.x_mean, self.x_mean),
+            sxy=self.sxy + self.count * np.outer(self.y_mean, self.x_mean),
+            syy=self.syy + self.count * self.y_mean**2,
+            x_mean=np.zeros_like(self.x_mean),
+            y_mean=np.zeros_like(self.y_mean),
+        )

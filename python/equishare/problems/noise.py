@@ -6,7 +6,7 @@ import numpy as np
 import scipy
 
 from equishare.problems.estimates import BlockEstimate
-from equishare.problems.moments import CHUNK_ROWS, Moments
+from equishare.problems.moments import Moments, Rows, chunks
 
 # A variance estimate below this part of the usual one is a rounding artefact (a dead pixel, say).
 _LEAST_RELATIVE_VARIANCE = 1e-5
@@ -16,7 +16,7 @@ _LEAST_RELATIVE_NOISE = 1e-8
 _POOLING_SIGNIFICANCE = 0.01
 
 
-def estimate(x: np.ndarray, y: np.ndarray, moments: Moments, centred: bool, shape: tuple[int, ...]) -> BlockEstimate:
+def estimate(x: Rows, y: Rows, moments: Moments, centred: bool, shape: tuple[int, ...]) -> BlockEstimate:
     """Least squares of y (n, O) on x (n, I) with heteroscedasticity-consistent variances.
 
     The variance of each weight is the sandwich ``Σ_n P[n, i]² e[n, o]² / (1 − h_n)``, P = X S⁻¹ (MacKinnon
@@ -36,9 +36,9 @@ def estimate(x: np.ndarray, y: np.ndarray, moments: Moments, centred: bool, shap
     sandwich = np.zeros_like(weight)
     squares = np.zeros_like(weight)
     squared_residual = np.zeros(weight.shape[0])
-    for start in range(0, count, CHUNK_ROWS):
-        xc = x[start : start + CHUNK_ROWS] - moments.x_mean
-        residual = y[start : start + CHUNK_ROWS] - moments.y_mean - xc @ weight.T
+    for start, stop in chunks(count, x.width + y.width, least=x.width):
+        xc = x.between(start, stop) - moments.x_mean
+        residual = y.between(start, stop) - moments.y_mean - xc @ weight.T
         p = xc @ inverse
         leverage = (p * xc).sum(1) + (1 / count if centred else 0.0)
         squared = (residual / np.sqrt(spread)) ** 2

@@ -39,6 +39,7 @@ def curve_of(view: View) -> Curve:
     by_step, is_evidence = "step" in view.history, "evidence" in view.history
     name, measured = "step" if by_step else "num_groups", "evidence" if is_evidence else "validation_loss"
     x, y = (np.asarray(view.history.get(column, ()), dtype=float) for column in (name, measured))
+    x, y = x[: len(y)], y[: len(x)]  # a file may hold columns of several lengths
     last = x[-1] if len(x) else 0.0
     x, y = x[np.isfinite(y)], y[np.isfinite(y)]
     if is_evidence and len(y):

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from equishare.files import written_whole
+from equishare.npz import read_arrays
 from equishare.partition import Partition
 from equishare.problems.base import About, Belief, Predictor, Quality, Slot
 from equishare.problems.linear import about_map
@@ -20,6 +21,7 @@ from equishare.problems.network.problem import about_model
 from equishare.result.calibration import CLOSED_FORM, TRAINED
 from equishare.result.confidence import Confidence
 from equishare.result.origin import Origin
+from equishare.result.schema import check_arrays, check_document
 
 _FORMAT = "equishare.Discovery/2"
 # Version 0.1 had a format for means and maps, and one for models.
@@ -86,10 +88,11 @@ def load_discovery(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[s
         ValueError: it is not a saved Discovery, or it is damaged.
     """
     try:
-        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        about = json.loads(str(arrays.pop("about")))
-        return _decoded(about, arrays)
+        with open(path, "rb") as opened:
+            arrays = read_arrays(opened)
+        if "about" not in arrays:
+            raise ValueError("it has no entry about")
+        return _decoded(json.loads(str(arrays.pop("about"))), arrays)
     except Exception as error:
         # A damaged archive fails in zlib, zipfile, NumPy or json, each with errors of its own.
         if isinstance(error, OSError) and error.filename is not None:
@@ -97,25 +100,22 @@ def load_discovery(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[s
         raise ValueError(f"{os.fspath(path)!r} is not a saved Discovery, or it is damaged ({error})") from error
 
 
-def _decoded(about: dict[str, Any], arrays: dict[str, np.ndarray]) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    if about["format"] in (_OLD, _OLD_MODEL):
+def _decoded(about: Any, arrays: dict[str, np.ndarray]) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    form = about.get("format") if isinstance(about, dict) else None
+    if form in (_OLD, _OLD_MODEL):
         about, arrays = _upgraded(about, arrays)
-    elif about["format"] != _FORMAT:
-        raise KeyError("format")
+        about = json.loads(json.dumps(about))  # tuples as lists, as a file has them
+    elif form != _FORMAT:
+        raise ValueError(f"format must be {_FORMAT}, {_OLD} or {_OLD_MODEL}, got {form!r}")
     kinds: dict[str, dict[str, np.ndarray]] = {}
     for key, array in arrays.items():
         kind, _, name = key.partition(".")
         kinds.setdefault(kind, {})[name] = array
+    check_document(about)
+    check_arrays(about, kinds)
     partitions = {name: Partition(labels) for name, labels in kinds["labels"].items()}
     slots = tuple(_slot(one) for one in about["slots"])
-    if {name for slot in slots for name in slot.names} != set(partitions):
-        raise ValueError("the labels are not those of its parameters")
     values = kinds.get("values", {})
-    if not about["is_of_model"] and set(values) != set(partitions):
-        raise ValueError("the values are not those of its parameters")
-    for name, own in values.items():
-        if own.shape[:1] != (partitions[name].num_groups,):
-            raise ValueError(f"{partitions[name].num_groups} groups but values of shape {own.shape}")
     curves = TRAINED if about["is_trained"] else CLOSED_FORM
     gaps = kinds.get("gaps", {})
     found = {name: about[name] for name in (*_PLAIN, "complete", "settled", "is_of_model")} | {
@@ -134,8 +134,6 @@ def _decoded(about: dict[str, Any], arrays: dict[str, np.ndarray]) -> tuple[dict
             for name, labels in kinds.get("resamples", {}).items()
         },
     }
-    if set(kinds.get("state", {})) != set(about["dtypes"]):
-        raise ValueError("the state is not that of its model")
     state = {
         name: torch.from_numpy(array.copy()).to(getattr(torch, about["dtypes"][name]))
         for name, array in kinds.get("state", {}).items()

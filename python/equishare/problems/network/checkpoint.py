@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import os
 import re
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,7 +18,10 @@ from equishare import ranks
 from equishare.files import written_whole
 from equishare.problems.network.fit import Fit
 
-_FORMAT = "equishare.Checkpoint/3"
+_FORMAT = "equishare.Checkpoint/4"
+# The file ends with the SHA-256 of all that stands before it: torch itself does not tell a bit that was flipped.
+_DIGEST = hashlib.sha256().digest_size
+_PART = 1 << 20
 
 
 class Checkpoint:
@@ -32,7 +37,7 @@ class Checkpoint:
     Raises:
         ValueError: the file is no checkpoint, or one of another search.
         TypeError: path is no path.
-        OSError: it cannot be read, or its folder does not exist.
+        OSError: it cannot be read or written, or its folder does not exist.
     """
 
     def __init__(self, path: str | os.PathLike[str] | None, about: str) -> None:
@@ -61,7 +66,7 @@ class Checkpoint:
         self._stages[name] = content
         if self.path is not None and ranks.is_first():
             with written_whole(self.path) as temporary:
-                torch.save({"format": _FORMAT, "about": self.about, "stages": self._stages}, temporary)
+                _write(temporary, {"format": _FORMAT, "about": self.about, "stages": self._stages})
 
 
 def fingerprint(problems: Sequence[Any], method: str, seed: int, options: Any) -> str:
@@ -102,9 +107,25 @@ def _opened(path: str | os.PathLike[str], about: str) -> dict[str, Any]:
     return _read(path, about) if os.path.exists(path) else {}
 
 
+def _write(path: Path, content: dict[str, Any]) -> None:
+    try:
+        torch.save(content, path)
+    except RuntimeError as error:  # of a disk that is full; torch tells no more than that the stream failed
+        raise OSError(errno.EIO, "the checkpoint could not be written, is the disk full?", str(path)) from error
+    digest = hashlib.sha256()
+    with path.open("r+b") as file:
+        while part := file.read(_PART):
+            digest.update(part)
+        file.write(digest.digest())
+
+
 def _read(path: str | os.PathLike[str], about: str) -> dict[str, Any]:
     try:
-        content = torch.load(path, weights_only=True)
+        with open(path, "rb") as file:
+            whole = memoryview(file.read())
+        if hashlib.sha256(whole[:-_DIGEST]).digest() != whole[-_DIGEST:]:
+            raise ValueError("checksum")
+        content = torch.load(io.BytesIO(whole[:-_DIGEST]), weights_only=True)
         if content["format"] != _FORMAT:
             raise KeyError("format")
     except Exception as error:

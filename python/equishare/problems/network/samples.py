@@ -288,7 +288,9 @@ def _tensor(data: Any, name: str, model: nn.Module, convert: bool) -> Tensor:
     if data.device != like.device:
         raise ValueError(f"{name} must be on the device of the model, {like.device}, got {data.device}")
     if data.dtype.is_floating_point and data.dtype != like.dtype:
-        raise TypeError(f"{name} must have the dtype of the model, {like.dtype}, got {data.dtype}")
+        raise TypeError(
+            f"{name} must have the dtype of the model, {like.dtype}, got {data.dtype}: {name[0]}.to({like.dtype})"
+        )
     if data.dim() == 0:
         raise ValueError(f"{name} must have shape (samples, ...), got a single number")
     if data.dtype.is_floating_point and not torch.isfinite(data).all():

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from equishare.modes import evaluating
+from equishare.problems.network.remedies import remedy
 from equishare.problems.network.samples import Batch, LoaderSamples, Samples
 from equishare.sharing.search import model_parameters, shared_locations, sharing_parameters
 
@@ -133,6 +134,7 @@ def _tried(model: nn.Module, loss: Loss, batch: Batch, name: str) -> Any:
         shapes = ", ".join(str(tuple(t.shape)) for t in x)
         raise ValueError(
             f"model and loss do not take the samples of {name}, x {shapes} and y {tuple(y.shape)}: {error}"
+            f"{remedy(model, loss, x, y)}"
         ) from error
     for i, (kept, now) in enumerate(zip(before, (*x, y), strict=True)):
         if not torch.equal(kept, now):
