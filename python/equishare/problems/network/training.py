@@ -128,8 +128,8 @@ class SearchOptions(Training):
 
     Attributes:
         standard_errors: a coarser pattern is selected unless its validation loss is above the least by more than so
-            many standard errors of the paired difference, or by more than a twentieth, or above that without sharing. One
-            percent always counts as nothing, but with 0. A lower number finds more groups, some of them by chance.
+            many standard errors of the paired difference, or by more than a twentieth, or above that without sharing.
+            One percent always counts as nothing, but with 0. A lower number finds more groups, some of them by chance.
         refit_steps: steps of each final fit; None: 600, doubled while the loss falls.
         checkpoint: file that keeps the fits that are done; a call with the same arguments goes on from there.
     """
