@@ -124,7 +124,7 @@ ERRORS = {
         lambda: ops.relax_adam_step(*relaxation(), torch.zeros(1), step=1, rate=0.1),
         "moments must be",
     ),
-    "step": (lambda: ops.relax_adam_step(*relaxation(), torch.zeros(1), step=0, rate=0.1), "step must be at least 1"),
+    "step": (lambda: ops.relax_adam_step(*relaxation(), torch.zeros(1), step=0, rate=0.1), "step must be a positive integer"),
 }
 
 
