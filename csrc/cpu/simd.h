@@ -138,7 +138,7 @@ EQUISHARE_INLINE V exp_vec(V x) {
   const V clamped = smaller(V() + MathConstants<T>::greatest, at_least(x, MathConstants<T>::least));
   return exp_in_range<T, V, typename Simd<T>::Words>(clamped);
 }
-// The same for x <= 0.
+// The same for x <= MathConstants::greatest.
 template <class V, class T = std::decay_t<decltype(V()[0])>>
 EQUISHARE_INLINE V exp_of_depth(V x) {
   return exp_in_range<T, V, typename Simd<T>::Words>(at_least(x, MathConstants<T>::least));

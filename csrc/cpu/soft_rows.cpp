@@ -12,10 +12,15 @@ namespace {
 template <class T>
 constexpr T sound_limit = T(0x1p60);
 
-// Whether x beside a row, divided by a sum of up to sound_limit, may have no digits left.
+// One over a sum that is larger than most with the largest logit as the pivot.
+template <class T>
+constexpr T small_scale = T(0x1p-12);
+
+// Whether x, divided by a sum of up to sound_limit and multiplied by a value, may have few digits
+// left.
 template <class T>
 EQUISHARE_INLINE bool is_faint(T x) {
-  constexpr T least = (sizeof(T) == 4 ? T(0x1p-126) : T(0x1p-1022)) * sound_limit<T>;
+  constexpr T least = sizeof(T) == 4 ? T(0x1p-30) : T(0x1p-900);
   return x < least && x > -least && x != 0;
 }
 
@@ -98,14 +103,6 @@ template <class S, class T>
   return exponentials_of<S, T>(logits, groups, largest_in_row(logits, groups), out);
 }
 
-// Makes the largest logit the pivot; scale is 1 / sum exp(logit - pivot) before and after.
-template <class S, class T>
-[[gnu::noinline]] void move_pivot(const S* logits, int64_t groups, T& pivot, T& scale) {
-  const T most = largest_in_row(logits, groups);
-  scale *= exp_vec(Vec<T>() + (most - pivot))[0];
-  pivot = most;
-}
-
 // Groups ahead of those at work that are asked for, logits and gradient: the store of a line begins
 // with reading it. Rows that go together are too short to gain.
 template <class S>
@@ -115,9 +112,9 @@ constexpr int64_t ahead = 2048 / sizeof(S);
 // of the gradient of the values is added.
 template <class S, bool with_values, int count>
 EQUISHARE_INLINE void slopes(const S* logits, const Arithmetic<S>* values, int64_t width,
-                             int64_t stride, const Arithmetic<S>* pivot,
-                             const Arithmetic<S>* weight, const Arithmetic<S>* theta,
-                             S* grad_logits, Arithmetic<S>* grad_values) {
+                             int64_t stride, const Arithmetic<S>* pivot, const Arithmetic<S>* scale,
+                             const Arithmetic<S>* u, const Arithmetic<S>* theta, S* grad_logits,
+                             Arithmetic<S>* grad_values) {
   using T = Arithmetic<S>;
   along_row<T>(width, [&](int64_t g, auto len) {
     const Vec<T> value = load(values + g, len, T(0));
@@ -128,9 +125,9 @@ EQUISHARE_INLINE void slopes(const S* logits, const Arithmetic<S>* values, int64
         __builtin_prefetch(logits + g + ahead<S>);
         __builtin_prefetch(grad_logits + g + ahead<S>, 1);
       }
-      const Vec<T> a = exp_vec(logit - pivot[r]) * weight[r];
-      if (with_values) along += a;
-      store(grad_logits + r * stride + g, a * (value - theta[r]), len);
+      const Vec<T> a = exp_of_depth(logit - pivot[r]) * scale[r];
+      if (with_values) along += a * u[r];
+      store(grad_logits + r * stride + g, a * ((value - theta[r]) * u[r]), len);
     }
     if (with_values) store(grad_values + g, along, len);
   });
@@ -153,32 +150,30 @@ void gather_backward(const SoftGatherBackwardArgs<S>& args) {
       const int64_t row = b * rows + k, count = end - k < step ? end - k : step;
       const S* logits = args.logits + row * groups;
       S* grad_logits = args.grad_logits + row * groups;
-      T pivot[together], weight[together], theta[together];
+      T pivot[together], scale[together], u[together], theta[together];
       for (int64_t r = 0; r < count; ++r) {
         pivot[r] = args.stats[2 * (row + r)];
-        weight[r] = args.stats[2 * (row + r) + 1];
+        scale[r] = args.stats[2 * (row + r) + 1];
         const S* own = logits + r * groups;
         // The stored theta of halves is rounded too coarsely for differences from it.
         if constexpr (is_half<S>) {
-          theta[r] = sum<T>(weigh<S, T>(own, values, groups, pivot[r]).weighted) * weight[r];
+          theta[r] = sum<T>(weigh<S, T>(own, values, groups, pivot[r]).weighted) * scale[r];
           if (!(theta[r] - theta[r] == 0))
-            theta[r] = mean_of<S, T>(own, values, groups, pivot[r], weight[r]);
+            theta[r] = mean_of<S, T>(own, values, groups, pivot[r], scale[r]);
         } else {
           theta[r] = args.theta[row + r];
         }
-        const T u = get(args.cotangent[row + r]);
-        if (is_faint(u)) move_pivot<S, T>(own, groups, pivot[r], weight[r]);
-        weight[r] *= u;
+        u[r] = get(args.cotangent[row + r]);
       }
       if (count == together && is_short<S>(groups)) {
-        slopes<S, with_values, together>(logits, values, groups, groups, pivot, weight, theta,
+        slopes<S, with_values, together>(logits, values, groups, groups, pivot, scale, u, theta,
                                          grad_logits, grad_values);
         continue;
       }
       for_pieces(groups, [&](int64_t g, int64_t width) {
         for (int64_t r = 0; r < count; ++r)
           slopes<S, with_values, 1>(logits + r * groups + g, values + g, width, groups, pivot + r,
-                                    weight + r, theta + r, grad_logits + r * groups + g,
+                                    scale + r, u + r, theta + r, grad_logits + r * groups + g,
                                     with_values ? grad_values + g : nullptr);
       });
     }
@@ -228,7 +223,8 @@ void soft_scatter_rows(const SoftScatterArgs<S>& args) {
       const S* logits = args.logits + row * groups;
       const T x = get(args.x[row]);
       T total = exponentials_of<S, T>(logits, groups, get(logits[0]), e);
-      if (!(total < sound_limit<T>) || is_faint(x)) total = exponentials_again(logits, groups, e);
+      if (!(total < sound_limit<T>) || (total > 1 / small_scale<T> && is_faint(x)))
+        total = exponentials_again(logits, groups, e);
       const T weight = x / total;
       along_row<T>(groups, [&](int64_t g, auto len) {
         add_to(out + g, load(e + g, len, T(0)) * weight, len);

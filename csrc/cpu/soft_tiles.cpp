@@ -61,9 +61,8 @@ void soft_gather_backward_tiles(const SoftGatherBackwardArgs<S>& args) {
         theta += row[g] * values[g];
       }
       for (int64_t g = 0; g < groups; ++g) {
-        const Vec<T> along = row[g] * u[k];
-        grad_values[g] += along;
-        row[g] = along * (values[g] - theta);
+        grad_values[g] += row[g] * u[k];
+        row[g] *= (values[g] - theta) * u[k];
       }
     }
     tile.write(logits, rows * groups, args.grad_logits);
