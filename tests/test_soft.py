@@ -260,7 +260,8 @@ def test_a_step_is_not_written_over_what_it_reads(place, dtype):
     assert torch.equal(memory, before)
     beside = (memory[19:31].view(4, 3), memory[31:34])
     expected = ops.soft_step_backward(z.clone(), v.clone(), step, u.clone(), one, one)
-    assert all(torch.equal(a, b) for a, b in zip(ops.soft_step_backward(z, v, step, u, one, one, beside), expected))
+    ours = ops.soft_step_backward(z, v, step, u, one, one, beside)
+    assert all(torch.equal(a, b) for a, b in zip(ours, expected, strict=True))
     with pytest.raises(ValueError, match="theta is overwritten and must not share memory with values"):
         ops.soft_step_forward(z, step.theta[:3], out=step)
 

@@ -89,7 +89,9 @@ def check_apart(written: dict[str, Tensor], read: dict[str, Tensor]) -> None:
     for i, (name, begin, size) in enumerate(spans[: len(written)]):
         for other, other_begin, other_size in spans[i + 1 :]:
             if size and other_size and begin < other_begin + other_size and other_begin < begin + size:
-                raise ValueError(f"{name} is overwritten and must not share memory with {other}; give a tensor of its own")
+                raise ValueError(
+                    f"{name} is overwritten and must not share memory with {other}; give a tensor of its own"
+                )
 
 
 def misfit(name: str, other: Tensor, letter: str, size: int, to: str, columns: bool, rule: str) -> ValueError:

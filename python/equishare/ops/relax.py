@@ -185,7 +185,11 @@ def relax_adam_step(
 
 
 def _read(x: Tensor, relaxation: Relaxation, weights: tuple[Tensor, ...]) -> dict[str, Tensor]:
-    return {"x": x, **vars(relaxation), **dict(zip(("u", "entropy_weight", "column_norm_weight"), weights, strict=True))}
+    return {
+        "x": x,
+        **vars(relaxation),
+        **dict(zip(("u", "entropy_weight", "column_norm_weight"), weights, strict=True)),
+    }
 
 
 def _gradient(logits: Tensor, x: Tensor, weights: tuple[Tensor, Tensor, Tensor]) -> Tensor:
