@@ -12,16 +12,12 @@ namespace {
 template <class T>
 constexpr T sound_limit = T(0x1p60);
 
-// One over a sum that is larger than most with the largest logit as the pivot.
+// Whether x / total is below the smallest normal number, and so has fewer digits than x.
 template <class T>
-constexpr T small_scale = T(0x1p-12);
-
-// Whether x, divided by a sum of up to sound_limit and multiplied by a value, may have few digits
-// left.
-template <class T>
-EQUISHARE_INLINE bool is_faint(T x) {
-  constexpr T least = sizeof(T) == 4 ? T(0x1p-30) : T(0x1p-900);
-  return x < least && x > -least && x != 0;
+EQUISHARE_INLINE bool is_faint(T x, T total) {
+  constexpr T least = sizeof(T) == 4 ? T(0x1p-126) : T(0x1p-1022);
+  const T size = x < 0 ? -x : x;
+  return size < least * sound_limit<T> && size < least * total && size > 0;
 }
 
 template <class T>
@@ -223,7 +219,7 @@ void soft_scatter_rows(const SoftScatterArgs<S>& args) {
       const S* logits = args.logits + row * groups;
       const T x = get(args.x[row]);
       T total = exponentials_of<S, T>(logits, groups, get(logits[0]), e);
-      if (!(total < sound_limit<T>) || (total > 1 / small_scale<T> && is_faint(x)))
+      if (!(total < sound_limit<T>) || is_faint(x, total))
         total = exponentials_again(logits, groups, e);
       const T weight = x / total;
       along_row<T>(groups, [&](int64_t g, auto len) {
