@@ -4,6 +4,8 @@ import os
 
 import pytest
 
+from equishare import _native
+
 CHILD = """
 import os, signal, torch
 from equishare import ops
@@ -31,6 +33,7 @@ for name, call in calls.items():
 """
 
 
+@pytest.mark.skipif(_native.core is None, reason="plain PyTorch hangs in such a child")
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_a_forked_child_computes(run_python):
     # torch may warn that it forks with threads, depending on versions: that is what is tested.
