@@ -170,7 +170,7 @@ struct RelaxBackwardArgs {
   T correction1, correction2;  // 1 - beta^step
 };
 
-// 2^t, or log x of x >= 1, of each number.
+// e^x, or log x of x >= 1, of each number.
 template <class T>
 struct FunctionArgs {
   int64_t count;

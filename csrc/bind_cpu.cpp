@@ -69,7 +69,7 @@ void bind_search(py::module_ m, const SearchKernels<T>& kernels) {
   bind<8, 6>(m, "relax_backward", kernels.relax_backward);
   bind_size(m, "relax_workspace", kernels.relax_workspace);
   bind_size(m, "relax_moments", kernels.relax_moments);
-  bind_function(m, "exp2", kernels.exp2);
+  bind_function(m, "exp", kernels.exp);
   bind_function(m, "log", kernels.log);
 }
 

@@ -192,6 +192,27 @@ def test_no_label_out_of_range_passes(label_dtype, operation):
             OPERATIONS[operation](index)
 
 
+NOTHING = {
+    "no problems": lambda index: ops.hard_gather(index, torch.ones(0, 5, 1)),
+    "no groups": lambda index: ops.hard_gather(index, torch.ones(0)),
+    "no columns": lambda index: ops.hard_gather(index, torch.ones(5, 0)),
+    "no entries to add": lambda index: ops.hard_scatter(index, torch.ones(0, 4900, 1), 5),
+    "no columns to add": lambda index: ops.hard_scatter(index, torch.ones(4900, 0), 5),
+    "no samples": lambda index: ops.shared_linear(torch.ones(0, 70), index.view(70, 70), torch.ones(5)),
+}
+
+
+@pytest.mark.parametrize("case", NOTHING)
+@pytest.mark.parametrize("spoilt", [5, -1])
+def test_labels_are_checked_where_there_is_nothing_to_compute(case, spoilt):
+    index = torch.arange(4900).remainder(5)
+    if case != "no groups":
+        assert NOTHING[case](index).numel() == 0
+    index[4321] = spoilt
+    with pytest.raises(ValueError, match="labels must lie in 0"):
+        NOTHING[case](index)
+
+
 @pytest.mark.parametrize("needed", [(True, True), (True, False), (False, True)], ids=str)
 def test_labels_spoilt_between_forward_and_backward(needed):
     index, x, values, _, _ = linear_inputs("more than a tile", 20, torch.float64)

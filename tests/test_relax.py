@@ -124,8 +124,36 @@ ERRORS = {
         lambda: ops.relax_adam_step(*relaxation(), torch.zeros(1), step=1, rate=0.1),
         "moments must be",
     ),
-    "step": (lambda: ops.relax_adam_step(*relaxation(), torch.zeros(1), step=0, rate=0.1), "step must be at least 1"),
+    "step": (
+        lambda: ops.relax_adam_step(*relaxation(), torch.zeros(1), step=0, rate=0.1),
+        "step must be a positive integer",
+    ),
+    "out": (
+        lambda: (lambda z, x, *others: ops.relax_backward(z, x, *others, out=z))(*relaxation()),
+        "out is overwritten and must not share memory with logits",
+    ),
+    "results": (
+        lambda: (lambda z, x, r, *w: ops.relax_forward(z, r.theta, out=r))(*relaxation()),
+        "theta is overwritten and must not share memory with x",
+    ),
 }
+STEPS = {
+    "rate": ({"rate": float("nan")}, "rate must be a finite number of at least 0, got nan"),
+    "infinite rate": ({"rate": float("inf")}, "rate must be a finite number"),
+    "falling rate": ({"rate": -0.1}, "rate must be a finite number of at least 0, got -0.1"),
+    "beta": ({"rate": 0.1, "betas": (0.9, 1.0)}, r"betas\[1\] must be a number from 0 to below 1, got 1.0"),
+    "epsilon": ({"rate": 0.1, "epsilon": float("nan")}, "epsilon must be a finite number of at least 0, got nan"),
+}
+
+
+@pytest.mark.parametrize("case", STEPS)
+def test_a_step_that_is_no_number_leaves_the_logits(case):
+    options, message = STEPS[case]
+    logits, *others = relaxation()
+    before = logits.clone()
+    with pytest.raises(ValueError, match=message):
+        ops.relax_adam_step(logits, *others, ops.relax_moments(logits), step=1, **options)
+    assert torch.equal(logits, before)
 
 
 @pytest.mark.parametrize("case", ERRORS)

@@ -241,6 +241,41 @@ def test_a_step_names_what_does_not_fit():
 
 
 @dtypes
+@pytest.mark.parametrize("place", ["logits", "part of logits", "values", "u", "theta", "each other"])
+def test_a_step_is_not_written_over_what_it_reads(place, dtype):
+    memory = tensor(0, 2000, dtype=dtype)
+    z, v, u, one = memory[:12].view(4, 3), memory[12:15], memory[15:19], torch.ones((), dtype=dtype)
+    step = ops.soft_step_forward(z, v)
+    out = {
+        "logits": (z, memory[100:103]),
+        "part of logits": (memory[1:13].view(4, 3), memory[100:103]),
+        "values": (memory[100:112].view(4, 3), v),
+        "u": (memory[18:30].view(4, 3), memory[100:103]),
+        "theta": (memory[100:112].view(4, 3), step.theta[:3]),
+        "each other": (memory[100:112].view(4, 3), memory[111:114]),
+    }[place]
+    before = memory.clone()
+    with pytest.raises(ValueError, match=r"grad_\w+ is overwritten and must not share memory with \w+"):
+        ops.soft_step_backward(z, v, step, u, one, one, out=out)
+    assert torch.equal(memory, before)
+    beside = (memory[19:31].view(4, 3), memory[31:34])
+    expected = ops.soft_step_backward(z.clone(), v.clone(), step, u.clone(), one, one)
+    ours = ops.soft_step_backward(z, v, step, u, one, one, beside)
+    assert all(torch.equal(a, b) for a, b in zip(ours, expected, strict=True))
+    with pytest.raises(ValueError, match="theta is overwritten and must not share memory with values"):
+        ops.soft_step_forward(z, step.theta[:3], out=step)
+
+
+@pytest.mark.parametrize("shape", [(0, 4, 3), (2, 0, 3)], ids=str)
+def test_a_step_of_nothing(shape):
+    z, v, u, one = torch.empty(shape), torch.ones(shape[0], 3), torch.ones(shape[:2]), torch.ones(shape[0])
+    step = ops.soft_step_forward(z, v)
+    gradients = ops.soft_step_backward(z, v, step, u, one, one)
+    again = ops.soft_step_backward(z, v, ops.soft_step_forward(z, v, out=step), u, one, one, out=gradients)
+    assert again[0].shape == shape and torch.equal(again[1], torch.zeros(shape[0], 3))
+
+
+@dtypes
 def test_small_single_problems_take_the_plain_composition(dtype, monkeypatch):
     logits, values = tensor(0, 6, 5, dtype=dtype), tensor(1, 5, dtype=dtype)
     kernel = value_and_gradient(ops.soft_gather, logits, values)

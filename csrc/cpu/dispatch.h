@@ -26,7 +26,7 @@ struct SearchKernels {
   void (*relax_backward)(const RelaxBackwardArgs<T>&);
   int64_t (*relax_workspace)(const Shape&);
   int64_t (*relax_moments)(const Shape&);
-  void (*exp2)(const FunctionArgs<T>&);
+  void (*exp)(const FunctionArgs<T>&);
   void (*log)(const FunctionArgs<T>&);
 };
 

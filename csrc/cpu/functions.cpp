@@ -5,9 +5,9 @@
 namespace equishare::EQUISHARE_ISA {
 
 template <class T>
-void exp2_of(const FunctionArgs<T>& args) {
+void exp_of(const FunctionArgs<T>& args) {
   along_row<T>(args.count, [&](int64_t i, auto len) {
-    store(args.out + i, exp2_vec(load(args.in + i, len, T(0))), len);
+    store(args.out + i, exp_vec(load(args.in + i, len, T(0))), len);
   });
 }
 
@@ -18,7 +18,7 @@ void log_of(const FunctionArgs<T>& args) {
   });
 }
 
-EQUISHARE_INSTANTIATE(exp2_of, FunctionArgs)
+EQUISHARE_INSTANTIATE(exp_of, FunctionArgs)
 EQUISHARE_INSTANTIATE(log_of, FunctionArgs)
 
 }  // namespace equishare::EQUISHARE_ISA

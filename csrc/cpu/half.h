@@ -9,7 +9,7 @@
 namespace equishare::EQUISHARE_ISA {
 namespace {
 
-typedef uint32_t Words __attribute__((vector_size(EQUISHARE_VECTOR_BYTES)));
+using Words = Simd<float>::Words;
 typedef uint16_t Halves __attribute__((vector_size(EQUISHARE_VECTOR_BYTES / 2)));
 
 EQUISHARE_INLINE Vec<float> widened(Halves h, bfloat16) {

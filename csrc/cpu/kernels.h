@@ -35,7 +35,7 @@ int64_t relax_workspace(const Shape& shape);
 template <class T>
 int64_t relax_moments(const Shape& shape);
 template <class T>
-void exp2_of(const FunctionArgs<T>& args);
+void exp_of(const FunctionArgs<T>& args);
 template <class T>
 void log_of(const FunctionArgs<T>& args);
 LabelRange label_range(const Labels& labels, int64_t count);

@@ -48,7 +48,7 @@ class Lookup {
   // Few entries are not worth a table.
   Lookup(const T* values, int64_t groups, int64_t entries) : values_(values), groups_(groups) {
     constexpr int64_t most = table_registers * lanes<T>;
-    small_ = groups <= (planes ? 256 : most) && entries >= 2 * groups;
+    small_ = groups > 0 && groups <= (planes ? 256 : most) && entries >= 2 * groups;
     if (!small_) return;
     __builtin_memset(padded_, 0, sizeof padded_);
     __builtin_memcpy(padded_, values, sizeof(T) * groups);

@@ -16,24 +16,29 @@ struct Sums {
   Vec<T> total = Vec<T>(), moment = Vec<T>(), weighted = Vec<T>();
 };
 
-template <class T, class Len>
-EQUISHARE_INLINE Vec<T> depth_at(const T* logit, Vec<T> origin, Len len) {
-  return depth_from<T>(load(logit, len, -infinity<T>), origin);
-}
-
 // Sums of a row, and its exponentials.
 template <class T, bool joint>
-EQUISHARE_INLINE void measure(const T* logits, const T* values, int64_t width, Vec<T> origin,
+EQUISHARE_INLINE void measure(const T* logits, const T* values, int64_t width, T largest,
                               Sums<T>& sums, T* exponentials) {
   Sums<T> s = sums;
   along_row<T>(width, [&](int64_t g, auto len) {
-    const Vec<T> t = depth_at(logits + g, origin, len), e = exp2_vec(t);
+    const Vec<T> depth = load(logits + g, len, -infinity<T>) - largest, e = exp_of_depth(depth);
     store(exponentials + g, e, len);
     s.total += e;
-    s.moment += e * at_least(t, least_log2<T>);
+    s.moment += e * at_least(depth, least_log<T>);
     if (joint) s.weighted += e * load(values + g, len, T(0));
   });
   sums = s;
+}
+
+// sum A value from the assignments themselves, where that of the exponentials overflows.
+template <class T>
+[[gnu::noinline]] T mean_of(const T* exponentials, const T* values, int64_t groups, T scale) {
+  Vec<T> total = Vec<T>();
+  along_row<T>(groups, [&](int64_t g, auto len) {
+    total += load(exponentials + g, len, T(0)) * scale * load(values + g, len, T(0));
+  });
+  return sum<T>(total);
 }
 
 // Adds A^2 of `count` rows that lie `stride` apart.
@@ -66,24 +71,26 @@ void forward(const PenaltiesArgs<T>& args) {
     for (int64_t k = split.begin(item); k < end; k += step) {
       const int64_t first = b * rows + k, count = end - k < step ? end - k : step;
       const T* logits = args.logits + first * groups;
-      Vec<T> origin[together];
       Sums<T> sums[together];
-      T scale[together];
-      for (int64_t r = 0; r < count; ++r) {
-        args.stats[3 * (first + r)] = largest_in_row(logits + r * groups, groups);
-        origin[r] = origin_of(args.stats[3 * (first + r)]);
-      }
+      T most[together], scale[together];
+      for (int64_t r = 0; r < count; ++r) most[r] = largest_in_row(logits + r * groups, groups);
       for_pieces(groups, [&](int64_t g, int64_t width) {
         for (int64_t r = 0; r < count; ++r)
-          measure<T, joint>(logits + r * groups + g, joint ? values + g : nullptr, width, origin[r],
+          measure<T, joint>(logits + r * groups + g, joint ? values + g : nullptr, width, most[r],
                             sums[r], exponentials + r * groups + g);
       });
       for (int64_t r = 0; r < count; ++r) {
         const T size = sum<T>(sums[r].total), log_size = log_scalar(size);
         scale[r] = T(1) / size;
-        const T row_entropy = log_size - sum<T>(sums[r].moment) * (ln_2<T> * scale[r]);
-        if (joint) args.theta[first + r] = sum<T>(sums[r].weighted) * scale[r];
+        const T row_entropy = log_size - sum<T>(sums[r].moment) * scale[r];
+        if (joint) {
+          const T weighted = sum<T>(sums[r].weighted);
+          args.theta[first + r] = weighted - weighted == 0 ? weighted * scale[r]
+                                                           : mean_of<T>(exponentials + r * groups,
+                                                                        values, groups, scale[r]);
+        }
         item_entropy += row_entropy;
+        args.stats[3 * (first + r)] = most[r];
         args.stats[3 * (first + r) + 1] = log_size;
         args.stats[3 * (first + r) + 2] = row_entropy;
       }
@@ -115,13 +122,13 @@ void forward(const PenaltiesArgs<T>& args) {
 // What the gradient of one row needs.
 template <class T>
 struct Row {
-  Vec<T> origin, total;
-  T log2_size, entropy, u, theta, centre;
+  Vec<T> total;
+  T largest, log_size, entropy, u, theta, centre;
 
-  // log2 of A.
+  // log A. The largest logit is taken off first: beside a large one, log_size would be lost.
   template <class Len>
-  Vec<T> log2_assignment(const T* logit, Len len) const {
-    return depth_at(logit, origin, len) - log2_size;
+  Vec<T> log_assignment(const T* logit, Len len) const {
+    return (load(logit, len, -infinity<T>) - largest) - log_size;
   }
 };
 
@@ -139,9 +146,9 @@ EQUISHARE_INLINE void slopes(const T* logits, const T* values, const T* weight, 
       along = load(grad_values + g, len, T(0));
     }
     for (int r = 0; r < count; ++r) {
-      const Vec<T> t = row[r].log2_assignment(logits + r * stride + g, len);
+      const Vec<T> log_a = row[r].log_assignment(logits + r * stride + g, len);
       const Vec<T> a = load(grad_logits + r * stride + g, len, T(0));
-      Vec<T> slope = (at_least(t, least_log2<T>) * ln_2<T> + row[r].entropy) * entropy_weight +
+      Vec<T> slope = (at_least(log_a, least_log<T>) + row[r].entropy) * entropy_weight +
                      (a * norm_weight - row[r].centre);
       if (joint) {
         slope += row[r].u * (value - row[r].theta);
@@ -178,7 +185,7 @@ void backward(const PenaltiesBackwardArgs<T>& args) {
       Row<T> row[together];
       for (int64_t r = 0; r < count; ++r) {
         const T* stats = args.stats + 3 * (first + r);
-        row[r] = {origin_of(stats[0]), Vec<T>(), stats[1] * log2_e<T>, stats[2], T(0), T(0), T(0)};
+        row[r] = {Vec<T>(), stats[0], stats[1], stats[2], T(0), T(0), T(0)};
         if (joint) {
           row[r].u = args.cotangent[first + r];
           row[r].theta = args.theta[first + r];
@@ -190,7 +197,7 @@ void backward(const PenaltiesBackwardArgs<T>& args) {
           Vec<T> total = own.total;
           along_row<T>(width, [&](int64_t i, auto len) {
             const int64_t at = r * groups + g + i;
-            const Vec<T> a = exp2_vec(own.log2_assignment(logits + at, len));
+            const Vec<T> a = exp_of_depth(own.log_assignment(logits + at, len));
             store(grad_logits + at, a, len);
             total += a * a * load(weight + g + i, len, T(0));
           });

@@ -24,10 +24,10 @@ void relax_forward_rows(const RelaxArgs<T>& args) {
       const T most = largest_in_row(logits, groups);
       Vec<T> total = Vec<T>(), moment = Vec<T>();
       along_row<T>(groups, [&](int64_t g, auto len) {
-        const Vec<T> t = depth<T>(load(logits + g, len, -infinity<T>), Vec<T>() + most);
-        const Vec<T> e = exp2_vec(t);
+        const Vec<T> depth = load(logits + g, len, -infinity<T>) - most;
+        const Vec<T> e = exp_of_depth(depth);
         total += e;
-        moment += e * at_least(t, least_log2<T>);
+        moment += e * at_least(depth, least_log<T>);
         store(a + g, e, len);
       });
       const T size = sum<T>(total), scale = T(1) / size, log_size = log_scalar(size);
@@ -40,7 +40,7 @@ void relax_forward_rows(const RelaxArgs<T>& args) {
       });
       stats[3 * k] = most;
       stats[3 * k + 1] = log_size;
-      stats[3 * k + 2] = log_size - sum<T>(moment) * (ln_2<T> * scale);
+      stats[3 * k + 2] = log_size - sum<T>(moment) * scale;
       entropy += stats[3 * k + 2];
     }
     T norms = 0;

@@ -33,10 +33,10 @@ void relax_forward_tiles(const RelaxArgs<T>& args) {
       for (int64_t g = 0; g < groups; ++g) most = larger(a[g], most);
       Vec<T> total = Vec<T>(), moment = Vec<T>();
       for (int64_t g = 0; g < groups; ++g) {
-        const Vec<T> t = depth<T>(a[g], most);
-        a[g] = exp2_vec(t);
+        const Vec<T> depth = a[g] - most;
+        a[g] = exp_of_depth(depth);
         total += a[g];
-        moment += a[g] * at_least(t, least_log2<T>);
+        moment += a[g] * at_least(depth, least_log<T>);
       }
       const Vec<T> scale = T(1) / total, log_size = log_vec<T>(total);
       for (int64_t g = 0; g < groups; ++g) {
@@ -47,7 +47,7 @@ void relax_forward_tiles(const RelaxArgs<T>& args) {
       }
       stats[3 * k] = most;
       stats[3 * k + 1] = log_size;
-      stats[3 * k + 2] = log_size - moment * (ln_2<T> * scale);
+      stats[3 * k + 2] = log_size - moment * scale;
       entropy += stats[3 * k + 2];
     }
     Vec<T> norms = Vec<T>();

@@ -29,14 +29,18 @@ template <>
 struct Simd<float> {
   typedef float Vec __attribute__((vector_size(EQUISHARE_VECTOR_BYTES)));
   typedef int32_t Bits __attribute__((vector_size(EQUISHARE_VECTOR_BYTES)));
+  typedef uint32_t Words __attribute__((vector_size(EQUISHARE_VECTOR_BYTES)));
   using ScalarBits = int32_t;
+  using ScalarWords = uint32_t;
 };
 
 template <>
 struct Simd<double> {
   typedef double Vec __attribute__((vector_size(EQUISHARE_VECTOR_BYTES)));
   typedef int64_t Bits __attribute__((vector_size(EQUISHARE_VECTOR_BYTES)));
+  typedef uint64_t Words __attribute__((vector_size(EQUISHARE_VECTOR_BYTES)));
   using ScalarBits = int64_t;
+  using ScalarWords = uint64_t;
 };
 
 template <class T>
@@ -48,17 +52,9 @@ constexpr int64_t lanes = EQUISHARE_VECTOR_BYTES / sizeof(T);
 template <class T>
 constexpr T infinity = T(__builtin_inf());
 
-// log A, natural and to the base 2, where A has underflowed: finite, so that A log A is 0 and not
-// 0 * inf.
+// log A where A has underflowed: finite, so that A log A is 0 and not 0 * inf.
 template <class T>
 constexpr T least_log = T(-1000);
-template <class T>
-constexpr T least_log2 = T(-1500);
-
-template <class T>
-constexpr T log2_e = T(1.4426950408889634);
-template <class T>
-constexpr T ln_2 = T(0.6931471805599453);
 
 // The larger and the smaller of two; b where one is NaN. (The processor's own, which GCC does not
 // make of a choice between vectors. Of 512 bits the masked forms, of all lanes: GCC 12 warns of
@@ -114,67 +110,49 @@ EQUISHARE_INLINE Vec<T> at_least(Vec<T> x, T floor) {
   return larger(Vec<T>() + floor, x);
 }
 
-// 2^t for all t; infinite, or at least 2^127 (2^1023), beyond the largest number; subnormal or 0
-// below the smallest normal one; NaN stays NaN.
+// e^x for all x; infinite, or at least 2^127 (2^1023), beyond the largest number; subnormal or 0
+// below the smallest normal one; NaN stays NaN. What is taken to a power is a logit less the pivot
+// of its row. That difference is exact where the two are near each other, however large they are,
+// and 0 for the pivot; so kernels take it first, and no product of a logit.
 #ifdef __AVX512DQ__
-// The processor splits off the nearest integer (of an infinity, all of it) and scales by it.
-EQUISHARE_INLINE Vec<float> exp2_vec(Vec<float> t) {
-  const Vec<float> f = (Vec<float>)_mm512_reduce_ps((__m512)t, _MM_FROUND_NO_EXC);
-  return (Vec<float>)_mm512_maskz_scalef_ps(0xffff, (__m512)exp2_polynomial<float>(f),
-                                            (__m512)(t - f));
+// The processor splits off the fraction (of an infinity, 0) and scales by the rest.
+EQUISHARE_INLINE Vec<float> exp_vec(Vec<float> x) {
+  constexpr int down = _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC;
+  const __m512 t = (__m512)(x * MathConstants<float>::log2_e);
+  const Vec<float> fraction = (Vec<float>)_mm512_reduce_ps(t, down);
+  return (Vec<float>)_mm512_maskz_scalef_ps(0xffff, (__m512)exp2_of_fraction<float>(fraction), t);
 }
-EQUISHARE_INLINE Vec<double> exp2_vec(Vec<double> t) {
-  const Vec<double> f = (Vec<double>)_mm512_reduce_pd((__m512d)t, _MM_FROUND_NO_EXC);
-  return (Vec<double>)_mm512_maskz_scalef_pd(0xff, (__m512d)exp2_polynomial<double>(f),
-                                             (__m512d)(t - f));
+EQUISHARE_INLINE Vec<double> exp_vec(Vec<double> x) {
+  constexpr int down = _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC;
+  const __m512d t = (__m512d)(x * MathConstants<double>::log2_e);
+  const Vec<double> fraction = (Vec<double>)_mm512_reduce_pd(t, down);
+  return (Vec<double>)_mm512_maskz_scalef_pd(0xff, (__m512d)exp2_of_fraction<double>(fraction), t);
+}
+template <class V>
+EQUISHARE_INLINE V exp_of_depth(V x) {
+  return exp_vec(x);
 }
 #else
 template <class V, class T = std::decay_t<decltype(V()[0])>>
-EQUISHARE_INLINE V exp2_vec(V t) {
-  const V greatest = V() + MathConstants<T>::greatest;
-  const V clamped = smaller(greatest, at_least(t, MathConstants<T>::least));
-  return exp2_in_range<T, V, typename Simd<T>::Bits>(clamped);
+EQUISHARE_INLINE V exp_vec(V x) {
+  const V clamped = smaller(V() + MathConstants<T>::greatest, at_least(x, MathConstants<T>::least));
+  return exp_in_range<T, V, typename Simd<T>::Words>(clamped);
 }
-#endif
-
-// How far a logit lies from the pivot of its row, in powers of two. The one rounding of the product
-// is of the size of that of x - pivot.
-template <class T>
-EQUISHARE_INLINE Vec<T> depth(Vec<T> x, Vec<T> pivot) {
-  return (x - pivot) * log2_e<T>;
-}
-
-// The same in two steps, with one operation less for every x of a row, where products are fused
-// into sums and so exact: the rounding of the pivot's own product is then common to the row, and
-// cancels.
-#ifdef __FMA__
-template <class T>
-EQUISHARE_INLINE Vec<T> origin_of(T pivot) {
-  return Vec<T>() + pivot * log2_e<T>;
-}
-template <class T>
-EQUISHARE_INLINE Vec<T> depth_from(Vec<T> x, Vec<T> origin) {
-  return x * log2_e<T> - origin;
-}
-#else
-template <class T>
-EQUISHARE_INLINE Vec<T> origin_of(T pivot) {
-  return Vec<T>() + pivot;
-}
-template <class T>
-EQUISHARE_INLINE Vec<T> depth_from(Vec<T> x, Vec<T> origin) {
-  return depth<T>(x, origin);
+// The same for x <= MathConstants::greatest.
+template <class V, class T = std::decay_t<decltype(V()[0])>>
+EQUISHARE_INLINE V exp_of_depth(V x) {
+  return exp_in_range<T, V, typename Simd<T>::Words>(at_least(x, MathConstants<T>::least));
 }
 #endif
 
 template <class T>
 EQUISHARE_INLINE Vec<T> log_vec(Vec<T> x) {
-  return log_from_one<T, Vec<T>, typename Simd<T>::Bits>(x);
+  return log_from_one<T, Vec<T>, typename Simd<T>::Bits, typename Simd<T>::Words>(x);
 }
 
 template <class T>
 EQUISHARE_INLINE T log_scalar(T x) {
-  return log_from_one<T, T, typename Simd<T>::ScalarBits>(x);
+  return log_from_one<T, T, typename Simd<T>::ScalarBits, typename Simd<T>::ScalarWords>(x);
 }
 
 // How much of a vector lies inside the row: all of it, or the first `count` lanes.

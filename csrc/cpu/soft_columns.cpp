@@ -44,7 +44,7 @@ void assign_rows(const S* logits, int64_t groups, int64_t count, T* a, T* stats)
     Vec<T> total = Vec<T>();
     along_row<T>(groups, [&](int64_t g, auto len) {
       const Vec<T> logit = load(logits + g, len, -infinity<T>);
-      const Vec<T> e = exp2_vec(depth<T>(logit, Vec<T>() + pivot));
+      const Vec<T> e = exp_of_depth(logit - pivot);
       total += e;
       store(a + g, e, len);
     });

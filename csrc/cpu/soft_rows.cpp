@@ -2,7 +2,8 @@
 //
 // The exponentials of a row are taken relative to a pivot. The row's first logit serves, and so
 // nothing has to be known of the row beforehand, unless another logit is so much larger that the
-// sums lose their range; then the row is taken again with its largest logit.
+// sums lose their range, or a weight beside them its digits; then the row is taken again with its
+// largest logit.
 #include "cpu/soft.h"
 
 namespace equishare::EQUISHARE_ISA {
@@ -10,6 +11,14 @@ namespace {
 
 template <class T>
 constexpr T sound_limit = T(0x1p60);
+
+// Whether x / total is below the smallest normal number, and so has fewer digits than x.
+template <class T>
+EQUISHARE_INLINE bool is_faint(T x, T total) {
+  constexpr T least = sizeof(T) == 4 ? T(0x1p-126) : T(0x1p-1022);
+  const T size = x < 0 ? -x : x;
+  return size < least * sound_limit<T> && size < least * total && size > 0;
+}
 
 template <class T>
 struct Sums {
@@ -19,14 +28,24 @@ struct Sums {
 // Sums of exp(logit - pivot) and of exp(logit - pivot) * value.
 template <class S, class T>
 EQUISHARE_INLINE Sums<T> weigh(const S* logits, const T* values, int64_t groups, T pivot) {
-  const Vec<T> origin = origin_of(pivot);
   Sums<T> sums = {Vec<T>(), Vec<T>()};
   along_row<T>(groups, [&](int64_t g, auto len) {
-    const Vec<T> e = exp2_vec(depth_from<T>(load(logits + g, len, -infinity<T>), origin));
+    const Vec<T> e = exp_vec(load(logits + g, len, -infinity<T>) - pivot);
     sums.total += e;
     sums.weighted += e * load(values + g, len, T(0));
   });
   return sums;
+}
+
+// sum A value from the assignments themselves, where sum exp(logit - pivot) * value overflows.
+template <class S, class T>
+[[gnu::noinline]] T mean_of(const S* logits, const T* values, int64_t groups, T pivot, T scale) {
+  Vec<T> total = Vec<T>();
+  along_row<T>(groups, [&](int64_t g, auto len) {
+    const Vec<T> e = exp_vec(load(logits + g, len, -infinity<T>) - pivot);
+    total += e * scale * load(values + g, len, T(0));
+  });
+  return sum<T>(total);
 }
 
 // Up to `lanes` rows whose sums are finished together.
@@ -44,35 +63,40 @@ struct Block {
       weighted[r] = sums.weighted;
     }
     for (int64_t r = count; r < lanes<T>; ++r) total[r] = weighted[r] = Vec<T>() + T(1);
-    Vec<T> size = sums_of<T>(total), mean = sums_of<T>(weighted);
-    const Vec<T> one = Vec<T>() + T(1), zero = Vec<T>();
-    const Vec<T> sound = mean - mean == zero ? (size < sound_limit<T> ? one : zero) : zero;
-    if (sum<T>(sound) != T(lanes<T>)) {
-      for (int64_t r = 0; r < count; ++r) {
-        if (sound[r] == T(1)) continue;
-        pivot[r] = largest_in_row(logits + r * groups, groups);
-        const Sums<T> sums = weigh<S, T>(logits + r * groups, values, groups, pivot[r]);
-        size[r] = sum<T>(sums.total);
-        mean[r] = sum<T>(sums.weighted);
-      }
-    }
-    const Vec<T> inverse = T(1) / size;
+    const Vec<T> size = sums_of<T>(total), mean = sums_of<T>(weighted), inverse = T(1) / size;
     store(scale, inverse, Full{});
     store(theta, mean * inverse, Full{});
+    const Vec<T> one = Vec<T>() + T(1), zero = Vec<T>();
+    const Vec<T> sound = mean - mean == zero ? (size < sound_limit<T> ? one : zero) : zero;
+    if (sum<T>(sound) == T(lanes<T>)) return;
+    for (int64_t r = 0; r < count; ++r) {
+      if (sound[r] == T(1)) continue;
+      const S* row = logits + r * groups;
+      pivot[r] = largest_in_row(row, groups);
+      const Sums<T> sums = weigh<S, T>(row, values, groups, pivot[r]);
+      scale[r] = T(1) / sum<T>(sums.total);
+      theta[r] = sum<T>(sums.weighted) * scale[r];
+      if (!(theta[r] - theta[r] == 0))
+        theta[r] = mean_of<S, T>(row, values, groups, pivot[r], scale[r]);
+    }
   }
 };
 
 // exp(logit - pivot), and their sum.
 template <class S, class T>
 EQUISHARE_INLINE T exponentials_of(const S* logits, int64_t groups, T pivot, T* out) {
-  const Vec<T> origin = origin_of(pivot);
   Vec<T> total = Vec<T>();
   along_row<T>(groups, [&](int64_t g, auto len) {
-    const Vec<T> e = exp2_vec(depth_from<T>(load(logits + g, len, -infinity<T>), origin));
+    const Vec<T> e = exp_vec(load(logits + g, len, -infinity<T>) - pivot);
     total += e;
     store(out + g, e, len);
   });
   return sum<T>(total);
+}
+
+template <class S, class T>
+[[gnu::noinline]] T exponentials_again(const S* logits, int64_t groups, T* out) {
+  return exponentials_of<S, T>(logits, groups, largest_in_row(logits, groups), out);
 }
 
 // Groups ahead of those at work that are asked for, logits and gradient: the store of a line begins
@@ -84,12 +108,10 @@ constexpr int64_t ahead = 2048 / sizeof(S);
 // of the gradient of the values is added.
 template <class S, bool with_values, int count>
 EQUISHARE_INLINE void slopes(const S* logits, const Arithmetic<S>* values, int64_t width,
-                             int64_t stride, const Arithmetic<S>* pivot,
-                             const Arithmetic<S>* weight, const Arithmetic<S>* theta,
-                             S* grad_logits, Arithmetic<S>* grad_values) {
+                             int64_t stride, const Arithmetic<S>* pivot, const Arithmetic<S>* scale,
+                             const Arithmetic<S>* u, const Arithmetic<S>* theta, S* grad_logits,
+                             Arithmetic<S>* grad_values) {
   using T = Arithmetic<S>;
-  Vec<T> origin[count];
-  for (int r = 0; r < count; ++r) origin[r] = origin_of(pivot[r]);
   along_row<T>(width, [&](int64_t g, auto len) {
     const Vec<T> value = load(values + g, len, T(0));
     Vec<T> along = with_values ? load(grad_values + g, len, T(0)) : Vec<T>();
@@ -99,9 +121,9 @@ EQUISHARE_INLINE void slopes(const S* logits, const Arithmetic<S>* values, int64
         __builtin_prefetch(logits + g + ahead<S>);
         __builtin_prefetch(grad_logits + g + ahead<S>, 1);
       }
-      const Vec<T> a = exp2_vec(depth_from<T>(logit, origin[r])) * weight[r];
-      if (with_values) along += a;
-      store(grad_logits + r * stride + g, a * (value - theta[r]), len);
+      const Vec<T> a = exp_of_depth(logit - pivot[r]) * scale[r];
+      if (with_values) along += a * u[r];
+      store(grad_logits + r * stride + g, a * ((value - theta[r]) * u[r]), len);
     }
     if (with_values) store(grad_values + g, along, len);
   });
@@ -124,27 +146,30 @@ void gather_backward(const SoftGatherBackwardArgs<S>& args) {
       const int64_t row = b * rows + k, count = end - k < step ? end - k : step;
       const S* logits = args.logits + row * groups;
       S* grad_logits = args.grad_logits + row * groups;
-      T pivot[together], weight[together], theta[together];
+      T pivot[together], scale[together], u[together], theta[together];
       for (int64_t r = 0; r < count; ++r) {
         pivot[r] = args.stats[2 * (row + r)];
-        weight[r] = args.stats[2 * (row + r) + 1];
+        scale[r] = args.stats[2 * (row + r) + 1];
+        const S* own = logits + r * groups;
         // The stored theta of halves is rounded too coarsely for differences from it.
-        if constexpr (is_half<S>)
-          theta[r] = weight[r] *
-                     sum<T>(weigh<S, T>(logits + r * groups, values, groups, pivot[r]).weighted);
-        else
+        if constexpr (is_half<S>) {
+          theta[r] = sum<T>(weigh<S, T>(own, values, groups, pivot[r]).weighted) * scale[r];
+          if (!(theta[r] - theta[r] == 0))
+            theta[r] = mean_of<S, T>(own, values, groups, pivot[r], scale[r]);
+        } else {
           theta[r] = args.theta[row + r];
-        weight[r] *= get(args.cotangent[row + r]);
+        }
+        u[r] = get(args.cotangent[row + r]);
       }
       if (count == together && is_short<S>(groups)) {
-        slopes<S, with_values, together>(logits, values, groups, groups, pivot, weight, theta,
+        slopes<S, with_values, together>(logits, values, groups, groups, pivot, scale, u, theta,
                                          grad_logits, grad_values);
         continue;
       }
       for_pieces(groups, [&](int64_t g, int64_t width) {
         for (int64_t r = 0; r < count; ++r)
           slopes<S, with_values, 1>(logits + r * groups + g, values + g, width, groups, pivot + r,
-                                    weight + r, theta + r, grad_logits + r * groups + g,
+                                    scale + r, u + r, theta + r, grad_logits + r * groups + g,
                                     with_values ? grad_values + g : nullptr);
       });
     }
@@ -192,10 +217,11 @@ void soft_scatter_rows(const SoftScatterArgs<S>& args) {
     for (int64_t k = split.begin(item); k < split.end(item); ++k) {
       const int64_t row = split.problem(item) * rows + k;
       const S* logits = args.logits + row * groups;
+      const T x = get(args.x[row]);
       T total = exponentials_of<S, T>(logits, groups, get(logits[0]), e);
-      if (!(total < sound_limit<T>))
-        total = exponentials_of<S, T>(logits, groups, largest_in_row(logits, groups), e);
-      const T weight = get(args.x[row]) / total;
+      if (!(total < sound_limit<T>) || is_faint(x, total))
+        total = exponentials_again(logits, groups, e);
+      const T weight = x / total;
       along_row<T>(groups, [&](int64_t g, auto len) {
         add_to(out + g, load(e + g, len, T(0)) * weight, len);
       });

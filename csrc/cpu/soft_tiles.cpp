@@ -1,4 +1,7 @@
 // soft_gather and its backward for one column and small problems, one problem a lane.
+//
+// Exponentials are at most 1 and fewer than lanes, so that values divided by as many have sums
+// within the range of T.
 #include "cpu/soft.h"
 
 namespace equishare::EQUISHARE_ISA {
@@ -15,19 +18,20 @@ void soft_gather_tiles(const SoftGatherArgs<S>& args) {
     Vec<T>*theta = values + groups, *stats = theta + rows;
     tile.read(args.logits, rows * groups, logits);
     tile.read(args.values, groups, values);
+    for (int64_t g = 0; g < groups; ++g) values[g] *= T(1) / lanes<T>;
     for (int64_t k = 0; k < rows; ++k) {
       const Vec<T>* row = logits + k * groups;
       Vec<T> most = Vec<T>() - infinity<T>;
       for (int64_t g = 0; g < groups; ++g) most = larger(row[g], most);
       Vec<T> total = Vec<T>(), weighted = Vec<T>();
       for (int64_t g = 0; g < groups; ++g) {
-        const Vec<T> e = exp2_vec(depth<T>(row[g], most));
+        const Vec<T> e = exp_of_depth(row[g] - most);
         total += e;
         weighted += e * values[g];
       }
       stats[2 * k] = most;
       stats[2 * k + 1] = T(1) / total;
-      theta[k] = weighted * stats[2 * k + 1];
+      theta[k] = weighted * stats[2 * k + 1] * T(lanes<T>);
     }
     tile.write(theta, rows, args.theta);
     tile.write(stats, 2 * rows, args.stats);
@@ -53,13 +57,12 @@ void soft_gather_backward_tiles(const SoftGatherBackwardArgs<S>& args) {
       Vec<T>* row = logits + k * groups;
       Vec<T> theta = Vec<T>();
       for (int64_t g = 0; g < groups; ++g) {
-        row[g] = exp2_vec(depth<T>(row[g], stats[2 * k])) * stats[2 * k + 1];
+        row[g] = exp_of_depth(row[g] - stats[2 * k]) * stats[2 * k + 1];
         theta += row[g] * values[g];
       }
       for (int64_t g = 0; g < groups; ++g) {
-        const Vec<T> along = row[g] * u[k];
-        grad_values[g] += along;
-        row[g] = along * (values[g] - theta);
+        grad_values[g] += row[g] * u[k];
+        row[g] *= (values[g] - theta) * u[k];
       }
     }
     tile.write(logits, rows * groups, args.grad_logits);

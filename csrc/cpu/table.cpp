@@ -27,7 +27,7 @@ constexpr SearchKernels<T> search = {
     .relax_backward = relax_backward<T>,
     .relax_workspace = relax_workspace<T>,
     .relax_moments = relax_moments<T>,
-    .exp2 = exp2_of<T>,
+    .exp = exp_of<T>,
     .log = log_of<T>,
 };
 

@@ -68,7 +68,8 @@ void penalties(const PenaltiesArgs<T>& args, const Queue& queue) {
   const Layout<T> scratch(s, queue.workspace);
   const auto run = [&](auto width, auto with_values) {
     const ForwardPass<T, false, decltype(with_values)::value> pass{
-        s.rows, s.groups, nullptr, args.values, args.theta, args.stats, scratch.entropy};
+        s.rows,     s.groups,   shrink_of<T>(s.groups), nullptr, args.values,
+        args.theta, args.stats, scratch.entropy};
     run_tiles<T, decltype(width)::value>(name, s, pass, args.logits, scratch.partial, queue);
     const int64_t chunks = split_rows(s, decltype(width)::value).chunks;
     launch(name, &finish_norms<T>, sums_grid(s.batch, s.groups), queue, scratch.partial, s.batch,

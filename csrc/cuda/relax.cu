@@ -47,7 +47,7 @@ struct CotangentPass {
   static constexpr int sums = 1;
   static constexpr bool reads_rows = false, heavy = false;
   struct Row {
-    T shift, u;
+    T most, log_size, u;
   };
   template <int width>
   using Column = Nothing;
@@ -60,7 +60,7 @@ struct CotangentPass {
   __device__ Row row(int64_t b, int64_t k, const TileRow<T>& tile) const {
     if (!tile.logits) return {};
     const int64_t row = b * rows + k;
-    return {stats[3 * row] + stats[3 * row + 1], u[row]};
+    return {stats[3 * row], stats[3 * row + 1], u[row]};
   }
   __device__ void add_rows(const Row*, int64_t, Total&) const {}
   __device__ void end_chunk(int64_t, Total) const {}
@@ -71,7 +71,8 @@ struct CotangentPass {
   template <int width, class Sums>
   __device__ void entry(int64_t, int64_t, int64_t, const Pack<T, width>& logits, const Row& row,
                         Nothing, Sums& sum) const {
-    for (int j = 0; j < width; ++j) sum[0][j] += exponential(logits.item[j] - row.shift) * row.u;
+    for (int j = 0; j < width; ++j)
+      sum[0][j] += exponential(logits.item[j] - row.most - row.log_size) * row.u;
   }
 };
 
@@ -127,8 +128,8 @@ void relax_forward(const RelaxArgs<T>& args, const Queue& queue) {
   const State<T> state(s, args.workspace);
   const Layout<T> scratch(s, true, queue.workspace);
   with_width<T>(in_packs(s.groups, args.logits), [&](auto width) {
-    const ForwardPass<T, true, false> pass{s.rows,  s.groups,    args.x,         nullptr,
-                                           nullptr, state.stats, scratch.entropy};
+    const ForwardPass<T, true, false> pass{s.rows,  s.groups, T(1),        args.x,
+                                           nullptr, nullptr,  state.stats, scratch.entropy};
     run_tiles<T, decltype(width)::value>(name, s, pass, args.logits, scratch.partial, queue);
     const int64_t chunks = split_rows(s, decltype(width)::value).chunks;
     launch(name, &finish_groups<T>, sums_grid(s.batch, s.groups), queue, scratch.partial, s.batch,

@@ -26,8 +26,9 @@ inline int team_of_rows(int64_t packs) { return team_of(packs, most_warps * warp
 // the other may be null.
 template <class S, int width, bool with_value>
 __global__ void __launch_bounds__(most_warps* warp, resident_blocks<Arithmetic<S>>(0))
-    gather_rows(int64_t rows, int64_t rows_a_problem, int64_t groups, int team, const S* logits,
-                const S* values, S* theta, Arithmetic<S>* stats) {
+    gather_rows(int64_t rows, int64_t rows_a_problem, int64_t groups, int team,
+                Arithmetic<S> shrink, const S* logits, const S* values, S* theta,
+                Arithmetic<S>* stats) {
   using A = Arithmetic<S>;
   for_rows(rows, team, [&](int64_t row, int lane) {
     auto sums = RowSums<A, with_value, false>::none();
@@ -36,12 +37,12 @@ __global__ void __launch_bounds__(most_warps* warp, resident_blocks<Arithmetic<S
       const S* const v = with_value ? values + row / rows_a_problem * groups : z;
 #pragma unroll 4
       for (int64_t g = int64_t(lane) * width; g < groups; g += int64_t(team) * width)
-        sums.add(load_pack<width>(z + g), load_pack<width>(v + g));
+        sums.add(load_pack<width>(z + g), load_pack<width>(v + g), shrink);
     }
     sums = merge_team(sums, team);
     if (row < rows && lane == 0) {
       const A scale = A(1) / sums.total;
-      if (with_value) theta[row] = narrow<S>(sums.weighted * scale);
+      if (with_value) theta[row] = narrow<S>(sums.weighted * scale / shrink);
       if (stats) {
         stats[2 * row] = sums.most;
         stats[2 * row + 1] = scale;
@@ -56,8 +57,8 @@ void run_gather_rows(const char* name, const Shape& s, const S* logits, const S*
   const int64_t rows = s.batch * s.rows;
   const auto run = [&](auto kernel, int width) {
     const int team = team_of_rows(divide_up(s.groups, width));
-    launch(name, kernel, rows_grid(rows, team), queue, rows, s.rows, s.groups, team, logits, values,
-           theta, stats);
+    launch(name, kernel, rows_grid(rows, team), queue, rows, s.rows, s.groups, team,
+           shrink_of<Arithmetic<S>>(s.groups), logits, values, theta, stats);
   };
   if (with_value ? in_packs(s.groups, logits, values) : in_packs(s.groups, logits))
     run(&gather_rows<S, pack_width<S>, with_value>, pack_width<S>);

@@ -40,6 +40,7 @@ struct ForwardPass {
   using Column = Nothing;
   using Total = double;  // of the row entropies
   int64_t rows, groups;
+  T shrink;         // shrink_of(groups)
   const T* x;       // (B, K) or null
   const T* values;  // (B, G) or null
   T* theta;         // (B, K) or null
@@ -51,7 +52,7 @@ struct ForwardPass {
     auto row = RowSums<T, with_values, true>::none();
     const T* const v = values + b * groups;
     tile.template for_packs<width>([&](int64_t g, const Pack<T, width>& z) {
-      row.add(z, with_values ? load_pack<width>(v + g) : z);
+      row.add(z, with_values ? load_pack<width>(v + g) : z, shrink);
     });
     row = merge_team(row, tile.team);
     if (!tile.logits) return {};
@@ -62,7 +63,7 @@ struct ForwardPass {
       stats[3 * at] = row.most;
       stats[3 * at + 1] = log_size;
       stats[3 * at + 2] = row_entropy;
-      if (with_values) theta[at] = row.weighted * scale;
+      if (with_values) theta[at] = row.weighted * scale / shrink;
     }
     return {row.most, scale, row_entropy, relaxation ? x[at] : T(0)};
   }

@@ -51,9 +51,9 @@ struct GatherBackwardPass {
                         const Row& row, const Column<width>& column, Sums& sum) const {
     Pack<S, width> slope;
     for (int j = 0; j < width; ++j) {
-      const A au = exponential(widen(logits.item[j]) - row.most) * row.scale * row.u;
-      slope.item[j] = narrow<S>(au * (column.value[j] - row.theta));
-      if (with_values) sum[0][j] += au;
+      const A a = exponential(widen(logits.item[j]) - row.most) * row.scale;
+      slope.item[j] = narrow<S>(a * (row.u * (column.value[j] - row.theta)));
+      if (with_values) sum[0][j] += a * row.u;
     }
     store_pack(args.grad_logits + (b * args.shape.rows + k) * args.shape.groups + g, slope);
   }

@@ -17,12 +17,21 @@ inline int team_of(int64_t packs, int threads) {
   return packs >= 8 * warp && threads > warp ? threads : power_of_two(packs, 1, warp);
 }
 
+// A power of two by which values are multiplied before they are summed, and their sum divided
+// afterwards: exponentials are at most 1, so that sums of `groups` of them stay within the range.
+template <class T>
+T shrink_of(int64_t groups) {
+  T power = 1;
+  while (power < T(groups)) power *= 2;
+  return 1 / power;
+}
+
 // Sums over a row relative to the largest logit met so far. With all logits -inf so far, the sums
 // are 0.
 template <class T, bool with_value, bool with_moment>
 struct RowSums {
   T most, total;
-  T weighted;  // sum of e v, if with_value
+  T weighted;  // sum of e v shrink, if with_value
   T moment;    // sum of e (logit - most), if with_moment
 
   __device__ static RowSums none() { return {-infinity<T>, T(0), T(0), T(0)}; }
@@ -38,7 +47,7 @@ struct RowSums {
   }
 
   template <class S, int width>
-  __device__ void add(const Pack<S, width>& logits, const Pack<S, width>& values) {
+  __device__ void add(const Pack<S, width>& logits, const Pack<S, width>& values, T shrink = 1) {
     T top = most;
     for (int j = 0; j < width; ++j) top = larger<T>(widen(logits.item[j]), top);
     shift(top);
@@ -47,7 +56,7 @@ struct RowSums {
       const T depth = widen(logits.item[j]) - base;
       const T e = exponential(depth);
       total += e;
-      if (with_value) weighted += e * widen(values.item[j]);
+      if (with_value) weighted += e * (widen(values.item[j]) * shrink);
       if (with_moment) moment += e * at_least(depth, least_log<T>);
     }
   }

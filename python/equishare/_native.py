@@ -6,6 +6,7 @@ there is a single pool of threads.
 
 from __future__ import annotations
 
+import os
 import warnings
 from types import ModuleType
 from typing import Any
@@ -77,12 +78,25 @@ def launch(kernel: str, like: Tensor, sizes: tuple[int, ...], arguments: tuple[T
     """Run a kernel for the device and dtype of ``like`` on contiguous arrays; None is a null pointer.
 
     Numbers pass as they are. On a CUDA device the kernel is queued on the current stream. Returns False if a
-    CPU kernel met a label out of range.
+    CPU kernel met a label out of range. A CPU kernel runs on as many threads as torch does, in a forked child on one.
     """
     addresses = _addresses(arguments)
     if _on_cuda(like):
         return _queue(kernels(like), kernel, like, sizes, addresses)
-    return getattr(_CPU[like.dtype], kernel)(*sizes, torch.get_num_threads(), *addresses)
+    return getattr(_CPU[like.dtype], kernel)(*sizes, _threads(), *addresses)
+
+
+_threads = torch.get_num_threads
+
+
+def _stay_on_one_thread() -> None:
+    global _threads
+    _threads = lambda: 1  # noqa: E731
+
+
+# A fork copies the thread that calls it and no other. OpenMP does not notice, and waits for the others for ever.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_stay_on_one_thread)
 
 
 def checks_labels(labels: Tensor) -> bool:

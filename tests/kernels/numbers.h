@@ -16,7 +16,8 @@ namespace {
 using Numbers = std::vector<double>;
 std::mt19937 generator(0);
 const char* place = "";
-int failures = 0, comparisons = 0;
+int failures = 0;
+int64_t comparisons = 0;
 
 // Halves by the definition of their bits.
 template <class S>

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from equishare._native import serves
-from equishare.ops._rule import KERNEL_DTYPES
+from equishare.ops._rule import KERNEL_DTYPES, is_lazy, is_tracing
 
 LABEL_DTYPES = (torch.uint8, torch.int16, torch.int32, torch.int64)
 
@@ -54,6 +54,11 @@ def check_buffers(form: str, logits: Tensor, **others: Tensor) -> None:
 
     ``form`` is that of the leading dimensions, which all share: ``...``, or ``B`` for a single one.
     """
+    if is_tracing():
+        raise RuntimeError(
+            "torch.jit.trace cannot record an operation that writes into buffers: trace equishare.ops."
+            "soft_gather_penalties, soft_project and assignment_penalties, which return their results"
+        )
     if (
         logits.dim() < 2
         or (form == "B" and logits.dim() != 3)
@@ -74,6 +79,19 @@ def check_buffers(form: str, logits: Tensor, **others: Tensor) -> None:
                 f"{name} must be a contiguous {logits.dtype} tensor of shape {shape} on {logits.device}, got "
                 f"{tensor.dtype} {tuple(tensor.shape)} with strides {tensor.stride()} on {tensor.device}"
             )
+        if is_lazy(tensor):
+            raise ValueError(f"{name} must hold its own numbers, got a negated view or lazy zeros; give {name} + 0")
+
+
+def check_apart(written: dict[str, Tensor], read: dict[str, Tensor]) -> None:
+    """Contiguous tensors that are written lie in memory of their own, else ValueError: all are read to the end."""
+    spans = [(name, x.data_ptr(), x.nbytes) for name, x in (*written.items(), *read.items())]
+    for i, (name, begin, size) in enumerate(spans[: len(written)]):
+        for other, other_begin, other_size in spans[i + 1 :]:
+            if size and other_size and begin < other_begin + other_size and other_begin < begin + size:
+                raise ValueError(
+                    f"{name} is overwritten and must not share memory with {other}; give a tensor of its own"
+                )
 
 
 def misfit(name: str, other: Tensor, letter: str, size: int, to: str, columns: bool, rule: str) -> ValueError:

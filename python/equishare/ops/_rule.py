@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch._C import _functorch, _len_torch_dispatch_stack
+from torch._C import _is_tracing as is_tracing
 from torch.autograd import forward_ad
 from torch.autograd.function import Function
 from torch.nn import Parameter
@@ -27,14 +28,29 @@ STORAGE_DTYPES = (*KERNEL_DTYPES, torch.bfloat16, torch.float16)
 _is_wrapped = _functorch.is_functorch_wrapped_tensor
 
 
+# Since torch 2.7; before, an exported program holds our operators.
+_is_exporting: Callable[[], bool] = getattr(torch.compiler, "is_exporting", lambda: False)
+
+
+def is_lazy(tensor: Tensor) -> bool:
+    """Whether memory does not hold what is read: the negative of it (a view), or no memory at all (zeros)."""
+    return tensor.is_neg() or tensor._is_zerotensor()
+
+
 def has_kernel(tensor: Tensor, dtypes: tuple[torch.dtype, ...] = KERNEL_DTYPES) -> bool:
-    """Whether the compiled kernels serve this tensor here; if not, the plain composition does."""
+    """Whether the compiled kernels serve this tensor here; if not, the plain composition does.
+
+    What ``torch.jit.trace`` and ``torch.export`` record is plain too: it runs where equishare is not, and has
+    derivatives.
+    """
     if tensor.dtype not in dtypes or not serves(tensor):
         return False
     if torch.compiler.is_compiling():
+        if _is_exporting():
+            return False
         # A compiled torch.func transform differentiates what it traces, and a Function inside is lost on it.
         return not in_transform()
-    if forward_ad._current_level >= 0:
+    if forward_ad._current_level >= 0 or is_tracing():
         return False
     if _functorch.peek_interpreter_stack() is None:
         return True
@@ -63,6 +79,9 @@ def is_direct(a: Any, b: Any, dtypes: tuple[torch.dtype, ...] = KERNEL_DTYPES) -
         and forward_ad._current_level < 0
         and not _is_wrapped(a)
         and not _is_wrapped(b)
+        and not is_lazy(a)
+        and not is_lazy(b)
+        and not is_tracing()
     )
 
 
@@ -78,15 +97,15 @@ in_transform._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 def is_eager(inputs: tuple[Any, ...]) -> bool:
     """Whether the inputs are ordinary tensors that nothing traces, batches or compiles."""
-    if torch.compiler.is_compiling() or _len_torch_dispatch_stack():
+    if torch.compiler.is_compiling() or _len_torch_dispatch_stack() or is_tracing():
         return False
     if _functorch.peek_interpreter_stack() is not None:
         return False
     for x in inputs:
         kind = type(x)
         if kind is Tensor or kind is Parameter:
-            if _is_wrapped(x):
-                return False  # kept in a wrapper by a transform that has ended
+            if _is_wrapped(x) or is_lazy(x):
+                return False  # kept in a wrapper by a transform that has ended, or left to the dispatcher
         elif isinstance(x, Tensor):
             return False  # a subclass
     return True

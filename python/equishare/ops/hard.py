@@ -13,7 +13,7 @@ from equishare import reference
 from equishare._native import checks_labels, label_range, launch, serves
 from equishare.ops._checks import check_floating, check_label_range, check_labels, common_batch, misfit
 from equishare.ops._memory import output
-from equishare.ops._rule import KERNEL_DTYPES, STORAGE_DTYPES, Rule, has_kernel, is_eager
+from equishare.ops._rule import KERNEL_DTYPES, STORAGE_DTYPES, Rule, has_kernel, is_eager, is_lazy
 
 # Up to so many entries torch's own gather takes less time than a kernel does, as its derivative needs no Python.
 # Measured with the gradient: at 16 entries 26 us by take, 37 by index_select, 67 by the kernel; at 4,096 55, 41, 70.
@@ -126,7 +126,7 @@ def require_label_range(labels: Tensor, num_groups: int) -> None:
         labels = _functorch.get_unwrapped(labels)
     if labels.numel() == 0 or labels.is_meta or isinstance(labels, FakeTensor):
         return
-    if serves(labels):
+    if serves(labels) and not is_lazy(labels):
         least, greatest = label_range(labels.contiguous())
     else:
         least, greatest = (int(x) for x in torch.aminmax(labels))
@@ -139,7 +139,8 @@ def launch_checked(
     """Run a kernel that reads labels; ValueError if one is out of range, or there are more groups than it can tell."""
     if num_groups > _MOST_GROUPS:
         raise ValueError(f"there may be at most 2^31 groups, got {num_groups}")
-    if not checks_labels(labels):
+    # Where there is nothing to compute, kernels read no labels.
+    if not checks_labels(labels) or like.numel() == 0:
         require_label_range(labels, num_groups)
     if launch(kernel, like, sizes, arguments) is False:
         require_label_range(labels, num_groups)

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from equishare import reference
 from equishare._native import kernels, launch, serves
-from equishare.ops._checks import check_buffers
+from equishare.checks import below_one, count, not_negative
+from equishare.ops._checks import check_apart, check_buffers
 from equishare.ops._memory import output, output_like
 
 
@@ -40,10 +41,10 @@ def relax_forward(logits: Tensor, x: Tensor, out: Relaxation | None = None) -> R
     Args:
         logits: (B, K, G).
         x: (B, K) estimates.
-        out: result of an earlier call of the same shape and dtype, to be overwritten.
+        out: result of an earlier call of the same shape and dtype, to be overwritten; in memory of its own.
 
     Raises:
-        ValueError: if a shape, dtype, device or layout does not fit.
+        ValueError: if a shape, dtype, device or layout does not fit, or memory that is written is another argument's.
     """
     batch, _, groups, _ = sizes = _check(logits, x=x)
     if out is None:
@@ -58,6 +59,7 @@ def relax_forward(logits: Tensor, x: Tensor, out: Relaxation | None = None) -> R
         )
     else:
         _check_relaxation(logits, out)
+        check_apart(vars(out), {"logits": logits, "x": x})
     results = (out.theta, out.psi, out.colsum, out.entropy, out.column_norm, out.workspace)
     if serves(logits):
         launch("relax_forward", logits, sizes, (logits, x, *results))
@@ -86,10 +88,10 @@ def relax_backward(
         u: (B, K) dU/dθ.
         entropy_weight: (B,).
         column_norm_weight: (B,).
-        out: (B, K, G), overwritten; None allocates it.
+        out: (B, K, G), overwritten; in memory of its own, and None allocates it.
 
     Raises:
-        ValueError: if a shape, dtype, device or layout does not fit.
+        ValueError: if a shape, dtype, device or layout does not fit, or out is the memory of another argument.
     """
     if out is None:
         out = output_like(logits)
@@ -103,6 +105,7 @@ def relax_backward(
         out=out,
     )
     weights = (u, entropy_weight, column_norm_weight)
+    check_apart({"out": out}, {"logits": logits, **_read(x, relaxation, weights)})
     if serves(logits):
         launch("relax_backward", logits, sizes, (logits, x, *weights, relaxation.workspace, out, None, *_NO_STEP))
         return out
@@ -141,17 +144,21 @@ def relax_adam_step(
         column_norm_weight: (B,).
         moments: from :func:`relax_moments`, changed in place.
         step: 1 at the first step.
-        rate: learning rate.
-        betas: decay of the first and of the second moment.
-        epsilon: added to the root of the second moment.
+        rate: learning rate, 0 or more.
+        betas: decay of the first and of the second moment, from 0 to below 1.
+        epsilon: added to the root of the second moment, 0 or more.
 
     Raises:
-        ValueError: if a shape, dtype, device or layout does not fit, or step is below 1.
+        ValueError: if a shape, dtype, device or layout does not fit, a number is not as above (NaN is none), or logits
+            or moments are the memory of another argument.
 
     Source: Kingma and Ba 2015, as torch.optim.Adam.
     """
-    if step < 1:
-        raise ValueError(f"step must be at least 1, got {step}")
+    count("step", step)
+    not_negative("rate", rate)
+    for i, beta in enumerate(betas):
+        below_one(f"betas[{i}]", beta)
+    not_negative("epsilon", epsilon)
     _check_relaxation(logits, relaxation)
     sizes = _check(
         logits,
@@ -162,6 +169,7 @@ def relax_adam_step(
     )
     _check_state("moments", moments, _moments(logits, sizes), logits, "relax_moments")
     weights = (u, entropy_weight, column_norm_weight)
+    check_apart({"logits": logits, "moments": moments}, _read(x, relaxation, weights))
     corrections = (1 - betas[0] ** step, 1 - betas[1] ** step)
     scalars = (rate, *betas, epsilon, *corrections)
     if serves(logits):
@@ -174,6 +182,14 @@ def relax_adam_step(
         second.lerp_(gradient * gradient, 1 - betas[1])
         root = (second / corrections[1]).sqrt_().add_(epsilon)
         logits.addcdiv_(first, root, value=-rate / corrections[0])
+
+
+def _read(x: Tensor, relaxation: Relaxation, weights: tuple[Tensor, ...]) -> dict[str, Tensor]:
+    return {
+        "x": x,
+        **vars(relaxation),
+        **dict(zip(("u", "entropy_weight", "column_norm_weight"), weights, strict=True)),
+    }
 
 
 def _gradient(logits: Tensor, x: Tensor, weights: tuple[Tensor, Tensor, Tensor]) -> Tensor:

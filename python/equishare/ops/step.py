@@ -15,7 +15,7 @@ from torch import Tensor
 from equishare import reference
 from equishare._native import serves
 from equishare.ops import _penalty_rules as rules
-from equishare.ops._checks import check_buffers
+from equishare.ops._checks import check_apart, check_buffers
 from equishare.ops._memory import output_like
 
 
@@ -36,10 +36,10 @@ def soft_step_forward(logits: Tensor, values: Tensor, out: SoftStep | None = Non
     Args:
         logits: (..., K, G).
         values: (..., G).
-        out: result of an earlier call of the same shape and dtype, to be overwritten.
+        out: result of an earlier call of the same shape and dtype, to be overwritten; in memory of its own.
 
     Raises:
-        ValueError: if a shape, dtype, device or layout does not fit.
+        ValueError: if a shape, dtype, device or layout does not fit, or memory that is written is another argument's.
     """
     check_buffers("...", logits, values=values)
     if out is None:
@@ -48,6 +48,7 @@ def soft_step_forward(logits: Tensor, values: Tensor, out: SoftStep | None = Non
         out = SoftStep(*(logits.new_empty(shape) for shape in shapes))
     else:
         check_buffers("...", logits, **vars(out))
+        check_apart(vars(out), {"logits": logits, "values": values})
     if serves(logits):
         rules.forward(logits, values, out.theta, (out.entropy, out.column_norm, out.stats, out.norms))
     else:
@@ -75,29 +76,27 @@ def soft_step_backward(
         u: (..., K).
         entropy_weight: (...).
         column_norm_weight: (...).
-        out: the two gradients, (..., K, G) and (..., G), overwritten; None allocates them. Not the memory of logits or
-            values, which are read again after gradients have been written.
+        out: the two gradients, (..., K, G) and (..., G), overwritten; None allocates them. In memory of their own:
+            arguments are read again after gradients have been written.
 
     Raises:
-        ValueError: if a shape, dtype, device or layout does not fit.
+        ValueError: if a shape, dtype, device or layout does not fit, or memory that is written is another argument's.
     """
     if out is None:
         out = output_like(logits), torch.empty_like(values)
     grad_logits, grad_values = out
     weights = {"entropy_weight": entropy_weight, "column_norm_weight": column_norm_weight}
-    check_buffers(
-        "...", logits, values=values, u=u, grad_logits=grad_logits, grad_values=grad_values, **weights, **vars(step)
-    )
+    gradients = {"grad_logits": grad_logits, "grad_values": grad_values}
+    read = {"values": values, "u": u, **weights, **vars(step)}
+    check_buffers("...", logits, **gradients, **read)
+    check_apart(gradients, {"logits": logits, **read})
     state = (step.stats, step.norms, entropy_weight, column_norm_weight)
-    # Of an empty tensor the address is 0.
-    if {grad_logits.data_ptr(), grad_values.data_ptr()} & {logits.data_ptr(), values.data_ptr()} - {0}:
-        raise ValueError("out must not be the memory of logits or values")
     if serves(logits):
         rules.backward(logits, (values, u, step.theta), state, grad_logits, grad_values)
     else:
-        gradients = reference.pullback(
+        plain = reference.pullback(
             reference.soft_gather_penalties, (logits, values), (u, entropy_weight, column_norm_weight)
         )
-        for into, gradient in zip(out, gradients, strict=True):
+        for into, gradient in zip(out, plain, strict=True):
             into.copy_(gradient)
     return out
