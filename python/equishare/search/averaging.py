@@ -6,8 +6,8 @@ Gibbs sampling of a mixture model, several chains at once. Of each factor:
 - each level has one of them: given the values and all other factors the levels are independent, so that all labels of
   a factor are drawn at once, and the mean of an effect over its labels is known in closed form;
 - K, the values and the frequencies are drawn together with all labels summed out
-  (:mod:`equishare.search.mixture`), so that a chain leaves any start within a few rounds; then the values and the
-  frequencies once more given the labels.
+  (:mod:`equishare.search.mixture`), so that a chain leaves its start within a few rounds; then once more given the
+  labels, where K follows from the number of values that have members.
 
 Levels of an ordered factor have contiguous segments: their cuts are drawn by forward filtering and backward sampling.
 Effects of a factor and b may be shifted against each other; each round draws this shift too. w² and the noise variance
@@ -17,6 +17,7 @@ are drawn given all else. A GLM is its quadratic about the shrunk effects.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import scipy
@@ -57,6 +58,26 @@ class Averaged:
     labels: list[Labels]
 
 
+@cache
+def _number_table(most: int, levels: int) -> np.ndarray:
+    """Distribution functions (most + 1, most) of K for each number k of values with members.
+
+    ∝ p(K) K!/(K − k)! (K − 1)!/(L + K − 1)!: the telescoping sampler of Frühwirth-Schnatter, Malsiner-Walli and Grün
+    (2021).
+    """
+    number, occupied = np.arange(1, most + 1), np.arange(most + 1)[:, None]
+    log_gamma = scipy.special.gammaln
+    log_p = _log_prior_of_number(most) + log_gamma(number + 1) + log_gamma(number) - log_gamma(levels + number)
+    log_p = np.where(number < occupied, -np.inf, log_p - log_gamma(np.maximum(number - occupied, 0) + 1))
+    p = np.exp(log_p - log_p.max(1, keepdims=True)).cumsum(1)
+    return np.asarray(p / p[:, -1:])
+
+
+def _log_prior_of_number(most: int) -> np.ndarray:
+    number = np.arange(1, most + 1)
+    return -_RATE * number - _EXPONENT * np.log(number)
+
+
 class Chains:
     """Chains of one model; arrays have the chains along their first axis."""
 
@@ -77,8 +98,7 @@ class Chains:
         for j, own in enumerate(self.quadratic.slices):
             groups = int(labels[j].max(initial=0)) + 1
             most = min(max(_MOST_VALUES, groups + _MOST_VALUES // 2), len(labels[j]))
-            number = np.arange(1, most + 1)
-            self.log_number.append(-_RATE * number - _EXPONENT * np.log(number))
+            self.log_number.append(_log_prior_of_number(most))
             counts = np.bincount(labels[j], minlength=most)
             gradient = self.quadratic.conditional(j, start.effects, start.rest)
             weight = np.bincount(labels[j], self.quadratic.counts[own], most) + start.noise / width2
@@ -118,23 +138,30 @@ class Chains:
         return means, unseen
 
     def _draw_values(self, j: int, state: Values, labels: np.ndarray, gradient: np.ndarray, counts: np.ndarray) -> None:
-        """Values and frequencies given the labels, and a shift of all values that goes to b."""
-        active, rng, rows = state.active, self.rng, self.rows
-        one_hot = (labels[:, :, None] == np.arange(active.shape[1])).astype(float)
+        """K, values and frequencies given the labels, and a shift of all values that goes to b."""
+        rng, rows, most = self.rng, self.rows, state.values.shape[1]
+        one_hot = (labels[:, :, None] == np.arange(most)).astype(float)
         sizes = one_hot.sum(1)
         pull = (gradient[:, None, :] @ one_hot)[:, 0] / self.noise[:, None]
         weight = (counts[None, None, :] @ one_hot)[:, 0] / self.noise[:, None]
-        drawn, shift = self._draw_normal(pull, weight, active)
+        # Values with members stay, however many others there are.
+        front = np.argsort(sizes == 0, axis=1, kind="stable")
+        table = _number_table(most, labels.shape[1])[(sizes > 0).sum(1)]
+        number = (table < rng.random((self.chains, 1))).sum(1) + 1
+        active = np.arange(most) < number[:, None]
+        drawn, shift = self._draw_normal(pull[rows, front], weight[rows, front], active)
         order = np.argsort(np.where(active, drawn, np.inf), axis=1, kind="stable")
         values = np.stack([state.values, np.where(active, drawn, 0.0)[rows, order]])
-        gaps = gap_sums(values, active)
-        odds = self._log_even(j, gaps) - log_alone(values, active, self.width2)
+        both = np.stack([state.active, active])
+        gaps = gap_sums(values, both)
+        odds = self._log_even(j, gaps) - log_alone(values, both, self.width2)
         accepted = np.log(rng.random(self.chains)) < np.logaddexp(0, odds[1]) - np.logaddexp(0, odds[0])
         self.rest[:, 0] += np.where(accepted, shift, 0)
         kept = np.where(accepted[:, None], values[1], values[0])
-        place = np.where(accepted[:, None], np.argsort(order, axis=1), np.arange(active.shape[1]))
-        self.labels[j] = labels = place[rows, labels]
-        sizes = np.where(accepted[:, None], sizes[rows, order], sizes)
+        active = np.where(accepted[:, None], active, state.active)
+        moved = front[rows, order]  # what was where before
+        self.labels[j] = labels = np.where(accepted[:, None], np.argsort(moved, axis=1)[rows, labels], labels)
+        sizes = np.where(accepted[:, None], sizes[rows, moved], sizes)
         is_even = rng.random(self.chains) < scipy.special.expit(np.where(accepted, odds[1], odds[0]))
         self.gaps[j] = np.where(accepted, gaps[:, 1], gaps[:, 0]) * is_even
         shares = rng.standard_gamma(1 + sizes) * active
