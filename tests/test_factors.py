@@ -418,6 +418,13 @@ WRONG = {
     "two columns in one": (({"a": np.c_[A, A]}, Y), {}, TypeError, r"one value a row, got shape \(40, 2\)"),
     "dicts": (({"a": [{1: 2}] * 40}, Y), {}, TypeError, "levels must be text, numbers or tuples of them, got dict"),
     "ordered": (({"a": A}, Y), {"ordered": ["b"]}, ValueError, "ordered must name"),
+    "ordered lists": (({"a": A}, Y), {"ordered": [["a"]]}, TypeError, "ordered must be names of factors"),
+    "ordered twice": (
+        ({"a": A}, Y),
+        {"ordered": {"a": list("abcda")}},
+        ValueError,
+        "each level of column 'a' once.*'a' tw",
+    ),
     "order": (({"a": A}, Y), {"ordered": {"a": ["a", "b"]}}, ValueError, "lacks c, d"),
 }
 

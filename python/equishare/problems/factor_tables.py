@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -64,7 +64,7 @@ def orders(ordered: Any, names: Sequence[str]) -> dict[str, Any]:
         return {}
     if isinstance(ordered, str):
         ordered = [ordered]
-    if not isinstance(ordered, Mapping | Sequence):
+    if not isinstance(ordered, Mapping | Sequence) or not all(isinstance(one, Hashable) for one in ordered):
         raise TypeError(f"ordered must be names of factors, or a dict of their levels in order, got {ordered!r}")
     found = dict(ordered) if isinstance(ordered, Mapping) else dict.fromkeys(ordered, True)
     unknown = [one for one in found if one not in names]
