@@ -3,8 +3,8 @@
     python examples/counts.py
     python examples/counts.py --report counts.html
 
-scikit-learn's 1797 digits of 8 × 8 pixels. The outcome is the number of dark pixels in one half of an image, the factors
-are the digit and the half. A Poisson model with the log of the mean: effects are factors by which the counts grow.
+scikit-learn's 1797 digits of 8 × 8 pixels. The outcome is the number of dark pixels in one half of an image, the
+factors are the digit and the half. A Poisson model with the log of the mean: effects multiply the counts.
 """
 
 # %%
