@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import equishare as es
+from equishare.result.cautions import cautions
 
 FOLDER = Path(__file__).parent.parent / "examples"
 
@@ -157,6 +158,9 @@ def test_bands_of_measurements_foretell_as_well_as_all_bands():
     assert errors["bands as found"] < errors["every band its own effect"] < errors["the mean"]
     assert errors["averaged over patterns"] < errors["every band its own effect"]
     assert found.partitions["age"].num_groups == 1
+    warned = cautions(found.view())
+    assert len(set(warned)) == len(warned)  # all seven factors are warned of once
+    assert sum("rather a continuum" in one for one in warned) == 1
     for pattern in found.partitions.values():  # ordered: groups are runs of neighbours
         assert np.count_nonzero(np.diff(pattern.labels)) == pattern.num_groups - 1
 

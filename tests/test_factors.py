@@ -354,6 +354,9 @@ def test_report_tells_levels_by_name(tmp_path):
     d.report(tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text()
     assert "job drops out" in page and "a, b, c" in page
+    # A picture for the factor with groups, none for the one that drops out; no strip of cells to point at.
+    assert page.count("Value and 95 % interval of each group of levels of") == 1
+    assert "interval of each group of levels of region" in page and 'class="viewer"' not in page
     from equishare.report import document
 
     found = json.loads(document(d.view(), None))
