@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import equishare as es
+from equishare.result.cautions import cautions
 
 FOLDER = Path(__file__).parent.parent / "examples"
 
@@ -150,6 +151,43 @@ def test_main_rejects_bad_arguments(name, arguments, message, monkeypatch, capsy
         RUNS[name][0].main()
     assert stop.value.code == 2
     assert message in capsys.readouterr().err
+
+
+def test_bands_of_measurements_foretell_as_well_as_all_bands():
+    found, errors = load("levels").find()
+    assert errors["bands as found"] < errors["every band its own effect"] < errors["the mean"]
+    assert errors["averaged over patterns"] < errors["every band its own effect"]
+    assert found.partitions["age"].num_groups == 1
+    warned = cautions(found.view())
+    assert len(set(warned)) == len(warned)  # all seven factors are warned of once
+    assert sum("rather a continuum" in one for one in warned) == 1
+    for pattern in found.partitions.values():  # ordered: groups are runs of neighbours
+        assert np.count_nonzero(np.diff(pattern.labels)) == pattern.num_groups - 1
+
+
+def test_tied_weights_tell_tumours_better_than_free_ones():
+    shared, losses = load("yes_no").find()
+    assert losses["weights as found"] < losses["thirty free weights"]
+    assert losses["averaged over patterns"] < losses["thirty free weights"]
+    assert shared.n_groups_ < 10
+
+
+def test_ink_of_digits_in_a_report(tmp_path, monkeypatch, capsys):
+    counts = load("counts")
+    monkeypatch.setattr(sys, "argv", ["counts.py", "--count", "1000", "--report", str(tmp_path / "ink.html")])
+    counts.main()
+    printed = capsys.readouterr().out
+    assert "times the ink" in printed
+    assert all(printed.count(name) == 1 for name in ("zero", "seven", "nine"))
+    assert "Levels in one row share an effect" in (tmp_path / "ink.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("name", "argument"), [("counts", "--count"), ("yes_no", "--train")])
+def test_sizes_that_are_too_small_are_refused(name, argument, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", [f"{name}.py", argument, "1"])
+    with pytest.raises(SystemExit):
+        load(name).main()
+    assert f"{argument[2:]} must be" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -354,6 +354,9 @@ def test_report_tells_levels_by_name(tmp_path):
     d.report(tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text()
     assert "job drops out" in page and "a, b, c" in page
+    # A picture for the factor with groups, none for the one that drops out; no strip of cells to point at.
+    assert page.count("Value and 95 % interval of each group of levels of") == 1
+    assert "interval of each group of levels of region" in page and 'class="viewer"' not in page
     from equishare.report import document
 
     found = json.loads(document(d.view(), None))
@@ -418,6 +421,13 @@ WRONG = {
     "two columns in one": (({"a": np.c_[A, A]}, Y), {}, TypeError, r"one value a row, got shape \(40, 2\)"),
     "dicts": (({"a": [{1: 2}] * 40}, Y), {}, TypeError, "levels must be text, numbers or tuples of them, got dict"),
     "ordered": (({"a": A}, Y), {"ordered": ["b"]}, ValueError, "ordered must name"),
+    "ordered lists": (({"a": A}, Y), {"ordered": [["a"]]}, TypeError, "ordered must be names of factors"),
+    "ordered twice": (
+        ({"a": A}, Y),
+        {"ordered": {"a": list("abcda")}},
+        ValueError,
+        "each level of column 'a' once.*'a' tw",
+    ),
     "order": (({"a": A}, Y), {"ordered": {"a": ["a", "b"]}}, ValueError, "lacks c, d"),
 }
 

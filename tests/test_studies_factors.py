@@ -1,12 +1,9 @@
 """``equishare reproduce factors`` and ``glm`` at a small size, and the census at a few of its published splits."""
 
 from dataclasses import replace
-from pathlib import Path
 
-import numpy as np
 import pytest
 
-import equishare as es
 from equishare.lab.studies import factors, glm
 
 
@@ -24,7 +21,8 @@ def test_scope_simulation_without_much_noise_is_as_good_as_the_oracle():
 
 
 def test_published_figures_stand_beside_ours():
-    (plan,) = factors.plans()
+    plan, census = factors.plans()
+    assert census.cells[0].references["auto"]["published_scope"] == 0.1903
     cell = next(one for one in plan.cells if one.settings == {"setting": 1, "noise": 6.25})
     assert cell.references["auto"]["published_scope_cv"] == 0.407
     assert len(plan.cells) == 12
@@ -44,21 +42,15 @@ def test_columns_in_groups():
     assert rows["columns", "auto"]["loss"] < rows["columns", "no sharing"]["loss"]
 
 
+def test_slopes_far_apart_are_told_as_the_bayes_limit_tells_them():
+    rows = rows_of(glm, lambda own: own == {"family": "poisson", "separation": 8}, 2)
+    assert rows["metafuse_separation", "Bayes limit"]["pd"] == 0
+    assert rows["metafuse_separation", "auto"]["pd"] <= 1
+
+
 def test_adult_census():
-    """Three published splits of the census, 452 rows to fit each, and 4000 others to test (tests/data/adult.npz)."""
-    with np.load(Path(__file__).parent / "data" / "adult.npz") as file:
-        codes, numeric, y, splits = (file[name] for name in ("codes", "numeric", "y", "splits"))
-    errors, parameters = [], []
-    for split in splits:
-        train = split >= 0
-        rest = np.flatnonzero(split < 0)
-        known = np.all([np.isin(codes[rest, j], codes[train, j]) for j in range(8)], axis=0)
-        rest = rest[known]
-        d = es.discover(es.FactorProblem(codes[train], y[train], family="binomial", numeric=numeric[train]))
-        new = {str(j): codes[rest, j] for j in range(8)} | {
-            name: numeric[rest, j] for j, name in enumerate(d.predictor.numeric)
-        }
-        errors.append(np.mean((d.predict(new) > 0.5) != y[rest]))
-        parameters.append(3 + sum(own.num_groups - 1 for own in d.partitions.values()))
-    assert np.mean(errors) < 0.2
-    assert max(parameters) <= 14
+    """Three published splits of the census, 452 rows to fit each, all others to test."""
+    rows = rows_of(factors, lambda own: own == {"rows": 452}, 3)
+    assert rows["census", "auto"]["error"] < 0.2
+    assert rows["census", "auto"]["error_average"] < min(0.195, rows["census", "no sharing"]["error"])
+    assert rows["census", "auto"]["parameters"] <= 14

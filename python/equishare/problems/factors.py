@@ -3,110 +3,28 @@
 from __future__ import annotations
 
 import copy
-import warnings
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import scipy
 
-from equishare.checks import did_you_mean
-from equishare.linalg import pseudo_inverse, solve
-from equishare.problems.additive import MOST_DENSE, Additive, Fit, RandomEffects
+from equishare.linalg import pseudo_inverse
+from equishare.problems.additive import MOST_DENSE, Additive, Fit
 from equishare.problems.base import About, Labels, Predictor, Quality, Refit, Slot
+from equishare.problems.factor_tables import is_named, is_same, numeric_columns, orders
 from equishare.problems.families import Family
-from equishare.problems.levels import MISSING, Factor, codes_in, columns_of, factor_of, numbers_of
+from equishare.problems.level_estimate import LevelEstimate
+from equishare.problems.levels import MISSING, columns_of, factor_of
 from equishare.problems.split import check_order, sample_vector, sample_weights, weighted_halves
 
-# Variance of the prior of a free effect in units of that of the effects of its factor.
-_WEAK = 100.0
 # A level of so few rows is rare.
 _RARE = 3
 # Squares of smaller differences, or of the inverse of it, are no numbers of full precision.
 _LEAST_UNIT = 1e-146
 # A p-value near one must not become one.
 _LARGEST_P = 1 - 1e-12
-
-
-@dataclass(frozen=True, eq=False)
-class LevelEstimate:
-    """An :class:`equishare.problems.base.Estimate` of the effects of all levels of all factors.
-
-    They have a normal prior ten times as wide as the effects of their factor are, which decides what the samples leave
-    open: the mean of the effects of each factor, and factors that are collinear.
-
-    Attributes:
-        model: the samples.
-        effects: the effects, shrunk by as much as those of their factor vary; the common ground of a search.
-        ordered: which factors tie neighbours only.
-        unit: of the outcome, in which the model is written.
-    """
-
-    model: Additive
-    effects: RandomEffects
-    ordered: tuple[bool, ...]
-    unit: float = 1.0
-
-    @property
-    def freedom(self) -> float:
-        """Degrees of freedom of the noise; infinite where it is known."""
-        quadratic = self.effects.quadratic
-        return np.inf if quadratic.is_known else max(float(quadratic.count - len(quadratic.corner)), 1.0)
-
-    @cached_property
-    def _precision(self) -> np.ndarray:
-        quadratic, noise = self.effects.quadratic, self.effects.noise
-        if quadratic.num_levels > 2 * MOST_DENSE:
-            raise ValueError(
-                f"this method takes at most {2 * MOST_DENSE} levels, got {quadratic.num_levels}: give method='auto', "
-                "or join rare levels first"
-            )
-        levels = quadratic.levels if isinstance(quadratic.levels, np.ndarray) else quadratic.levels.toarray()
-        own = levels - quadratic.border @ pseudo_inverse(quadratic.corner) @ quadratic.border.T
-        return np.asarray(own / noise + np.diag(self._prior))
-
-    @cached_property
-    def _prior(self) -> np.ndarray:
-        return np.repeat(1 / (_WEAK * self.effects.scale), self.effects.quadratic.sizes)
-
-    @cached_property
-    def values(self) -> np.ndarray:
-        """(K,) effects, those of a factor with mean zero over the samples."""
-        quadratic = self.effects.quadratic
-        if quadratic.num_levels > MOST_DENSE:
-            return self.effects.effects * self.unit
-        num = quadratic.num_levels
-        right = quadratic.right[:num] - quadratic.border @ pseudo_inverse(quadratic.corner) @ quadratic.right[num:]
-        found = solve(self._precision, right / self.effects.noise)
-        for own in quadratic.slices:
-            found[own] -= np.average(found[own], weights=np.maximum(quadratic.counts[own], 1e-300))
-        return np.asarray(found) * self.unit
-
-    @cached_property
-    def variance(self) -> np.ndarray:
-        """(K,) of each effect about the mean of its factor."""
-        quadratic = self.effects.quadratic
-        if quadratic.num_levels > MOST_DENSE:
-            return self.effects.variance * self.unit**2
-        covariance = pseudo_inverse(self._precision)
-        found = np.empty(quadratic.num_levels)
-        for own in quadratic.slices:
-            share = np.maximum(quadratic.counts[own], 1e-300) / np.maximum(quadratic.counts[own], 1e-300).sum()
-            block = covariance[own, own]
-            crossed = block @ share
-            found[own] = np.diag(block) - 2 * crossed + share @ crossed
-        return np.maximum(found, 1e-12 * covariance.diagonal()) * self.unit**2
-
-    def apply(self, w: np.ndarray) -> np.ndarray:
-        """``Ω w``."""
-        return np.asarray(self._precision @ w) / self.unit**2
-
-    def gather(self, labels: np.ndarray, num_groups: int) -> tuple[np.ndarray, np.ndarray]:
-        """``AᵀΩŵ`` and ``AᵀΩA``."""
-        one_hot = np.eye(num_groups)[labels]
-        return one_hot.T @ self.apply(self.values), one_hot.T @ self._precision @ one_hot / self.unit**2
 
 
 class FactorProblem:
@@ -161,12 +79,12 @@ class FactorProblem:
         if length != count:
             raise ValueError(f"table and y must have as many rows as each other, got {length} and {count}")
         check_order(table, y, ("table", "y"))
-        self.numeric_names, z = _numeric(numeric, columns, count)
-        names = [name for name in columns if name not in self.numeric_names or not _is_named(numeric)]
-        order = _orders(ordered, names)
+        self.numeric_names, z = numeric_columns(numeric, columns, count)
+        names = [name for name in columns if name not in self.numeric_names or not is_named(numeric)]
+        order = orders(ordered, names)
         self.factors = tuple(factor_of(name, columns[name], order.get(name, False)) for name in names)
         name = getattr(y, "name", None)
-        if isinstance(name, str) and name in columns and _is_same(columns[name], y):
+        if isinstance(name, str) and name in columns and is_same(columns[name], y):
             raise ValueError(f"table must not hold the outcome, got column {name!r}: table.drop(columns={name!r})")
         if not any(len(one.levels) > 1 for one in self.factors):
             got = ", ".join(names[:5]) or "none"
@@ -348,117 +266,3 @@ def unseen_values(fit: Fit, pattern: Labels) -> np.ndarray:
         share = np.bincount(own, minlength=len(values)) + 1.0
         found.append(float(share @ values / share.sum()))
     return np.array(found)
-
-
-def predicted(
-    slots: Sequence[Slot],
-    effects: Mapping[str, np.ndarray],
-    predictor: Predictor,
-    table: Any,
-    offset: Any = None,
-    numeric: Any = None,
-) -> np.ndarray:
-    """(n,) means for the rows of a table.
-
-    A level that was never seen has the effect ``predictor.unseen``, and a warning tells of it.
-
-    Args:
-        slots: the factors.
-        effects: of their levels.
-        predictor: all else.
-        table: as that of the problem.
-        offset: (n,) added to the linear predictor.
-        numeric: (n, P) numeric columns, where they were given apart from the table.
-
-    Raises:
-        TypeError, ValueError: the table lacks a column.
-    """
-    columns, factors = columns_of(table), [slot.key for slot in slots]
-    count = len(next(iter(columns.values())))
-    if numeric is not None:
-        own = _apart(numeric, factors, count)
-        if set(own) != set(predictor.numeric):
-            raise ValueError(
-                f"numeric must have the columns {', '.join(predictor.numeric) or 'of the data, which had none'}, "
-                f"got {', '.join(own)}"
-            )
-        columns |= own
-    missing = [one for one in (*factors, *predictor.numeric) if one not in columns]
-    if missing:
-        near = did_you_mean(missing[0], list(columns))
-        apart = "" if set(missing) & set(factors) else ": predict(table, numeric=...) takes numbers as the problem did"
-        raise ValueError(f"table must have the columns of the data, and lacks {', '.join(missing[:5])}{near}{apart}")
-    eta = np.full(count, predictor.bias) + (0.0 if offset is None else sample_vector(offset, "offset", count))
-    new = []
-    for slot, unseen in zip(slots, predictor.unseen, strict=True):
-        codes = codes_in(slot.labels[0], columns[slot.key])
-        eta += np.where(codes < 0, unseen, effects[slot.key][codes])
-        if (codes < 0).any():
-            new.append(f"{slot.key} ({int((codes < 0).sum())} rows)")
-    for name, own in zip(predictor.numeric, predictor.coefficients, strict=True):
-        eta += own * numbers_of(name, columns[name])
-    if new:
-        warnings.warn(
-            f"levels that were never seen have the effect that is expected of a new one: {', '.join(new)}",
-            UserWarning,
-            stacklevel=3,
-        )
-    return Family(predictor.family).mean(eta)
-
-
-def _is_named(numeric: Any) -> bool:
-    return isinstance(numeric, str) or (
-        isinstance(numeric, list | tuple) and all(isinstance(one, str) for one in numeric)
-    )
-
-
-def _numeric(numeric: Any, columns: dict[str, Any], count: int) -> tuple[tuple[str, ...], np.ndarray]:
-    if numeric is None:
-        return (), np.empty((count, 0))
-    if _is_named(numeric):
-        names = [numeric] if isinstance(numeric, str) else list(numeric)
-        unknown = [one for one in names if one not in columns]
-        if unknown:
-            near = did_you_mean(unknown[0], list(columns))
-            raise ValueError(f"numeric must name columns of the table, and {unknown[0]!r} is none{near}")
-        if len(set(names)) < len(names):
-            raise ValueError(f"numeric must name each column once, got {', '.join(names)}")
-        return tuple(names), np.stack([numbers_of(one, columns[one]) for one in names], 1) if names else np.empty(
-            (count, 0)
-        )
-    own = _apart(numeric, columns, count)
-    return tuple(own), np.stack([numbers_of(one, column) for one, column in own.items()], 1)
-
-
-def _apart(numeric: Any, factors: Collection[str], count: int) -> dict[str, Any]:
-    """Numeric columns that are given apart from the table of the factors, by name."""
-    own = {f"numeric {one}" if one in factors else one: column for one, column in columns_of(numeric).items()}
-    length = len(next(iter(own.values())))
-    if length != count:
-        raise ValueError(f"numeric must have a row for each of {count} samples, got {length}")
-    return own
-
-
-def _orders(ordered: Any, names: Sequence[str]) -> dict[str, Any]:
-    if ordered is None:
-        return {}
-    if isinstance(ordered, str):
-        ordered = [ordered]
-    if not isinstance(ordered, Mapping | Sequence):
-        raise TypeError(f"ordered must be names of factors, or a dict of their levels in order, got {ordered!r}")
-    found = dict(ordered) if isinstance(ordered, Mapping) else dict.fromkeys(ordered, True)
-    unknown = [one for one in found if one not in names]
-    if unknown:
-        near = did_you_mean(str(unknown[0]), names)
-        raise ValueError(f"ordered must name factors of the table, and {unknown[0]!r} is none{near}")
-    return found
-
-
-def _is_same(column: Any, y: Any) -> bool:
-    try:
-        return bool((np.asarray(column) == np.asarray(y)).all())
-    except (TypeError, ValueError):
-        return False
-
-
-__all__ = ["Factor", "FactorProblem", "LevelEstimate", "predicted", "unseen_values"]

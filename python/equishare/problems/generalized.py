@@ -11,7 +11,6 @@ from typing import Any, NoReturn
 import numpy as np
 
 from equishare.arrays import column_names, real_array, sample_matrix
-from equishare.checks import flag
 from equishare.linalg import pseudo_inverse, solve
 from equishare.problems.base import About, Labels, Predictor, Quality, Refit, Slot
 from equishare.problems.estimates import BlockEstimate
@@ -19,10 +18,10 @@ from equishare.problems.families import WIDE, Family
 from equishare.problems.linear import about_map
 from equishare.problems.newton import maximised
 from equishare.problems.split import (
-    check_columns,
+    check_map_call,
     check_order,
     check_rows,
-    same_columns,
+    check_validation,
     sample_weights,
     weighted_halves,
 )
@@ -85,17 +84,10 @@ class GeneralizedLinearProblem:
         weights: Any = None,
         seed: int = 0,
     ) -> None:
-        if more:
-            raise TypeError(
-                f"GeneralizedLinearProblem takes x and y, got {2 + len(more)} arguments by position: "
-                "x_val=x_val, y_val=y_val are given by name"
-            )
-        flag("bias", bias)
+        check_map_call("GeneralizedLinearProblem", more, bias, x_val, y_val)
         self.family, self.has_bias = Family(family), bool(bias)
         if self.family.is_gaussian:
             raise ValueError("family must be one of binomial, poisson; got 'gaussian': LinearProblem is the problem")
-        if (x_val is None) != (y_val is None):
-            raise TypeError(f"x_val and y_val must be given together, got only {'y' if x_val is None else 'x'}_val")
         names = column_names(y, "y"), column_names(x, "x")
         given, outcome = sample_matrix(x, "x").astype(float), self.family.checked(y, rates=weights is not None)
         check_rows((given, outcome), ("x", "y"))
@@ -112,11 +104,8 @@ class GeneralizedLinearProblem:
         else:
             if offset is not None or weights is not None:
                 raise ValueError("offset and weights must come without x_val and y_val: give all samples as x and y")
-            same_columns(x_val, names[1], ("x", "x_val"))
             more_x, more_y = sample_matrix(x_val, "x_val").astype(float), self.family.checked(y_val, "y_val")
-            check_rows((more_x, more_y), ("x_val", "y_val"))
-            check_columns(given, more_x, ("x", "x_val"))
-            check_columns(outcome, more_y, ("y", "y_val"))
+            check_validation((x_val, y_val), (more_x, more_y), names[::-1], (given, outcome))
             train, val = np.arange(count), np.arange(count, count + len(more_x))
             given, outcome = np.concatenate([given, more_x]), np.concatenate([outcome, more_y])
             shift, weight = np.zeros(outcome.shape), np.ones(len(given))

@@ -91,7 +91,7 @@ def factor_of(name: str, column: Any, order: Sequence[Any] | bool = False) -> Fa
             Ordered categories of pandas and the enumerations of polars bring their order.
 
     Raises:
-        ValueError: numbers with fractions, which are no categories; an order that lacks a level.
+        ValueError: numbers with fractions, which are no categories; an order that lacks a level or holds one twice.
     """
     given, own_order = _own_order(column)
     keys, own_codes = _distinct(given)
@@ -107,6 +107,9 @@ def factor_of(name: str, column: Any, order: Sequence[Any] | bool = False) -> Fa
         levels.sort(key=lambda one: ranked.get(one, len(ranked)))
     elif isinstance(order, Sequence) and not isinstance(order, str):
         ranked = {level_name(one): i for i, one in enumerate(order)}
+        if len(ranked) < len(order):
+            twice = next(one for one, count in Counter(map(level_name, order)).items() if count > 1)
+            raise ValueError(f"ordered must hold each level of column {name!r} once, got {twice!r} twice")
         lacking = [one for one in levels if one not in ranked and one != MISSING]
         if lacking:
             raise ValueError(f"ordered must hold all levels of column {name!r}, and lacks {', '.join(lacking[:5])}")

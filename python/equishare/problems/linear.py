@@ -7,11 +7,10 @@ from typing import Any, NoReturn
 import numpy as np
 
 from equishare.arrays import column_names, sample_matrix
-from equishare.checks import flag
 from equishare.problems.base import About, Slot
 from equishare.problems.least_squares import LeastSquares
 from equishare.problems.moments import Rows
-from equishare.problems.split import check_columns, check_order, check_rows, halves, same_columns
+from equishare.problems.split import check_map_call, check_order, check_rows, check_validation, halves
 from equishare.problems.within import checked_within
 
 # Fewer samples may hold two values by chance.
@@ -50,15 +49,7 @@ class LinearProblem(LeastSquares):
         seed: int = 0,
         train_fraction: float = 0.5,
     ) -> None:
-        if others:
-            raise TypeError(
-                f"validation samples must be given by name, got {2 + len(others)} arguments by position: "
-                "LinearProblem(x_train, y_train, x_val=x_val, y_val=y_val), or LinearProblem(x, y), which splits the "
-                "samples itself (scikit-learn's train_test_split gives x_train, x_val, y_train, y_val in this order)"
-            )
-        flag("bias", bias)
-        if (x_val is None) != (y_val is None):
-            raise TypeError(f"x_val and y_val must be given together, got only {'y' if x_val is None else 'x'}_val")
+        check_map_call("LinearProblem", others, bias, x_val, y_val)
         names = column_names(y, "y"), column_names(x, "x")
         data = sample_matrix(x, "x"), sample_matrix(y, "y", one_column=True)
         check_rows(data, ("x", "y"))
@@ -68,12 +59,9 @@ class LinearProblem(LeastSquares):
             rows = halves(len(data[0]), seed, "x and y", train_fraction)
             more = data
         else:
-            same_columns(y_val, names[0], ("y", "y_val"))
-            same_columns(x_val, names[1], ("x", "x_val"))
             more = sample_matrix(x_val, "x_val"), sample_matrix(y_val, "y_val", one_column=True)
-            check_rows(more, ("x_val", "y_val"))
+            check_validation((x_val, y_val), more, names[::-1], data)
         for a, b, name in zip(data, more, ("x", "y"), strict=True):
-            check_columns(a, b, (name, f"{name}_val"))
             lowest, highest = np.minimum(a.min(0), b.min(0)), np.maximum(a.max(0), b.max(0))
             # Without a bias a constant tells something, unless it is zero.
             if (lowest == highest).all() and (bias or not highest.any()):

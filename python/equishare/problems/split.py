@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from equishare.arrays import Names, column_names, real_array
-from equishare.checks import natural
+from equishare.checks import flag, natural
 
 
 def halves(count: int, seed: int, name: str, train_fraction: float = 0.5) -> tuple[np.ndarray, np.ndarray]:
@@ -73,6 +73,40 @@ def sample_vector(value: Any, name: str, count: int) -> np.ndarray:
         row = int(np.flatnonzero(~np.isfinite(found))[0])
         raise ValueError(f"{name} must be finite, got {found[row]} in row {row}: leave such rows out, or fill them")
     return found
+
+
+def check_map_call(problem: str, more: tuple[Any, ...], bias: Any, x_val: Any, y_val: Any) -> None:
+    """TypeError where a problem of a map got samples for validation by position, or one half of them, or no bias."""
+    if more:
+        raise TypeError(
+            f"validation samples must be given by name, got {2 + len(more)} arguments by position: "
+            f"{problem}(x_train, y_train, x_val=x_val, y_val=y_val), or {problem}(x, y), which splits the "
+            "samples itself (scikit-learn's train_test_split gives x_train, x_val, y_train, y_val in this order)"
+        )
+    flag("bias", bias)
+    if (x_val is None) != (y_val is None):
+        raise TypeError(f"x_val and y_val must be given together, got only {'y' if x_val is None else 'x'}_val")
+
+
+def check_validation(
+    tables: tuple[Any, Any],
+    arrays: tuple[np.ndarray, np.ndarray],
+    names: tuple[Names, Names],
+    data: tuple[np.ndarray, np.ndarray],
+) -> None:
+    """ValueError unless samples for validation fit those to fit.
+
+    Args:
+        tables: x_val and y_val as they were given.
+        arrays: the same as arrays.
+        names: of the columns of x and y.
+        data: x and y.
+    """
+    for table, own, name in zip(tables, names, ("x", "y"), strict=True):
+        same_columns(table, own, (name, f"{name}_val"))
+    check_rows(arrays, ("x_val", "y_val"))
+    for one, other, name in zip(data, arrays, ("x", "y"), strict=True):
+        check_columns(one, other, (name, f"{name}_val"))
 
 
 def check_rows(arrays: tuple[np.ndarray, np.ndarray], names: tuple[str, str]) -> None:

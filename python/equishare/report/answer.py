@@ -82,9 +82,9 @@ def value(parameter: Parameter, group: int, errors: np.ndarray | None) -> str:
     """The value of a group with its standard error: ``−0.03 ± 0.01``."""
     if parameter.values is None:
         return ""
-    if errors is None:
+    if errors is None or not errors[group] > 0:
         return number(parameter.values[group])
-    digits = int(np.clip(1 - np.floor(np.log10(errors[group])), 0, 12)) if errors[group] > 0 else 6
+    digits = int(np.clip(1 - np.floor(np.log10(errors[group])), 0, 12))
     if digits == 12 or abs(parameter.values[group]) >= 1e7:
         return f"{parameter.values[group]:.3g} ± {errors[group]:.2g}"
     return f"{parameter.values[group]:.{digits}f} ± {errors[group]:.{digits}f}"

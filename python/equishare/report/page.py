@@ -27,6 +27,7 @@ from equishare.report.figures import (
 from equishare.report.grid import NO_GROUP
 from equishare.report.group_figure import draw_group, group_size, ring_names
 from equishare.report.history import curve_of
+from equishare.report.levels_figure import draw_levels, levels_size
 from equishare.report.parameter import MAX_SIDE, Parameter, estimates_of, parameters_of
 from equishare.report.svg import inline_svg
 from equishare.report.words import counted, number, p_value, scatter
@@ -99,8 +100,8 @@ def _templates() -> Environment:
     # Scripts read finite numbers, which keep all their digits.
     found.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
     found.globals |= {"counted": counted, "number": number, "max_listed": _MAX_LISTED}
-    functions = (_suffix, _group_header, _group_rows, _pattern_words, _pattern_table, _estimates, _covariance, _rings)
-    found.globals |= {function.__name__.removeprefix("_"): function for function in (*functions, _cycles)}
+    functions = (_suffix, _group_header, _group_rows, _pattern_words, _pattern_table, _estimates, _covariance, _levels)
+    found.globals |= {function.__name__.removeprefix("_"): function for function in (*functions, _rings, _cycles)}
     return found
 
 
@@ -164,6 +165,8 @@ def _pattern_table(parameter: Parameter) -> tuple[list[str], list[list[str]]] | 
     places = [np.unravel_index(column, inner or (grid.shape[1],)) for column in range(grid.shape[1])]
     header = [", ".join(map(str, place)) for place in places]
     starts = [str(start) for start in np.arange(len(grid)) * (1 if len(axes) > 1 else grid.shape[1])]
+    if len(grid) == 1 and len(axes) == 1:
+        header = list(parameter.names_along(0)) or header
     if len(axes) == 2:
         starts, header = list(parameter.names_along(0)) or starts, list(parameter.names_along(1)) or header
     corner = " \\ ".join([axes[0], " ".join(axes[1:])]) if len(axes) > 1 else "first entry"
@@ -188,6 +191,14 @@ def _covariance(parameter: Parameter, index: int) -> str | None:
         return None
     label = "Values shared, the variables in the order of the orbits of the symmetry"
     return inline_svg(partial(draw_covariance, parameter=parameter), covariance_size(parameter), label, f"map-{index}")
+
+
+def _levels(parameter: Parameter, index: int) -> str | None:
+    """The picture of the groups of a factor; None where there is one group."""
+    if parameter.noun != "level" or parameter.values is None or parameter.partition.num_groups == 1:
+        return None
+    label = f"Value and 95 % interval of each group of levels{_suffix(parameter)}"
+    return inline_svg(partial(draw_levels, parameter=parameter), levels_size(parameter), label, f"levels-{index}")
 
 
 def _rings(parameter: Parameter, index: int) -> str | None:
@@ -216,6 +227,8 @@ def _cycles(parameter: Parameter) -> list[list[tuple[str, str]]]:
 
 def _pattern_picture(parameter: Parameter, index: int) -> str | None:
     """The pattern for a notebook; None where it is too large."""
+    if parameter.noun == "level":
+        return _levels(parameter, index)
     if max(parameter.grid.shape) > _MAX_NOTEBOOK_SIDE:
         return None
     label = f"Pattern{_suffix(parameter)}"

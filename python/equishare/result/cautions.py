@@ -36,7 +36,7 @@ def cautions(view: View) -> tuple[str, ...]:
         found.append("The validation loss is higher than without sharing: entries may be tied that differ.")
     for one in view.parameters:
         found += _of_values(one)
-    return tuple(found)
+    return tuple(dict.fromkeys(found))  # parameters may have the same to be wary of
 
 
 def _of_values(one: ParameterView) -> list[str]:

@@ -19,7 +19,7 @@ from equishare.checks import flag
 from equishare.modes import evaluating
 from equishare.partition import Partition
 from equishare.problems.base import About, Belief, Predictor, Quality, Slot
-from equishare.problems.factors import predicted
+from equishare.problems.factor_tables import predicted
 from equishare.problems.families import Family
 from equishare.problems.generalized import offset_of
 from equishare.problems.network.refit import group_values

@@ -2,13 +2,12 @@
 
 Gibbs sampling of a mixture model, several chains at once. Of each factor:
 
-- K values, ψ ~ N(0, w_j²), and their frequencies, uniform on the simplex; K has the prior of the number of groups;
+- K values and their frequencies, uniform on the simplex; the values have the prior of :mod:`equishare.search.spacing`;
 - each level has one of them: given the values and all other factors the levels are independent, so that all labels of
   a factor are drawn at once, and the mean of an effect over its labels is known in closed form;
-- K is drawn given the number of groups that have members (the telescoping sampler of Frühwirth-Schnatter,
-  Malsiner-Walli and Grün 2021), the other values from their prior;
-- with probability one half the values are spread evenly: their gaps are log-normal with unknown mean and variance. A
-  Metropolis step brings this in, whose proposals are the draws of the independent prior.
+- K, the values and the frequencies are drawn together with all labels summed out
+  (:mod:`equishare.search.mixture`), so that a chain leaves its start within a few rounds; then once more given the
+  labels, where K follows from the number of values that have members.
 
 Levels of an ordered factor have contiguous segments: their cuts are drawn by forward filtering and backward sampling.
 Effects of a factor and b may be shifted against each other; each round draws this shift too. w² and the noise variance
@@ -25,20 +24,19 @@ import scipy
 
 from equishare.problems.additive import MOST_DENSE, RandomEffects
 from equishare.problems.base import Labels
+from equishare.search.mixture import Values, resampled
+from equishare.search.spacing import gap_sums, log_alone, log_even
 
 _CHAINS = 16
 # With many levels, which average too.
 _FEW_CHAINS = 4
-_ROUNDS = 80
-_BURN_IN = 20
+_ROUNDS = 40
+_BURN_IN = 10
 # Values of a factor, at most; more where the partition that chains start from has more.
-_MOST_VALUES = 8
+_MOST_VALUES = 6
 # Prior of the number of values, exp(−K/2)/K. For a single pattern that of few is steeper; a mean over patterns loses
 # little by values too many, and much by values too few.
 _RATE, _EXPONENT = 0.5, 1.0
-# Prior of log gaps: mean N(log(4 standard errors), v / .05), v from an inverse gamma distribution of shape 1 and rate
-# .02.
-_GAPS, _GAP_SHAPE, _GAP_RATE = 0.05, 1.0, 0.02
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,24 +60,22 @@ class Averaged:
 
 @cache
 def _number_table(most: int, levels: int) -> np.ndarray:
-    """Distribution functions (most + 1, most) of the number of values, for each number of those with members."""
-    k, occupied = np.arange(1, most + 1), np.arange(most + 1)[:, None]
-    log_factorial = scipy.special.gammaln
-    log_p = -_RATE * k - _EXPONENT * np.log(k) + log_factorial(k + 1) + log_factorial(k) - log_factorial(levels + k)
-    log_p = np.where(k < occupied, -np.inf, log_p - log_factorial(np.maximum(k - occupied, 0) + 1))
+    """Distribution functions (most + 1, most) of K for each number k of values with members.
+
+    ∝ p(K) K!/(K − k)! (K − 1)!/(L + K − 1)!: the telescoping sampler of Frühwirth-Schnatter, Malsiner-Walli and Grün
+    (2021).
+    """
+    number, occupied = np.arange(1, most + 1), np.arange(most + 1)[:, None]
+    log_gamma = scipy.special.gammaln
+    log_p = _log_prior_of_number(most) + log_gamma(number + 1) + log_gamma(number) - log_gamma(levels + number)
+    log_p = np.where(number < occupied, -np.inf, log_p - log_gamma(np.maximum(number - occupied, 0) + 1))
     p = np.exp(log_p - log_p.max(1, keepdims=True)).cumsum(1)
     return np.asarray(p / p[:, -1:])
 
 
-@cache
-def _gap_tables(most: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What the density of 0, 1, … gaps has of their number alone."""
-    count = np.arange(most)
-    strength, shape = _GAPS + count, _GAP_SHAPE + count / 2
-    log_gamma = scipy.special.gammaln
-    constant = log_gamma(shape) - log_gamma(_GAP_SHAPE) + _GAP_SHAPE * np.log(_GAP_RATE) - log_gamma(count + 2)
-    constant += 0.5 * np.log(_GAPS / strength) - count / 2 * np.log(2 * np.pi)
-    return constant, shape, _GAPS * count / strength
+def _log_prior_of_number(most: int) -> np.ndarray:
+    number = np.arange(1, most + 1)
+    return -_RATE * number - _EXPONENT * np.log(number)
 
 
 class Chains:
@@ -95,20 +91,22 @@ class Chains:
         self.rest = np.tile(start.rest, (self.chains, 1))
         self.noise = np.full(self.chains, start.noise)
         self.width2, self.scale0 = np.full(self.chains, width2), width2
+        self.gaps = [np.zeros((3, self.chains)) for _ in labels]
         self.labels = [np.tile(own, (self.chains, 1)) for own in labels]
-        self.values: list[np.ndarray] = []
-        self.log_share: list[np.ndarray] = []
-        self.active: list[np.ndarray] = []
+        self.state: list[Values] = []
+        self.log_number: list[np.ndarray] = []
         for j, own in enumerate(self.quadratic.slices):
             groups = int(labels[j].max(initial=0)) + 1
-            most = max(_MOST_VALUES, groups + _MOST_VALUES // 2)
+            most = min(max(_MOST_VALUES, groups + _MOST_VALUES // 2), len(labels[j]))
+            self.log_number.append(_log_prior_of_number(most))
             counts = np.bincount(labels[j], minlength=most)
             gradient = self.quadratic.conditional(j, start.effects, start.rest)
             weight = np.bincount(labels[j], self.quadratic.counts[own], most) + start.noise / width2
-            self.values.append(np.tile(np.bincount(labels[j], gradient, most) / weight, (self.chains, 1)))
+            values = np.bincount(labels[j], gradient, most) / weight
+            order = np.argsort(np.where(counts > 0, values, np.inf), kind="stable")
             with np.errstate(divide="ignore"):
-                self.log_share.append(np.tile(np.log(counts / counts.sum()), (self.chains, 1)))
-            self.active.append(np.tile(np.arange(most) < groups, (self.chains, 1)))
+                log_share = np.log(counts / counts.sum())[order]
+            self.state.append(Values(*(np.tile(one, (self.chains, 1)) for one in (values[order], log_share))))
 
     def draw_factor(self, j: int) -> tuple[np.ndarray, np.ndarray]:
         """One round for a factor; the conditional means (C, L) of its effects, and (C,) that of an unseen level."""
@@ -117,45 +115,59 @@ class Chains:
         gradient = self.quadratic.conditional(j, self.effects, self.rest)
         if self.ordered[j]:
             return self._draw_segments(j, gradient, counts)
-        values, noise = self.values[j], self.noise[:, None]
+        noise = self.noise[:, None]
+        state = resampled(
+            self.state[j],
+            gradient / noise,
+            np.maximum(counts, 1e-12) / noise,
+            self.width2,
+            self.log_number[j],
+            lambda at: self._log_prior(j, at),
+            self.rng,
+        )
+        values = state.values
         fit = (gradient[:, :, None] - 0.5 * counts[:, None] * values[:, None, :]) * values[:, None, :]
-        log_p = self.log_share[j][:, None, :] + fit / noise[:, :, None]
-        log_p -= log_p.max(2, keepdims=True)
-        p = np.exp(log_p)
+        log_p = state.log_share[:, None, :] + fit / noise[:, :, None]
+        p = np.exp(log_p - log_p.max(2, keepdims=True))
         cumulative = p.cumsum(2)
         total = cumulative[:, :, -1]
         means = (p * values[:, None, :]).sum(2) / total
         labels = (cumulative < self.rng.random(total.shape)[:, :, None] * total[:, :, None]).sum(2)
-        share = np.exp(self.log_share[j])
-        unseen = (share * values).sum(1)
-        self._draw_values(j, labels, gradient, counts)
+        unseen = (np.exp(state.log_share) * values).sum(1)
+        self._draw_values(j, state, labels, gradient, counts)
         return means, unseen
 
-    def _draw_values(self, j: int, labels: np.ndarray, gradient: np.ndarray, counts: np.ndarray) -> None:
-        most, rng = self.values[j].shape[1], self.rng
+    def _draw_values(self, j: int, state: Values, labels: np.ndarray, gradient: np.ndarray, counts: np.ndarray) -> None:
+        """K, values and frequencies given the labels, and a shift of all values that goes to b."""
+        rng, rows, most = self.rng, self.rows, state.values.shape[1]
         one_hot = (labels[:, :, None] == np.arange(most)).astype(float)
         sizes = one_hot.sum(1)
         pull = (gradient[:, None, :] @ one_hot)[:, 0] / self.noise[:, None]
         weight = (counts[None, None, :] @ one_hot)[:, 0] / self.noise[:, None]
-        # Values with members come first, then other active ones.
-        order = np.argsort(np.where(sizes > 0, 0, 2 - self.active[j]), axis=1, kind="stable")
-        rows = self.rows
-        sizes, pull, weight = sizes[rows, order], pull[rows, order], weight[rows, order]
-        old, old_active = self.values[j][rows, order], self.active[j][rows, order]
-        labels = np.argsort(order, axis=1)[rows, labels]
-        number = self._draw_number((sizes > 0).sum(1), most, labels.shape[1])
+        # Values with members stay, however many others there are.
+        front = np.argsort(sizes == 0, axis=1, kind="stable")
+        table = _number_table(most, labels.shape[1])[(sizes > 0).sum(1)]
+        number = (table < rng.random((self.chains, 1))).sum(1) + 1
         active = np.arange(most) < number[:, None]
-        new, shift = self._draw_normal(pull, weight, active)
-        log_even = self._log_even(np.stack([old, new]), np.stack([old_active, active]), counts)
-        accepted = np.log(rng.random(self.chains)) < log_even[1] - log_even[0]
-        new = np.where(accepted[:, None], new, old)
-        active = np.where(accepted[:, None], active, old_active)
+        drawn, shift = self._draw_normal(pull[rows, front], weight[rows, front], active)
+        order = np.argsort(np.where(active, drawn, np.inf), axis=1, kind="stable")
+        values = np.stack([state.values, np.where(active, drawn, 0.0)[rows, order]])
+        both = np.stack([state.active, active])
+        gaps = gap_sums(values, both)
+        odds = self._log_even(j, gaps) - log_alone(values, both, self.width2)
+        accepted = np.log(rng.random(self.chains)) < np.logaddexp(0, odds[1]) - np.logaddexp(0, odds[0])
         self.rest[:, 0] += np.where(accepted, shift, 0)
-        self.values[j], self.active[j], self.labels[j] = new, active, labels
-        drawn = rng.standard_gamma(1 + sizes) * active
+        kept = np.where(accepted[:, None], values[1], values[0])
+        active = np.where(accepted[:, None], active, state.active)
+        moved = front[rows, order]  # what was where before
+        self.labels[j] = labels = np.where(accepted[:, None], np.argsort(moved, axis=1)[rows, labels], labels)
+        sizes = np.where(accepted[:, None], sizes[rows, moved], sizes)
+        is_even = rng.random(self.chains) < scipy.special.expit(np.where(accepted, odds[1], odds[0]))
+        self.gaps[j] = np.where(accepted, gaps[:, 1], gaps[:, 0]) * is_even
+        shares = rng.standard_gamma(1 + sizes) * active
         with np.errstate(divide="ignore"):
-            self.log_share[j] = np.log(drawn / drawn.sum(1, keepdims=True))
-        self.effects[:, self.quadratic.slices[j]] = new[rows, labels]
+            self.state[j] = Values(kept, np.log(shares / shares.sum(1, keepdims=True)))
+        self.effects[:, self.quadratic.slices[j]] = kept[rows, labels]
 
     def _draw_normal(self, pull: np.ndarray, weight: np.ndarray, active: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Values given their members, and the shift of all of them that goes to b."""
@@ -166,30 +178,22 @@ class Chains:
         shift = middle + np.sqrt(self.width2 / number) * self.rng.standard_normal(self.chains)
         return drawn - shift[:, None], shift
 
-    def _draw_number(self, occupied: np.ndarray, most: int, levels: int) -> np.ndarray:
-        """(C,) number K of values given how many have members: ∝ p(K) K!/(K − k)! (K − 1)!/(L + K − 1)!."""
-        p = _number_table(most, levels)[occupied]
-        return np.asarray((p < self.rng.random((len(occupied), 1))).sum(1) + 1)
+    def _log_even(self, j: int, gaps: np.ndarray) -> np.ndarray:
+        """(…, C) log density of evenly spread values of factor j; ``gaps`` (3, …, C)."""
+        others = sum((own for i, own in enumerate(self.gaps) if i != j), np.zeros((3, self.chains)))
+        shape = (3, *[1] * (gaps.ndim - 2), self.chains)
+        unit = 0.5 * np.log(self.noise / self.quadratic.counts[self.quadratic.slices[j]].mean())
+        return log_even(gaps, np.broadcast_to(others.reshape(shape), gaps.shape), unit)
 
-    def _log_even(self, values: np.ndarray, active: np.ndarray, counts: np.ndarray) -> np.ndarray:
-        """(…, C) log of 1 + p_even(ψ)/p(ψ), both up to a shift of all values."""
-        number = active.sum(-1)
-        count = number - 1
-        ordered = np.sort(np.where(active, values, np.inf), -1)
-        told = np.arange(values.shape[-1] - 1) < count[..., None]
-        gap = np.subtract(ordered[..., 1:], ordered[..., :-1], out=np.ones(told.shape), where=told)
-        log_gap = np.log(np.maximum(gap, 1e-300))
-        total = log_gap.sum(-1)
-        mean = total / np.maximum(count, 1)
-        scatter = (log_gap**2).sum(-1) - count * mean**2
-        unit = np.log(4) + 0.5 * np.log(self.noise / counts.mean())
-        constant, shape, pull = _gap_tables(values.shape[-1])
-        rate = _GAP_RATE + 0.5 * (np.maximum(scatter, 0) + pull[count] * (mean - unit) ** 2)
-        even = constant[count] - shape[count] * np.log(rate) - total
-        middle = (values * active).sum(-1) / number
-        squares = (np.where(active, values, 0) ** 2).sum(-1) - number * middle**2
-        alone = -0.5 * (count * np.log(2 * np.pi * self.width2) + np.log(number) + squares / self.width2)
-        return np.where(count > 0, np.logaddexp(0, even - alone), np.log(2))
+    def _log_prior(self, j: int, at: Values) -> np.ndarray:
+        """(C, P) log density of ascending values (C, P, M)."""
+        active, width2 = at.active, self.width2[:, None]
+        number = active.sum(2)
+        alone = log_alone(at.values, active, width2)
+        even = self._log_even(j, np.moveaxis(gap_sums(at.values, active), 2, 1))
+        middle = np.where(active, at.values, 0).sum(2) / number
+        location = 0.5 * np.log(number / width2) - 0.5 * number * middle**2 / width2
+        return np.asarray(scipy.special.gammaln(number + 1) + location + np.logaddexp(alone, even.T))
 
     def _draw_segments(self, j: int, gradient: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The cuts of an ordered factor and the values of its segments; as :meth:`draw_factor`."""
@@ -233,12 +237,14 @@ class Chains:
         active = np.arange(most) < group[:, None]
         drawn, shift = self._draw_normal(pull, weight, active)
         self.rest[:, 0] += shift
-        self.values[j], self.active[j], self.labels[j] = drawn, active, labels
+        with np.errstate(divide="ignore"):
+            log_share = np.log(one_hot.mean(1) * active)
+        self.state[j], self.labels[j] = Values(drawn, log_share), labels
         self.effects[:, self.quadratic.slices[j]] = np.take_along_axis(drawn, labels, 1)
         return means, means.mean(1)
 
-    def draw_rest(self) -> None:
-        """Draw (b, γ), the noise variance and the width of the values."""
+    def draw_rest(self) -> np.ndarray:
+        """Draw (b, γ), the noise variance and the width of the values; the mean (C, 1 + P) of the first."""
         quadratic, rng = self.quadratic, self.rng
         num = quadratic.num_levels
         tail = quadratic.right[num:] - self.effects @ quadratic.border
@@ -258,11 +264,13 @@ class Chains:
             drawn = 0.5 * misfit / rng.standard_gamma(quadratic.count / 2, self.chains)
             self.noise = np.maximum(drawn, quadratic.least_noise * quadratic.constant / quadratic.count)
         squares, number = np.zeros(self.chains), np.zeros(self.chains)
-        for values, active in zip(self.values, self.active, strict=True):
+        for state in self.state:
+            active = state.active
             told = active.sum(1) > 1
-            squares += np.where(told, ((values * active) ** 2).sum(1), 0)
+            squares += np.where(told, (np.where(active, state.values, 0) ** 2).sum(1), 0)
             number += np.where(told, active.sum(1) - 1, 0)
         self.width2 = 0.5 * (self.scale0 + squares) / rng.standard_gamma(0.5 * (1 + number))
+        return np.asarray(centre)
 
 
 def averaged(start: RandomEffects, labels: Labels, ordered: tuple[bool, ...], width2: float, seed: int = 0) -> Averaged:
@@ -287,10 +295,10 @@ def averaged(start: RandomEffects, labels: Labels, ordered: tuple[bool, ...], wi
                 middle = means @ shares[j]
                 effects[own] += (means - middle[:, None]).mean(0)
                 unseen[j] += (new - middle).mean()
-        chains.draw_rest()
+        drawn = chains.draw_rest()
         if round_ >= _BURN_IN:
             middles = [chains.effects[:, own] @ share for own, share in zip(quadratic.slices, shares, strict=True)]
-            rest += chains.rest.mean(0)
+            rest += drawn.mean(0)
             rest[0] += float(np.mean(sum(middles)))
     ends = [tuple(own[c] for own in chains.labels) for c in range(chains.chains)]
     count = _ROUNDS - _BURN_IN

@@ -32,7 +32,7 @@ _MAX_ROUNDS = 12
 # Candidates of a GLM that are refitted by their own likelihood.
 _FINALISTS = 6
 # What a group of averaged effects costs, in nats of the loss that tying makes.
-_LOSS = 0.25
+_LOSS = 0.05
 # So many nats more may a factor lose by the partition of the best pattern.
 _KEPT = 2.0
 # What a factor costs beside its groups.
@@ -289,8 +289,7 @@ def propose_by_factor(problem: FactorProblem, seed: int) -> Proposal:
     search = search_factors(effects, ordered)
     best = search.ranked()[0]
     continuum = search.continuum_log_odds(best, effects)
-    start, shrunk = (varied(search, effects), effects) if continuum > 0 else (best, search.tied(best, effects))
-    mean = averaged(shrunk, start, ordered, search.width2, seed)
+    mean = averaged(search.tied(best, effects), best, ordered, search.width2, seed)
     for labels in mean.labels:  # where chains ended: other good patterns
         search.score(tuple(np.unique(own, return_inverse=True)[1] for own in labels))
     search.improve(search.ranked()[0], range(len(ordered)))

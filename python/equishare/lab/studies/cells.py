@@ -58,7 +58,7 @@ class Draws:
     """The trials of one cell.
 
     Attributes:
-        problems: One problem a trial, all of one shape.
+        problems: One problem a trial; as one batch where all have one shape.
         truths: The partition that the method ``oracle`` is given, one a trial; a dict where parameters have names.
         score: ``score(trial, discovery)`` gives the metrics of one answer.
         limits: Rows that no method has to compute: name -> metrics of each trial.
@@ -171,13 +171,18 @@ def _run_cell(
             if method == "oracle":
                 options = {"partition": list(draws.truths)}
             start = time.perf_counter()
-            problems: list[Problem] = list(draws.problems)
-            answers = discover(problems, method=method, seed=seed, **options)
+            answers = [one for batch in _batches(draws) for one in discover(batch, method=method, seed=seed, **options)]
             seconds = time.perf_counter() - start
             scores = [draws.score(trial, answer) for trial, answer in enumerate(answers)]
             rows.append(_row(cell, label, scores, seconds / trials))
         tick()
     return rows
+
+
+def _batches(draws: Draws) -> list[list[Problem]]:
+    """All problems as one batch; each alone where their shapes differ, as levels that samples happen to have do."""
+    shapes = {tuple(slot.shapes for slot in problem.slots) for problem in draws.problems}
+    return [list(draws.problems)] if len(shapes) == 1 else [[problem] for problem in draws.problems]
 
 
 def _row(cell: Cell, method: str, scores: Sequence[Scores], seconds: float | None) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Factors: the simulation of SCOPE's paper (Stokell, Shah and Tibshirani 2021), its published errors beside ours.
 
 500 samples, ten factors of 24 levels, of which three have effects on y; the error is that of the noise-free y of new
-samples. The published figures are means over 150 replicates, from the authors' results.
+samples. The published figures are means over 150 replicates, from the authors' results. The second table is the census
+of the same paper, see :mod:`equishare.lab.studies.census`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import scipy
 
+from equishare.lab.studies import census
 from equishare.lab.studies.cells import Cell, Draws, Plan, Scores, experiment
 from equishare.partition import Partition, partition_distance
 from equishare.problems import FactorProblem
@@ -41,10 +43,10 @@ PUBLISHED: dict[tuple[int, float], tuple[float, ...]] = {
 
 
 def plans() -> list[Plan]:
-    """Three settings, four variances of the noise."""
+    """Three settings, four variances of the noise; and the census."""
     cells = [_cell(setting, noise) for setting in SIZES for noise in (1.0, 6.25, 25.0, 100.0)]
     title = "SCOPE's simulation: mean squared error of the average over patterns, of the one pattern, and its distance"
-    return [Plan("scope", title, ("mse", "mse_pattern", "pd"), cells)]
+    return [Plan("scope", title, ("mse", "mse_pattern", "pd"), cells), census.plan()]
 
 
 run = experiment("factors", plans)
