@@ -13,8 +13,10 @@ from equishare.problems.base import Belief, Labels, Proposal
 from equishare.problems.commutant import distinct
 from equishare.search.covariance.eigenvalues import rotated
 from equishare.search.covariance.evidence import Terms
+from equishare.search.covariance.factor_models import FACTORS, terms_of_factors
 from equishare.search.covariance.groups import Moments, Search
 from equishare.search.covariance.merges import log_price, near_pattern, patterns_of, terms_of_pattern
+from equishare.search.covariance.order import Rearranged
 from equishare.symmetry.permutations import Permutation
 
 #: Offset and slope of the probability that there is a symmetry, with log odds ℓ for the surest part of the one that is
@@ -22,8 +24,8 @@ from equishare.symmetry.permutations import Permutation
 CURVE = (-6.5, 2.0)
 # Of the groups so many are weighed against what is only near them.
 _NEAR = 4
-# The ring of variables in their order is a priori this probable.
-_RING = 1 / 16
+# Common factors with loads of their own are a priori this probable.
+_FACTORS = 1 / 8
 # Terms of less than this weight are left out of the posterior mean.
 _LEAST_WEIGHT = 1e-4
 
@@ -71,9 +73,8 @@ class Candidate:
 
 def propose_covariance(problem: Covariance) -> Proposal:
     """The pattern of the best evidence whose symmetry is sure, and what the evidence says beside it."""
-    search = Search(problem.moments)
-    search.run()
-    candidates = sorted([*_of_groups(problem, search), *_of_patterns(problem)], key=lambda one: -one.log_weight)
+    data = Rearranged.of(problem.samples, problem.moments)
+    candidates = candidates_of(data)
     total = scipy.special.logsumexp([one.log_weight for one in candidates])
     groups = [one for one in candidates if one.generators]
     odds = [_odds(candidates, one.generators or []) for one in groups]
@@ -88,26 +89,32 @@ def propose_covariance(problem: Covariance) -> Proposal:
         likelier = (one for one in plain if one.log_weight > found.log_weight and one.holds(found.generators or []))
         told = next(likelier, found)
     means = []
-    for sample in range(len(problem.moments)):
+    for sample in range(len(data.moments)):
         weights = np.exp([one.log_weight - total for one in candidates])
         kept = [(w, one.means[sample]) for w, one in zip(weights, candidates, strict=True) if w > _LEAST_WEIGHT]
-        means.append(sum(w * mean for w, mean in kept) / sum(w for w, _ in kept))
+        means.append(data.back(sum(w * mean for w, mean in kept) / sum(w for w, _ in kept)))
     belief = Belief(
         0.0,
         (0.0, 0.0),
         problem.unit**2 * (means[0] if len(means) == 1 else np.stack(means)),
         odds[judged] if groups else -np.inf,
-        groups[judged].labels if groups else None,
+        Partition(data.back(groups[judged].labels)).labels if groups else None,
         symmetry_chance=chances[judged] if groups else 0.0,
     )
-    return Proposal([told.labels], history=_history(problem, candidates), belief=belief)
+    return Proposal([data.back(told.labels)], history=_history(problem, data, candidates), belief=belief)
 
 
-def _of_groups(problem: Covariance, search: Search) -> list[Candidate]:
+def candidates_of(data: Rearranged) -> list[Candidate]:
+    """All that is weighed, the likeliest first."""
+    search = Search(data.moments)
+    search.run()
+    found = [*_of_groups(data, search), *_of_factors(data), *_of_patterns(data)]
+    return sorted(found, key=lambda one: -one.log_weight)
+
+
+def _of_groups(data: Rearranged, search: Search) -> list[Candidate]:
     """Groups, no symmetry, and what is only near a group."""
-    found, size = [], search.size
-    ring = np.abs(np.arange(size)[:, None] - np.arange(size))
-    ring = Partition(np.minimum(ring, size - ring)).labels
+    found = []
     for number, one in enumerate(search.ranked()):
         labels, generators = one.group.orbits, one.group.generators
         evidence = sum(own.log_evidence for own in one.terms)
@@ -117,36 +124,51 @@ def _of_groups(problem: Covariance, search: Search) -> list[Candidate]:
             # do not, samples tell them better. The evidence compares models, not these two estimates of one.
             means = [
                 (mean + rotated(own)) / 2 if len(own) > 1 else mean
-                for mean, own in zip(means, problem.samples, strict=True)
+                for mean, own in zip(means, data.samples, strict=True)
             ]
             found.append(Candidate(labels, evidence + np.log(1 / 4), means, []))
             continue
         price = one.group.log_price - np.log(2)
-        if np.array_equal(labels, ring):
-            price = np.logaddexp(price, np.log(_RING))
         found.append(Candidate(labels, price + evidence, means, generators))
         if number < _NEAR:
-            near = search.near(one)
-            evidence = sum(own.log_evidence for own in near)
-            found.append(Candidate(distinct(size), price + evidence, [own.mean() for own in near], None, False))
+            found += [_rival(price + share, terms, tied) for tied, share, terms in search.near(one)]
     return found
 
 
-def _of_patterns(problem: Covariance) -> list[Candidate]:
+def _of_factors(data: Rearranged) -> list[Candidate]:
+    """Common factors with loads of their own, and what is only near these."""
+    found = []
+    for number in FACTORS:
+        own = [terms_of_factors(*one, number) for one in data.moments]
+        terms = [one for one in own if one is not None]
+        if len(terms) == len(own):
+            found.append(_rival(np.log(_FACTORS / len(FACTORS)), terms, distinct(len(terms[0].second))))
+    return found
+
+
+def _rival(log_prior: float, terms: list[Terms], tied: np.ndarray) -> Candidate:
+    """A covariance that is no answer, since no pattern says all of it; and what of it is tied."""
+    evidence = sum(own.log_evidence for own in terms)
+    return Candidate(tied, log_prior + evidence, [own.mean() for own in terms], None, False)
+
+
+def _of_patterns(data: Rearranged) -> list[Candidate]:
     """Patterns that are no orbits, and what is only near the best of them."""
     found: list[Candidate] = []
-    kept: list[list[Terms]] = []
-    for name, labels in patterns_of(problem.moments).items():
-        terms = [own for own in (terms_of_pattern(labels, *one) for one in problem.moments) if own is not None]
-        if len(terms) == len(problem.moments):
+    kept: list[tuple[str, list[Terms]]] = []
+    for name, labels in patterns_of(data.moments).items():
+        terms = [own for own in (terms_of_pattern(name, labels, *one) for one in data.moments) if own is not None]
+        if len(terms) == len(data.moments):
             weight = log_price(name, labels) - np.log(2) + sum(own.log_evidence for own in terms)
             found.append(Candidate(labels, weight, [own.mean() for own in terms]))
-            kept.append(terms)
+            kept.append((name, terms))
     near = []
     for i in sorted(range(len(found)), key=lambda i: -found[i].log_weight)[:_NEAR]:
-        one, seconds = found[i], [second for second, _ in problem.moments]
-        own = [near_pattern(one.labels, terms, second) for terms, second in zip(kept[i], seconds, strict=True)]
-        change = sum(new.log_evidence - old.log_evidence for new, old in zip(own, kept[i], strict=True))
+        one, (name, terms) = found[i], kept[i]
+        own = [
+            near_pattern(name, one.labels, term, second) for term, (second, _) in zip(terms, data.moments, strict=True)
+        ]
+        change = sum(new.log_evidence - old.log_evidence for new, old in zip(own, terms, strict=True))
         labels = distinct(len(one.labels))
         near.append(Candidate(labels, one.log_weight + change, [new.mean() for new in own], None, False))
     return found + near
@@ -173,7 +195,7 @@ def _log_sigmoid(log_odds: float) -> float:
     return float(-np.logaddexp(0, -log_odds))
 
 
-def _history(problem: Covariance, candidates: list[Candidate]) -> dict[str, np.ndarray]:
+def _history(problem: Covariance, data: Rearranged, candidates: list[Candidate]) -> dict[str, np.ndarray]:
     """The best candidate for each number of groups, fewest first."""
     best: dict[int, Candidate] = {}
     for one in candidates:
@@ -182,7 +204,7 @@ def _history(problem: Covariance, candidates: list[Candidate]) -> dict[str, np.n
     rows = [best[number] for number in sorted(best)]
     return {
         "num_groups": np.array(sorted(best)),
-        "validation_loss": np.asarray(problem.evaluate([(one.labels,) for one in rows])),
+        "validation_loss": np.asarray(problem.evaluate([(data.back(one.labels),) for one in rows])),
         "evidence": np.array([one.log_weight for one in rows]),
         "rejected": np.zeros(len(rows), bool),
     }
