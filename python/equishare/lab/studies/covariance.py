@@ -24,8 +24,8 @@ from equishare.lab.studies.patterns import blocks, dihedral, exchangeable
 from equishare.lab.studies.result import Experiment, Table, mean_and_interval, share_and_interval
 from equishare.partition import Partition
 from equishare.problems import CovarianceProblem
-from equishare.problems.commutant import log_likelihood
 from equishare.result.discovery import Discovery
+from equishare.search.covariance.eigenvalues import ridge
 from equishare.symmetry import SymmetryGroup, symmetry_group
 
 TRIALS, PUBLISHED_TRIALS = 20, 10
@@ -233,23 +233,3 @@ def _compared(
     row = {**cell, "method": method, "error": mean, "error_ci": interval, "median": float(np.median(errors))}
     row |= {} if known is None else {"published": known}
     return {**row, "trials": len(errors), "seconds": seconds / len(errors)}
-
-
-def ridge(x: np.ndarray) -> np.ndarray:
-    """The ridge of the precision toward a multiple of the identity, its weight by five-fold cross-validation.
-
-    ``Σ̂ = (λ I + ¼ (S − λ T)²)^½ + ½ (S − λ T)`` with T = I p/tr S (van Wieringen and Peeters, 2016).
-    """
-    count, size = x.shape
-    folds = np.array_split(np.arange(count), 5)
-
-    def fitted(rows: np.ndarray, weight: float) -> np.ndarray:
-        second = rows.T @ rows / len(rows)
-        values, vectors = np.linalg.eigh(second - weight * size / np.trace(second) * np.eye(size))
-        return np.asarray((vectors * (np.sqrt(weight + values**2 / 4) + values / 2)) @ vectors.T)
-
-    def score(weight: float) -> float:
-        left = [(np.delete(x, fold, axis=0), x[fold]) for fold in folds]
-        return sum(log_likelihood(fitted(own, weight), out.T @ out / len(out), len(out)) for own, out in left)
-
-    return fitted(x, max(10.0 ** np.linspace(-2, 4, 25), key=score))

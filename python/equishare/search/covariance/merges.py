@@ -19,7 +19,7 @@ import scipy
 from equishare.partition import Partition
 from equishare.problems.commutant import Commutant, distinct, log_likelihood
 from equishare.problems.tied_covariance import fit_tied
-from equishare.search.covariance.evidence import Target, Terms, deviations_of, prior_of, strengths_of
+from equishare.search.covariance.evidence import Terms, centre, cost_of_variances, deviations_of, prior_of, strengths_of
 from equishare.search.covariance.order import seriated
 from equishare.search.price import Structure, log_prior
 from equishare.search.segmentation import prior_width, probable_segmentations
@@ -44,7 +44,7 @@ def patterns_of(moments: Sequence[tuple[np.ndarray, int]]) -> dict[str, np.ndarr
         "covariances": np.where(own, places, size),
     }
     # Which covary as the variables of a line do, does not depend on the order in which they come.
-    along = inverse(seriated(sum(second * count for second, count in moments)))
+    along = inverse(seriated(np.sum([second * count for second, count in moments], axis=0)))
     found["line"] = np.abs(along[:, None] - along)
     if all(count > size for _, count in moments):  # else the likelihood has no maximum
         found["variances"] = np.where(own, 0, 1 + distinct(size))
@@ -65,7 +65,7 @@ def patterns_of(moments: Sequence[tuple[np.ndarray, int]]) -> dict[str, np.ndarr
                 found[f"segments {number} of both"] = pattern
     for number, points in enumerate(variance_classes(moments)):
         found[f"{_INDEPENDENT} {number}"] = np.where(own, points, size)
-    named = {}
+    named: dict[str, np.ndarray] = {}
     for name, labels in found.items():
         labels = Partition(labels).labels
         if not any(np.array_equal(labels, one) for one in named.values()):
@@ -99,10 +99,11 @@ def terms_of_pattern(name: str, labels: np.ndarray, second: np.ndarray, count: i
     """
     own, size = np.diag(labels), len(second)
     points, sizes = np.unique(own, return_inverse=True, return_counts=True)[1:]
-    target = np.diag((np.bincount(points, np.diag(second)) / sizes)[points])
+    own_variances = np.bincount(points, np.diag(second)) / sizes
+    target = np.diag(own_variances[points])
     if name.startswith(_INDEPENDENT):
-        value = log_likelihood(target, second, count) - 0.5 * np.log1p(count * sizes / 2).sum()
-        return Terms(np.array([[value]]), np.array([np.inf]), [Target(target, sizes)], second, count)
+        value = log_likelihood(target, second, count) - float(cost_of_variances(own_variances, count * sizes / 2))
+        return Terms(np.array([[value]]), np.array([np.inf]), [centre(target)], second, count)
     strengths = deviations_of(size, count, _STEP)
     weights, fits = np.full(len(strengths), -np.inf), []
     num_groups = int(labels.max()) + 1
@@ -113,13 +114,13 @@ def terms_of_pattern(name: str, labels: np.ndarray, second: np.ndarray, count: i
         fitted = values[labels]
         fits.append(fitted)
         told = count / (1 + count / nu)
-        price = 0.5 * num_groups * np.log1p(count / nu) + 0.5 * np.log1p(told * sizes / 2).sum()
+        price = 0.5 * num_groups * np.log1p(count / nu) + float(cost_of_variances(own_variances, told * sizes / 2))
         distance = log_likelihood(target, target, nu) - log_likelihood(fitted, target, nu)
         weights[i] = log_likelihood(fitted, second, count) - distance - price
     weights += np.log(prior_of(strengths))
     share = np.exp(weights - scipy.special.logsumexp(weights))
     mean = np.tensordot(share, np.stack(fits), 1)
-    return Terms(weights[:, None], np.array([np.inf]), [Target(mean, sizes)] * len(weights), second, count)
+    return Terms(weights[:, None], np.array([np.inf]), [centre(mean)] * len(weights), second, count)
 
 
 def near_pattern(name: str, labels: np.ndarray, terms: Terms, second: np.ndarray) -> Terms:
@@ -130,7 +131,7 @@ def near_pattern(name: str, labels: np.ndarray, terms: Terms, second: np.ndarray
     values = Commutant(distinct(len(second))).log_marginals(second, count, target, strengths)
     values -= log_likelihood(target, second, count) - 0.5 * numbers * np.log1p(count / strengths)
     values += terms.log_evidence + np.log(prior_of(strengths))
-    return Terms(values[None], strengths, [Target(target, np.empty(0))], second, count)
+    return Terms(values[None], strengths, [centre(target)], second, count)
 
 
 def log_price(name: str, labels: np.ndarray) -> float:

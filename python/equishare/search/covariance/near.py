@@ -17,7 +17,7 @@ import scipy
 
 from equishare.partition import Partition
 from equishare.problems.commutant import Commutant, distinct
-from equishare.search.covariance.evidence import Target, Terms, deviations_of, prior_of, strengths_of
+from equishare.search.covariance.evidence import Terms, centre, deviations_of, prior_of, strengths_of
 from equishare.search.covariance.gaussian import integrated
 
 # Every so manyth strength of scales and variances is tried.
@@ -41,7 +41,7 @@ def near_terms(larger: Terms, near: Commutant, second: np.ndarray) -> Terms:
     values = free.log_marginals(second, count, target, strengths)
     values -= near.log_marginals(larger.second, count, target, strengths)
     values += larger.log_evidence + np.log(prior_of(strengths))
-    return Terms(values[None], strengths, [Target(target, np.empty(0))], second, count)
+    return Terms(values[None], strengths, [centre(target)], second, count)
 
 
 def unequal_terms(larger: Terms, near: Commutant, second: np.ndarray, unequal: np.ndarray) -> Terms:
@@ -55,12 +55,12 @@ def unequal_terms(larger: Terms, near: Commutant, second: np.ndarray, unequal: n
     """
     count, size = larger.count, len(second)
     within = _within(unequal)
-    centre = larger.mean()
-    inverse, variances = np.linalg.inv(centre), np.diag(centre)
-    excess = inverse @ (second - centre)
+    mean = larger.mean()
+    inverse, variances = np.linalg.inv(mean), np.diag(mean)
+    excess = inverse @ (second - mean)
     gradient = count * np.concatenate([np.diag(excess), 0.5 * variances * np.diag(excess @ inverse)])
     both = count * np.diag(variances * np.diag(inverse))
-    scales = count * (np.eye(size) + inverse * centre)
+    scales = count * (np.eye(size) + inverse * mean)
     information = np.block([[scales, both], [both, 0.5 * count * np.outer(variances, variances) * inverse**2]])
     # Only deviations within orbits are asked for.
     spans = scipy.linalg.block_diag(within, within)
@@ -75,7 +75,7 @@ def unequal_terms(larger: Terms, near: Commutant, second: np.ndarray, unequal: n
                 continue
             value, moved = integrated(gradient, information, (every * deviations)[:, deviations > 0])
             weights.append(larger.log_evidence + value + np.log(own * share / 3))
-            targets.append(Target(_moved(centre, spans @ moved), np.empty(0)))
+            targets.append(centre(_moved(mean, spans @ moved)))
     return Terms(np.array(weights)[:, None], np.array([np.inf]), targets, second, count)
 
 
@@ -109,10 +109,10 @@ def _within(points: np.ndarray) -> np.ndarray:
     return np.concatenate(columns, axis=1)
 
 
-def _moved(centre: np.ndarray, moved: np.ndarray) -> np.ndarray:
+def _moved(mean: np.ndarray, moved: np.ndarray) -> np.ndarray:
     """The covariance of other scales and variances; without the variances, where they leave it no inverse."""
-    scale, change = np.exp(np.clip(moved[: len(centre)], -5, 5)), np.diag(centre) * moved[len(centre) :]
-    found = centre * np.outer(scale, scale)
+    scale, change = np.exp(np.clip(moved[: len(mean)], -5, 5)), np.diag(mean) * moved[len(mean) :]
+    found = mean * np.outer(scale, scale)
     changed = found + np.diag(change)
     values = np.linalg.eigvalsh(changed)
     return changed if values[0] > 1e-3 * np.linalg.eigvalsh(found)[0] else found

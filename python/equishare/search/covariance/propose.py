@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -10,24 +9,21 @@ import scipy
 
 from equishare.partition import Partition
 from equishare.problems.base import Belief, Labels, Proposal
-from equishare.problems.commutant import distinct
-from equishare.search.covariance.eigenvalues import rotated
-from equishare.search.covariance.evidence import Terms
-from equishare.search.covariance.factor_models import FACTORS, terms_of_factors
-from equishare.search.covariance.groups import Moments, Search
-from equishare.search.covariance.merges import log_price, near_pattern, patterns_of, terms_of_pattern
+from equishare.problems.commutant import Commutant, distinct
+from equishare.search.covariance.candidates import Candidate, candidates_of
+from equishare.search.covariance.eigenvalues import averaged_with
+from equishare.search.covariance.evidence import terms_of
+from equishare.search.covariance.groups import Moments
 from equishare.search.covariance.order import Rearranged
 from equishare.symmetry.permutations import Permutation
 
 #: Offset and slope of the probability that there is a symmetry, with log odds ℓ for the surest part of the one that is
 #: judged: 1 / (1 + exp(−a − b ℓ)). Chosen on simulated covariances, with a group and without.
 CURVE = (-6.5, 2.0)
-# Of the groups so many are weighed against what is only near them.
-_NEAR = 4
-# Common factors with loads of their own are a priori this probable.
-_FACTORS = 1 / 8
 # Terms of less than this weight are left out of the posterior mean.
 _LEAST_WEIGHT = 1e-4
+# So little weight of what ties nothing is not worth asking for its eigenvalues.
+_LEAST_FREE = 0.01
 
 
 class Covariance(Protocol):
@@ -48,29 +44,6 @@ class Covariance(Protocol):
     def evaluate(self, patterns: list[Labels]) -> np.ndarray: ...  # noqa: D102
 
 
-@dataclass(frozen=True)
-class Candidate:
-    """A pattern that may be the truth.
-
-    Attributes:
-        labels: (p, p).
-        log_weight: log of prior times likelihood.
-        means: of the covariance of each sample.
-        generators: of its group; None for a pattern that is no orbits.
-        may_be_told: whether it may be the answer; False for what is only near a pattern.
-    """
-
-    labels: np.ndarray
-    log_weight: float
-    means: list[np.ndarray]
-    generators: list[Permutation] | None = None
-    may_be_told: bool = True
-
-    def holds(self, generators: list[Permutation]) -> bool:
-        """Whether permutations leave the pattern unchanged."""
-        return all(np.array_equal(self.labels[np.ix_(p, p)], self.labels) for p in generators)
-
-
 def propose_covariance(problem: Covariance) -> Proposal:
     """The pattern of the best evidence whose symmetry is sure, and what the evidence says beside it."""
     data = Rearranged.of(problem.samples, problem.moments)
@@ -88,11 +61,7 @@ def propose_covariance(problem: Covariance) -> Proposal:
         found = groups[sure]
         likelier = (one for one in plain if one.log_weight > found.log_weight and one.holds(found.generators or []))
         told = next(likelier, found)
-    means = []
-    for sample in range(len(data.moments)):
-        weights = np.exp([one.log_weight - total for one in candidates])
-        kept = [(w, one.means[sample]) for w, one in zip(weights, candidates, strict=True) if w > _LEAST_WEIGHT]
-        means.append(data.back(sum(w * mean for w, mean in kept) / sum(w for w, _ in kept)))
+    means = _means(data, candidates)
     belief = Belief(
         0.0,
         (0.0, 0.0),
@@ -104,74 +73,29 @@ def propose_covariance(problem: Covariance) -> Proposal:
     return Proposal([data.back(told.labels)], history=_history(problem, data, candidates), belief=belief)
 
 
-def candidates_of(data: Rearranged) -> list[Candidate]:
-    """All that is weighed, the likeliest first."""
-    search = Search(data.moments)
-    search.run()
-    found = [*_of_groups(data, search), *_of_factors(data), *_of_patterns(data)]
-    return sorted(found, key=lambda one: -one.log_weight)
+def _means(data: Rearranged, candidates: list[Candidate]) -> list[np.ndarray]:
+    """The covariance of each sample, averaged over all candidates by their evidence, in the order of the data.
 
-
-def _of_groups(data: Rearranged, search: Search) -> list[Candidate]:
-    """Groups, no symmetry, and what is only near a group."""
+    Where nothing is tied, the evidence shrinks all eigenvalues alike, and there are other ways to shrink them.
+    """
+    total = scipy.special.logsumexp([one.log_weight for one in candidates])
+    kept = [
+        (np.exp(one.log_weight - total), one) for one in candidates if one.log_weight > total + np.log(_LEAST_WEIGHT)
+    ]
     found = []
-    for number, one in enumerate(search.ranked()):
-        labels, generators = one.group.orbits, one.group.generators
-        evidence = sum(own.log_evidence for own in one.terms)
-        means = [own.mean() for own in one.terms]
-        if not generators:
-            # The posterior mean shrinks all eigenvalues alike, which is best where they lie close together; where they
-            # do not, samples tell them better. The evidence compares models, not these two estimates of one.
-            means = [
-                (mean + rotated(own)) / 2 if len(own) > 1 else mean
-                for mean, own in zip(means, data.samples, strict=True)
-            ]
-            found.append(Candidate(labels, evidence + np.log(1 / 4), means, []))
-            continue
-        price = one.group.log_price - np.log(2)
-        found.append(Candidate(labels, price + evidence, means, generators))
-        if number < _NEAR:
-            found += [_rival(price + share, terms, tied) for tied, share, terms in search.near(one)]
+    for i, own in enumerate(data.samples):
+        mean = sum(weight * one.means[i] for weight, one in kept) / sum(weight for weight, _ in kept)
+        free = sum(weight for weight, one in kept if one.free)
+        if free > _LEAST_FREE:
+            alike = sum(weight * one.means[i] for weight, one in kept if one.free) / free
+            mean = mean + free * (averaged_with(alike, _shrunk, own) - alike)
+        found.append(data.back(mean))
     return found
 
 
-def _of_factors(data: Rearranged) -> list[Candidate]:
-    """Common factors with loads of their own, and what is only near these."""
-    found = []
-    for number in FACTORS:
-        own = [terms_of_factors(*one, number) for one in data.moments]
-        terms = [one for one in own if one is not None]
-        if len(terms) == len(own):
-            found.append(_rival(np.log(_FACTORS / len(FACTORS)), terms, distinct(len(terms[0].second))))
-    return found
-
-
-def _rival(log_prior: float, terms: list[Terms], tied: np.ndarray) -> Candidate:
-    """A covariance that is no answer, since no pattern says all of it; and what of it is tied."""
-    evidence = sum(own.log_evidence for own in terms)
-    return Candidate(tied, log_prior + evidence, [own.mean() for own in terms], None, False)
-
-
-def _of_patterns(data: Rearranged) -> list[Candidate]:
-    """Patterns that are no orbits, and what is only near the best of them."""
-    found: list[Candidate] = []
-    kept: list[tuple[str, list[Terms]]] = []
-    for name, labels in patterns_of(data.moments).items():
-        terms = [own for own in (terms_of_pattern(name, labels, *one) for one in data.moments) if own is not None]
-        if len(terms) == len(data.moments):
-            weight = log_price(name, labels) - np.log(2) + sum(own.log_evidence for own in terms)
-            found.append(Candidate(labels, weight, [own.mean() for own in terms]))
-            kept.append((name, terms))
-    near = []
-    for i in sorted(range(len(found)), key=lambda i: -found[i].log_weight)[:_NEAR]:
-        one, (name, terms) = found[i], kept[i]
-        own = [
-            near_pattern(name, one.labels, term, second) for term, (second, _) in zip(terms, data.moments, strict=True)
-        ]
-        change = sum(new.log_evidence - old.log_evidence for new, old in zip(own, terms, strict=True))
-        labels = distinct(len(one.labels))
-        near.append(Candidate(labels, one.log_weight + change, [new.mean() for new in own], None, False))
-    return found + near
+def _shrunk(samples: np.ndarray) -> np.ndarray:
+    second = samples.T @ samples / len(samples)
+    return terms_of(Commutant(distinct(len(second))), second, len(samples)).mean()
 
 
 def _odds(candidates: list[Candidate], generators: list[Permutation]) -> float:
