@@ -18,7 +18,9 @@ from equishare.lab.studies import covariance
         ("S_4 × S_5", 24 * 120),
         ("cube", 48),
         ("S_3 ≀ S_3 beside three", 1296),
-        ("S_3 of 5", 6),
+        ("gips, S_3 of 5", 6),
+        ("gips, ring of 6", 12),
+        ("S_4", 24),
     ],
 )
 def test_groups_of_the_covariances(name, order):
