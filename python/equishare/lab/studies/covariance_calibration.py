@@ -12,10 +12,10 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import scipy
 
 from equishare.lab.studies.cells import Progress, number_of_trials
 from equishare.lab.studies.covariance_families import FAMILIES, Draw, Family, drawn
+from equishare.lab.studies.invention_tables import CLEAR_ODDS
 from equishare.lab.studies.result import Table, share_and_interval
 from equishare.partition import Partition
 from equishare.problems import CovarianceProblem
@@ -130,26 +130,24 @@ def reliability(found: Sequence[Judged]) -> Table:
 
 
 def curve(found: Sequence[Judged]) -> Table:
-    """The curve that these draws give, beside the shipped one, and how well each does."""
-    kinds = [[one for one in found if one.family.held_out is own and np.isfinite(one.surest)] for own in (False, True)]
+    """The offset that these draws give, with the shipped slope, beside the shipped one, and how well each does."""
+    kinds = [[one for one in found if one.family.held_out is own and one.surest > -CLEAR_ODDS] for own in (False, True)]
     rows = []
-    for name, (offset, slope) in {"fitted here": fitted_curve(kinds[0]), "shipped": CURVE}.items():
-        row: dict[str, Any] = {"method": name, "offset": offset, "slope": slope, "trials": len(found), "seconds": None}
+    for name, offset in {"fitted here": fitted_offset(found), "shipped": CURVE[0]}.items():
+        row: dict[str, Any] = {"method": name, "offset": offset, "slope": CURVE[1], "trials": len(found)}
         for key, own in zip(("loss_fitted_on", "loss_held_out"), kinds, strict=True):
-            row |= {key: _loss(own, offset, slope) / len(own)} if own else {}
-        rows.append(row)
+            row |= {key: _loss(own, offset)} if own else {}
+        rows.append({**row, "seconds": None})
     title = "Log odds of the surest group to its probability, and the mean of −log of the probability of what is true"
     return Table("curve", title, (), (), ("offset", "slope", "loss_fitted_on", "loss_held_out"), rows)
 
 
-def fitted_curve(found: Sequence[Judged]) -> tuple[float, float]:
-    """Offset and slope, the likeliest that tell a group of no more than ``INVENTED`` of the covariances without one."""
-    none = [one.surest for one in found if not one.family.symmetric]
-    level = float(np.quantile(none, 1 - INVENTED)) if none else 0.0
-    slope = scipy.optimize.minimize_scalar(lambda b: _loss(found, -b * level, b), bounds=(0.5, 4), method="bounded").x
-    return -float(slope) * level, float(slope)
+def fitted_offset(found: Sequence[Judged]) -> float:
+    """The offset with which a group is told of ``INVENTED`` of the covariances without one that are not held out."""
+    none = [one.surest for one in found if not one.family.symmetric and not one.family.held_out]
+    return -CURVE[1] * float(np.quantile(none, 1 - INVENTED, method="higher")) if none else float("nan")
 
 
-def _loss(found: Sequence[Judged], offset: float, slope: float) -> float:
+def _loss(found: Sequence[Judged], offset: float) -> float:
     signs = np.array([1 if one.surest_holds else -1 for one in found])
-    return float(np.logaddexp(0, -signs * (offset + slope * np.array([one.surest for one in found]))).sum())
+    return float(np.logaddexp(0, -signs * (offset + CURVE[1] * np.array([one.surest for one in found]))).mean())

@@ -19,7 +19,7 @@ import scipy
 from equishare.partition import Partition
 from equishare.problems.commutant import Commutant, distinct, log_likelihood
 from equishare.problems.tied_covariance import fit_tied
-from equishare.search.covariance.evidence import Terms, centre, cost_of_variances, deviations_of, prior_of, strengths_of
+from equishare.search.covariance.evidence import Terms, centre, cost_of_variances, deviations_of, prior_of
 from equishare.search.covariance.order import seriated
 from equishare.search.price import Structure, log_prior
 from equishare.search.segmentation import prior_width, probable_segmentations
@@ -127,7 +127,7 @@ def near_pattern(name: str, labels: np.ndarray, terms: Terms, second: np.ndarray
     """The evidence of a covariance that is near one of a pattern: as :func:`near_terms` for a group."""
     numbers = labels.max() + 1 - name.startswith(_INDEPENDENT)
     count, target = terms.count, terms.mean()
-    strengths = strengths_of(len(second), count)
+    strengths = deviations_of(len(second), count, 1)
     values = Commutant(distinct(len(second))).log_marginals(second, count, target, strengths)
     values -= log_likelihood(target, second, count) - 0.5 * numbers * np.log1p(count / strengths)
     values += terms.log_evidence + np.log(prior_of(strengths))

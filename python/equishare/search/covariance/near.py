@@ -17,7 +17,7 @@ import scipy
 
 from equishare.partition import Partition
 from equishare.problems.commutant import Commutant, distinct
-from equishare.search.covariance.evidence import Terms, centre, deviations_of, prior_of, strengths_of
+from equishare.search.covariance.evidence import Terms, centre, deviations_of, prior_of
 from equishare.search.covariance.gaussian import integrated
 
 # Every so manyth strength of scales and variances is tried.
@@ -36,7 +36,7 @@ def near_terms(larger: Terms, near: Commutant, second: np.ndarray) -> Terms:
         second: S (p, p).
     """
     count, target = larger.count, larger.mean()
-    strengths = strengths_of(len(second), count)
+    strengths = deviations_of(len(second), count, 1)
     free = Commutant(distinct(len(second)))
     values = free.log_marginals(second, count, target, strengths)
     values -= near.log_marginals(larger.second, count, target, strengths)
