@@ -159,14 +159,15 @@ def test_one_factor_with_unequal_loads_has_none(count, seed):
     x, _ = drawn(np.outer(loads, loads) + np.eye(8), count, seed)
     found = es.discover(es.CovarianceProblem(x))
     assert found.symmetry().verdict == "none"
-    assert found.symmetry_probability < 0.1
+    assert found.symmetry_probability < 0.3
 
 
 @pytest.mark.parametrize("noise", [0.1, 1e-2, 1e-4])
 def test_nearly_identical_variables_may_be_exchanged(noise):
     rng = np.random.default_rng(1)
-    z, e = rng.normal(size=(400, 3)), rng.normal(size=(400, 2))
-    x = np.column_stack([z[:, 0] + noise * e[:, 0], z[:, 0] + noise * e[:, 1], 2 * z[:, 1], z[:, 1] + 3 * z[:, 2]])
+    z = rng.normal(size=(200, 4))
+    pair = [z[:, 0] + noise * rng.normal(size=200) for _ in range(2)]
+    x = np.column_stack([*pair, 2 * z[:, 1], z[:, 1] + 3 * z[:, 2]])
     found = es.discover(es.CovarianceProblem(x))
     assert found.symmetry().name == "C_2"
     assert found.partition.labels[0, 0] == found.partition.labels[1, 1]

@@ -60,6 +60,9 @@ def propose_covariance(problem: Covariance) -> Proposal:
         found = groups[sure]
         likelier = (one for one in plain if one.log_weight > found.log_weight and one.holds(found.generators or []))
         told = next(likelier, found)
+        # It may have more symmetry than the group of the best evidence.
+        wider = [i for i, own in enumerate(chances) if own >= 0.5 and told.holds(groups[i].generators or [])]
+        judged = min(wider, key=lambda i: int(groups[i].labels.max()))
     means = _means(data, candidates)
     belief = Belief(
         0.0,
