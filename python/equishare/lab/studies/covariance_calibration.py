@@ -21,7 +21,7 @@ from equishare.partition import Partition
 from equishare.problems import CovarianceProblem
 from equishare.search.covariance.candidates import candidates_of
 from equishare.search.covariance.order import Rearranged
-from equishare.search.covariance.propose import CURVE, judged_groups
+from equishare.search.covariance.propose import CURVE, judged_groups, told_of
 from equishare.symmetry import symmetry_group
 
 TRIALS = 20
@@ -76,12 +76,13 @@ def judge(of: Draw) -> Judged:
     """Ask ``auto`` about samples."""
     problem = CovarianceProblem(of.samples)
     data = Rearranged.of(problem.samples, problem.moments)
-    groups, odds, chances = judged_groups(candidates_of(data))
+    candidates = candidates_of(data)
+    groups, odds, chances = judged_groups(candidates)
     if not groups:
         return Judged(of.family, 0.0, False, False, False, -np.inf, False)
     named = [symmetry_group(Partition(data.back(one.labels)), covariance=True) for one in groups]
     holds = [_keeps(group, of.covariance) for group in named]
-    place, surest = next((i for i, own in enumerate(chances) if own >= 0.5), 0), int(np.argmax(odds))
+    place, surest = told_of(candidates, groups, chances)[1], int(np.argmax(odds))
     told = chances[place] >= 0.5
     truth = np.unique(of.covariance.round(9), return_inverse=True)[1].reshape(of.covariance.shape)
     whole = told and holds[place] and named[place].order == symmetry_group(Partition(truth), covariance=True).order

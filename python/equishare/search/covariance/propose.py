@@ -49,20 +49,8 @@ def propose_covariance(problem: Covariance) -> Proposal:
     """The pattern of the best evidence whose symmetry is sure, and what the evidence says beside it."""
     data = Rearranged.of(problem.samples, problem.moments)
     candidates = candidates_of(data)
-    total = scipy.special.logsumexp([one.log_weight for one in candidates])
     groups, odds, chances = judged_groups(candidates)
-    sure = next((place for place, chance in enumerate(chances) if chance >= 0.5), None)
-    judged = sure or 0
-    # A pattern that is no orbits may say more than the orbits of its group.
-    plain = [one for one in candidates if one.may_be_told and not one.generators]
-    told = next(one for one in plain if one.generators is not None or one.log_weight > total - np.log(2))
-    if sure is not None:
-        found = groups[sure]
-        likelier = (one for one in plain if one.log_weight > found.log_weight and one.holds(found.generators or []))
-        told = next(likelier, found)
-        # It may have more symmetry than the group of the best evidence.
-        wider = [i for i, own in enumerate(chances) if own >= 0.5 and told.holds(groups[i].generators or [])]
-        judged = min(wider, key=lambda i: int(groups[i].labels.max()))
+    told, judged = told_of(candidates, groups, chances)
     means = _means(data, candidates)
     belief = Belief(
         0.0,
@@ -123,6 +111,28 @@ def judged_groups(candidates: list[Candidate]) -> tuple[list[Candidate], list[fl
         whole = np.exp(_log_sigmoid(own) - _log_sigmoid(most))
         chances.append(float(scipy.special.expit(CURVE[0] + CURVE[1] * most) * whole))
     return groups, odds, chances
+
+
+def told_of(candidates: list[Candidate], groups: list[Candidate], chances: list[float]) -> tuple[Candidate, int]:
+    """The candidate that is the answer, and the place of the group whose probability goes with it.
+
+    Args:
+        candidates: all.
+        groups: those with a group.
+        chances: the probability of each.
+    """
+    sure = [place for place, chance in enumerate(chances) if chance >= 0.5]
+    # A pattern that is no orbits may say more than the orbits of its group.
+    plain = [one for one in candidates if one.may_be_told and not one.generators]
+    if not sure:
+        total = scipy.special.logsumexp([one.log_weight for one in candidates])
+        return next(one for one in plain if one.generators is not None or one.log_weight > total - np.log(2)), 0
+    found = groups[sure[0]]
+    likelier = (one for one in plain if one.log_weight > found.log_weight and one.holds(found.generators or []))
+    told = next(likelier, found)
+    # It may have more symmetry than the group of the best evidence.
+    wider = [place for place in sure if told.holds(groups[place].generators or [])]
+    return told, min(wider, key=lambda place: int(groups[place].labels.max()))
 
 
 def _log_sigmoid(log_odds: float) -> float:
