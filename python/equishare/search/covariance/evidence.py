@@ -170,7 +170,7 @@ def cost_of_variances(variances: np.ndarray, information: np.ndarray) -> np.ndar
     return -np.asarray(np.logaddexp.reduce(log_prior - 0.5 * inside, axis=0))
 
 
-def prior_of(strengths: np.ndarray) -> np.ndarray:
+def prior_of(strengths: np.ndarray, decay: float = _DECAY) -> np.ndarray:
     """Weights of strengths."""
-    weights = np.minimum(strengths, 1 / strengths) ** _DECAY
+    weights = np.minimum(strengths, 1 / strengths) ** decay
     return np.asarray(weights / weights.sum())

@@ -29,6 +29,8 @@ from equishare.symmetry.permutations import inverse
 _FEW_ENTRIES = 300
 # Every so manyth strength of the grid is tried.
 _STEP = 2
+# Covariances that look like none are as often weak as zero: near independence all ν on the grid have one weight.
+_WEAK = 0.0
 # Name of patterns without covariances.
 _INDEPENDENT = "independent"
 
@@ -130,7 +132,8 @@ def near_pattern(name: str, labels: np.ndarray, terms: Terms, second: np.ndarray
     strengths = deviations_of(len(second), count, 1)
     values = Commutant(distinct(len(second))).log_marginals(second, count, target, strengths)
     values -= log_likelihood(target, second, count) - 0.5 * numbers * np.log1p(count / strengths)
-    values += terms.log_evidence + np.log(prior_of(strengths))
+    prior = prior_of(strengths, _WEAK) if name.startswith(_INDEPENDENT) else prior_of(strengths)
+    values += terms.log_evidence + np.log(prior)
     return Terms(values[None], strengths, [centre(target)], second, count)
 
 
