@@ -64,7 +64,7 @@ def test_groups_are_found(name):
     group = found.symmetry()
     assert (group.order, group.verdict, group.same_action) == (truth.order, "exact", True)
     assert group.closure_gap == 0
-    assert found.symmetry_probability > 0.8
+    assert found.symmetry_probability > 0.7
     free = np.linalg.norm(np.cov(x.T) - own)
     assert np.linalg.norm(found.theta - own) < free
     assert np.linalg.norm(found.posterior_mean - own) < free
@@ -131,12 +131,54 @@ def test_units_of_all_variables_change_nothing():
         np.testing.assert_allclose(other.theta / 1e-240, one.theta, rtol=1e-6)
 
 
-def test_the_order_of_the_variables_changes_no_group():
-    x, _ = drawn(TRUTHS["S_3 ≀ S_3"][0], 150, seed=3)
-    order = np.random.default_rng(0).permutation(9)
+@pytest.mark.parametrize(
+    ("covariance", "count"),
+    [
+        (TRUTHS["S_3 ≀ S_3"][0], 150),
+        (0.6 ** np.abs(np.subtract.outer(np.arange(6), np.arange(6))), 300),
+        (ring([1.1, 0.8, 0.6, 0.4, 0.6, 0.8]), 60),
+        (np.diag(np.arange(1.0, 6.0)), 40),
+    ],
+    ids=["blocks", "line", "ring", "independent"],
+)
+def test_the_order_of_the_variables_changes_nothing(covariance, count):
+    x, _ = drawn(covariance, count, seed=3)
+    order = np.random.default_rng(0).permutation(len(covariance))
     one, other = (es.discover(es.CovarianceProblem(own)) for own in (x, x[:, order]))
-    assert one.symmetry().order == other.symmetry().order == 1296
     assert es.Partition(one.partition.labels[np.ix_(order, order)]) == other.partition
+    assert one.symmetry().order == other.symmetry().order
+    assert other.symmetry_probability == pytest.approx(one.symmetry_probability, rel=1e-6)
+    assert other.symmetry_log_odds == pytest.approx(one.symmetry_log_odds, rel=1e-6)
+    np.testing.assert_allclose(other.posterior_mean, one.posterior_mean[np.ix_(order, order)], rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("count", [40, 150, 500])
+@pytest.mark.parametrize("seed", range(3))
+def test_one_factor_with_unequal_loads_has_none(count, seed):
+    loads = np.linspace(0.4, 1.3, 8)
+    x, _ = drawn(np.outer(loads, loads) + np.eye(8), count, seed)
+    found = es.discover(es.CovarianceProblem(x))
+    assert found.symmetry().verdict == "none"
+    assert found.symmetry_probability < 0.3
+
+
+@pytest.mark.parametrize("noise", [0.1, 1e-2, 1e-4])
+def test_nearly_identical_variables_may_be_exchanged(noise):
+    rng = np.random.default_rng(1)
+    z = rng.normal(size=(200, 4))
+    pair = [z[:, 0] + noise * rng.normal(size=200) for _ in range(2)]
+    x = np.column_stack([*pair, 2 * z[:, 1], z[:, 1] + 3 * z[:, 2]])
+    found = es.discover(es.CovarianceProblem(x))
+    assert found.symmetry().name == "C_2"
+    assert found.partition.labels[0, 0] == found.partition.labels[1, 1]
+
+
+@pytest.mark.parametrize("count", [10, 40])
+def test_what_looks_like_white_noise_is_told_no_group(count):
+    rng = np.random.default_rng(count)
+    weak = rng.normal(size=(30, 30)) * 0.025
+    x = rng.multivariate_normal(np.zeros(30), np.eye(30) + np.tril(weak, -1) + np.tril(weak, -1).T, size=count)
+    assert es.discover(es.CovarianceProblem(x)).symmetry().verdict == "none"
 
 
 def test_several_samples_have_one_group_and_values_of_their_own():

@@ -64,7 +64,7 @@ def test_samples_one_after_the_other_are_as_probable_as_together(name):
 
 def test_the_density_of_a_sample_integrates_to_one():
     commutant = Commutant(np.array([[0, 1], [1, 0]]))
-    grid = np.linspace(-60, 60, 401)
+    grid = np.linspace(-60, 60, 161)
     step = grid[1] - grid[0]
     target = np.array([[1.0, 0.3], [0.3, 1.0]])
     density = [

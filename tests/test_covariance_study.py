@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from equishare.lab.studies import covariance
+from equishare.lab.studies import covariance, covariance_calibration
+from equishare.lab.studies.covariance_families import FAMILIES, SAMPLES, VARIABLES, drawn
 
 
 @pytest.mark.parametrize(
@@ -18,7 +19,9 @@ from equishare.lab.studies import covariance
         ("S_4 × S_5", 24 * 120),
         ("cube", 48),
         ("S_3 ≀ S_3 beside three", 1296),
-        ("S_3 of 5", 6),
+        ("gips, S_3 of 5", 6),
+        ("gips, ring of 6", 12),
+        ("S_4", 24),
     ],
 )
 def test_groups_of_the_covariances(name, order):
@@ -57,3 +60,45 @@ def test_no_false_group_where_none_can_be_told_and_an_error_below_the_published_
         elif "median" in row:
             best[cell] = min(row["median"], best.get(cell, np.inf))
     assert len(best) == 18
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+def test_families_have_a_group_or_none_as_they_say(family):
+    for seed in range(20):
+        one = drawn(family, np.random.default_rng(seed))
+        assert SAMPLES[0] <= len(one.samples) <= SAMPLES[1]
+        assert VARIABLES[0] <= len(one.covariance) <= VARIABLES[1]
+        assert np.linalg.eigvalsh(one.covariance)[0] > 0
+        assert covariance.group_of(one.covariance).is_trivial is not family.symmetric
+
+
+def test_tables_of_what_is_invented_and_found():
+    families = [one for one in FAMILIES if one.name in ("all alike", "independent, unequal variances", "line")]
+    by_family, bins, curve = covariance_calibration.tables(2, 0, families=families)
+    assert [row["family"] for row in by_family.rows[:3]] == [one.name for one in families]
+    assert {row["family"]: row["trials"] for row in by_family.rows}["all with a group"] == 4
+    assert sum(row["trials"] for row in bins.rows) == 6
+    assert [row["method"] for row in curve.rows] == ["fitted here", "shipped"]
+
+
+def test_a_group_counts_as_false_only_where_it_does_not_hold():
+    alike, unequal = (
+        next(one for one in FAMILIES if one.name.startswith(name)) for name in ("all alike", "one factor")
+    )
+    one = drawn(alike, np.random.default_rng(1))
+    told = covariance_calibration.judge(
+        replace(
+            one,
+            samples=np.random.default_rng(0).multivariate_normal(
+                np.zeros(len(one.covariance)), one.covariance, size=3000
+            ),
+        )
+    )
+    assert told.told and told.holds and told.whole and told.probability > 0.5
+    # The same samples, of which the truth would be another.
+    other = drawn(unequal, np.random.default_rng(1)).covariance
+    size = min(len(other), len(one.covariance))
+    rng = np.random.default_rng(0)
+    samples = rng.multivariate_normal(np.zeros(size), one.covariance[:size, :size], size=3000)
+    wrong = covariance_calibration.judge(replace(one, covariance=other[:size, :size], samples=samples))
+    assert wrong.told and not wrong.holds and not wrong.whole

@@ -203,3 +203,26 @@ def test_a_first_hour(tmp_path):
     notebook = (tmp_path / "hour" / "first_hour.ipynb").read_text(encoding="utf-8")
     assert '"image/png"' in notebook
     assert '"text/html"' in notebook
+
+
+turned_digits = load("turned_digits")
+
+
+def test_turned_digits_keep_the_columns_and_their_covariance_is_that_of_a_ring():
+    columns = turned_digits.load_columns()
+    x = turned_digits.turned(columns, 200, np.random.default_rng(0))
+    known = {np.sort(row).tobytes() for row in columns}
+    assert all(np.sort(row).tobytes() in known for row in x)
+    truth = turned_digits.true_covariance(columns)
+    moved = np.roll(truth, 1, axis=(0, 1))
+    assert np.allclose(moved, truth) and np.allclose(truth[::-1, ::-1], truth)
+    assert len(np.unique(truth.round(9))) == 5
+
+
+def test_the_ring_of_columns_is_found_and_none_of_the_flower(capsys):
+    turned_digits.main(["--samples", "150"])
+    printed = capsys.readouterr().out
+    assert "5 different numbers of 36" in printed and "D_8, exact" in printed
+    assert "iris: No symmetry" in printed
+    errors = [float(line.split()[-1]) for line in printed.splitlines() if line.startswith("error")]
+    assert errors[1] < errors[0] / 2 and errors[2] < errors[0] / 2

@@ -1,6 +1,6 @@
 """Covariances: how many samples a group of variables takes, and covariances whose group no sample of that size tells.
 
-The second table repeats a comparison that was published with the R package gips (Chojecki, Morgen, Kołodziejek,
+The table ``gips`` repeats a comparison that was published with the R package gips (Chojecki, Morgen, Kołodziejek,
 "Learning permutation symmetries with gips in R", 2023): six covariances of 50 variables, and what the Frobenius norm of
 the error is of the sample covariance, of gips (cyclic groups, 300,000 steps), of the graphical lasso (huge) and of a
 ridge (rags2ridges). The covariances, under ``gips_covariances_50.npz``, are those of its public replication code
@@ -19,13 +19,14 @@ from typing import Any
 import numpy as np
 
 from equishare.discover import discover
+from equishare.lab.studies import covariance_calibration
 from equishare.lab.studies.cells import Cell, Draws, Plan, Progress, Scores, number_of_trials, run_plans
 from equishare.lab.studies.patterns import blocks, dihedral, exchangeable
 from equishare.lab.studies.result import Experiment, Table, mean_and_interval, share_and_interval
 from equishare.partition import Partition
 from equishare.problems import CovarianceProblem
-from equishare.problems.commutant import log_likelihood
 from equishare.result.discovery import Discovery
+from equishare.search.covariance.eigenvalues import ridge
 from equishare.symmetry import SymmetryGroup, symmetry_group
 
 TRIALS, PUBLISHED_TRIALS = 20, 10
@@ -77,16 +78,18 @@ COVARIANCES: dict[str, np.ndarray] = {
     "S_3 ≀ S_3 beside three": beside_others(np.array([1.0, 0.5, 0.2])[blocks(3, 3)]),
     "cube beside three": beside_others(cube()),
 }
-#: The example of the vignette of gips has all permutations of three of five variables, and four samples.
-COVARIANCES["S_3 of 5"] = np.array(
+#: Examples of the documentation of gips, each with four samples: three of five variables are alike, and a ring.
+COVARIANCES["gips, S_3 of 5"] = np.array(
     [
-        [1.0, 0.4, 0.2, 0.2, 0.2],
-        [0.4, 1.5, 0.5, 0.5, 0.5],
-        [0.2, 0.5, 1.0, 0.6, 0.6],
-        [0.2, 0.5, 0.6, 1.0, 0.6],
-        [0.2, 0.5, 0.6, 0.6, 1.0],
+        [8.0, 3.0, 1.9, 1.9, 1.9],
+        [3.0, 2.5, 0.3, 0.3, 0.3],
+        [1.9, 0.3, 1.0, 0.8, 0.8],
+        [1.9, 0.3, 0.8, 1.0, 0.8],
+        [1.9, 0.3, 0.8, 0.8, 1.0],
     ]
 )
+COVARIANCES["gips, ring of 6"] = np.array([1.1, 0.8, 0.6, 0.4])[dihedral(6)]
+COVARIANCES["S_4"] = np.ones((4, 4)) + np.eye(4)
 #: Covariances without a group.
 WITHOUT: dict[str, np.ndarray] = {
     "independent, variances 1 to 6": np.diag(np.linspace(1, 6, 8)),
@@ -115,7 +118,10 @@ def run(
         ValueError: ``trials`` is less than one.
     """
     start = time.perf_counter()
-    compared = [] if planned is not None else published(number_of_trials(trials, PUBLISHED_TRIALS), seed)
+    compared = []
+    if planned is None:
+        compared = published(number_of_trials(trials, PUBLISHED_TRIALS), seed)
+        compared += covariance_calibration.tables(trials, seed)
     found = run_plans("covariance", plans() if planned is None else planned, trials, seed, progress)
     recovery, *others = found.tables
     tables = (samples_needed(recovery), recovery, *others, *compared)
@@ -233,23 +239,3 @@ def _compared(
     row = {**cell, "method": method, "error": mean, "error_ci": interval, "median": float(np.median(errors))}
     row |= {} if known is None else {"published": known}
     return {**row, "trials": len(errors), "seconds": seconds / len(errors)}
-
-
-def ridge(x: np.ndarray) -> np.ndarray:
-    """The ridge of the precision toward a multiple of the identity, its weight by five-fold cross-validation.
-
-    ``Σ̂ = (λ I + ¼ (S − λ T)²)^½ + ½ (S − λ T)`` with T = I p/tr S (van Wieringen and Peeters, 2016).
-    """
-    count, size = x.shape
-    folds = np.array_split(np.arange(count), 5)
-
-    def fitted(rows: np.ndarray, weight: float) -> np.ndarray:
-        second = rows.T @ rows / len(rows)
-        values, vectors = np.linalg.eigh(second - weight * size / np.trace(second) * np.eye(size))
-        return np.asarray((vectors * (np.sqrt(weight + values**2 / 4) + values / 2)) @ vectors.T)
-
-    def score(weight: float) -> float:
-        left = [(np.delete(x, fold, axis=0), x[fold]) for fold in folds]
-        return sum(log_likelihood(fitted(own, weight), out.T @ out / len(out), len(out)) for own, out in left)
-
-    return fitted(x, max(10.0 ** np.linspace(-2, 4, 25), key=score))

@@ -8,10 +8,13 @@ are not known, the evidence is a mean over targets and over ν:
     common     variances as they are, one correlation
     alike      one variance, one covariance
 
-Variances are equal within the orbits of H. ν lies on a grid 1, 2, 4, … with weights ∝ ν^(−¾): the relative distance
-ν^(−½) of Σ from its target has a density ∝ distance^½. Or no covariance differs from zero (ν = ∞). The numbers in T
-are integrated out approximately: each costs ``½ log (1 + information)``, where what the data tell of T is what
-n ν/(n + ν) samples tell of a covariance that is T itself.
+Variances are equal within the orbits of H. ν lies on a grid of powers of two with weights ∝ ν^(−¾) from 1 on: the
+relative distance ν^(−½) of Σ from its target has a density ∝ distance^½. Below 1, where variables may be nearly exact
+combinations of others, the weights are ∝ ν^¾. The numbers in T are integrated out approximately, where what the data
+tell of T is what n ν/(n + ν) samples tell of a covariance that is T itself. One correlation, or one covariance, costs
+``½ log (1 + information)``; logarithms of variances are normal about a common mean, as near to each other as the data
+say (:func:`cost_of_variances`). That no covariance differs from zero is a
+pattern of its own (:mod:`equishare.search.covariance.merges`).
 
 So the answer "no symmetry" is no free covariance: it may be as simple as one that is nearly symmetric. That is what a
 symmetry has to beat.
@@ -22,14 +25,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import scipy
 
-from equishare.problems.commutant import Commutant, distinct
+from equishare.problems.commutant import Commutant
 
-# Of each target without covariances, the share of the prior where no covariance differs from zero.
-_ZERO = 0.1
-# The weights of ν are ∝ ν^(−_DECAY).
+# The weights of ν are ∝ ν^(−_DECAY) above 1, and ν^_DECAY below.
 _DECAY = 0.75
+# Of those below 1 only powers of two with these exponents are tried.
+_SMALL = (-32, 0, 4)
+# Logarithms of variances scatter by ν^(−½) with ν from 2 to the first to 2 to the second of these, excluded.
+_SPREADS = (-6, 16)
 # Correlations of targets keep so far from those that are singular.
 _INSIDE = 0.95
 
@@ -40,13 +44,20 @@ class Target:
 
     Attributes:
         matrix: T (p, p).
-        counts: for each number in it, how often its information counts in that of one sample.
-        may_hold: whether Σ may be the target itself, which then has no more symmetry than the group.
+        variances: those that may differ, (G,).
+        sizes: of how many variables each of them is, (G,).
+        covariances: of how many covariances the one number is that they have; 0 where there are none.
     """
 
     matrix: np.ndarray
-    counts: np.ndarray
-    may_hold: bool
+    variances: np.ndarray
+    sizes: np.ndarray
+    covariances: float
+
+
+def centre(matrix: np.ndarray) -> Target:
+    """A centre whose numbers have been paid for."""
+    return Target(matrix, np.empty(0), np.empty(0), 0.0)
 
 
 @dataclass(frozen=True)
@@ -70,7 +81,7 @@ class Terms:
     @property
     def log_evidence(self) -> float:
         """log of the mean likelihood."""
-        return float(scipy.special.logsumexp(self.log_weights))
+        return float(np.logaddexp.reduce(self.log_weights, axis=None))
 
     def mean(self) -> np.ndarray:
         """The mean of Σ given the data and the group."""
@@ -83,8 +94,13 @@ class Terms:
 
 
 def strengths_of(size: int, count: int) -> np.ndarray:
-    """The grid of ν: from one sample to where the data cannot tell it from infinity."""
-    return np.append(2.0 ** np.arange(0, np.ceil(np.log2(4 * size * count)) + 1), np.inf)
+    """The grid of ν: from nearly nothing to where the data cannot tell it from infinity."""
+    return np.append(2.0 ** np.arange(*_SMALL), deviations_of(size, count, 1))
+
+
+def deviations_of(size: int, count: int, step: int) -> np.ndarray:
+    """Every so manyth ν from 1 on, for what deviates by ν^(−½) from something simpler."""
+    return np.asarray(2.0 ** np.arange(0, np.ceil(np.log2(4 * size * count)) + 1, step))
 
 
 def terms_of(commutant: Commutant, second: np.ndarray, count: int) -> Terms:
@@ -97,37 +113,16 @@ def terms_of(commutant: Commutant, second: np.ndarray, count: int) -> Terms:
     """
     second = commutant.project(second)
     strengths = strengths_of(len(second), count)
-    finite = strengths[:-1]
-    prior = prior_of(finite)
+    prior = np.log(prior_of(strengths))
     targets = targets_of(second, np.diag(commutant.orbits))
     found = np.full((len(targets), len(strengths)), -np.inf)
     for i, target in enumerate(targets):
         values = commutant.log_marginals(second, count, target.matrix, strengths)
-        price = 0.5 * np.log1p(np.outer(_told(count, strengths), target.counts)).sum(1)
-        weights = np.append(prior * (1 - _ZERO), _ZERO) if target.may_hold else np.append(prior, 0.0)
-        with np.errstate(divide="ignore"):
-            found[i] = values - price + np.log(weights) - np.log(len(targets))
+        told = count / (1 + count / strengths)
+        price = cost_of_variances(target.variances, np.outer(told, target.sizes / 2))
+        price += 0.5 * np.log1p(told * target.covariances)
+        found[i] = values - price + prior - np.log(len(targets))
     return Terms(found, strengths, targets, second, count)
-
-
-def near_terms(larger: Terms, near: Commutant, second: np.ndarray) -> Terms:
-    """The evidence of a covariance without a symmetry that is near one which a group leaves unchanged.
-
-    Beside the numbers that the group leaves free, which are integrated out as before, all other numbers deviate from
-    zero as the prior of strength ν about the mean given the group lets them.
-
-    Args:
-        larger: the evidence of the group.
-        near: its commutant.
-        second: S (p, p).
-    """
-    count, target = larger.count, larger.mean()
-    strengths = strengths_of(len(second), count)[:-1]
-    free = Commutant(distinct(len(second)))
-    values = free.log_marginals(second, count, target, strengths)
-    values -= near.log_marginals(larger.second, count, target, strengths)
-    values += larger.log_evidence + np.log(prior_of(strengths))
-    return Terms(values[None], strengths, [Target(target, np.empty(0), False)], second, count)
 
 
 def targets_of(second: np.ndarray, points: np.ndarray) -> list[Target]:
@@ -142,25 +137,40 @@ def targets_of(second: np.ndarray, points: np.ndarray) -> list[Target]:
     variances = np.diag(second)
     found: list[Target] = []
     off = ~np.eye(size, dtype=bool)
-    for own, counts in ((variances, sizes / 2), (np.full(size, variances.mean()), np.array([size / 2]))):
-        if len(sizes) == 1 and found:
-            break  # variances are equal
-        found.append(Target(np.diag(own), counts, not found))
+    own = np.bincount(np.unique(points, return_inverse=True)[1], variances) / sizes
+    whole = (variances, own, sizes), (np.full(size, variances.mean()), variances.mean()[None], np.array([size]))
+    for full, differing, counts in whole[len(sizes) == 1 :]:
+        found.append(Target(np.diag(full), differing, counts, 0.0))
         if size > 1:
-            scale = np.sqrt(own)
+            scale = np.sqrt(full)
             mean = float((second / np.outer(scale, scale))[off].mean())
             mean = float(np.clip(mean, -_INSIDE / (size - 1), _INSIDE))
             matrix = np.outer(scale, scale) * (mean + (1 - mean) * np.eye(size))
-            found.append(Target(matrix, np.append(counts, size * (size - 1) / 2), False))
+            found.append(Target(matrix, differing, counts, size * (size - 1) / 2))
     return found
 
 
-def prior_of(strengths: np.ndarray) -> np.ndarray:
-    """Weights of finite strengths."""
-    weights = strengths**-_DECAY
+def cost_of_variances(variances: np.ndarray, information: np.ndarray) -> np.ndarray:
+    """What G variances cost that the data tell: −log of the mean over their prior of the likelihood over its maximum.
+
+    Their logarithms are ``N(μ, t²)``. t² has the weights of ν^(−1) as above, μ a prior of the width of one unit.
+
+    Args:
+        variances: (G,).
+        information: (…, G) on the logarithm of each.
+    """
+    values = np.log(variances)
+    spreads = 1 / 2.0 ** np.arange(*_SPREADS)
+    widened = 1 + information * spreads.reshape(-1, *[1] * information.ndim)
+    precision = information / widened
+    total = precision.sum(-1)
+    deviations = values - ((precision * values).sum(-1) / total)[..., None]
+    inside = (np.log(widened) + precision * deviations**2).sum(-1) + np.log1p(total)
+    log_prior = np.log(prior_of(1 / spreads)).reshape(-1, *[1] * (information.ndim - 1))
+    return -np.asarray(np.logaddexp.reduce(log_prior - 0.5 * inside, axis=0))
+
+
+def prior_of(strengths: np.ndarray, decay: float = _DECAY) -> np.ndarray:
+    """Weights of strengths."""
+    weights = np.minimum(strengths, 1 / strengths) ** decay
     return np.asarray(weights / weights.sum())
-
-
-def _told(count: float, strengths: np.ndarray) -> np.ndarray:
-    """Samples of the target that tell as much of it as the data do."""
-    return np.where(np.isinf(strengths), count, count / (1 + count / strengths))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -11,8 +12,10 @@ import scipy
 
 from equishare.partition import Partition
 from equishare.problems.commutant import Commutant, distinct
-from equishare.search.covariance.evidence import Terms, near_terms, terms_of
+from equishare.search.covariance.evidence import Terms, terms_of
 from equishare.search.covariance.maps import Matcher, averaged
+from equishare.search.covariance.merges import variance_classes
+from equishare.search.covariance.near import near_terms, told_apart, unequal_orbits, unequal_terms
 from equishare.search.covariance.price import Group, closed, pair_orbits, with_map
 from equishare.symmetry.permutations import (
     Permutation,
@@ -87,10 +90,17 @@ class Search:
             self._evidence[key] = [terms_of(self._commutants[key], *one) for one in self.moments]
         return self._evidence[key]
 
-    def near(self, judged: Judged) -> list[Terms]:
-        """The evidence of covariances that are only near those of a group."""
-        commutant = self._commutants[judged.group.orbits.tobytes()]
-        return [near_terms(own, commutant, second) for own, (second, _) in zip(judged.terms, self.moments, strict=True)]
+    def near(self, judged: Judged) -> list[tuple[np.ndarray, float, list[Terms]]]:
+        """What is only near a group: what it ties (p, p), log of its share of the prior, and the evidence."""
+        orbits = judged.group.orbits
+        commutant = self._commutants[orbits.tobytes()]
+        pairs = [(own, second) for own, (second, _) in zip(judged.terms, self.moments, strict=True)]
+        found = [(distinct(self.size), 0.0, [near_terms(own, commutant, second) for own, second in pairs])]
+        ways = unequal_orbits(orbits)
+        for unequal in ways:
+            terms = [unequal_terms(own, commutant, second, unequal) for own, second in pairs]
+            found.append((told_apart(orbits, unequal), -math.log(len(ways)), terms))
+        return found
 
     def log_evidence(self, orbits: np.ndarray) -> float:
         """log of the likelihood of all samples."""
@@ -110,7 +120,7 @@ class Search:
         matrices, variances = zip(*(self._logarithm(i) for i in range(len(self.moments))), strict=True)
         blocks = interchangeable(matrices)
         blocks.sort(key=lambda own: -self.log_evidence(orbits_of_blocks(own)))
-        for own in blocks[:_BLOCKS]:
+        for own in [*blocks[:_BLOCKS], *variance_classes(self.moments)]:
             self.judge([p for block in groups_of(own) if len(block) > 1 for p in cycle_and_exchange(self.size, block)])
         for _ in range(_ROUNDS):
             maps, generators = self._joined(Matcher(matrices, variances))

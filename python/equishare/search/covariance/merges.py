@@ -6,7 +6,7 @@ for second moments (n S + ν T)/(n + ν) is greatest, and
 
     log p(X) = log p(X | Σ̂) − ½ ν (tr T Σ̂⁻¹ − p − log det T Σ̂⁻¹) − ½ G log(1 + n/ν) − what T costs,
 
-averaged over ν.
+averaged over ν. Of independent variables, some of whose variances may be equal, there is no ν: Σ is T.
 """
 
 from __future__ import annotations
@@ -19,14 +19,20 @@ import scipy
 from equishare.partition import Partition
 from equishare.problems.commutant import Commutant, distinct, log_likelihood
 from equishare.problems.tied_covariance import fit_tied
-from equishare.search.covariance.evidence import Target, Terms, prior_of, strengths_of
+from equishare.search.covariance.evidence import Terms, centre, cost_of_variances, deviations_of, prior_of
+from equishare.search.covariance.order import seriated
 from equishare.search.price import Structure, log_prior
 from equishare.search.segmentation import prior_width, probable_segmentations
+from equishare.symmetry.permutations import inverse
 
 # Entries of so small a covariance are compared one by one.
 _FEW_ENTRIES = 300
 # Every so manyth strength of the grid is tried.
 _STEP = 2
+# Covariances that look like none are as often weak as zero: near independence all ν on the grid have one weight.
+_WEAK = 0.0
+# Name of patterns without covariances.
+_INDEPENDENT = "independent"
 
 
 def patterns_of(moments: Sequence[tuple[np.ndarray, int]]) -> dict[str, np.ndarray]:
@@ -38,8 +44,10 @@ def patterns_of(moments: Sequence[tuple[np.ndarray, int]]) -> dict[str, np.ndarr
     own = np.eye(size, dtype=bool)
     found = {
         "covariances": np.where(own, places, size),
-        "line": np.abs(places[:, None] - places),
     }
+    # Which covary as the variables of a line do, does not depend on the order in which they come.
+    along = inverse(seriated(np.sum([second * count for second, count in moments], axis=0)))
+    found["line"] = np.abs(along[:, None] - along)
     if all(count > size for _, count in moments):  # else the likelihood has no maximum
         found["variances"] = np.where(own, 0, 1 + distinct(size))
     if size * (size + 1) // 2 <= _FEW_ENTRIES and len(moments) == 1:
@@ -57,7 +65,23 @@ def patterns_of(moments: Sequence[tuple[np.ndarray, int]]) -> dict[str, np.ndarr
                 pattern = pattern.copy()
                 pattern[own] = alike[0]
                 found[f"segments {number} of both"] = pattern
-    return {name: Partition(labels).labels for name, labels in found.items()}
+    for number, points in enumerate(variance_classes(moments)):
+        found[f"{_INDEPENDENT} {number}"] = np.where(own, points, size)
+    named: dict[str, np.ndarray] = {}
+    for name, labels in found.items():
+        labels = Partition(labels).labels
+        if not any(np.array_equal(labels, one) for one in named.values()):
+            named[name] = labels
+    return named
+
+
+def variance_classes(moments: Sequence[tuple[np.ndarray, int]]) -> list[np.ndarray]:
+    """Which variables may have one variance, (p,) labels: none, all, and what the samples suggest."""
+    size = len(moments[0][0])
+    found = [np.arange(size), np.zeros(size, np.int64)]
+    for second, count in moments:
+        found += _segments(np.log(np.diag(second)), np.full(size, 2 / count))
+    return list({Partition(one).labels.tobytes(): Partition(one).labels for one in found}.values())
 
 
 def _segments(values: np.ndarray, variances: np.ndarray) -> list[np.ndarray]:
@@ -67,7 +91,7 @@ def _segments(values: np.ndarray, variances: np.ndarray) -> list[np.ndarray]:
     return probable_segmentations(values, 1 / variances, width)
 
 
-def terms_of_pattern(labels: np.ndarray, second: np.ndarray, count: int) -> Terms | None:
+def terms_of_pattern(name: str, labels: np.ndarray, second: np.ndarray, count: int) -> Terms | None:
     """The evidence of one sample for a pattern, see above; None where no covariance has it.
 
     Args:
@@ -77,8 +101,12 @@ def terms_of_pattern(labels: np.ndarray, second: np.ndarray, count: int) -> Term
     """
     own, size = np.diag(labels), len(second)
     points, sizes = np.unique(own, return_inverse=True, return_counts=True)[1:]
-    target = np.diag((np.bincount(points, np.diag(second)) / sizes)[points])
-    strengths = strengths_of(size, count)[:-1][::_STEP]
+    own_variances = np.bincount(points, np.diag(second)) / sizes
+    target = np.diag(own_variances[points])
+    if name.startswith(_INDEPENDENT):
+        value = log_likelihood(target, second, count) - float(cost_of_variances(own_variances, count * sizes / 2))
+        return Terms(np.array([[value]]), np.array([np.inf]), [centre(target)], second, count)
+    strengths = deviations_of(size, count, _STEP)
     weights, fits = np.full(len(strengths), -np.inf), []
     num_groups = int(labels.max()) + 1
     for i, nu in enumerate(strengths.tolist()):
@@ -88,30 +116,44 @@ def terms_of_pattern(labels: np.ndarray, second: np.ndarray, count: int) -> Term
         fitted = values[labels]
         fits.append(fitted)
         told = count / (1 + count / nu)
-        price = 0.5 * num_groups * np.log1p(count / nu) + 0.5 * np.log1p(told * sizes / 2).sum()
+        price = 0.5 * num_groups * np.log1p(count / nu) + float(cost_of_variances(own_variances, told * sizes / 2))
         distance = log_likelihood(target, target, nu) - log_likelihood(fitted, target, nu)
         weights[i] = log_likelihood(fitted, second, count) - distance - price
     weights += np.log(prior_of(strengths))
     share = np.exp(weights - scipy.special.logsumexp(weights))
     mean = np.tensordot(share, np.stack(fits), 1)
-    return Terms(weights[:, None], np.array([np.inf]), [Target(mean, sizes, False)] * len(weights), second, count)
+    return Terms(weights[:, None], np.array([np.inf]), [centre(mean)] * len(weights), second, count)
 
 
-def near_pattern(labels: np.ndarray, terms: Terms, second: np.ndarray) -> Terms:
+def near_pattern(name: str, labels: np.ndarray, terms: Terms, second: np.ndarray) -> Terms:
     """The evidence of a covariance that is near one of a pattern: as :func:`near_terms` for a group."""
+    numbers = labels.max() + 1 - name.startswith(_INDEPENDENT)
     count, target = terms.count, terms.mean()
-    strengths = strengths_of(len(second), count)[:-1]
+    strengths = deviations_of(len(second), count, 1)
     values = Commutant(distinct(len(second))).log_marginals(second, count, target, strengths)
-    values -= log_likelihood(target, second, count) - 0.5 * (labels.max() + 1) * np.log1p(count / strengths)
-    values += terms.log_evidence + np.log(prior_of(strengths))
-    return Terms(values[None], strengths, [Target(target, np.empty(0), False)], second, count)
+    values -= log_likelihood(target, second, count) - 0.5 * numbers * np.log1p(count / strengths)
+    prior = prior_of(strengths, _WEAK) if name.startswith(_INDEPENDENT) else prior_of(strengths)
+    values += terms.log_evidence + np.log(prior)
+    return Terms(values[None], strengths, [centre(target)], second, count)
 
 
 def log_price(name: str, labels: np.ndarray) -> float:
-    """log of the share of the prior that a pattern has: an eighth for the simple ones, an eighth for all others."""
+    """log of the share of the prior that a pattern has.
+
+    An eighth for the simple ones; an eighth for independent variables, half of it for unequal variances; an eighth for
+    all others. Variables have p!/2 places on a line, each as probable.
+    """
+    if name.startswith(_INDEPENDENT):
+        points = np.diag(labels)
+        unequal = len(np.unique(points)) == len(points)
+        return float(np.log(1 / 16) + (0.0 if unequal else _log_prior(points)))
     if not name.startswith("segments"):
-        return float(np.log(1 / 8 / 3))
-    half = Partition(labels[np.triu_indices(len(labels))])
+        orders = scipy.special.gammaln(len(labels) + 1) - np.log(2) if name == "line" else 0.0
+        return float(np.log(1 / 8 / 3) - orders)
+    return float(np.log(1 / 8) + _log_prior(labels[np.triu_indices(len(labels))]))
+
+
+def _log_prior(labels: np.ndarray) -> float:
     # The prior of labels counts groups in the order of their values.
-    own = log_prior(half.labels, Structure(), False)[0] + scipy.special.gammaln(half.num_groups + 1)
-    return float(np.log(1 / 8) + own)
+    one = Partition(labels)
+    return float(log_prior(one.labels, Structure(), False)[0] + scipy.special.gammaln(one.num_groups + 1))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -10,22 +9,22 @@ import scipy
 
 from equishare.partition import Partition
 from equishare.problems.base import Belief, Labels, Proposal
-from equishare.problems.commutant import distinct
-from equishare.search.covariance.eigenvalues import rotated
-from equishare.search.covariance.evidence import Terms
-from equishare.search.covariance.groups import Moments, Search
-from equishare.search.covariance.merges import log_price, near_pattern, patterns_of, terms_of_pattern
+from equishare.problems.commutant import Commutant, distinct
+from equishare.search.covariance.candidates import Candidate, candidates_of
+from equishare.search.covariance.eigenvalues import averaged_with
+from equishare.search.covariance.evidence import terms_of
+from equishare.search.covariance.groups import Moments
+from equishare.search.covariance.order import Rearranged
 from equishare.symmetry.permutations import Permutation
 
 #: Offset and slope of the probability that there is a symmetry, with log odds ℓ for the surest part of the one that is
-#: judged: 1 / (1 + exp(−a − b ℓ)). Chosen on simulated covariances, with a group and without.
-CURVE = (-6.5, 2.0)
-# Of the groups so many are weighed against what is only near them.
-_NEAR = 4
-# The ring of variables in their order is a priori this probable.
-_RING = 1 / 16
+#: judged: 1 / (1 + exp(−a − b ℓ)). Of simulated covariances without a symmetry it tells one in about one of a hundred
+#: (``equishare reproduce covariance``).
+CURVE = (-4.6, 2.0)
 # Terms of less than this weight are left out of the posterior mean.
 _LEAST_WEIGHT = 1e-4
+# So little weight of what ties nothing is not worth asking for its eigenvalues.
+_LEAST_FREE = 0.01
 
 
 class Covariance(Protocol):
@@ -46,110 +45,47 @@ class Covariance(Protocol):
     def evaluate(self, patterns: list[Labels]) -> np.ndarray: ...  # noqa: D102
 
 
-@dataclass(frozen=True)
-class Candidate:
-    """A pattern that may be the truth.
-
-    Attributes:
-        labels: (p, p).
-        log_weight: log of prior times likelihood.
-        means: of the covariance of each sample.
-        generators: of its group; None for a pattern that is no orbits.
-        may_be_told: whether it may be the answer; False for what is only near a pattern.
-    """
-
-    labels: np.ndarray
-    log_weight: float
-    means: list[np.ndarray]
-    generators: list[Permutation] | None = None
-    may_be_told: bool = True
-
-    def holds(self, generators: list[Permutation]) -> bool:
-        """Whether permutations leave the pattern unchanged."""
-        return all(np.array_equal(self.labels[np.ix_(p, p)], self.labels) for p in generators)
-
-
 def propose_covariance(problem: Covariance) -> Proposal:
     """The pattern of the best evidence whose symmetry is sure, and what the evidence says beside it."""
-    search = Search(problem.moments)
-    search.run()
-    candidates = sorted([*_of_groups(problem, search), *_of_patterns(problem)], key=lambda one: -one.log_weight)
-    total = scipy.special.logsumexp([one.log_weight for one in candidates])
-    groups = [one for one in candidates if one.generators]
-    odds = [_odds(candidates, one.generators or []) for one in groups]
-    chances = [_chance(groups, odds, place) for place in range(len(groups))]
-    sure = next((place for place, chance in enumerate(chances) if chance >= 0.5), None)
-    judged = sure or 0
-    # A pattern that is no orbits may say more than the orbits of its group.
-    plain = [one for one in candidates if one.may_be_told and not one.generators]
-    told = next(one for one in plain if one.generators is not None or one.log_weight > total - np.log(2))
-    if sure is not None:
-        found = groups[sure]
-        likelier = (one for one in plain if one.log_weight > found.log_weight and one.holds(found.generators or []))
-        told = next(likelier, found)
-    means = []
-    for sample in range(len(problem.moments)):
-        weights = np.exp([one.log_weight - total for one in candidates])
-        kept = [(w, one.means[sample]) for w, one in zip(weights, candidates, strict=True) if w > _LEAST_WEIGHT]
-        means.append(sum(w * mean for w, mean in kept) / sum(w for w, _ in kept))
+    data = Rearranged.of(problem.samples, problem.moments)
+    candidates = candidates_of(data)
+    groups, odds, chances = judged_groups(candidates)
+    told, judged = told_of(candidates, groups, chances)
+    means = _means(data, candidates)
     belief = Belief(
         0.0,
         (0.0, 0.0),
         problem.unit**2 * (means[0] if len(means) == 1 else np.stack(means)),
         odds[judged] if groups else -np.inf,
-        groups[judged].labels if groups else None,
+        Partition(data.back(groups[judged].labels)).labels if groups else None,
         symmetry_chance=chances[judged] if groups else 0.0,
     )
-    return Proposal([told.labels], history=_history(problem, candidates), belief=belief)
+    return Proposal([data.back(told.labels)], history=_history(problem, data, candidates), belief=belief)
 
 
-def _of_groups(problem: Covariance, search: Search) -> list[Candidate]:
-    """Groups, no symmetry, and what is only near a group."""
-    found, size = [], search.size
-    ring = np.abs(np.arange(size)[:, None] - np.arange(size))
-    ring = Partition(np.minimum(ring, size - ring)).labels
-    for number, one in enumerate(search.ranked()):
-        labels, generators = one.group.orbits, one.group.generators
-        evidence = sum(own.log_evidence for own in one.terms)
-        means = [own.mean() for own in one.terms]
-        if not generators:
-            # The posterior mean shrinks all eigenvalues alike, which is best where they lie close together; where they
-            # do not, samples tell them better. The evidence compares models, not these two estimates of one.
-            means = [
-                (mean + rotated(own)) / 2 if len(own) > 1 else mean
-                for mean, own in zip(means, problem.samples, strict=True)
-            ]
-            found.append(Candidate(labels, evidence + np.log(1 / 4), means, []))
-            continue
-        price = one.group.log_price - np.log(2)
-        if np.array_equal(labels, ring):
-            price = np.logaddexp(price, np.log(_RING))
-        found.append(Candidate(labels, price + evidence, means, generators))
-        if number < _NEAR:
-            near = search.near(one)
-            evidence = sum(own.log_evidence for own in near)
-            found.append(Candidate(distinct(size), price + evidence, [own.mean() for own in near], None, False))
+def _means(data: Rearranged, candidates: list[Candidate]) -> list[np.ndarray]:
+    """The covariance of each sample, averaged over all candidates by their evidence, in the order of the data.
+
+    Where nothing is tied, the evidence shrinks all eigenvalues alike, and there are other ways to shrink them.
+    """
+    total = scipy.special.logsumexp([one.log_weight for one in candidates])
+    kept = [
+        (np.exp(one.log_weight - total), one) for one in candidates if one.log_weight > total + np.log(_LEAST_WEIGHT)
+    ]
+    found = []
+    for i, own in enumerate(data.samples):
+        mean = sum(weight * one.means[i] for weight, one in kept) / sum(weight for weight, _ in kept)
+        free = sum(weight for weight, one in kept if one.free)
+        if free > _LEAST_FREE:
+            alike = sum(weight * one.means[i] for weight, one in kept if one.free) / free
+            mean = mean + free * (averaged_with(alike, _shrunk, own) - alike)
+        found.append(data.back(mean))
     return found
 
 
-def _of_patterns(problem: Covariance) -> list[Candidate]:
-    """Patterns that are no orbits, and what is only near the best of them."""
-    found: list[Candidate] = []
-    kept: list[list[Terms]] = []
-    for name, labels in patterns_of(problem.moments).items():
-        terms = [own for own in (terms_of_pattern(labels, *one) for one in problem.moments) if own is not None]
-        if len(terms) == len(problem.moments):
-            weight = log_price(name, labels) - np.log(2) + sum(own.log_evidence for own in terms)
-            found.append(Candidate(labels, weight, [own.mean() for own in terms]))
-            kept.append(terms)
-    near = []
-    for i in sorted(range(len(found)), key=lambda i: -found[i].log_weight)[:_NEAR]:
-        one, seconds = found[i], [second for second, _ in problem.moments]
-        own = [near_pattern(one.labels, terms, second) for terms, second in zip(kept[i], seconds, strict=True)]
-        change = sum(new.log_evidence - old.log_evidence for new, old in zip(own, kept[i], strict=True))
-        labels = distinct(len(one.labels))
-        near.append(Candidate(labels, one.log_weight + change, [new.mean() for new in own], None, False))
-    return found + near
+def _shrunk(samples: np.ndarray) -> np.ndarray:
+    second = samples.T @ samples / len(samples)
+    return terms_of(Commutant(distinct(len(second))), second, len(samples)).mean()
 
 
 def _odds(candidates: list[Candidate], generators: list[Permutation]) -> float:
@@ -162,18 +98,48 @@ def _odds(candidates: list[Candidate], generators: list[Permutation]) -> float:
     return yes - no
 
 
-def _chance(groups: list[Candidate], odds: list[float], place: int) -> float:
-    """Probability of a symmetry: of there being one, by its surest part, times that of the whole given the part."""
-    most = max(own for one, own in zip(groups, odds, strict=True) if groups[place].holds(one.generators or []))
-    whole = np.exp(_log_sigmoid(odds[place]) - _log_sigmoid(most))
-    return float(scipy.special.expit(CURVE[0] + CURVE[1] * most) * whole)
+def judged_groups(candidates: list[Candidate]) -> tuple[list[Candidate], list[float], list[float]]:
+    """The candidates with a group, the log odds of each, and its probability.
+
+    It is that of there being a symmetry, by the surest part of the group, times that of the whole given the part.
+    """
+    groups = [one for one in candidates if one.generators]
+    odds = [_odds(candidates, one.generators or []) for one in groups]
+    chances = []
+    for one, own in zip(groups, odds, strict=True):
+        most = max(part for other, part in zip(groups, odds, strict=True) if one.holds(other.generators or []))
+        whole = np.exp(_log_sigmoid(own) - _log_sigmoid(most))
+        chances.append(float(scipy.special.expit(CURVE[0] + CURVE[1] * most) * whole))
+    return groups, odds, chances
+
+
+def told_of(candidates: list[Candidate], groups: list[Candidate], chances: list[float]) -> tuple[Candidate, int]:
+    """The candidate that is the answer, and the place of the group whose probability goes with it.
+
+    Args:
+        candidates: all.
+        groups: those with a group.
+        chances: the probability of each.
+    """
+    sure = [place for place, chance in enumerate(chances) if chance >= 0.5]
+    # A pattern that is no orbits may say more than the orbits of its group.
+    plain = [one for one in candidates if one.may_be_told and not one.generators]
+    if not sure:
+        total = scipy.special.logsumexp([one.log_weight for one in candidates])
+        return next(one for one in plain if one.generators is not None or one.log_weight > total - np.log(2)), 0
+    found = groups[sure[0]]
+    likelier = (one for one in plain if one.log_weight > found.log_weight and one.holds(found.generators or []))
+    told = next(likelier, found)
+    # It may have more symmetry than the group of the best evidence.
+    wider = [place for place in sure if told.holds(groups[place].generators or [])]
+    return told, min(wider, key=lambda place: int(groups[place].labels.max()))
 
 
 def _log_sigmoid(log_odds: float) -> float:
     return float(-np.logaddexp(0, -log_odds))
 
 
-def _history(problem: Covariance, candidates: list[Candidate]) -> dict[str, np.ndarray]:
+def _history(problem: Covariance, data: Rearranged, candidates: list[Candidate]) -> dict[str, np.ndarray]:
     """The best candidate for each number of groups, fewest first."""
     best: dict[int, Candidate] = {}
     for one in candidates:
@@ -182,7 +148,7 @@ def _history(problem: Covariance, candidates: list[Candidate]) -> dict[str, np.n
     rows = [best[number] for number in sorted(best)]
     return {
         "num_groups": np.array(sorted(best)),
-        "validation_loss": np.asarray(problem.evaluate([(one.labels,) for one in rows])),
+        "validation_loss": np.asarray(problem.evaluate([(data.back(one.labels),) for one in rows])),
         "evidence": np.array([one.log_weight for one in rows]),
         "rejected": np.zeros(len(rows), bool),
     }

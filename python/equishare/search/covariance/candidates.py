@@ -1,0 +1,110 @@
+"""What a covariance may be: groups, patterns that are none, what is only near these, and no ties; and its evidence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from equishare.problems.commutant import distinct
+from equishare.search.covariance.evidence import Terms
+from equishare.search.covariance.factor_models import FACTORS, terms_of_factors
+from equishare.search.covariance.groups import Search
+from equishare.search.covariance.merges import log_price, near_pattern, patterns_of, terms_of_pattern
+from equishare.search.covariance.order import Rearranged
+from equishare.symmetry.permutations import Permutation
+
+# Of the groups so many are weighed against what is only near them.
+_NEAR = 4
+# Common factors with loads of their own are a priori this probable.
+_FACTORS = 1 / 8
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A pattern that may be the truth.
+
+    Attributes:
+        labels: (p, p).
+        log_weight: log of prior times likelihood.
+        means: of the covariance of each sample.
+        generators: of its group; None for a pattern that is no orbits.
+        may_be_told: whether it may be the answer; False for what is only near a pattern.
+        free: whether all numbers of the covariance deviate from what is simpler, and alike.
+    """
+
+    labels: np.ndarray
+    log_weight: float
+    means: list[np.ndarray]
+    generators: list[Permutation] | None = None
+    may_be_told: bool = True
+    free: bool = False
+
+    def holds(self, generators: list[Permutation]) -> bool:
+        """Whether permutations leave the pattern unchanged."""
+        return all(np.array_equal(self.labels[np.ix_(p, p)], self.labels) for p in generators)
+
+
+def candidates_of(data: Rearranged) -> list[Candidate]:
+    """All that is weighed, the likeliest first."""
+    search = Search(data.moments)
+    search.run()
+    found = [*_of_groups(data, search), *_of_factors(data), *_of_patterns(data)]
+    return sorted(found, key=lambda one: -one.log_weight)
+
+
+def _of_groups(data: Rearranged, search: Search) -> list[Candidate]:
+    """Groups, no symmetry, and what is only near a group."""
+    found = []
+    for number, one in enumerate(search.ranked()):
+        labels, generators = one.group.orbits, one.group.generators
+        evidence = sum(own.log_evidence for own in one.terms)
+        means = [own.mean() for own in one.terms]
+        if not generators:
+            found.append(Candidate(labels, evidence + np.log(1 / 4), means, [], free=True))
+            continue
+        price = one.group.log_price - np.log(2)
+        found.append(Candidate(labels, price + evidence, means, generators))
+        if number < _NEAR:
+            near, *unequal = search.near(one)
+            found.append(_rival(price + near[1], near[2], near[0], free=True))
+            found += [_rival(price + share, terms, tied) for tied, share, terms in unequal]
+    return found
+
+
+def _of_factors(data: Rearranged) -> list[Candidate]:
+    """Common factors with loads of their own, and what is only near these."""
+    found = []
+    for number in FACTORS:
+        own = [terms_of_factors(*one, number) for one in data.moments]
+        terms = [one for one in own if one is not None]
+        if len(terms) == len(own):
+            found.append(_rival(np.log(_FACTORS / len(FACTORS)), terms, distinct(len(terms[0].second))))
+    return found
+
+
+def _rival(log_prior: float, terms: list[Terms], tied: np.ndarray, free: bool = False) -> Candidate:
+    """A covariance that is no answer, since no pattern says all of it; and what of it is tied."""
+    evidence = sum(own.log_evidence for own in terms)
+    return Candidate(tied, log_prior + evidence, [own.mean() for own in terms], None, False, free)
+
+
+def _of_patterns(data: Rearranged) -> list[Candidate]:
+    """Patterns that are no orbits, and what is only near the best of them."""
+    found: list[Candidate] = []
+    kept: list[tuple[str, list[Terms]]] = []
+    for name, labels in patterns_of(data.moments).items():
+        terms = [own for own in (terms_of_pattern(name, labels, *one) for one in data.moments) if own is not None]
+        if len(terms) == len(data.moments):
+            weight = log_price(name, labels) - np.log(2) + sum(own.log_evidence for own in terms)
+            found.append(Candidate(labels, weight, [own.mean() for own in terms]))
+            kept.append((name, terms))
+    near = []
+    for i in sorted(range(len(found)), key=lambda i: -found[i].log_weight)[:_NEAR]:
+        one, (name, terms) = found[i], kept[i]
+        own = [
+            near_pattern(name, one.labels, term, second) for term, (second, _) in zip(terms, data.moments, strict=True)
+        ]
+        log_prior = one.log_weight - sum(old.log_evidence for old in terms)
+        near.append(_rival(log_prior, own, distinct(len(one.labels)), free=True))
+    return found + near
