@@ -12,6 +12,8 @@ import equishare as es
 from equishare.problems.network.candidate import Candidate, as_good
 from equishare.problems.network.checkpoint import fingerprint
 from equishare.problems.network.fit import gained
+from equishare.problems.network.found import Found
+from equishare.problems.network.patterns import Pattern
 from equishare.problems.network.replicas import Replicas
 from equishare.problems.network.training import STANDARD_ERRORS
 from equishare.search.levels import levels, near
@@ -160,3 +162,34 @@ def test_the_assignment_is_not_the_module():
     assignment = es.share(layer, "weight")
     with pytest.raises(TypeError, match="module must be the module that was shared"):
         es.share(assignment, "weight")
+
+
+def found_of(*losses_by_labels):
+    """Candidates of a problem with four entries, from their labels and loss."""
+    found = Found(0, Pattern([np.arange(4)]), (100, 100), STANDARD_ERRORS)
+    for labels, loss in losses_by_labels:
+        found.add(Candidate(Pattern([np.array(labels)]), None, np.full(4, loss), np.ones(4), True, loss, loss))
+    return found
+
+
+FOUR = (([0, 0, 0, 0], 3.0), ([0, 0, 1, 1], 1.0), ([0, 1, 0, 1], 2.0), ([0, 0, 1, 2], 1.2), ([0, 1, 2, 3], 1.3))
+
+
+def test_beaten_candidates_are_dropped_but_the_one_without_sharing_stays():
+    found = found_of(*FOUR)
+    found.drop_beaten()
+    assert [c.loss for c in found.values()] == [3.0, 1.0, 1.3]
+    assert found.proposal().history["validation_loss"].tolist() == [3.0, 1.0, 1.2, 1.3]
+
+
+def test_rivals_have_no_more_groups_than_the_best_and_a_loss_that_can_be_mended():
+    found = found_of(*FOUR)
+    assert found.best().loss == 1.0
+    assert [c.loss for c in found.rivals(found.best())] == [2.0]
+    finest = found[Pattern([np.arange(4)])]
+    assert [c.loss for c in found.rivals(finest)] == [1.0, 1.2, 2.0]
+
+
+def test_a_candidate_is_kept_in_place_of_a_worse_one_alone():
+    found = found_of(([0, 0, 1, 1], 2.0), ([5, 5, 3, 3], 1.0), ([0, 0, 1, 1], 3.0))
+    assert [c.loss for c in found.values()] == [1.0]

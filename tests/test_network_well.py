@@ -105,7 +105,7 @@ def test_what_is_worse_than_no_sharing_is_not_selected():
     unshared = session.unshared.fit.loss[0]
     patterns = [(np.zeros(9, int),), (np.array([0, 1, 2, 2, 0, 1, 1, 2, 0]),), (np.arange(9),)]
     session.evaluate([patterns])
-    proposal = session.proposal(0)
+    proposal = session.found[0].proposal()
     (tied,) = (i for i in range(len(proposal.patterns)) if proposal.num_groups(i) == 1)
     assert not proposal.as_good[tied]
     assert proposal.scores[proposal.best] <= unshared

@@ -66,7 +66,7 @@ def propose(session: Session, options: Options) -> list[Proposal]:
     """Candidates for each problem."""
     if isinstance(session, NetworkSession):
         session.until_interrupted(lambda: search_from_tied(session, options.restarts))
-        return [session.proposal(problem) for problem in range(len(session.problems))]
+        return [found.proposal() for found in session.found]
     return session.each(lambda problem: _propose(problem, session.seed))
 
 

@@ -325,7 +325,8 @@ def _of_networks(session: NetworkSession, options: Options, assignment: Assignme
     proposals = []
     for problem in range(len(session.problems)):
         own = [r for r in rows if r // options.restarts == problem]
-        losses = [session.found[problem][relaxed.patterns[r]].loss for r in own]
+        found = session.found[problem]
+        losses = [found[one].loss if (one := relaxed.patterns[r]) in found else np.inf for r in own]
         best = own[int(np.argmin(np.nan_to_num(losses, nan=np.inf)))]
-        proposals.append(session.proposal(problem, relaxed.history[best] or None))
+        proposals.append(found.proposal(relaxed.history[best] or None))
     return proposals

@@ -97,4 +97,4 @@ def _of_networks(session: NetworkSession, options: Options) -> list[Proposal]:
         session.try_patterns([owner[r] for r in rows], kept, entries, buffers, "penalised", of=rows)
 
     session.until_interrupted(run)
-    return [session.proposal(problem) for problem in range(len(session.problems))]
+    return [found.proposal() for found in session.found]

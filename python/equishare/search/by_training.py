@@ -97,7 +97,7 @@ def improve(session: NetworkSession, wide: bool = False) -> None:
         # Where the fit without sharing is no better, its entries propose nothing new.
         moved = [i for i, candidate in enumerate(before) if every or float(free.loss[i]) < candidate.loss]
         owner = [active[i] for i in moved]
-        totals = [sorted({*every, *near(sum(before[i].pattern.num_groups), slots)}) for i in moved]
+        totals = [sorted({*every, *near(before[i].num_groups, slots)}) for i in moved]
         _try_paths(session, owner, free[moved], totals, f"path {turn + 1}")
         _try_merges(session, active, f"merges {turn + 1}")
         active = [p for p, c in zip(active, before, strict=True) if session.best(p).pattern != c.pattern]
@@ -125,6 +125,7 @@ def _try_paths(
         patterns = [pattern for path in paths for pattern in path]
         name = f"{stage}, row {i}" if i else stage
         session.try_patterns([owner[r] for r in rows], patterns, free.lower, free.buffers, name, of=rows)
+        session.drop_beaten()
 
 
 def _path(session: NetworkSession, free: Fit, r: int, problem: int, totals: Sequence[int]) -> list[Pattern]:

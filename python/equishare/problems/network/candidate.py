@@ -45,6 +45,11 @@ class Candidate:
     gain: float = 0.0
 
     @property
+    def num_groups(self) -> int:
+        """Groups of all assignments."""
+        return sum(self.pattern.num_groups)
+
+    @property
     def loss(self) -> float:
         """Mean loss on the validation samples, infinite where the fit has diverged."""
         mean = float(mean_and_error(self.losses, self.sizes)[0])

@@ -5,16 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import cached_property, reduce
+from functools import reduce
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 
-from equishare.problems.base import Labels, Proposal, Refit, Session
-from equishare.problems.network.candidate import Candidate, as_good, with_gains
+from equishare.problems.base import Labels, Refit, Session
+from equishare.problems.network.candidate import Candidate
 from equishare.problems.network.checkpoint import Checkpoint, fingerprint
 from equishare.problems.network.fit import Fit, Start, block_losses, gained, loss_errors, mean_and_error
+from equishare.problems.network.found import Found
 from equishare.problems.network.patterns import Pattern, all_free, hard_state
 from equishare.problems.network.refit import Trained, refit_trained, refitted, train_patterns
 from equishare.problems.network.replicas import Replicas, State, joined, stacked, taken
@@ -26,16 +27,10 @@ from equishare.problems.network.well import Well, train_unshared
 # A fit whose best state comes after this part of its steps is not done. It goes on, at most so often, while it gains.
 _LATE = 0.8
 _EXTENSIONS = 3
-# A candidate may become the best once it is done if its loss is above the least by no more than this part of it. So
-# many of these, the coarsest, are trained further.
-_CONTENDING = 1.0
-_MOST_CONTENDERS = 6
 # Labels of patterns that are held beside those of the candidates.
 _LABELS_AT_A_TIME = 1 << 22
 # Of more labels than these in all, candidates are dropped that others beat.
 _MANY_LABELS = 1 << 16
-# So many patterns, at least as coarse as the best, are trained as well as it is before one is selected.
-_MOST_RIVALS = 3
 
 
 class NetworkSession(Session):
@@ -58,7 +53,6 @@ class NetworkSession(Session):
         samples = self.problems[0].train
         self.training = training.for_samples(len(samples) if isinstance(samples, TensorSamples) else None)
         path = getattr(self.options, "checkpoint", None)
-        self.standard_errors = getattr(self.options, "standard_errors", STANDARD_ERRORS)
         about = "" if path is None else self.fingerprint()
         checkpoint = Checkpoint(path, about)
         # A kept state holds parts of the replicas that the search began with, so it must go on with such parts.
@@ -69,8 +63,12 @@ class NetworkSession(Session):
         self.trainer = Trainer(
             self.replicas, self.training, self.seed, checkpoint, self.tick, lambda: self.unshared.rates
         )
-        self.found: list[dict[Pattern, Candidate]] = [{} for _ in self.problems]
-        self._least: list[dict[int, float]] = [{} for _ in self.problems]
+        free, errors = all_free(self.replicas), getattr(self.options, "standard_errors", STANDARD_ERRORS)
+        self._free = free
+        self.found = [
+            Found(i, free, (num_samples(one.train), num_samples(one.val)), errors)
+            for i, one in enumerate(self.problems)
+        ]
         self.settles = True
         self._unshared: Well | None = None
         self._evaluations = 0
@@ -116,11 +114,6 @@ class NetworkSession(Session):
             if not all(self.found):
                 raise
             self.interrupted = True
-
-    @cached_property
-    def _free(self) -> Pattern:
-        """No sharing."""
-        return all_free(self.replicas)
 
     @property
     def unshared(self) -> Well:
@@ -207,7 +200,7 @@ class NetworkSession(Session):
             waiting = [
                 (problem, candidate)
                 for problem in range(len(self.found))
-                for candidate in self._contenders(problem)
+                for candidate in self.found[problem].contenders()
                 if not candidate.settled
             ]
             if not waiting:
@@ -221,16 +214,6 @@ class NetworkSession(Session):
             error = loss_errors(self.replicas, owner, fitted, upper)
             late = (fitted.step > _LATE * steps).cpu().numpy() & gained(before, fitted.loss, error)
             self._note(owner, [c.pattern for c in candidates], fitted, upper, ~late, replace=True)
-
-    def _contenders(self, problem: int) -> list[Candidate]:
-        """The coarsest candidates of about the least loss."""
-        candidates = sorted(self.found[problem].values(), key=lambda c: (sum(c.pattern.num_groups), c.loss))
-        if not candidates:
-            return []
-        least = min(candidates, key=lambda c: c.loss)
-        most = least.loss + _CONTENDING * abs(least.loss)
-        close = [c for c in candidates if c.loss <= most or as_good(c, least, self.standard_errors)]
-        return [*(c for c in close[:_MOST_CONTENDERS] if c is not least), least]
 
     def contest(self, problems: Sequence[int], stage: str) -> list[int]:
         """Train the best candidates, and others of no more groups, as well as final fits are.
@@ -248,7 +231,7 @@ class NetworkSession(Session):
         pairs = [
             (problem, one)
             for problem, best in zip(problems, before, strict=True)
-            for one in (best, *self._rivals(problem, best))
+            for one in (best, *self.found[problem].rivals(best))
             if one.trained is None
         ]
         if not pairs:
@@ -263,14 +246,6 @@ class NetworkSession(Session):
             found = self.found[problem]
             found[one.pattern] = replace(found[one.pattern], trained=one)
         return [p for p, best in zip(problems, before, strict=True) if self.best(p).pattern != best.pattern]
-
-    def _rivals(self, problem: int, best: Candidate) -> list[Candidate]:
-        """The candidates of least loss among those that have no more groups than the best one."""
-        size = sum(best.pattern.num_groups)
-        most = best.loss + _CONTENDING * abs(best.loss)
-        others = [c for c in self.found[problem].values() if c.pattern != best.pattern and c.loss <= most]
-        coarse = [c for c in others if sum(c.pattern.num_groups) <= size]
-        return sorted(coarse, key=lambda c: c.loss)[:_MOST_RIVALS]
 
     def _note(
         self,
@@ -290,23 +265,13 @@ class NetworkSession(Session):
             # A copy: a view would keep the fits of all candidates of the batch.
             own = fitted[i : i + 1].copy() if len(patterns) > 1 else fitted
             candidate = Candidate(pattern, own, losses[i], sizes, bool(settled[i]), plain[i], trained[i])
-            known = self.found[problem].get(pattern)
-            if known is None or replace or candidate.loss < known.loss:
-                self.found[problem][pattern] = candidate
-            number = sum(pattern.num_groups)
-            self._least[problem][number] = min(self._least[problem].get(number, math.inf), candidate.plain_loss)
-        if sum(slot.num_entries for slot in self.replicas.slots) > _MANY_LABELS:
-            for problem in {*owner}:
-                self._drop_beaten(problem)
+            self.found[problem].add(candidate, replace)
 
-    def _drop_beaten(self, problem: int) -> None:
-        """Keep the candidates that are better than all with at most as many groups, and the one without sharing."""
-        least, kept = math.inf, {}
-        for one in sorted(self.found[problem].values(), key=lambda c: (sum(c.pattern.num_groups), c.loss)):
-            if one.loss < least or one.pattern == self._free:
-                kept[one.pattern] = one
-                least = min(least, one.loss)
-        self.found[problem] = kept
+    def drop_beaten(self) -> None:
+        """Of large layers keep no candidates that others beat: the labels of many take much memory."""
+        if sum(slot.num_entries for slot in self.replicas.slots) > _MANY_LABELS:
+            for found in self.found:
+                found.drop_beaten()
 
     def _padded(self, candidates: Sequence[Candidate]) -> State:
         """States of fits with different numbers of groups as one, filled up with zeros."""
@@ -327,35 +292,9 @@ class NetworkSession(Session):
             for slot, labels in zip(self.replicas.slots, pattern.labels, strict=True)
         }
 
-    def proposal(self, problem: int, history: dict[str, np.ndarray] | None = None) -> Proposal:
-        """All candidates of a problem, scored by their losses on the validation samples.
-
-        Args:
-            problem: its number.
-            history: of the search; None: the best loss for each number of groups, fewest first.
-
-        Raises:
-            FloatingPointError: all fits have diverged.
-        """
-        counts = [num_samples(samples) for samples in (self.problems[problem].train, self.problems[problem].val)]
-        candidates = with_gains(self.found[problem].values(), *counts)
-        least = min(candidates, key=lambda c: c.expected)
-        if not math.isfinite(least.loss):
-            raise FloatingPointError(f"the fits of problem {problem} have all diverged: lower lr, or clip")
-        good = np.array([as_good(c, least, self.standard_errors) for c in candidates])
-        for unshared in (c for c in candidates if c.pattern == self._free):
-            # However uncertain the difference is, a pattern that predicts worse than no sharing is none.
-            good &= np.array([c.expected <= unshared.expected for c in candidates])
-        if history is None:
-            numbers = sorted(self._least[problem])
-            least_losses = np.array([self._least[problem][number] for number in numbers])
-            history = {"num_groups": np.array(numbers), "validation_loss": least_losses}
-        scores = np.array([c.expected for c in candidates])
-        return Proposal([c.pattern.labels for c in candidates], scores, as_good=good, history=history)
-
     def best(self, problem: int) -> Candidate:
         """The coarsest candidate that the validation samples cannot tell from the best."""
-        return list(self.found[problem].values())[self.proposal(problem, {}).best]
+        return self.found[problem].best()
 
     def evaluate(self, patterns: Sequence[Sequence[Labels]]) -> list[np.ndarray]:
         """Validation losses of patterns, a list of them for each problem, all trained as one batch."""
