@@ -241,3 +241,16 @@ def test_shared_linear_refuses(case):
     arguments, exception, message = REFUSED[case]
     with pytest.raises(exception, match=message):
         SharedLinear(*arguments)
+
+
+@dtypes
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_dense_layer_of_a_shared_one(bias, dtype):
+    layer = SharedLinear(3, 2, [[0, 1, 0], [1, 2, 2]], bias=bias, dtype=dtype).eval()
+    dense = layer.to_linear()
+    x = torch.randn(5, 3, dtype=dtype)
+    assert type(dense) is nn.Linear and not dense.training and (dense.bias is not None) == bias
+    torch.testing.assert_close(dense(x), layer(x))
+    with torch.no_grad():
+        dense.weight.zero_()  # it has memory of its own
+    assert layer.values.abs().min() > 0

@@ -85,6 +85,17 @@ class SharedLinear(nn.Module):
         """The groups, of shape (O, I)."""
         return Partition(self.labels)
 
+    def to_linear(self) -> nn.Linear:
+        """The same layer with its dense weight and a bias of its own, for code that knows ``torch.nn.Linear`` alone."""
+        dense = nn.Linear(
+            self.in_features, self.out_features, self.bias is not None, self.values.device, self.values.dtype
+        )
+        with torch.no_grad():
+            dense.weight.copy_(self.weight)
+            if self.bias is not None:
+                dense.bias.copy_(self.bias)
+        return dense.train(self.training)
+
     def forward(self, x: Tensor) -> Tensor:
         """Y (..., O) of x (..., I)."""
         return ops.shared_linear(x, self.labels, self.values, self.bias)
