@@ -78,7 +78,7 @@ def _best_free(session: NetworkSession, restarts: int) -> tuple[list[int], Fit]:
         owner += problems
     free = session.fit_free(owner, joined([s[0] for s in starts]), joined([s[1] for s in starts]), "free 0")
     rows = [r for p in problems for r in _best_rows(free.loss, owner, p)]
-    return [*problems, *(owner[r] for r in rows)], unshared.joined(free[rows])
+    return [*problems, *(owner[r] for r in rows)], Fit.joined([unshared, free[rows]])
 
 
 def improve(session: NetworkSession, wide: bool = False) -> None:
@@ -116,16 +116,17 @@ def _try_paths(
         own = session, free, r, owner[r], totals[r]
         return [*_path(*own), *_by_evidence(*own)]
 
-    # Of large layers the labels of one path after another are held.
-    size = max(1, _LABELS_AT_A_TIME // sum(slot.num_entries for slot in session.replicas.slots))
-    for i in range(0, len(owner), size):
-        several = range(i, min(i + size, len(owner)))
+    def tried(several: Sequence[int], stage: str) -> None:
         paths = ranks.mapped(proposed, several)
         rows = [r for r, path in zip(several, paths, strict=True) for _ in path]
         patterns = [pattern for path in paths for pattern in path]
-        name = f"{stage}, row {i}" if i else stage
-        session.try_patterns([owner[r] for r in rows], patterns, free.lower, free.buffers, name, of=rows)
+        session.try_patterns([owner[r] for r in rows], patterns, free.lower, free.buffers, stage, of=rows)
         session.drop_beaten()
+
+    # Of large layers the labels of one path after another are held.
+    size = max(1, _LABELS_AT_A_TIME // sum(slot.num_entries for slot in session.replicas.slots))
+    for i in range(0, len(owner), size):
+        tried(range(i, min(i + size, len(owner))), f"{stage}, row {i}" if i else stage)
 
 
 def _path(session: NetworkSession, free: Fit, r: int, problem: int, totals: Sequence[int]) -> list[Pattern]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
 
 import numpy as np
 import torch
@@ -105,10 +104,13 @@ class Fit:
     def __getitem__(self, index: object) -> Fit:
         return Fit(taken(self.lower, index), taken(self.buffers, index), self.loss[index], self.step[index])  # type: ignore
 
-    def joined(self, other: Fit) -> Fit:
-        """These replicas, then others."""
-        lower, buffers = joined([self.lower, other.lower]), joined([self.buffers, other.buffers])
-        return Fit(lower, buffers, torch.cat([self.loss, other.loss]), torch.cat([self.step, other.step]))
+    @classmethod
+    def joined(cls, fits: Sequence[Fit]) -> Fit:
+        """The replicas of several fits, one fit after another."""
+        if len(fits) == 1:
+            return fits[0]
+        lower, buffers = joined([one.lower for one in fits]), joined([one.buffers for one in fits])
+        return cls(lower, buffers, torch.cat([one.loss for one in fits]), torch.cat([one.step for one in fits]))
 
     def replaced(self, index: np.ndarray, other: Fit) -> Fit:
         """With the replicas at an index replaced by others."""
@@ -183,7 +185,7 @@ def fit(replicas: Replicas, start: Start, plan: Plan, tick: Callable[[int], None
         return _fit(replicas, start[part], own, tick).to("cpu")
 
     parts = ranks.mapped(fitted, replicas.parts(len(start.owner)))
-    return reduce(Fit.joined, [one.to(replicas.device) for one in parts])
+    return Fit.joined([one.to(replicas.device) for one in parts])
 
 
 def _fit(replicas: Replicas, start: Start, plan: Plan, tick: Callable[[int], None]) -> Fit:

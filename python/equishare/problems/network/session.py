@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import reduce
 from typing import Any, ClassVar
 
 import numpy as np
@@ -240,7 +239,7 @@ class NetworkSession(Session):
         fits = [one.fit for _, one in pairs]
         trained = train_patterns(self.trainer, owner, patterns, fits, self.unshared, stage)
         upper = joined([self.labels(pattern) for pattern in patterns])
-        well = reduce(Fit.joined, [one.well.fit for one in trained])
+        well = Fit.joined([one.well.fit for one in trained])
         self._note(owner, patterns, well, upper, np.ones(len(owner), bool))
         for problem, one in zip(owner, trained, strict=True):
             found = self.found[problem]
