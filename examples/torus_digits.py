@@ -25,7 +25,7 @@ import equishare as es
 
 SIDE = 14
 #: Images of digits to train, to validate, and the rest to test.
-SPLIT = (1000, 1300)
+SPLIT = (700, 1400)
 
 
 class MomentNet(nn.Module):
@@ -80,7 +80,7 @@ def find(
     """The discovered network, the one with the convolution built in and the one without sharing; and test images."""
     rng = np.random.default_rng(seed)
     first, second = SPLIT
-    train, val = draw(slice(0, first), count, side, rng), draw(slice(first, second), count // 2, side, rng)
+    train, val = draw(slice(0, first), count, side, rng), draw(slice(first, second), count, side, rng)
     test = draw(slice(second, None), 2 * count, side, rng)
     torch.manual_seed(seed)
     model = MomentNet(side * side)
@@ -105,7 +105,7 @@ def accuracy(found: es.Discovery, test: tuple[np.ndarray, np.ndarray]) -> tuple[
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--side", type=int, default=SIDE, choices=range(8, 17), help="rows and columns of the torus")
-    parser.add_argument("--count", type=int, default=2000, help="training images")
+    parser.add_argument("--count", type=int, default=2000, help="training images, and as many to validate")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, help="training steps of every fit; as many as gain where none are given")
     given = parser.parse_args()
