@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import equishare as es
 from equishare import cli
 
 
@@ -33,7 +34,8 @@ def test_text_columns_are_factors_and_the_answer_names_their_levels(table, tmp_p
     printed = capsys.readouterr().out
     assert "Columns of text are factors, whose levels may have one effect: region." in printed
     assert "Columns of numbers have a weight each, never tied: age." in printed
-    assert "Told is the probability of claim = yes." in printed
+    assert "What is explained is the probability of claim = yes." in printed
+    assert "Values are effects on the log odds, on average zero over the rows." in printed
     assert "The 4 levels of region share 2 different values." in printed
     assert "ash, bay" in printed and "cove, dale" in printed
     found = json.loads((out / "labels.json").read_text())
@@ -67,3 +69,41 @@ def test_the_family_follows_from_the_outcome(table, capsys):
 def test_wrong_calls_say_what_is_wrong(table, arguments, message, capsys):
     assert run("discover", table, *arguments) == 2
     assert message in capsys.readouterr().err
+
+
+def test_what_explains_a_column_of_text_is_told(table, capsys):
+    assert run("discover", table) == 2
+    assert "--outcome cost)" not in (said := capsys.readouterr().err) and "table.csv --outcome cost" in said
+    assert run("discover", table, "--ignore", "age,cost") == 2
+    assert "--outcome claim --ignore age,cost" in (said := capsys.readouterr().err)
+    assert run("discover", table, "--ignore", "region,claim") == 2
+    assert "--outcome" not in capsys.readouterr().err
+
+
+def test_a_column_that_counts_the_rows_is_told(table, capsys):
+    frame = pd.read_csv(table)
+    frame.insert(0, "customer", np.arange(1000, 1000 + len(frame)))
+    frame.to_csv(table, index=False)
+    note = "Taken as numbers, but counting the rows: customer (--ignore customer leaves out)."
+    assert run("discover", table, "--outcome", "claim") == 0
+    assert note in " ".join(capsys.readouterr().out.split())
+    for chosen in (["--ignore", "customer"], ["--inputs", "region,customer"]):
+        assert run("discover", table, "--outcome", "claim", *chosen) == 0
+        assert "counting the rows" not in capsys.readouterr().out
+
+
+def test_the_report_goes_on_with_a_table(table, tmp_path):
+    out = tmp_path / "out"
+    assert run("discover", table, "--outcome", "claim", "--ignore", "cost", "--out", out) == 0
+    page = (out / "report.html").read_text()
+    assert "model=model" not in page and "d.predict(table)" in page
+    assert "effects on the log odds, on average zero over the samples" in page
+    d = es.Discovery.load(out / "discovery.npz")
+    frame = pd.read_csv(table)
+    assert d.bias[0] == pytest.approx(d.predictor.bias)
+    eta = d.bias[0] + d.theta["region"][[d.levels["region"].index(one) for one in frame.region]]
+    eta = eta + frame[list(d.predictor.numeric)].to_numpy() @ d.predictor.coefficients
+    assert np.allclose(d.predict(frame), 1 / (1 + np.exp(-eta)))
+    counts = frame.region.value_counts()
+    mean = sum(value * counts[level] for level, value in zip(d.levels["region"], d.theta["region"], strict=True))
+    assert mean / len(frame) == pytest.approx(0, abs=1e-9)

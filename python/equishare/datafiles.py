@@ -27,6 +27,7 @@ from equishare.problems import (
     MeanProblem,
     Problem,
 )
+from equishare.problems.families import Family
 from equishare.problems.levels import MISSING, named_levels
 from equishare.problems.split import check_rows, halves
 from equishare.tablefiles import READERS, Table
@@ -195,10 +196,13 @@ def _of_outcome(
     y, family, notes = _outcome(target, frame.iloc[:, table.places[target]], family)
     factors = [name for name in used if name not in set(numeric)]
     notes = ([table.note] if table.note else []) + _of_indices(indices) + notes
+    if counting := [name for name in numeric if inputs is None and _counts_rows(columns[name])]:
+        notes.append(f"Taken as numbers, but counting the rows: {listed(counting)} ({ignoring(*counting)} leaves out).")
     if not used:
         raise ValueError(f"inputs must leave a column beside the outcome {target!r}")
     if factors:
         notes.append(f"Columns of text are factors, whose levels may have one effect: {listed(factors)}.")
+        notes.append(f"Values are effects on {Family(family).scale}, on average zero over the rows.")
         if numeric:
             notes.append(f"Columns of numbers have a weight each, never tied: {listed(numeric)}.")
         return FactorProblem(columns, y, family=family, numeric=numeric, seed=seed), tuple(notes)
@@ -227,7 +231,7 @@ def _outcome(name: str, column: Any, family: str | None) -> tuple[np.ndarray, st
                 f"outcome {name!r} must hold numbers, or two classes for family binomial, got {len(kinds)} values such "
                 f"as {', '.join(list(kinds)[:3])}"
             )
-        notes.append(f"Told is the probability of {name} = {list(kinds)[1]}.")
+        notes.append(f"What is explained is the probability of {name} = {list(kinds)[1]}.")
         return codes.astype(float), family, notes
     return values.astype(float), family, notes
 
@@ -330,7 +334,7 @@ def _of_table(path: Path, table: Table, asked: dict[str, Columns], of_samples: s
             f"{of_samples} must be asked of columns of one kind, got outputs: choose them by inputs, or not at all"
         )
     if not of_samples and not {"inputs", "outputs"} & set(asked):
-        x, y = _named_so(left) or _refused(path, left, numeric, asked)
+        x, y = _named_so(left) or _refused(path, table, left, numeric, asked)
     for argument, own, others in (("inputs", x, y), ("outputs", y, x)):
         if argument in asked and not own:
             raise ValueError(f"{argument} must leave a column, and ignore names all of {listed(picked[argument])}")
@@ -356,6 +360,12 @@ def _of_table(path: Path, table: Table, asked: dict[str, Columns], of_samples: s
 def _of_indices(indices: Sequence[str]) -> list[str]:
     several = "s" * (len(indices) > 1)
     return [f"Left out, as an index without a name: column{several} {listed(indices)}."] if indices else []
+
+
+def _counts_rows(column: Any) -> bool:
+    """Whether a column of numbers is one more in each row, as identifiers are."""
+    steps = np.diff(np.asarray(column, float))
+    return len(steps) > 1 and bool((steps == 1).all())
 
 
 def _of_order(argument: str, own: Sequence[str], places: dict[str, int]) -> list[str]:
@@ -387,16 +397,23 @@ def _named_so(names: list[str]) -> tuple[list[str], list[str]] | None:
     return x, y
 
 
-def _refused(path: Path, names: list[str], numeric: list[str], asked: dict[str, Columns]) -> NoReturn:
+def _refused(path: Path, table: Table, names: list[str], numeric: list[str], asked: dict[str, Columns]) -> NoReturn:
     """Say what to type, for the file does not tell what is asked of it."""
-    if len(numeric) < 2:
-        raise ValueError(f"at least two columns of numbers are needed, got {listed(numeric) or 'none'}")
     ignored = [option("ignore", own) for own in asked.values() if isinstance(own, str)]
+    # A map takes numbers alone; a column of text is an outcome of two classes, or a factor that an outcome depends on.
+    texts = [name for name in names if name not in set(numeric)]
+    outcomes = [*numeric, *(name for name in texts if table.frame.iloc[:, table.places[name]].nunique() == 2)]
+    others = ""
+    if texts and len(names) > 1 and outcomes:
+        outcome = max(outcomes, key=names.index)
+        others = f"; what explains a column, text included: {_call(path, option('outcome', outcome), *ignored)}"
+    if len(numeric) < 2:
+        raise ValueError(f"at least two columns of numbers are needed, got {listed(numeric) or 'none'}{others}")
     guess = zip(("inputs", "outputs"), suggested(names, numeric), strict=True)
     line = _call(path, *(option(argument, parts) for argument, parts in guess if parts is not None), *ignored)
     raise ValueError(
         f"must be told what to ask of the columns {listed(numeric)}: the weights of a map ({line}) or which means are "
-        f"equal ({_call(path, '--means', *ignored)}) or which covariances ({_call(path, '--covariance', *ignored)})"
+        f"equal ({_call(path, '--means', *ignored)}) or which covariances ({_call(path, '--covariance', *ignored)}){others}"
     )
 
 

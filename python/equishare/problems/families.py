@@ -48,6 +48,15 @@ class Family:
             "poisson": "mean deviance",
         }[self.name]
 
+    @property
+    def scale(self) -> str:
+        """What effects add up on, g of the mean of y, in words."""
+        return {
+            "gaussian": "the mean of the outcome",
+            "binomial": "the log odds",
+            "poisson": "the log of the expected count",
+        }[self.name]
+
     def mean(self, eta: np.ndarray) -> np.ndarray:
         """``g⁻¹(η)``."""
         if self.is_gaussian:
