@@ -411,9 +411,10 @@ def _refused(path: Path, table: Table, names: list[str], numeric: list[str], ask
         raise ValueError(f"at least two columns of numbers are needed, got {listed(numeric) or 'none'}{others}")
     guess = zip(("inputs", "outputs"), suggested(names, numeric), strict=True)
     line = _call(path, *(option(argument, parts) for argument, parts in guess if parts is not None), *ignored)
+    of_samples = [_call(path, kind, *ignored) for kind in ("--means", "--covariance")]
     raise ValueError(
         f"must be told what to ask of the columns {listed(numeric)}: the weights of a map ({line}) or which means are "
-        f"equal ({_call(path, '--means', *ignored)}) or which covariances ({_call(path, '--covariance', *ignored)}){others}"
+        f"equal ({of_samples[0]}) or which covariances ({of_samples[1]}){others}"
     )
 
 
