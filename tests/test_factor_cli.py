@@ -63,6 +63,10 @@ def test_the_family_follows_from_the_outcome(table, capsys):
         (["--outcome", "claim", "--outputs", "age"], "outcome must stand alone, got --outputs too"),
         (["--outcome", "claim", "--train-fraction", "0.9"], "outcome must stand alone, got --train-fraction too"),
         (["--family", "poisson"], "--outcome COLUMN"),
+        (["--factors", "region"], "factors belongs to an outcome: --outcome COLUMN"),
+        (["--outcome", "claim", "--factors", "claim"], "factors must be columns that explain the outcome, got claim"),
+        (["--outcome", "claim", "--factors", "age", "--ignore", "age"], "got age: name an input"),
+        (["--outcome", "claim", "--factors", "ag"], "did you mean age?"),
         (["--outcome", "claim", "--inputs", "claim"], "leave a column beside"),
     ],
 )
@@ -107,3 +111,17 @@ def test_the_report_goes_on_with_a_table(table, tmp_path):
     counts = frame.region.value_counts()
     mean = sum(value * counts[level] for level, value in zip(d.levels["region"], d.theta["region"], strict=True))
     assert mean / len(frame) == pytest.approx(0, abs=1e-9)
+
+
+def test_numbers_that_are_categories(table, tmp_path, capsys):
+    frame = pd.read_csv(table)
+    frame["code"] = frame.pop("region").map({"ash": 11, "bay": 2, "cove": 30, "dale": 4})
+    frame.to_csv(table, index=False)
+    assert run("discover", table, "--outcome", "claim", "--ignore", "cost", "--factors", "code", "--out", tmp_path) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "Columns of text and of --factors are factors, whose levels may have one effect: code." in printed
+    assert "Columns of numbers have a weight each, never tied: age." in printed
+    d = es.Discovery.load(tmp_path / "discovery.npz")
+    groups = dict(zip(d.levels["code"], d.partitions["code"].labels.tolist(), strict=True))
+    assert groups["11"] == groups["2"] != groups["30"] == groups["4"]
+    assert np.isfinite(d.predict(frame)).all()

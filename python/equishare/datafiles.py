@@ -149,6 +149,7 @@ def outcome_problem(
     family: str | None = None,
     inputs: Columns | None = None,
     ignore: Columns | None = None,
+    factors: Columns | None = None,
     seed: int = 0,
 ) -> tuple[Problem, tuple[str, ...]]:
     """The problem of one column of a table explained by others, and sentences on how these were taken.
@@ -163,6 +164,7 @@ def outcome_problem(
         family: ``gaussian``, ``binomial`` or ``poisson``; None: binomial for a column of two values, else gaussian.
         inputs: columns that explain; None for all others.
         ignore: columns that are left out.
+        factors: columns of numbers that are categories.
         seed: of the split into samples to fit and to validate.
 
     Raises:
@@ -173,11 +175,11 @@ def outcome_problem(
     if ending is None:
         raise ValueError(f"{_shown(path)}: outcome needs a table of columns, a file ending in {', '.join(READERS)}")
     with _opened(path, READERS[ending], ending) as table:
-        return _of_outcome(table, outcome, family, inputs, ignore, seed)
+        return _of_outcome(table, outcome, family, {"inputs": inputs, "ignore": ignore, "factors": factors}, seed)
 
 
 def _of_outcome(
-    table: Table, outcome: str, family: str | None, inputs: Columns | None, ignore: Columns | None, seed: int
+    table: Table, outcome: str, family: str | None, asked: dict[str, Columns | None], seed: int
 ) -> tuple[Problem, tuple[str, ...]]:
     names = table.names
     if not names:
@@ -185,23 +187,27 @@ def _of_outcome(
     if (twice := repeated(names)) is not None:
         raise ValueError(f"two columns are named {twice!r}; every column needs a name of its own")
     (target,) = chosen([outcome], names, "outcome")
-    left_out = [] if ignore is None else chosen(ignore, names, "ignore")
-    excluded = {target, *left_out}
-    used = [name for name in (names if inputs is None else chosen(inputs, names, "inputs")) if name not in excluded]
-    indices = [name for name in used if inputs is None and _INDEX.fullmatch(name)]
+    picked = {argument: chosen(own, names, argument) for argument, own in asked.items() if own is not None}
+    excluded = {target, *picked.get("ignore", ())}
+    used = [name for name in picked.get("inputs", names) if name not in excluded]
+    coded = picked.get("factors", [])
+    if other := [name for name in coded if name not in set(used)]:
+        raise ValueError(f"factors must be columns that explain the outcome, got {listed(other)}: name an input")
+    indices = [name for name in used if "inputs" not in picked and name not in coded and _INDEX.fullmatch(name)]
     used = [name for name in used if name not in set(indices)]
     frame = table.frame
     columns = {name: frame.iloc[:, table.places[name]] for name in used}
-    numeric = [name for name in used if table.has_numbers(table.places[name])]
+    numeric = [name for name in used if name not in coded and table.has_numbers(table.places[name])]
     y, family, notes = _outcome(target, frame.iloc[:, table.places[target]], family)
     factors = [name for name in used if name not in set(numeric)]
     notes = ([table.note] if table.note else []) + _of_indices(indices) + notes
-    if counting := [name for name in numeric if inputs is None and _counts_rows(columns[name])]:
+    if counting := [name for name in numeric if "inputs" not in picked and _counts_rows(columns[name])]:
         notes.append(f"Taken as numbers, but counting the rows: {listed(counting)} ({ignoring(*counting)} leaves out).")
     if not used:
         raise ValueError(f"inputs must leave a column beside the outcome {target!r}")
     if factors:
-        notes.append(f"Columns of text are factors, whose levels may have one effect: {listed(factors)}.")
+        kinds = "Columns of text" if "factors" not in picked else "Columns of text and of --factors"
+        notes.append(f"{kinds} are factors, whose levels may have one effect: {listed(factors)}.")
         notes.append(f"Values are effects on {Family(family).scale}, on average zero over the rows.")
         if numeric:
             notes.append(f"Columns of numbers have a weight each, never tied: {listed(numeric)}.")
