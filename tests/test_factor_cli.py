@@ -125,3 +125,12 @@ def test_numbers_that_are_categories(table, tmp_path, capsys):
     groups = dict(zip(d.levels["code"], d.partitions["code"].labels.tolist(), strict=True))
     assert groups["11"] == groups["2"] != groups["30"] == groups["4"]
     assert np.isfinite(d.predict(frame)).all()
+
+
+def test_that_nothing_can_be_told_is_said_once(table, capsys):
+    frame = pd.read_csv(table)
+    frame["kind"], frame["cost"] = frame["region"].sample(frac=1, random_state=0).to_numpy(), np.arange(400) * 7 % 31
+    frame.to_csv(table, index=False)
+    assert run("discover", table, "--outcome", "cost", "--inputs", "region,kind") == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert printed.count("Nothing can be told from these data") == 1 and printed.count("drops out") == 2
