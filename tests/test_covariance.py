@@ -278,6 +278,12 @@ BAD = {
     "too large": (rows * 1e200, "too large or too small to be squared"),
     "units far apart": (rows * [1, 1e9, 1], "got column 1 that varies .e.09 times as much as column [02]: divide"),
     "named units": (pd.DataFrame(rows * [1e-9, 1, 1], columns=["km", "b", "c"]), "got [bc] .* as much as km: divide"),
+    "a covariance": (
+        np.cov(rows.T),
+        "x must hold samples, one a row, and this is a covariance matrix: symmetric, 3 × 3",
+    ),
+    "a correlation": (np.corrcoef(rows.T).astype(np.float32), "this is a covariance matrix"),
+    "a table of them": ([rows, pd.DataFrame(rows, columns=list("abc")).cov()], r"x\[1\] must hold samples"),
     "a vector": (rows[:, 0], "two-dimensional matrix"),
 }
 

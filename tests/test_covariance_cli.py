@@ -36,7 +36,7 @@ def test_a_table_becomes_a_report(table, tmp_path, capsys):
     assert "Not used: who." in printed.out
     page = (out / "report.html").read_text(encoding="utf-8")
     assert "The covariance</h2>" in page
-    assert "generator 1: variables" in page
+    assert "generator 1: variables" in page and "a way to permute variables that leaves" in page
     found = json.loads((out / "labels.json").read_text(encoding="utf-8"))
     assert found["names"]["variables"][0] == "left eye"
     assert found["symmetry"]["order"] == "48"

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import equishare as es
 from equishare import cli
 
 
@@ -33,7 +34,8 @@ def test_text_columns_are_factors_and_the_answer_names_their_levels(table, tmp_p
     printed = capsys.readouterr().out
     assert "Columns of text are factors, whose levels may have one effect: region." in printed
     assert "Columns of numbers have a weight each, never tied: age." in printed
-    assert "Told is the probability of claim = yes." in printed
+    assert "What is explained is the probability of claim = yes." in printed
+    assert "Values are effects on the log odds, on average zero over the rows." in printed
     assert "The 4 levels of region share 2 different values." in printed
     assert "ash, bay" in printed and "cove, dale" in printed
     found = json.loads((out / "labels.json").read_text())
@@ -61,9 +63,74 @@ def test_the_family_follows_from_the_outcome(table, capsys):
         (["--outcome", "claim", "--outputs", "age"], "outcome must stand alone, got --outputs too"),
         (["--outcome", "claim", "--train-fraction", "0.9"], "outcome must stand alone, got --train-fraction too"),
         (["--family", "poisson"], "--outcome COLUMN"),
+        (["--factors", "region"], "factors belongs to an outcome: --outcome COLUMN"),
+        (["--outcome", "claim", "--factors", "claim"], "factors must be columns that explain the outcome, got claim"),
+        (["--outcome", "claim", "--factors", "age", "--ignore", "age"], "got age: name an input"),
+        (["--outcome", "claim", "--factors", "ag"], "did you mean age?"),
         (["--outcome", "claim", "--inputs", "claim"], "leave a column beside"),
     ],
 )
 def test_wrong_calls_say_what_is_wrong(table, arguments, message, capsys):
     assert run("discover", table, *arguments) == 2
     assert message in capsys.readouterr().err
+
+
+def test_what_explains_a_column_of_text_is_told(table, capsys):
+    assert run("discover", table) == 2
+    assert "--outcome cost)" not in (said := capsys.readouterr().err) and "table.csv --outcome cost" in said
+    assert run("discover", table, "--ignore", "age,cost") == 2
+    assert "--outcome claim --ignore age,cost" in (said := capsys.readouterr().err)
+    assert run("discover", table, "--ignore", "region,claim") == 2
+    assert "--outcome" not in capsys.readouterr().err
+
+
+def test_a_column_that_counts_the_rows_is_told(table, capsys):
+    frame = pd.read_csv(table)
+    frame.insert(0, "customer", np.arange(1000, 1000 + len(frame)))
+    frame.to_csv(table, index=False)
+    note = "Taken as numbers, but counting the rows: customer (--ignore customer leaves out)."
+    assert run("discover", table, "--outcome", "claim") == 0
+    assert note in " ".join(capsys.readouterr().out.split())
+    for chosen in (["--ignore", "customer"], ["--inputs", "region,customer"]):
+        assert run("discover", table, "--outcome", "claim", *chosen) == 0
+        assert "counting the rows" not in capsys.readouterr().out
+
+
+def test_the_report_goes_on_with_a_table(table, tmp_path):
+    out = tmp_path / "out"
+    assert run("discover", table, "--outcome", "claim", "--ignore", "cost", "--out", out) == 0
+    page = (out / "report.html").read_text()
+    assert "model=model" not in page and "d.predict(table)" in page
+    assert "effects on the log odds, on average zero over the samples" in page
+    d = es.Discovery.load(out / "discovery.npz")
+    frame = pd.read_csv(table)
+    assert d.bias[0] == pytest.approx(d.predictor.bias)
+    eta = d.bias[0] + d.theta["region"][[d.levels["region"].index(one) for one in frame.region]]
+    eta = eta + frame[list(d.predictor.numeric)].to_numpy() @ d.predictor.coefficients
+    assert np.allclose(d.predict(frame), 1 / (1 + np.exp(-eta)))
+    counts = frame.region.value_counts()
+    mean = sum(value * counts[level] for level, value in zip(d.levels["region"], d.theta["region"], strict=True))
+    assert mean / len(frame) == pytest.approx(0, abs=1e-9)
+
+
+def test_numbers_that_are_categories(table, tmp_path, capsys):
+    frame = pd.read_csv(table)
+    frame["code"] = frame.pop("region").map({"ash": 11, "bay": 2, "cove": 30, "dale": 4})
+    frame.to_csv(table, index=False)
+    assert run("discover", table, "--outcome", "claim", "--ignore", "cost", "--factors", "code", "--out", tmp_path) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "Columns of text and of --factors are factors, whose levels may have one effect: code." in printed
+    assert "Columns of numbers have a weight each, never tied: age." in printed
+    d = es.Discovery.load(tmp_path / "discovery.npz")
+    groups = dict(zip(d.levels["code"], d.partitions["code"].labels.tolist(), strict=True))
+    assert groups["11"] == groups["2"] != groups["30"] == groups["4"]
+    assert np.isfinite(d.predict(frame)).all()
+
+
+def test_that_nothing_can_be_told_is_said_once(table, capsys):
+    frame = pd.read_csv(table)
+    frame["kind"], frame["cost"] = frame["region"].sample(frac=1, random_state=0).to_numpy(), np.arange(400) * 7 % 31
+    frame.to_csv(table, index=False)
+    assert run("discover", table, "--outcome", "cost", "--inputs", "region,kind") == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert printed.count("Nothing can be told from these data") == 1 and printed.count("drops out") == 2

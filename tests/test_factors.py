@@ -392,6 +392,13 @@ WRONG = {
     ),
     "constant": (({"a": A}, np.ones(40)), {}, ValueError, "must vary"),
     "text": (({"a": A}, A), {"family": "binomial"}, TypeError, "must hold numbers"),
+    "two classes": (({"a": A}, np.where(Y > 3, "yes", "no")), {}, TypeError, "y == 'yes' with family='binomial'"),
+    "named classes": (
+        ({"a": A}, np.where(Y > 3, "ill", "ok")),
+        {"family": "binomial"},
+        TypeError,
+        "of two classes, y == 'ok'",
+    ),
     "nan": (({"a": A}, np.where(Y > 3, np.nan, Y)), {}, ValueError, "finite"),
     "two outcomes": (({"a": A}, np.c_[Y, Y]), {}, ValueError, "one outcome"),
     "numeric": (({"a": A, "x": Y}, Y), {"numeric": ["y"]}, ValueError, "numeric must name"),

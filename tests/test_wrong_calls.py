@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pandas
@@ -97,6 +98,9 @@ NAMED = pandas.DataFrame(X, columns=["a", "b", "c"])
             TypeError,
             r"got one array of samples: MeanProblem\(samples\) asks which means are equal, discover\(x, y\) which",
         ),
+        (lambda: discover(X), TypeError, r"CovarianceProblem\(samples\) which variables are interchangeable"),
+        (lambda: discover("a.csv"), TypeError, "got the text 'a.csv': a file is read first .pandas.read_csv"),
+        (lambda: discover(Path("a.csv"), "merge"), TypeError, "problem must be data, got the text 'a.csv'"),
         (lambda: discover(NAMED, "c"), TypeError, r"got one array and y='c', which is no array: .*discover\(x, y\)"),
         (lambda: discover([X, Y]), TypeError, r"MeanProblem\(samples\) asks .* discover\(x, y\) which weights"),
         (lambda: discover([MeanProblem(X), X]), TypeError, "a list of one of them, got a list of MeanProblem, ndarray"),

@@ -166,6 +166,10 @@ def discover(
             show_default=False,
         ),
     ] = None,
+    factors: Annotated[
+        str | None,
+        typer.Option(help="Of --outcome: columns of numbers that are categories, such as codes.", show_default=False),
+    ] = None,
     family: Annotated[
         str | None,
         typer.Option(
@@ -227,8 +231,9 @@ def discover(
     asked = [option for option, is_given in (("means", means), ("covariance", covariance)) if is_given]
     if no_bias and (asked or outcome is not None):
         raise ValueError(f"no-bias belongs to a map, got {' and '.join(asked) or 'outcome'} too: leave it out")
-    if family is not None and outcome is None:
-        raise ValueError("family belongs to an outcome: --outcome COLUMN")
+    for option, own in (("family", family), ("factors", factors)):
+        if own is not None and outcome is None:
+            raise ValueError(f"{option} belongs to an outcome: --outcome COLUMN")
     if out is not None:
         with loading():
             from equishare.report import FILES, require_matplotlib
@@ -245,7 +250,8 @@ def discover(
 
     problem: Any
     if outcome is not None:
-        problem, notes = outcome_problem(data, outcome, family=family, inputs=inputs, ignore=ignore, seed=seed)
+        chosen = {"inputs": inputs, "ignore": ignore, "factors": factors}
+        problem, notes = outcome_problem(data, outcome, family=family, seed=seed, **chosen)
     else:
         read = read_data(data, inputs=inputs, outputs=outputs, ignore=ignore, means=means, covariance=covariance)
         problem, notes = split_problem(read, train_fraction, seed, bias=not no_bias), read.notes

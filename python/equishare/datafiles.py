@@ -27,6 +27,7 @@ from equishare.problems import (
     MeanProblem,
     Problem,
 )
+from equishare.problems.families import Family
 from equishare.problems.levels import MISSING, named_levels
 from equishare.problems.split import check_rows, halves
 from equishare.tablefiles import READERS, Table
@@ -148,6 +149,7 @@ def outcome_problem(
     family: str | None = None,
     inputs: Columns | None = None,
     ignore: Columns | None = None,
+    factors: Columns | None = None,
     seed: int = 0,
 ) -> tuple[Problem, tuple[str, ...]]:
     """The problem of one column of a table explained by others, and sentences on how these were taken.
@@ -162,6 +164,7 @@ def outcome_problem(
         family: ``gaussian``, ``binomial`` or ``poisson``; None: binomial for a column of two values, else gaussian.
         inputs: columns that explain; None for all others.
         ignore: columns that are left out.
+        factors: columns of numbers that are categories.
         seed: of the split into samples to fit and to validate.
 
     Raises:
@@ -172,11 +175,11 @@ def outcome_problem(
     if ending is None:
         raise ValueError(f"{_shown(path)}: outcome needs a table of columns, a file ending in {', '.join(READERS)}")
     with _opened(path, READERS[ending], ending) as table:
-        return _of_outcome(table, outcome, family, inputs, ignore, seed)
+        return _of_outcome(table, outcome, family, {"inputs": inputs, "ignore": ignore, "factors": factors}, seed)
 
 
 def _of_outcome(
-    table: Table, outcome: str, family: str | None, inputs: Columns | None, ignore: Columns | None, seed: int
+    table: Table, outcome: str, family: str | None, asked: dict[str, Columns | None], seed: int
 ) -> tuple[Problem, tuple[str, ...]]:
     names = table.names
     if not names:
@@ -184,21 +187,28 @@ def _of_outcome(
     if (twice := repeated(names)) is not None:
         raise ValueError(f"two columns are named {twice!r}; every column needs a name of its own")
     (target,) = chosen([outcome], names, "outcome")
-    left_out = [] if ignore is None else chosen(ignore, names, "ignore")
-    excluded = {target, *left_out}
-    used = [name for name in (names if inputs is None else chosen(inputs, names, "inputs")) if name not in excluded]
-    indices = [name for name in used if inputs is None and _INDEX.fullmatch(name)]
+    picked = {argument: chosen(own, names, argument) for argument, own in asked.items() if own is not None}
+    excluded = {target, *picked.get("ignore", ())}
+    used = [name for name in picked.get("inputs", names) if name not in excluded]
+    coded = picked.get("factors", [])
+    if other := [name for name in coded if name not in set(used)]:
+        raise ValueError(f"factors must be columns that explain the outcome, got {listed(other)}: name an input")
+    indices = [name for name in used if "inputs" not in picked and name not in coded and _INDEX.fullmatch(name)]
     used = [name for name in used if name not in set(indices)]
     frame = table.frame
     columns = {name: frame.iloc[:, table.places[name]] for name in used}
-    numeric = [name for name in used if table.has_numbers(table.places[name])]
+    numeric = [name for name in used if name not in coded and table.has_numbers(table.places[name])]
     y, family, notes = _outcome(target, frame.iloc[:, table.places[target]], family)
     factors = [name for name in used if name not in set(numeric)]
     notes = ([table.note] if table.note else []) + _of_indices(indices) + notes
+    if counting := [name for name in numeric if "inputs" not in picked and _counts_rows(columns[name])]:
+        notes.append(f"Taken as numbers, but counting the rows: {listed(counting)} ({ignoring(*counting)} leaves out).")
     if not used:
         raise ValueError(f"inputs must leave a column beside the outcome {target!r}")
     if factors:
-        notes.append(f"Columns of text are factors, whose levels may have one effect: {listed(factors)}.")
+        kinds = "Columns of text" if "factors" not in picked else "Columns of text and of --factors"
+        notes.append(f"{kinds} are factors, whose levels may have one effect: {listed(factors)}.")
+        notes.append(f"Values are effects on {Family(family).scale}, on average zero over the rows.")
         if numeric:
             notes.append(f"Columns of numbers have a weight each, never tied: {listed(numeric)}.")
         return FactorProblem(columns, y, family=family, numeric=numeric, seed=seed), tuple(notes)
@@ -227,7 +237,7 @@ def _outcome(name: str, column: Any, family: str | None) -> tuple[np.ndarray, st
                 f"outcome {name!r} must hold numbers, or two classes for family binomial, got {len(kinds)} values such "
                 f"as {', '.join(list(kinds)[:3])}"
             )
-        notes.append(f"Told is the probability of {name} = {list(kinds)[1]}.")
+        notes.append(f"What is explained is the probability of {name} = {list(kinds)[1]}.")
         return codes.astype(float), family, notes
     return values.astype(float), family, notes
 
@@ -330,7 +340,7 @@ def _of_table(path: Path, table: Table, asked: dict[str, Columns], of_samples: s
             f"{of_samples} must be asked of columns of one kind, got outputs: choose them by inputs, or not at all"
         )
     if not of_samples and not {"inputs", "outputs"} & set(asked):
-        x, y = _named_so(left) or _refused(path, left, numeric, asked)
+        x, y = _named_so(left) or _refused(path, table, left, numeric, asked)
     for argument, own, others in (("inputs", x, y), ("outputs", y, x)):
         if argument in asked and not own:
             raise ValueError(f"{argument} must leave a column, and ignore names all of {listed(picked[argument])}")
@@ -356,6 +366,12 @@ def _of_table(path: Path, table: Table, asked: dict[str, Columns], of_samples: s
 def _of_indices(indices: Sequence[str]) -> list[str]:
     several = "s" * (len(indices) > 1)
     return [f"Left out, as an index without a name: column{several} {listed(indices)}."] if indices else []
+
+
+def _counts_rows(column: Any) -> bool:
+    """Whether a column of numbers is one more in each row, as identifiers are."""
+    steps = np.diff(np.asarray(column, float))
+    return len(steps) > 1 and bool((steps == 1).all())
 
 
 def _of_order(argument: str, own: Sequence[str], places: dict[str, int]) -> list[str]:
@@ -387,16 +403,24 @@ def _named_so(names: list[str]) -> tuple[list[str], list[str]] | None:
     return x, y
 
 
-def _refused(path: Path, names: list[str], numeric: list[str], asked: dict[str, Columns]) -> NoReturn:
+def _refused(path: Path, table: Table, names: list[str], numeric: list[str], asked: dict[str, Columns]) -> NoReturn:
     """Say what to type, for the file does not tell what is asked of it."""
-    if len(numeric) < 2:
-        raise ValueError(f"at least two columns of numbers are needed, got {listed(numeric) or 'none'}")
     ignored = [option("ignore", own) for own in asked.values() if isinstance(own, str)]
+    # A map takes numbers alone; a column of text is an outcome of two classes, or a factor that an outcome depends on.
+    texts = [name for name in names if name not in set(numeric)]
+    outcomes = [*numeric, *(name for name in texts if table.frame.iloc[:, table.places[name]].nunique() == 2)]
+    others = ""
+    if texts and len(names) > 1 and outcomes:
+        outcome = max(outcomes, key=names.index)
+        others = f"; what explains a column, text included: {_call(path, option('outcome', outcome), *ignored)}"
+    if len(numeric) < 2:
+        raise ValueError(f"at least two columns of numbers are needed, got {listed(numeric) or 'none'}{others}")
     guess = zip(("inputs", "outputs"), suggested(names, numeric), strict=True)
     line = _call(path, *(option(argument, parts) for argument, parts in guess if parts is not None), *ignored)
+    of_samples = [_call(path, kind, *ignored) for kind in ("--means", "--covariance")]
     raise ValueError(
         f"must be told what to ask of the columns {listed(numeric)}: the weights of a map ({line}) or which means are "
-        f"equal ({_call(path, '--means', *ignored)}) or which covariances ({_call(path, '--covariance', *ignored)})"
+        f"equal ({of_samples[0]}) or which covariances ({of_samples[1]}){others}"
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import textwrap
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -323,7 +324,8 @@ def _asked(problem: Any, y: Any, method: Any, seed: int) -> tuple[Any, Any]:
         got = f"one {kind} of samples" if y is None else f"one {kind} and y={y!r}, which is no array"
         raise TypeError(
             f"problem must be a problem, or inputs x followed by outputs y, got {got}: "
-            "MeanProblem(samples) asks which means are equal, discover(x, y) which weights of the map from x to y"
+            "MeanProblem(samples) asks which means are equal, discover(x, y) which weights of the map from x to y, "
+            "CovarianceProblem(samples) which variables are interchangeable"
         )
     if _is_problem(y):
         raise TypeError(
@@ -345,6 +347,12 @@ def _as_problems(problem: Any) -> list[Any]:
         TypeError: something else, or problems of several kinds.
         ValueError: an empty list, or problems that are no batch.
     """
+    if isinstance(problem, str | os.PathLike):
+        path = os.fspath(problem)
+        raise TypeError(
+            f"problem must be data, got the text {path!r}: a file is read first (pandas.read_csv, numpy.load), or "
+            "asked in a terminal by equishare discover FILE"
+        )
     problems = [problem] if _is_problem(problem) else problem
     if not isinstance(problems, Sequence) or not all(map(_is_problem, problems)):
         raise TypeError(

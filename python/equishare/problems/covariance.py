@@ -47,7 +47,8 @@ class CovarianceProblem:
     Raises:
         TypeError: not numbers.
         ValueError: wrong shape, NaN or infinite values, a variable that does not vary, fewer than two variables or
-            more than 200, fewer than three samples (two where the means are known), samples of different variables.
+            more than 200, fewer than three samples (two where the means are known), samples of different variables,
+            a covariance matrix in place of samples.
     """
 
     Session = CovarianceSession
@@ -225,6 +226,11 @@ def _contrasts(x: np.ndarray, center: bool, names: Names, called: str) -> np.nda
     if len(x) < needed:
         raise ValueError(f"{called} must hold at least {needed} samples (rows), got {len(x)}")
     x = x.astype(np.float64)
+    if _is_covariance(x):
+        raise ValueError(
+            f"{called} must hold samples, one a row, and this is a covariance matrix: symmetric, {len(x)} × {len(x)}; "
+            "give the data that it was computed from"
+        )
     flat = np.flatnonzero(np.ptp(x, axis=0) == 0)
     if flat.size:
         which = ", ".join(names[i] if names else f"column {i}" for i in flat[:5])
@@ -245,6 +251,14 @@ def _contrasts(x: np.ndarray, center: bool, names: Names, called: str) -> np.nda
             "divide the variables by their standard deviations, and correlations are compared"
         )
     return x
+
+
+def _is_covariance(x: np.ndarray) -> bool:
+    """Whether an array is symmetric and bounded by its diagonal; small tables of whole numbers are so by chance."""
+    if x.shape[0] != x.shape[1] or (x == np.round(x)).all() or not np.allclose(x, x.T, rtol=1e-6, atol=0):
+        return False
+    scale = np.sqrt(np.maximum(np.diag(x), 0.0))
+    return bool((np.abs(x) <= np.outer(scale, scale) * (1 + 1e-6)).all())
 
 
 def _entry_variances(second: np.ndarray, count: int) -> np.ndarray:

@@ -192,6 +192,7 @@ class FactorProblem:
         """The data in words and numbers, for the report."""
         sizes = ", ".join(f"{one.name} ({len(one.levels)})" for one in self.factors)
         facts = [("factors (levels)", sizes), ("family", self.family.name)]
+        facts.append(("values", f"effects on {self.family.scale}, on average zero over the samples"))
         if self.numeric_names:
             facts.append(("numeric columns, never tied", ", ".join(self.numeric_names)))
         question = "which levels of a factor have the same effect"

@@ -48,6 +48,15 @@ class Family:
             "poisson": "mean deviance",
         }[self.name]
 
+    @property
+    def scale(self) -> str:
+        """What effects add up on, g of the mean of y, in words."""
+        return {
+            "gaussian": "the mean of the outcome",
+            "binomial": "the log odds",
+            "poisson": "the log of the expected count",
+        }[self.name]
+
     def mean(self, eta: np.ndarray) -> np.ndarray:
         """``g⁻¹(η)``."""
         if self.is_gaussian:
@@ -103,9 +112,12 @@ class Family:
         if getattr(getattr(y, "dtype", None), "kind", "") in "OUST" or hasattr(y, "to_list"):
             y = np.asarray(y.to_list() if hasattr(y, "to_list") else y)
         if getattr(y, "ndim", 1) and np.asarray(y).dtype.kind in "OUS":
-            kinds = sorted({type(one).__name__ for one in np.asarray(y, object).ravel()[:1000]})
-            code = " (y == 'yes', say, makes True and False of classes)" if self.name == "binomial" else ""
-            raise TypeError(f"{name} must hold numbers, got {', '.join(kinds)}{code}")
+            found = np.asarray(y, object).ravel()
+            kinds, classes = ({own(one) for one in found} for own in (lambda one: type(one).__name__, repr))
+            code = ""
+            if len(classes) == 2 or self.name == "binomial":
+                code = f": of two classes, y == {max(classes)} with family='binomial' tells how probable it is"
+            raise TypeError(f"{name} must hold numbers, got {', '.join(sorted(kinds))}{code}")
         found = real_array(y, name).astype(float)
         found = found[:, None] if found.ndim == 1 else found
         if found.ndim != 2 or 0 in found.shape:

@@ -19,7 +19,7 @@ _MAX_LISTED = 6
 def answer(view: View, parameter: Parameter) -> str:
     """What was found, as sentences for somebody who has never heard of it; the first says how sure it is."""
     sentences = []
-    if view.quality.dependence > SIGNIFICANCE:
+    if view.quality.dependence > SIGNIFICANCE and parameter.name == view.parameters[0].name:  # of all, so said once
         sentences.append("Nothing can be told from these data: the outputs are not seen to depend on the inputs.")
     shared = _shared(parameter)
     if parameter.noun == "level":

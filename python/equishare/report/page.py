@@ -76,7 +76,7 @@ def write_report(view: View, path: str | os.PathLike[str], groups: dict[str | No
         history=_history(view),
         tried=_tried(view),
         facts=_facts(view),
-        usage=_usage(parameters),
+        usage=_usage(view, parameters),
         version=version("equishare"),
     )
     with written_whole(path) as temporary:
@@ -303,12 +303,14 @@ def _facts(view: View) -> list[tuple[str, str]]:
     return [*pairs, ("method", f"{view.method}, seed {view.seed}")]
 
 
-def _usage(parameters: list[Parameter]) -> str:
+def _usage(view: View, parameters: list[Parameter]) -> str:
     """Python that goes on with the answer."""
     first = parameters[0]
-    at, model = ("", "") if first.name is None else (f"[{first.name!r}]", ", model=model")
+    at, model = "" if first.name is None else f"[{first.name!r}]", ", model=model" if view.is_of_model else ""
     lines = [(f'd = es.Discovery.load("discovery.npz"{model})', 'what d.save("discovery.npz") wrote')]
-    if first.name is not None or first.noun == "weight":
+    if first.noun == "level":
+        lines.append(("d.predict(table)", "what is expected of new rows"))
+    elif view.is_of_model or first.noun == "weight":
         lines.append(("d.predict(x)", "outputs for new inputs"))
     lines.append((f"d.theta{at}", f"each {first.noun}, with the value that it shares"))
     if first.is_scattered or first.is_covariance:

@@ -381,6 +381,7 @@ class Discovery(Plotting):
             "history",
             "complete",
             "settled",
+            "is_of_model",
             "quality",
         )
         fields = {name: getattr(self, name) for name in names}

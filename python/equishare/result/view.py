@@ -48,8 +48,8 @@ class View:
         parameters: what is shared.
         num_groups: of the answer; those of parameters that are tied alike count once.
         bias: of a map, or None.
-        validation_loss, no_sharing_loss, method, seed, history, complete, settled, about, origin, quality: as in
-            :class:`equishare.Discovery`.
+        validation_loss, no_sharing_loss, method, seed, history, complete, settled, is_of_model, about, origin, quality:
+            as in :class:`equishare.Discovery`.
     """
 
     parameters: tuple[ParameterView, ...]
@@ -62,6 +62,7 @@ class View:
     history: dict[str, np.ndarray]
     complete: bool
     settled: bool
+    is_of_model: bool
     about: About
     origin: Origin | None
     quality: Quality
