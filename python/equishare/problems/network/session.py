@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property, reduce
 from typing import Any, ClassVar
@@ -71,6 +72,7 @@ class NetworkSession(Session):
         )
         self.found: list[dict[Pattern, Candidate]] = [{} for _ in self.problems]
         self._least: list[dict[int, float]] = [{} for _ in self.problems]
+        self._asked: set[Pattern] = set()
         self.settles = True
         self._unshared: Well | None = None
         self._evaluations = 0
@@ -258,7 +260,8 @@ class NetworkSession(Session):
         trained = train_patterns(self.trainer, owner, patterns, fits, self.unshared, stage)
         upper = joined([self.labels(pattern) for pattern in patterns])
         well = reduce(Fit.joined, [one.well.fit for one in trained])
-        self._note(owner, patterns, well, upper, np.ones(len(owner), bool))
+        with self._keeping(patterns):
+            self._note(owner, patterns, well, upper, np.ones(len(owner), bool))
         for problem, one in zip(owner, trained, strict=True):
             found = self.found[problem]
             found[one.pattern] = replace(found[one.pattern], trained=one)
@@ -299,11 +302,23 @@ class NetworkSession(Session):
             for problem in {*owner}:
                 self._drop_beaten(problem)
 
+    @contextmanager
+    def _keeping(self, patterns: Iterable[Pattern]) -> Iterator[None]:
+        """Drop none of these candidates meanwhile."""
+        self._asked = {*patterns}
+        try:
+            yield
+        finally:
+            self._asked = set()
+
     def _drop_beaten(self, problem: int) -> None:
-        """Keep the candidates that are better than all with at most as many groups, and the one without sharing."""
+        """Keep the candidates that are better than all with at most as many groups, and those that are asked for.
+
+        The coarsest one, whatever its loss, and the one without sharing are always kept.
+        """
         least, kept = math.inf, {}
         for one in sorted(self.found[problem].values(), key=lambda c: (sum(c.pattern.num_groups), c.loss)):
-            if one.loss < least or one.pattern == self._free:
+            if not kept or one.loss < least or one.pattern == self._free or one.pattern in self._asked:
                 kept[one.pattern] = one
                 least = min(least, one.loss)
         self.found[problem] = kept
@@ -365,7 +380,8 @@ class NetworkSession(Session):
             lower, buffers = (stacked(s, len(fresh)) for s in (self.replicas.start, self.replicas.buffers))
             self._evaluations += 1
             owner, flat = [i for i, _ in fresh], [one for _, one in fresh]
-            self.try_patterns(owner, flat, lower, buffers, f"evaluate {self._evaluations}", mean=False)
+            with self._keeping(one for several in own for one in several):
+                self.try_patterns(owner, flat, lower, buffers, f"evaluate {self._evaluations}", mean=False)
         return [np.array([self.found[i][one].loss for one in several]) for i, several in enumerate(own)]
 
     def refit(self, patterns: Sequence[Labels]) -> list[Refit]:
