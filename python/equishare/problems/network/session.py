@@ -316,7 +316,8 @@ class NetworkSession(Session):
 
         The coarsest one, whatever its loss, and the one without sharing are always kept.
         """
-        least, kept = math.inf, {}
+        least = math.inf
+        kept: dict[Pattern, Candidate] = {}
         for one in sorted(self.found[problem].values(), key=lambda c: (sum(c.pattern.num_groups), c.loss)):
             if not kept or one.loss < least or one.pattern == self._free or one.pattern in self._asked:
                 kept[one.pattern] = one
