@@ -8,7 +8,7 @@ from equishare.lab.studies import factors
 from equishare.search.averaging import averaged
 from equishare.search.by_factor import FactorSearch
 from equishare.search.mixture import Values, log_likelihood, resampled
-from equishare.search.spacing import gap_sums, log_alone, log_even
+from equishare.search.spacing import gap_sums, log_alone, log_even, width_sums
 
 CHAINS = 64
 
@@ -76,6 +76,21 @@ def test_gaps_of_other_factors_tell_how_far_apart_values_lie():
     assert log_even(even, none, unit) > log_even(odd, none, unit)
     assert log_even(even, even, unit) > log_even(even, none, unit) > log_even(even, narrow, unit)
     assert log_even(even, even, unit) > log_alone(np.array([[-3.0, 0.0, 3.0]]), active, np.array([9.0]))
+
+
+@pytest.mark.parametrize("is_even", [False, True])
+def test_what_values_tell_of_their_width(is_even):
+    values, active = np.array([-1.0, 0.5, 2.0, 0.0]), np.array([True, True, True, False])
+    own, number = values[active], active.sum()
+    widths = np.array([0.3, 1.0, 4.0])
+    # Independent values, or a mean and gaps of a scale of their own.
+    normal = scipy.stats.norm.logpdf
+    log_p = [
+        normal(own.mean(), scale=np.sqrt(w2 / number)) if is_even else normal(own, scale=np.sqrt(w2)).sum()
+        for w2 in widths
+    ]
+    count, squares = width_sums(values, active, np.array(is_even))
+    np.testing.assert_allclose(np.diff(log_p), np.diff(-0.5 * (count * np.log(widths) + squares / widths)))
 
 
 @pytest.mark.parametrize("noise", [6.25, 100.0])

@@ -305,13 +305,30 @@ def test_a_switch_is_true_or_false():
         es.CovarianceProblem(rows, center="yes")
 
 
-@pytest.mark.parametrize("count", [8, 60])
-def test_a_column_twice(count):
-    x = np.random.default_rng(2).normal(size=(count, 4))
-    found = es.discover(es.CovarianceProblem(np.column_stack([x, x[:, 0]])))
+rows_of_four = np.random.default_rng(0).normal(size=(40, 4))
+COMBINED = {
+    "a column twice": np.column_stack([rows_of_four, rows_of_four[:, 0]]),
+    "a column twice, few samples": np.column_stack([rows_of_four, rows_of_four[:, 0]])[:8],
+    "a sum": np.column_stack([rows_of_four, rows_of_four[:, 0] + rows_of_four[:, 1]]),
+    "shares of a whole": np.eye(3)[np.random.default_rng(0).integers(0, 3, 50)],
+}
+
+
+@pytest.mark.parametrize("name", COMBINED)
+def test_columns_that_are_combinations_of_others(name):
+    found = es.discover(es.CovarianceProblem(COMBINED[name]))
     assert np.isfinite(found.posterior_mean).all()
     assert np.isfinite(found.theta).all()
     assert any("exact combinations of others" in one for one in found.warnings)
+
+
+def test_a_sum_of_columns_and_one_with_a_little_noise_have_one_probability():
+    noise = np.random.default_rng(1).normal(size=40)
+    exact, noisy = COMBINED["a sum"], COMBINED["a sum"].copy()
+    noisy[:, 4] += 1e-3 * noise
+    both = [es.discover(es.CovarianceProblem(x)) for x in (exact, noisy)]
+    assert both[0].partition == both[1].partition
+    assert both[0].symmetry_probability == pytest.approx(both[1].symmetry_probability, abs=0.05)
 
 
 def test_a_covariance_alone_has_mirrored_entries():

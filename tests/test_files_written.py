@@ -161,3 +161,12 @@ def test_a_full_disk_ends_a_search_with_the_name_of_the_checkpoint(tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, handler)
     assert path.read_bytes() == before and os.listdir(tmp_path) == ["search.pt"]
+
+
+@pytest.mark.parametrize("letter", ["a", "ä"])
+def test_names_may_be_as_long_as_the_system_takes(tmp_path, letter):
+    path = tmp_path / (letter * (250 // len(letter.encode())) + ".txt")
+    with written_whole(path) as temporary:
+        temporary.write_text("whole")
+    assert path.read_text() == "whole"
+    assert [one.name for one in tmp_path.iterdir()] == [path.name]

@@ -1,5 +1,7 @@
 """Networks train without tuning: rates and lengths are found, and nothing is selected that predicts worse."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -10,9 +12,11 @@ from torch.nn import functional
 import equishare as es
 from equishare.lab.studies import everyday
 from equishare.lab.studies.everyday_data import PROBLEMS, draw
+from equishare.problems.network import session as session_module
 from equishare.problems.network.batches import HeldOut
 from equishare.problems.network.candidate import Candidate, with_gains
 from equishare.problems.network.optimizer import ReplicaAdam
+from equishare.problems.network.patterns import Pattern
 from equishare.problems.network.replicas import Replicas, stacked
 from equishare.problems.network.session import NetworkSession
 from equishare.problems.network.training import RATES
@@ -110,6 +114,42 @@ def test_what_is_worse_than_no_sharing_is_not_selected():
     assert not proposal.as_good[tied]
     assert proposal.scores[proposal.best] <= unshared
     assert proposal.num_groups(proposal.best) == 3
+
+
+TRUTH, FINER = np.array([0, 1, 2, 2, 0, 1, 1, 2, 0]), np.array([0, 1, 2, 3, 4, 5, 5, 3, 4])
+
+
+@pytest.fixture
+def session_of_a_large_layer(monkeypatch):
+    """One that drops candidates that others beat, as it does where labels are many."""
+    monkeypatch.setattr(session_module, "_MANY_LABELS", 0)
+    return NetworkSession([linear_problem(count=240, train=120)])
+
+
+def test_patterns_of_large_layers_are_evaluated_even_if_others_beat_them(session_of_a_large_layer):
+    unlike = np.array([0, 0, 0, 0, 1, 1, 2, 2, 3])
+    losses = session_of_a_large_layer.evaluate([[(TRUTH,), (unlike,)]])[0]
+    assert losses[0] < 0.1 * losses[1] < np.inf
+
+
+def test_a_contest_in_a_large_layer_may_be_won_by_the_coarser_candidate(session_of_a_large_layer):
+    session = session_of_a_large_layer
+    session.evaluate([[(TRUTH,), (FINER,)]])
+    found, truth = session.found[0], Pattern([TRUTH])
+    # As if its fit had ended in a poor minimum.
+    found[truth] = dataclasses.replace(found[truth], losses=1.5 * found[truth].losses)
+    assert session.best(0).pattern != truth
+    assert session.contest([0], "contest") == [0]
+    assert session.best(0).pattern == truth
+
+
+def test_everything_tied_is_kept_in_a_large_layer_even_if_it_diverges(session_of_a_large_layer):
+    session = session_of_a_large_layer
+    tied = Pattern([np.zeros(9, int)])
+    session.evaluate([[tied.labels]])
+    session.found[0][tied] = dataclasses.replace(session.found[0][tied], losses=np.full(1, np.nan), sizes=np.ones(1))
+    session.evaluate([[(TRUTH,)]])
+    assert {tied, Pattern([TRUTH])} <= {*session.found[0]}
 
 
 def test_a_certain_classifier_pays_for_the_mistake_that_few_samples_do_not_show():

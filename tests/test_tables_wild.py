@@ -12,7 +12,8 @@ import pytest
 
 import equishare as es
 from equishare import cli, files
-from equishare.datafiles import outcome_problem, read_data, split_problem
+from equishare.datafiles import read_data, split_problem
+from equishare.outcomes import outcome_problem
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(20, 3))

@@ -243,8 +243,9 @@ def discover(
     data.stat()  # raises where there is no such file, before torch is loaded
 
     with loading():
-        from equishare.datafiles import outcome_problem, read_data, split_problem
+        from equishare.datafiles import read_data, split_problem
         from equishare.discover import discover as find
+        from equishare.outcomes import outcome_problem
         from equishare.ranks import launched
         from equishare.report import document, print_discovery, write_files
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
@@ -15,32 +15,18 @@ import numpy as np
 
 from equishare.arrays import sample_matrix
 from equishare.columns import chosen, ignoring, listed, option, suggested
-from equishare.extras import installing
 from equishare.files import BadFile
-from equishare.naming import printable, repeated
+from equishare.naming import printable
 from equishare.npz import check_header, read_arrays
-from equishare.problems import (
-    CovarianceProblem,
-    FactorProblem,
-    GeneralizedLinearProblem,
-    LinearProblem,
-    MeanProblem,
-    Problem,
-)
-from equishare.problems.families import Family
-from equishare.problems.levels import MISSING, named_levels
+from equishare.openfiles import Columns, Reader, check_distinct, index_columns, note_of_indices, opened, shown
+from equishare.problems import CovarianceProblem, LinearProblem, MeanProblem
 from equishare.problems.split import check_rows, halves
 from equishare.tablefiles import READERS, Table
 
-__all__ = ["Data", "outcome_problem", "read_data", "split_problem"]
+__all__ = ["Data", "read_data", "split_problem"]
 
-# What pandas calls the index that it writes into a table.
-_INDEX = re.compile(r"Unnamed: \d+|__index_level_\d+__")
 _INPUT_OR_OUTPUT = re.compile(r"([xy])(?:[ _.\-]?\d*|\[\d+\]|\(\d+\))", re.IGNORECASE)
 _NUMBERED = re.compile(r"(.*?)(\d+)(\D*)")
-#: Columns as they are asked for, see :func:`equishare.columns.chosen`.
-Columns = str | Sequence[str]
-_Reader = Callable[[BinaryIO, ExitStack], Any]
 
 
 @dataclass(frozen=True)
@@ -100,13 +86,10 @@ def read_data(
     path = Path(path)
     if means and covariance:
         raise ValueError("means and covariance are two questions: ask one of them")
-    readers: dict[str, _Reader] = {".npz": _read_npz, ".npy": _read_npy, **READERS}
-    ending = max((one for one in readers if path.name.lower().endswith(one)), key=len, default=None)
-    if ending is None:
-        raise ValueError(f"{_shown(path)}: data must be a file ending in {', '.join(readers)}")
     given = {"inputs": inputs, "outputs": outputs, "ignore": ignore}
     asked = {argument: own for argument, own in given.items() if own is not None}
-    with _opened(path, readers[ending], ending) as read:
+    readers: dict[str, Reader] = {".npz": _read_npz, ".npy": _read_npy, **READERS}
+    with opened(path, readers, "data must be a file") as read:
         of_samples = "means" if means else "covariance" if covariance else ""
         own = _of_table if isinstance(read, Table) else _of_arrays
         data = replace(own(path, read, asked, of_samples), covariance=covariance)
@@ -140,137 +123,6 @@ def split_problem(
     if data.y is None:
         return MeanProblem(data.x, seed=seed, train_fraction=train_fraction)
     return LinearProblem(data.x, data.y, bias=bias, seed=seed, train_fraction=train_fraction)
-
-
-def outcome_problem(
-    path: str | os.PathLike[str],
-    outcome: str,
-    *,
-    family: str | None = None,
-    inputs: Columns | None = None,
-    ignore: Columns | None = None,
-    factors: Columns | None = None,
-    seed: int = 0,
-) -> tuple[Problem, tuple[str, ...]]:
-    """The problem of one column of a table explained by others, and sentences on how these were taken.
-
-    Columns of text are factors, whose levels may be tied; columns of numbers have a weight each. With a factor in the
-    table these weights are never tied (:class:`equishare.FactorProblem`); without one they are what is asked of
-    (:class:`equishare.LinearProblem`, :class:`equishare.GeneralizedLinearProblem`).
-
-    Args:
-        path: a table with names of columns.
-        outcome: name of the column to explain.
-        family: ``gaussian``, ``binomial`` or ``poisson``; None: binomial for a column of two values, else gaussian.
-        inputs: columns that explain; None for all others.
-        ignore: columns that are left out.
-        factors: columns of numbers that are categories.
-        seed: of the split into samples to fit and to validate.
-
-    Raises:
-        OSError, ValueError, TypeError, ImportError: as :func:`read_data`; an outcome that the family cannot have.
-    """
-    path = Path(path)
-    ending = max((one for one in READERS if path.name.lower().endswith(one)), key=len, default=None)
-    if ending is None:
-        raise ValueError(f"{_shown(path)}: outcome needs a table of columns, a file ending in {', '.join(READERS)}")
-    with _opened(path, READERS[ending], ending) as table:
-        return _of_outcome(table, outcome, family, {"inputs": inputs, "ignore": ignore, "factors": factors}, seed)
-
-
-def _of_outcome(
-    table: Table, outcome: str, family: str | None, asked: dict[str, Columns | None], seed: int
-) -> tuple[Problem, tuple[str, ...]]:
-    names = table.names
-    if not names:
-        raise ValueError("outcome must name a column, and the file has no line of names above its rows")
-    if (twice := repeated(names)) is not None:
-        raise ValueError(f"two columns are named {twice!r}; every column needs a name of its own")
-    (target,) = chosen([outcome], names, "outcome")
-    picked = {argument: chosen(own, names, argument) for argument, own in asked.items() if own is not None}
-    excluded = {target, *picked.get("ignore", ())}
-    used = [name for name in picked.get("inputs", names) if name not in excluded]
-    coded = picked.get("factors", [])
-    if other := [name for name in coded if name not in set(used)]:
-        raise ValueError(f"factors must be columns that explain the outcome, got {listed(other)}: name an input")
-    indices = [name for name in used if "inputs" not in picked and name not in coded and _INDEX.fullmatch(name)]
-    used = [name for name in used if name not in set(indices)]
-    frame = table.frame
-    columns = {name: frame.iloc[:, table.places[name]] for name in used}
-    numeric = [name for name in used if name not in coded and table.has_numbers(table.places[name])]
-    y, family, notes = _outcome(target, frame.iloc[:, table.places[target]], family)
-    factors = [name for name in used if name not in set(numeric)]
-    notes = ([table.note] if table.note else []) + _of_indices(indices) + notes
-    if counting := [name for name in numeric if "inputs" not in picked and _counts_rows(columns[name])]:
-        notes.append(f"Taken as numbers, but counting the rows: {listed(counting)} ({ignoring(*counting)} leaves out).")
-    if not used:
-        raise ValueError(f"inputs must leave a column beside the outcome {target!r}")
-    if factors:
-        kinds = "Columns of text" if "factors" not in picked else "Columns of text and of --factors"
-        notes.append(f"{kinds} are factors, whose levels may have one effect: {listed(factors)}.")
-        notes.append(f"Values are effects on {Family(family).scale}, on average zero over the rows.")
-        if numeric:
-            notes.append(f"Columns of numbers have a weight each, never tied: {listed(numeric)}.")
-        return FactorProblem(columns, y, family=family, numeric=numeric, seed=seed), tuple(notes)
-    x = table.numbers([table.places[name] for name in used])
-    notes.append(f"All inputs are numbers: asked is which of their weights are equal: {listed(used)}.")
-    if family == "gaussian":
-        return LinearProblem(x, y, seed=seed), tuple(notes)
-    return GeneralizedLinearProblem(x, y, family=family, seed=seed), tuple(notes)
-
-
-def _outcome(name: str, column: Any, family: str | None) -> tuple[np.ndarray, str, list[str]]:
-    """The outcome as numbers, its family, and what to say of both."""
-    kinds, codes = named_levels(column)
-    if MISSING in kinds:
-        count = int((codes == list(kinds).index(MISSING)).sum())
-        raise ValueError(f"outcome {name!r} has no value in {count} rows: leave these rows out")
-    notes = []
-    if family is None:
-        family = "binomial" if len(kinds) == 2 else "gaussian"
-        notes.append(f"The family is {family}: outcome {name!r} has {len(kinds)} values (--family chooses another).")
-    values = np.asarray(column)
-    is_text = values.dtype.kind not in "fiub"
-    if is_text or (family == "binomial" and len(kinds) == 2 and set(kinds) != {"0", "1"}):
-        if family != "binomial" or len(kinds) != 2:
-            raise ValueError(
-                f"outcome {name!r} must hold numbers, or two classes for family binomial, got {len(kinds)} values such "
-                f"as {', '.join(list(kinds)[:3])}"
-            )
-        notes.append(f"What is explained is the probability of {name} = {list(kinds)[1]}.")
-        return codes.astype(float), family, notes
-    return values.astype(float), family, notes
-
-
-@contextmanager
-def _opened(path: Path, reader: _Reader, ending: str) -> Iterator[Any]:
-    """What a reader finds in a file, which stays open; what is wrong with it is told with its name."""
-    with ExitStack() as stack:
-        try:
-            read = reader(stack.enter_context(path.open("rb")), stack)
-        except ImportError as error:
-            raise ImportError(
-                f"{_shown(path)}: reading {ending} needs pandas, pyarrow and openpyxl ({error}): {installing('tables')}"
-            ) from None
-        except BadFile as error:
-            raise ValueError(f"{_shown(path)}: {error}") from None
-        except MemoryError:
-            raise MemoryError(f"{_shown(path)}: there is not enough memory for what it holds") from None
-        except Exception as error:
-            # Damaged files make the readers of zip, npy and parquet raise almost anything, OSError
-            # included; only the system's own names the file.
-            if isinstance(error, OSError) and error.filename is not None:
-                raise
-            reason = printable(str(error).partition("\n")[0]) or type(error).__name__
-            raise ValueError(f"{_shown(path)}: damaged, or not a {ending} file ({reason})") from error
-        try:
-            yield read
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"{_shown(path)}: {error}") from None
-
-
-def _shown(path: Path) -> str:
-    return printable(str(path))
 
 
 def _read_npz(file: BinaryIO, stack: ExitStack) -> dict[str, np.ndarray]:
@@ -325,16 +177,15 @@ def _of_table(path: Path, table: Table, asked: dict[str, Columns], of_samples: s
     names = table.names
     if not names:
         return _of_arrays(path, {"samples": table.numbers(range(table.frame.shape[1]))}, asked, of_samples)
-    if (twice := repeated(names)) is not None:
-        raise ValueError(f"two columns are named {twice!r}; every column needs a name of its own")
+    check_distinct(names)
     picked = {argument: chosen(own, names, argument) for argument, own in asked.items()}
     x, y = picked.get("inputs", []), picked.get("outputs", [])
     ignored, wanted = set(picked.get("ignore", ())), {*x, *y}
-    indices = [name for name in names if _INDEX.fullmatch(name) and name not in ignored | wanted]
+    indices = [name for name in index_columns(names) if name not in ignored | wanted]
     left = [name for name in names if name not in ignored.union(indices)]
     numeric = [name for name in left if table.has_numbers(table.places[name])]
     x, y = ([name for name in own if name not in ignored] for own in (x, y))
-    notes = ([table.note] if table.note else []) + _of_indices(indices)
+    notes = ([table.note] if table.note else []) + note_of_indices(indices)
     if of_samples and "outputs" in asked:
         raise ValueError(
             f"{of_samples} must be asked of columns of one kind, got outputs: choose them by inputs, or not at all"
@@ -361,17 +212,6 @@ def _of_table(path: Path, table: Table, asked: dict[str, Columns], of_samples: s
         notes.append(f"Not used: {listed(unused)}.")
     data = [table.numbers([table.places[name] for name in own]) if own else None for own in (x, y)]
     return Data(data[0], data[1], tuple(notes))
-
-
-def _of_indices(indices: Sequence[str]) -> list[str]:
-    several = "s" * (len(indices) > 1)
-    return [f"Left out, as an index without a name: column{several} {listed(indices)}."] if indices else []
-
-
-def _counts_rows(column: Any) -> bool:
-    """Whether a column of numbers is one more in each row, as identifiers are."""
-    steps = np.diff(np.asarray(column, float))
-    return len(steps) > 1 and bool((steps == 1).all())
 
 
 def _of_order(argument: str, own: Sequence[str], places: dict[str, int]) -> list[str]:
@@ -425,4 +265,4 @@ def _refused(path: Path, table: Table, names: list[str], numeric: list[str], ask
 
 
 def _call(path: Path, *options: str) -> str:
-    return " ".join(["equishare discover", shlex.quote(_shown(path)), *options])
+    return " ".join(["equishare discover", shlex.quote(shown(path)), *options])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import re
 import uuid
@@ -17,6 +18,8 @@ except ImportError:  # of Windows, where a file that is open cannot be removed, 
 
 # Data of more than _LARGE bytes that a file of less than a part of _RATIO holds; deflate packs zeros 1 : 1000.
 _LARGE, _RATIO = 1 << 30, 200
+# Bytes of a name, beyond which a digest of it stands in temporary names.
+_LONGEST_STEM = 160
 
 
 class BadFile(ValueError):
@@ -71,7 +74,7 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(final.parent))
     if final.is_dir():
         raise IsADirectoryError(errno.EISDIR, "is a folder, and a file of this name is to be written", str(final))
-    temporary = final.with_name(f".{final.stem}-{uuid.uuid4().hex}{final.suffix}")
+    temporary = final.with_name(f".{_short(final.stem)}-{uuid.uuid4().hex}{final.suffix}")
     lock: int | None = None
     try:
         _sweep(final)
@@ -93,6 +96,11 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
             os.close(lock)
 
 
+def _short(stem: str) -> str:
+    """A name that leaves room for what a temporary name has beside it: file systems take 255 bytes."""
+    return stem if len(os.fsencode(stem)) <= _LONGEST_STEM else hashlib.sha256(os.fsencode(stem)).hexdigest()
+
+
 def _created(path: Path) -> int:
     """A new file, locked for as long as the descriptor is open: the system unlocks what a killed process wrote."""
     while True:
@@ -110,7 +118,7 @@ def _sweep(final: Path) -> None:
     """Remove the temporary files of ``final`` that no process holds any more."""
     if fcntl is None:
         return
-    left = re.compile(rf"\.{re.escape(final.stem)}-[0-9a-f]{{32}}{re.escape(final.suffix)}")
+    left = re.compile(rf"\.{re.escape(_short(final.stem))}-[0-9a-f]{{32}}{re.escape(final.suffix)}")
     with suppress(PermissionError):  # of folders that can be written and not be read
         for name in filter(left.fullmatch, os.listdir(final.parent)):
             with suppress(OSError):

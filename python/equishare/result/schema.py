@@ -161,9 +161,11 @@ def check_arrays(document: Mapping[str, Any], kinds: Kinds) -> None:
         _require(bool((one >= 0).all()), f"gaps.{name}", "numbers of at least 0", one)
     for name, one in kinds.get("history", {}).items():
         _check_array(f"history.{name}", one, "fiub", (None,))
+    # Arrays of all entries have those of each slot once, or those of each of its parameters.
+    sizes = {sum(slot["num_entries"] for slot in document["slots"]), sum(one.size for one in labels.values())}
     if "belief" in kinds:
-        _check_belief(kinds["belief"])
-    _check_quality(kinds.get("quality", {}))
+        _check_belief(kinds["belief"], sizes, next(iter(labels.values())).shape)
+    _check_quality(kinds.get("quality", {}), sizes, sum(groups[slot["names"][0]] for slot in document["slots"]))
     _check_names("state", kinds.get("state", {}), document["dtypes"])
     for name, one in kinds.get("state", {}).items():
         _check_array(f"state.{name}", one, "fiubc", None)
@@ -208,24 +210,38 @@ def _check_resamples(resamples: Mapping[str, np.ndarray], sizes: dict[str, int])
     _require(len(counts) < 2, "resamples", "as many resamples for each parameter", sorted(counts))
 
 
-def _check_belief(belief: Mapping[str, np.ndarray]) -> None:
+def _check_belief(belief: Mapping[str, np.ndarray], sizes: set[int], shape: tuple[int, ...]) -> None:
     known = {one.name for one in fields(Belief)} - {"predictor"}
     for name in ("spread", "spread_interval", "posterior_mean"):
         _require(name in belief, f"belief.{name}", "there", "nothing")
     for name, one in belief.items():
         _require(name in known, f"belief.{name}", f"one of {', '.join(sorted(known))}", name)
-        if name in ("posterior_mean", "guess"):
-            _check_array(f"belief.{name}", one, "f" if name == "posterior_mean" else "iu", None)
+        if name == "posterior_mean":
+            _check_entries("belief.posterior_mean", one, sizes)
+        elif name == "guess":
+            _check_array("belief.guess", one, "iu", shape)
         else:
             _check_array(f"belief.{name}", one, "fiu", (2,) if name == "spread_interval" else ())
 
 
-def _check_quality(quality: Mapping[str, np.ndarray]) -> None:
+def _check_quality(quality: Mapping[str, np.ndarray], sizes: set[int], num_groups: int) -> None:
     known = {one.name for one in fields(Quality)} - {"notes"}
     for name, one in quality.items():
         _require(name in known, f"quality.{name}", f"one of {', '.join(sorted(known))}", name)
-        is_scalar = name in ("r_squared", "dependence", "loss_error")
-        _check_array(f"quality.{name}", one, "fiu", () if is_scalar else None)
+        if name in ("unshared", "unshared_errors"):
+            _check_entries(f"quality.{name}", one, sizes)
+        else:
+            _check_array(f"quality.{name}", one, "fiu", (num_groups,) if name == "value_errors" else ())
+    chance = quality.get("dependence", np.float64(np.nan))
+    is_chance = bool(np.isnan(chance) or 0 <= chance <= 1)
+    _require(is_chance, "quality.dependence", "a probability, or NaN where there is none", float(chance))
+
+
+def _check_entries(name: str, array: np.ndarray, sizes: set[int]) -> None:
+    """Numbers of all entries, in any shape but that of a single number."""
+    _check_array(name, array, "f", None)
+    accepted = f"an array of {' or '.join(map(str, sorted(sizes)))} numbers"
+    _require(array.ndim > 0 and array.size in sizes, name, accepted, f"shape {array.shape}")
 
 
 def _check_object(

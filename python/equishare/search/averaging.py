@@ -25,7 +25,7 @@ import scipy
 from equishare.problems.additive import MOST_DENSE, RandomEffects
 from equishare.problems.base import Labels
 from equishare.search.mixture import Values, resampled
-from equishare.search.spacing import gap_sums, log_alone, log_even
+from equishare.search.spacing import gap_sums, log_alone, log_even, width_sums
 
 _CHAINS = 16
 # With many levels, which average too.
@@ -263,12 +263,11 @@ class Chains:
             )
             drawn = 0.5 * misfit / rng.standard_gamma(quadratic.count / 2, self.chains)
             self.noise = np.maximum(drawn, quadratic.least_noise * quadratic.constant / quadratic.count)
-        squares, number = np.zeros(self.chains), np.zeros(self.chains)
-        for state in self.state:
-            active = state.active
-            told = active.sum(1) > 1
-            squares += np.where(told, (np.where(active, state.values, 0) ** 2).sum(1), 0)
-            number += np.where(told, active.sum(1) - 1, 0)
+        told = [
+            width_sums(state.values, state.active, gaps[0] > 0)
+            for state, gaps in zip(self.state, self.gaps, strict=True)
+        ]
+        number, squares = np.sum(told, axis=0)
         self.width2 = 0.5 * (self.scale0 + squares) / rng.standard_gamma(0.5 * (1 + number))
         return np.asarray(centre)
 

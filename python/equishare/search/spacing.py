@@ -31,6 +31,16 @@ def log_alone(values: np.ndarray, active: np.ndarray, width2: np.ndarray) -> np.
     return np.asarray(-0.5 * ((number - 1) * np.log(2 * np.pi * width2) + np.log(number) + squares / width2))
 
 
+def width_sums(values: np.ndarray, active: np.ndarray, is_even: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(…) each: of how many numbers w² is the variance, and the sum of their squares.
+
+    Of values that are spread evenly it is that of their mean alone, ``N(0, w²/K)``.
+    """
+    number, own = active.sum(-1), np.where(active, values, 0.0)
+    squares = np.where(is_even, own.sum(-1) ** 2 / number, (own**2).sum(-1))
+    return np.where(is_even, 1, number), squares
+
+
 def log_even(gaps: np.ndarray, others: np.ndarray, unit: np.ndarray) -> np.ndarray:
     """(…) log density of evenly spread values up to a shift, in any order, given the gaps of other factors.
 

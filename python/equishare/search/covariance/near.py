@@ -22,6 +22,9 @@ from equishare.search.covariance.gaussian import integrated
 
 # Every so manyth strength of scales and variances is tried.
 _STEP = 2
+# Of correlations with an eigenvalue below that some variables are combinations of others, and variances of their own
+# would end that: only scales are tried, as what samples tell of such variances has no digits left.
+_SINGULAR = 1e-7
 
 
 def near_terms(larger: Terms, near: Commutant, second: np.ndarray) -> Terms:
@@ -68,8 +71,9 @@ def unequal_terms(larger: Terms, near: Commutant, second: np.ndarray, unequal: n
     strengths = deviations_of(size, count, _STEP)
     grid = [*zip([np.inf, *strengths], np.append(1.0, prior_of(strengths)), strict=True)]
     weights, targets, every = [], [], np.eye(2 * within.shape[1])
+    is_singular = np.linalg.eigvalsh(mean / np.sqrt(np.outer(variances, variances)))[0] < _SINGULAR
     for nu, own in grid:
-        for other, share in grid:
+        for other, share in grid[:1] if is_singular else grid:
             deviations = np.repeat([nu, other], within.shape[1]) ** -0.5
             if not deviations.any():
                 continue
