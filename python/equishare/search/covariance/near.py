@@ -22,6 +22,8 @@ from equishare.search.covariance.gaussian import integrated
 
 # Every so manyth strength of scales and variances is tried.
 _STEP = 2
+# Where the least eigenvalue of the correlations is below this, the information has more digits than float64.
+_LEAST_EIGENVALUE = 1e-6
 
 
 def near_terms(larger: Terms, near: Commutant, second: np.ndarray) -> Terms:
@@ -56,11 +58,12 @@ def unequal_terms(larger: Terms, near: Commutant, second: np.ndarray, unequal: n
     count, size = larger.count, len(second)
     within = _within(unequal)
     mean = larger.mean()
-    inverse, variances = np.linalg.inv(mean), np.diag(mean)
+    noisy = _with_noise(mean)
+    inverse, variances = np.linalg.inv(noisy), np.diag(noisy)
     excess = inverse @ (second - mean)
     gradient = count * np.concatenate([np.diag(excess), 0.5 * variances * np.diag(excess @ inverse)])
     both = count * np.diag(variances * np.diag(inverse))
-    scales = count * (np.eye(size) + inverse * mean)
+    scales = count * (np.eye(size) + inverse * noisy)
     information = np.block([[scales, both], [both, 0.5 * count * np.outer(variances, variances) * inverse**2]])
     # Only deviations within orbits are asked for.
     spans = scipy.linalg.block_diag(within, within)
@@ -107,6 +110,13 @@ def _within(points: np.ndarray) -> np.ndarray:
         basis[own] = scipy.linalg.helmert(len(own)).T
         columns.append(basis)
     return np.concatenate(columns, axis=1)
+
+
+def _with_noise(mean: np.ndarray) -> np.ndarray:
+    """A covariance, as if a little noise were in variables that are exact combinations of others, such as shares."""
+    scale = np.sqrt(np.diag(mean))
+    least = float(np.linalg.eigvalsh(mean / np.outer(scale, scale))[0])
+    return mean + max(0.0, _LEAST_EIGENVALUE - least) * np.diag(np.diag(mean))
 
 
 def _moved(mean: np.ndarray, moved: np.ndarray) -> np.ndarray:
