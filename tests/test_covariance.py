@@ -319,7 +319,7 @@ def test_variables_that_are_exact_combinations(kind):
     if kind == "one of four classes":
         x, name = np.eye(4)[rng.integers(0, 4, 60)], "S_4"
     elif kind == "shares of a whole":
-        parts = np.exp(rng.normal(size=(60, 4)))
+        parts = np.exp(0.3 * rng.normal(size=(200, 4)))
         x, name = parts / parts.sum(1, keepdims=True), "S_4"
     else:
         z = rng.normal(size=(50, 4))

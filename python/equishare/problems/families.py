@@ -109,7 +109,7 @@ class Family:
         return np.where(weights > 0, rng.poisson(np.minimum(mean * divisor, _MOST_DRAWN)) / divisor, mean)
 
     def unit(self, y: np.ndarray, weights: np.ndarray) -> float:
-        """A power of two near the mean of counts or rates, 1 for others and where that is large enough and not too large.
+        """A power of two near the mean of counts or rates; 1 where that is neither small nor large, or y is another.
 
         Rates y of exposures w are rates y/u of exposures w u, with log u less in η: the likelihood is the same.
         """
