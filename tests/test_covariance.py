@@ -334,3 +334,19 @@ def test_a_sum_of_columns_and_one_with_a_little_noise_have_one_probability():
 def test_a_covariance_alone_has_mirrored_entries():
     with pytest.raises(ValueError, match="covariance needs a symmetric matrix of labels"):
         es.symmetry_group(np.array([[0, 1], [2, 0]]), covariance=True)
+
+
+@pytest.mark.parametrize("kind", ["one of four classes", "shares of a whole", "a column and its negative"])
+def test_variables_that_are_exact_combinations(kind):
+    rng = np.random.default_rng(0)
+    if kind == "one of four classes":
+        x, name = np.eye(4)[rng.integers(0, 4, 60)], "S_4"
+    elif kind == "shares of a whole":
+        parts = np.exp(0.3 * rng.normal(size=(200, 4)))
+        x, name = parts / parts.sum(1, keepdims=True), "S_4"
+    else:
+        z = rng.normal(size=(50, 4))
+        x, name = np.column_stack([z, -z[:, 0]]), None
+    found = es.discover(es.CovarianceProblem(x))
+    assert np.isfinite(found.posterior_mean).all()
+    assert name is None or found.symmetry().name == name

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+import torch
 
 import equishare as es
 
@@ -458,3 +459,34 @@ def test_predict_names_the_column_that_is_missing():
         d.predict({"color": A})
     with pytest.raises(TypeError, match="column 'colour' must be a list of one value a row, got 'a'"):
         d.predict({"colour": "a"})
+
+
+@pytest.mark.parametrize("unit", [1e-45, 1e45])
+def test_units_of_weights_change_nothing(unit):
+    rng = np.random.default_rng(0)
+    level = rng.integers(0, 5, 200)
+    y = np.array([0.0, 0, 1, 1, 2])[level] + 0.5 * rng.normal(size=200)
+    weights = rng.uniform(0.5, 2, 200)
+    plain, other = (es.discover(es.FactorProblem({"a": level}, y, weights=own)) for own in (weights, weights * unit))
+    assert other.partition == plain.partition
+    np.testing.assert_allclose(other.predict({"a": level}), plain.predict({"a": level}), rtol=1e-6)
+
+
+@pytest.mark.parametrize("unit", [1e-20, 1e12])
+def test_units_of_exposures_change_nothing(unit):
+    rng = np.random.default_rng(0)
+    level, exposure = rng.integers(0, 4, 200), rng.uniform(50, 200, 200)
+    y = rng.poisson(exposure * np.array([1.0, 1, 2, 2])[level])
+    plain, other = (
+        es.discover(es.FactorProblem({"a": level}, y / own, family="poisson", weights=own))
+        for own in (exposure, exposure * unit)
+    )
+    assert other.partition == plain.partition == es.Partition([0, 0, 1, 1])
+    np.testing.assert_allclose(other.predict({"a": level}) * unit, plain.predict({"a": level}), rtol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_outcomes_of_torch(dtype):
+    level = np.arange(80) % 4
+    y = torch.tensor(level // 2 + 0.25 * (np.arange(80) % 3), dtype=dtype, requires_grad=True)
+    assert es.discover(es.FactorProblem({"a": level}, y)).partition == es.Partition([0, 0, 1, 1])

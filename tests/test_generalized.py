@@ -190,6 +190,7 @@ WRONG = {
     "rows": ((X[:3], ONE), {}, ValueError, "as many rows"),
     "positional": ((X, ONE, X), {}, TypeError, "by name"),
     "validation": ((X, ONE), {"x_val": X}, TypeError, "together"),
+    "huge weights": ((X, ONE), {"weights": np.full(20, 1e200)}, ValueError, "divide them by their mean"),
     "weights": ((X, ONE), {"weights": -ONE}, ValueError, "weights"),
     "offset": ((X, ONE), {"offset": ONE[:3]}, ValueError, "offset"),
 }
@@ -228,3 +229,36 @@ def test_equal_counts_tell_the_weights_where_there_is_no_bias():
     np.testing.assert_allclose(d.predict(x), 3, rtol=0.01)
     with pytest.raises(ValueError, match="zero in all"):
         es.GeneralizedLinearProblem(x, np.zeros(200), family="poisson", bias=False)
+
+
+@pytest.mark.parametrize("unit", [1e-20, 1e-6, 1e12, 1e20])
+def test_exposures_in_other_units_change_nothing(unit):
+    rng = np.random.default_rng(0)
+    x, exposure = rng.normal(size=(200, 4)), rng.uniform(50, 200, 200)
+    y = rng.poisson(exposure * np.exp(0.3 * x @ [1.0, 1, -1, -1]))
+    plain = es.discover(es.GeneralizedLinearProblem(x, y, family="poisson", offset=np.log(exposure)))
+    own = exposure * unit
+    for found in (
+        es.discover(es.GeneralizedLinearProblem(x, y / own, family="poisson", weights=own)),
+        es.discover(es.GeneralizedLinearProblem(x, y, family="poisson", offset=np.log(own))),
+    ):
+        assert found.partition == plain.partition
+        np.testing.assert_allclose(found.theta, plain.theta, rtol=1e-4)
+        np.testing.assert_allclose(found.bias + np.log(unit), plain.bias, atol=1e-4)
+
+
+def test_counts_that_are_very_large():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(200, 2))
+    y = np.round(1e15 * np.exp(0.3 * x[:, 0] - 0.3 * x[:, 1]))
+    found = es.discover(es.GeneralizedLinearProblem(x, y, family="poisson"), "no_sharing")
+    np.testing.assert_allclose(found.theta, [[0.3, -0.3]], atol=1e-6)
+    np.testing.assert_allclose(found.predict(x)[:, 0], y, rtol=1e-5)
+
+
+def test_rates_are_drawn_anew_with_the_scatter_of_their_exposures():
+    rng = np.random.default_rng(0)
+    x, exposure = rng.normal(size=(2000, 2)), np.full(2000, 400.0)
+    y = rng.poisson(2 * exposure) / exposure
+    drawn = es.GeneralizedLinearProblem(x, y, family="poisson", weights=exposure).resampled(rng).samples.y
+    assert 0.05 < drawn.std() < 0.1  # the square root of 2/400 is 0.07; that of counts of mean 2 is 1.4

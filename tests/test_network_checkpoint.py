@@ -176,6 +176,13 @@ def test_paths_that_cannot_be_written_are_refused_before_the_work(method, tmp_pa
             es.discover(linear_problem(), method, progress=nothing, checkpoint=path, **BRIEF[method])
 
 
+@pytest.mark.parametrize("name", ["run", ".run", "run.pt", "a run"])
+def test_a_checkpoint_may_have_any_name(name, tmp_path):
+    kept = Checkpoint(tmp_path / name, "a search")
+    kept.keep("losses", [1.0, 2.0])
+    assert Checkpoint(tmp_path / name, "a search").get("losses") == [1.0, 2.0]
+
+
 def test_a_write_that_fails_leaves_what_was_there(tmp_path, monkeypatch):
     path = tmp_path / "kept.pt"
     kept = Checkpoint(path, "about")
@@ -183,7 +190,7 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path, monkeypatch):
     before = path.read_bytes()
 
     def full(content, target):
-        target.write_bytes(b"half")
+        target.write(b"half")
         raise OSError("disk full")
 
     monkeypatch.setattr(torch, "save", full)

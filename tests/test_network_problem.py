@@ -267,3 +267,13 @@ def test_lists_of_other_things_are_refused():
     means = es.MeanProblem(np.eye(3), np.eye(3))
     with pytest.raises(TypeError, match="problem must be"):
         es.discover([means, columns_problem()])
+
+
+@pytest.mark.filterwarnings("ignore:Complex modules")
+def test_complex_parameters_are_refused():
+    model = torch.nn.Linear(2, 2)
+    es.share(model, "weight")
+    model.to(torch.complex64)
+    x = torch.zeros(4, 2, dtype=torch.complex64)
+    with pytest.raises(TypeError, match="real parameters"):
+        es.ModelProblem(model, (x, x), (x, x), lambda a, b: (a - b).abs().mean())

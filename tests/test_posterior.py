@@ -255,3 +255,15 @@ def test_where_the_evidence_is_not_asked():
     found = es.discover(map_problem(rng.standard_normal((3, 3)), 50, rng), "merge")
     assert np.isnan(found.spread) and np.isnan(found.symmetry_log_odds) and np.isnan(found.symmetry_probability)
     np.testing.assert_array_equal(found.posterior_mean, found.theta)
+
+
+@pytest.mark.parametrize("units", [[1, 1, 1, 0.01], [1, 1, 1, 1e-6], [1, 1, 1, 1e6]])
+def test_a_column_in_other_units_leaves_the_ties_of_others(units):
+    """A weight far from all others: the others are no continuum about one value because of it."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(120, 4))
+    y = x @ [1.0, 1, 2, 2] + 0.2 * rng.normal(size=120)
+    found = es.discover(x * units, y[:, None])
+    assert found.partition == es.Partition([[0, 0, 1, 2]])
+    assert found.spread == 0
+    assert found.validation_loss < 1.1 * found.no_sharing_loss

@@ -148,3 +148,14 @@ def test_inputs_of_very_different_units(units):
     oracle = es.discover(problem, "oracle", partition=columns)
     np.testing.assert_allclose(oracle.values * units, np.arange(1.0, len(units) + 1), rtol=0.01)
     assert es.discover(problem).partition == columns
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("unit", [1e-155, 1e-160, 1e-200, 1e-300])
+@pytest.mark.parametrize("all_columns", [True, False])
+def test_inputs_too_small_to_be_squared_are_told_so(unit, all_columns):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 3))
+    units = [unit] * 3 if all_columns else [1, 1, unit]
+    with pytest.raises(ValueError, match="too small to be squared"):
+        es.LinearProblem(x * units, x[:, :1] + rng.normal(size=(60, 1)))

@@ -165,3 +165,15 @@ def test_random_states_of_all_kinds(state):
 def test_text_is_no_gaussian_outcome():
     with pytest.raises(ValueError, match="got 'yes': family='binomial' takes two classes by name"):
         LevelMerger().fit(np.tile([["a"], ["b"]], (10, 1)), np.tile(["yes", "no"], 10))
+
+
+def test_levels_in_columns_of_extension_types():
+    rng = np.random.default_rng(0)
+    codes = rng.integers(0, 4, 200)
+    whole = pd.array(codes, dtype="Int64")
+    whole[3] = pd.NA
+    table = pd.DataFrame({"a": whole, "c": pd.Categorical(rng.choice(list("xyz"), 200))})
+    merger = LevelMerger().fit(table, (codes > 1) + 0.2 * rng.normal(size=200))
+    groups = merger.groups_["a"]
+    assert groups["0"] == groups["1"] != groups["2"] == groups["3"]
+    np.testing.assert_array_equal(merger.transform(table)[:3, 0], [groups[str(one)] for one in codes[:3]])

@@ -73,6 +73,26 @@ def test_only_names_are_taken_as_names(tmp_path, write, rows, names):
     assert (list(data.x) if hasattr(data.x, "columns") else None) == names
 
 
+@pytest.mark.parametrize("has_index", [False, True])
+@pytest.mark.parametrize("quoting", [0, 1])
+def test_years_beside_words_are_names(tmp_path, has_index, quoting):
+    frame = named(X, [2019, 2020, 2021]).assign(price=X @ [1.0, 2, 3], region=list("NSEWN") * 4)
+    frame.to_csv(tmp_path / "d.csv", index=has_index, quoting=quoting)
+    problem, notes = outcome_problem(tmp_path / "d.csv", "price")
+    assert FIRST.format("2019, 2020, 2021, price, region") in notes
+    assert problem.slots[0].names == ("region",)
+    assert problem.numeric_names == ("2019", "2020", "2021")
+
+
+@pytest.mark.parametrize(
+    "content", ["1,NA,2.5\n3,4,1.5\n5,6,2\n", "3,red\n1.5,blue\n2.5,red\n", "1,red\n2,blue\n3,red\n"]
+)
+def test_samples_with_words_or_gaps_are_no_names(tmp_path, content):
+    (tmp_path / "d.csv").write_text(content)
+    with pytest.raises(ValueError, match=r"NA|red|named columns"):
+        read_data(tmp_path / "d.csv", means=True)
+
+
 @pytest.mark.parametrize(
     ("name", "write", "note"),
     [

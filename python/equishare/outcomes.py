@@ -111,3 +111,9 @@ def _outcome(name: str, column: Any, family: str | None) -> tuple[np.ndarray, st
         notes.append(f"What is explained is the probability of {name} = {list(kinds)[1]}.")
         return codes.astype(float), family, notes
     return values.astype(float), family, notes
+
+
+def _counts_rows(column: Any) -> bool:
+    """Whether a column of numbers is one more in each row, as identifiers are."""
+    steps = np.diff(np.asarray(column, float))
+    return len(steps) > 1 and bool((steps == 1).all())

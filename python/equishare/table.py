@@ -16,6 +16,8 @@ from equishare.naming import printable
 
 # Numbers that are looked at a time.
 _PART = 1 << 20
+# What stands for a number that is missing.
+_GAPS = frozenset(("", "na", "n/a", "n.a.", "<na>", "null", "none", "missing", "-", "--", ".", "?", "#n/a"))
 #: Rows that tell whether the first one holds names.
 LOOKED_AT = 1000
 
@@ -182,17 +184,23 @@ def names_in(first: Sequence[str], below: Sequence[Sequence[str]]) -> tuple[list
 
 
 def _are_numbered(first: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
-    """Whether a row of numbers holds the names of columns: 0, 1, 2, … as pandas counts them, years or other integers.
+    """Whether a row with numbers holds the names of columns: 0, 1, 2, … as pandas counts them, years or other integers.
 
-    So it is where no other row holds integers, and where it counts from 0 or names consecutive years that no other row
-    could.
+    So it is where a word among them stands above numbers, where no other row holds integers, and where it counts from 0
+    or names consecutive years that no other row could.
     """
-    index, *others = first
-    own = others if not index.strip() and others else list(first)  # nothing stands above an index
-    skipped = len(first) - len(own)
+    # Nothing stands above an index.
+    skipped = int(not first[0].strip() and len(first) > 1)
+    counted = [i for i in range(skipped, len(first)) if _is_number(first[i])]
+    words = [i for i in range(skipped, len(first)) if not _is_number(first[i])]
+    own = [first[i] for i in counted]
     if not below or not all(map(_is_integer, own)) or len(set(own)) < len(own):
         return False
-    cells = [cell for row in below for cell in row[skipped:]]
+    if any(_is_name(first[i]) and all(_is_number(row[i]) for row in below if len(row) > i) for i in words):
+        return True
+    if words and (len(counted) < 2 or any(row[i] == first[i] for row in below for i in words if len(row) > i)):
+        return False
+    cells = [row[i] for row in below for i in counted if len(row) > i]
     if not any(map(_is_integer, cells)):
         return len(below) > 1 or skipped > 0
     numbers = [int(float(cell)) for cell in own]
@@ -201,6 +209,11 @@ def _are_numbered(first: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
         return len(numbers) > 2 or skipped > 0 or not all(map(_is_integer, cells))
     is_year = len(steps) == 1 and all(1000 <= number < 3000 for number in numbers)
     return is_year and not any(_is_integer(cell) and 1000 <= float(cell) < 3000 for cell in cells)
+
+
+def _is_name(cell: str) -> bool:
+    """Whether a cell is a word, and no sign that a number is missing."""
+    return cell.strip(" #'").lower() not in _GAPS
 
 
 def _is_integer(cell: str) -> bool:

@@ -135,4 +135,4 @@ def predicted(
             UserWarning,
             stacklevel=3,
         )
-    return Family(predictor.family).mean(eta)
+    return Family(predictor.family).expected(eta)

@@ -110,8 +110,13 @@ class FactorProblem:
                     "rescale it"
                 )
             target = (target - self.origin) / self.unit
+            self._loss_unit = self.unit**2
+            # Only the ratios of weights count.
+            weight = weight / 2.0 ** np.round(np.log2(weight.mean()))
         else:
-            added = added + self.origin
+            self._loss_unit = self.family.unit(target, weight)
+            target, weight = target / self._loss_unit, weight * self._loss_unit
+            added, self.origin = added + self.origin, self.origin + float(np.log(self._loss_unit))
         self.model = Additive(
             self.family,
             np.stack([one.codes for one in self.factors], 1),
@@ -153,7 +158,7 @@ class FactorProblem:
     def evaluate(self, patterns: Sequence[Labels]) -> np.ndarray:
         """Mean loss of each pattern on a half of the samples, fitted on the other."""
         train, val = self.model.rows(self._train), self.model.rows(self._val)
-        return np.array([val.loss(train.fitted(own), own) for own in patterns]) * self.unit**2
+        return np.array([val.loss(train.fitted(own), own) for own in patterns]) * self._loss_unit
 
     def refit(self, pattern: Labels) -> Refit:
         """The values of a pattern by maximum likelihood on all samples."""
@@ -179,9 +184,8 @@ class FactorProblem:
         estimate = self.estimate()
         effects, model = estimate.effects, self.model
         eta = model.offset + model.one_hot() @ effects.effects + model.rest @ effects.rest
-        variance = effects.noise / np.maximum(model.weights, 1e-300)
         other = copy.copy(self)
-        drawn = self.family.drawn(eta, np.where(model.weights > 0, variance, 0.0), generator)
+        drawn = self.family.drawn(eta, model.weights, generator, effects.noise)
         if np.ptp(drawn) == 0:  # of rare classes
             drawn = model.y
         other.model = replace(model, y=drawn)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import scipy
 
-from equishare.arrays import real_array
+from equishare.arrays import real_array, to_numpy
 
 #: What ``family`` may be.
 FAMILIES = ("gaussian", "binomial", "poisson")
@@ -17,6 +17,12 @@ FAMILIES = ("gaussian", "binomial", "poisson")
 WIDE = 5.0
 # Linear predictors beyond it are no probabilities and no counts that a computer tells apart from 0, 1 or infinity.
 _MOST = 30.0
+# Beyond it, exp(η) is no number.
+_MOST_EXPONENT = 700.0
+# Larger means of counts cannot be drawn from.
+_MOST_DRAWN = 1e15
+# Counts or rates of another mean are given another unit.
+_PLAIN = (1e-3, 1e6)
 _LEAST_WEIGHT = 1e-10
 
 
@@ -57,8 +63,14 @@ class Family:
             "poisson": "the log of the expected count",
         }[self.name]
 
+    def expected(self, eta: np.ndarray) -> np.ndarray:
+        """``g⁻¹(η)``, for predictions."""
+        if self.name != "poisson":
+            return self.mean(eta)
+        return np.asarray(np.exp(np.clip(eta, -_MOST_EXPONENT, _MOST_EXPONENT)))
+
     def mean(self, eta: np.ndarray) -> np.ndarray:
-        """``g⁻¹(η)``."""
+        """``g⁻¹(η)``, with η no larger than fits need."""
         if self.is_gaussian:
             return eta
         eta = np.clip(eta, -_MOST, _MOST)
@@ -90,12 +102,30 @@ class Family:
             return mean
         return float(scipy.special.logit(mean) if self.name == "binomial" else np.log(mean))
 
-    def drawn(self, eta: np.ndarray, variance: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Outcomes drawn anew; ``variance`` is that of a gaussian."""
+    def drawn(self, eta: np.ndarray, weights: np.ndarray, rng: np.random.Generator, noise: float = 1.0) -> np.ndarray:
+        """Outcomes drawn anew: with weights w a gaussian has the variance noise/w, and counts are rates of exposures w.
+
+        Where a weight is zero, outcomes tell nothing, and are as expected.
+        """
+        weights, mean = np.broadcast_to(weights, eta.shape), self.mean(eta)
+        if self.name == "binomial":
+            return (rng.random(eta.shape) < mean).astype(float)
+        divisor = np.where(weights > 0, weights, 1.0)
         if self.is_gaussian:
-            return np.asarray(eta + np.sqrt(variance) * rng.standard_normal(eta.shape))
-        mean = self.mean(eta)
-        return (rng.random(eta.shape) < mean).astype(float) if self.name == "binomial" else rng.poisson(mean) * 1.0
+            return np.asarray(
+                eta + np.sqrt(np.where(weights > 0, noise, 0.0) / divisor) * rng.standard_normal(eta.shape)
+            )
+        return np.where(weights > 0, rng.poisson(np.minimum(mean * divisor, _MOST_DRAWN)) / divisor, mean)
+
+    def unit(self, y: np.ndarray, weights: np.ndarray) -> float:
+        """A power of two near the mean of counts or rates; 1 where that is neither small nor large, or y is another.
+
+        Rates y of exposures w are rates y/u of exposures w u, with log u less in η: the likelihood is the same.
+        """
+        mean = float(np.average(y, weights=weights))
+        if self.name != "poisson" or _PLAIN[0] <= mean <= _PLAIN[1]:
+            return 1.0
+        return float(2.0 ** np.round(np.log2(mean)))
 
     def checked(self, y: Any, name: str = "y", rates: bool = False) -> np.ndarray:
         """Outcomes (n, O) in float64 that the family can have.
@@ -109,16 +139,15 @@ class Family:
             TypeError: no numbers.
             ValueError: another shape, not finite, not 0 or 1, or no counts.
         """
-        if getattr(getattr(y, "dtype", None), "kind", "") in "OUST" or hasattr(y, "to_list"):
-            y = np.asarray(y.to_list() if hasattr(y, "to_list") else y)
-        if getattr(y, "ndim", 1) and np.asarray(y).dtype.kind in "OUS":
-            found = np.asarray(y, object).ravel()
-            kinds, classes = ({own(one) for one in found} for own in (lambda one: type(one).__name__, repr))
+        given = to_numpy(y.to_list() if hasattr(y, "to_list") else y, name)
+        entries = given.ravel().tolist() if given.ndim and given.dtype.kind in "OUST" else []
+        if any(isinstance(one, (str, bytes)) for one in entries):
+            kinds, classes = ({own(one) for one in entries} for own in (lambda one: type(one).__name__, repr))
             code = ""
             if len(classes) == 2 or self.name == "binomial":
                 code = f": of two classes, y == {max(classes)} with family='binomial' tells how probable it is"
             raise TypeError(f"{name} must hold numbers, got {', '.join(sorted(kinds))}{code}")
-        found = real_array(y, name).astype(float)
+        found = real_array(given, name).astype(float)
         found = found[:, None] if found.ndim == 1 else found
         if found.ndim != 2 or 0 in found.shape:
             raise ValueError(f"{name} must have one number a sample, shape (n,), got shape {np.shape(y)}")

@@ -109,6 +109,8 @@ class GeneralizedLinearProblem:
             train, val = np.arange(count), np.arange(count, count + len(more_x))
             given, outcome = np.concatenate([given, more_x]), np.concatenate([outcome, more_y])
             shift, weight = np.zeros(outcome.shape), np.ones(len(given))
+        self._unit = self.family.unit(outcome, np.broadcast_to(weight[:, None], outcome.shape))
+        outcome, weight, shift = outcome / self._unit, weight * self._unit, shift - np.log(self._unit)
         spread = given.std(0)
         if flat := np.flatnonzero(spread <= 1e-12 * np.abs(given).max(0)).tolist() if bias else []:
             listed = ", ".join(names[1][i] if names[1] else str(i) for i in flat[:5])
@@ -274,7 +276,7 @@ class GeneralizedLinearProblem:
 
     def _loss(self, samples: Samples, weight: np.ndarray, bias: np.ndarray) -> float:
         losses = self.family.losses(samples.y, samples.offset + samples.x @ weight.T + bias)
-        return float(np.average(losses.mean(1), weights=samples.weights))
+        return float(np.average(losses.mean(1), weights=samples.weights)) * self._unit
 
     def refit(self, pattern: Labels) -> Refit:
         """The values of a pattern by maximum likelihood on all samples."""
@@ -318,7 +320,7 @@ class GeneralizedLinearProblem:
         eta = samples.offset + samples.x @ values.reshape(self.shape).T + bias
         other = copy.copy(self)
         other.__dict__.pop("_estimate", None)
-        other.samples = replace(samples, y=self.family.drawn(eta, np.ones(1), generator))
+        other.samples = replace(samples, y=self.family.drawn(eta, samples.weights[:, None], generator))
         return other
 
     def about(self) -> About:

@@ -21,6 +21,8 @@ from equishare.problems.quality import quality
 _P = TypeVar("_P", bound="LeastSquares")
 
 
+# Smaller sums of squares have few digits, and their inverses are no numbers.
+_LEAST_SQUARES = 1e6 * np.finfo(float).tiny
 # So many columns are told by name.
 _FEW = 5
 
@@ -57,7 +59,10 @@ class LeastSquares:
             self.pooled = self.train.pooled_with(self.val)
         self._estimate: BlockEstimate | None = None
         squares = self.pooled.syy.sum(), self.pooled.sxx.trace(), np.abs(self.pooled.sxy).sum()
-        if not np.isfinite(squares).all() or not self.pooled.syy.sum() > np.finfo(float).tiny:
+        inputs, means = self.pooled.sxx.diagonal(), np.abs(self.pooled.x_mean)
+        # A constant has a mean without squares about it; so has what is too small to be squared.
+        is_small = np.where(inputs > 0, inputs < _LEAST_SQUARES, (means > 0) & (means**2 < _LEAST_SQUARES)).any()
+        if is_small or not np.isfinite(squares).all() or not self.pooled.syy.sum() > np.finfo(float).tiny:
             raise ValueError("the samples are too large or too small to be squared in float64: rescale them")
         if self.pooled.count > self.num_inputs + int(bias) and self.pooled.is_full_rank():
             every_x, every_y = (Rows.of(train).and_then(Rows.of(val)) for train, val in (x, y))

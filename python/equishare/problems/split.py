@@ -9,6 +9,9 @@ import numpy as np
 from equishare.arrays import Names, column_names, real_array
 from equishare.checks import flag, natural
 
+# Squares of larger weights, or of the inverse of it, are no numbers beside others.
+_MOST_WEIGHT = 1e50
+
 
 def halves(count: int, seed: int, name: str, train_fraction: float = 0.5) -> tuple[np.ndarray, np.ndarray]:
     """Rows to fit and rows to validate, drawn without replacement; at least one each.
@@ -44,13 +47,19 @@ def sample_weights(weights: Any, count: int) -> np.ndarray:
 
     Raises:
         TypeError: no numbers.
-        ValueError: another shape, not finite, negative, or less than two above 0.
+        ValueError: another shape, not finite, negative, too small or large for float64, or less than two above 0.
     """
     if weights is None:
         return np.ones(count)
     found = sample_vector(weights, "weights", count)
     if (found < 0).any():
         raise ValueError(f"weights must not be negative, got {found.min():g}: 0 leaves a sample out")
+    extreme = found[(found > 0) & ((found < 1 / _MOST_WEIGHT) | (found > _MOST_WEIGHT))]
+    if len(extreme):
+        raise ValueError(
+            f"weights must be 0 or lie between {1 / _MOST_WEIGHT:g} and {_MOST_WEIGHT:g}, got {extreme[0]:g}: divide "
+            "them by their mean where only their ratios count"
+        )
     if count > 1 and np.count_nonzero(found) < 2:
         raise ValueError(
             f"weights must be above 0 for at least two samples, to fit and to validate, got {np.count_nonzero(found)}: "

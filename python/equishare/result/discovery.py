@@ -219,7 +219,7 @@ class Discovery(Plotting):
         found = self._map(given, theta, self.posterior_bias if averaged else self.bias)
         if self.predictor is not None:
             shift = 0.0 if offset is None else offset_of(offset, found.shape)
-            found = Family(self.predictor.family).mean(found + shift)
+            found = Family(self.predictor.family).expected(found + shift)
         if not isinstance(x, Tensor):
             return found
         return torch.from_numpy(found).to(x.device, x.dtype if x.is_floating_point() else torch.get_default_dtype())

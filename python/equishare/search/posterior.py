@@ -39,6 +39,8 @@ _LEAST_EXACT = 0.1
 # Values that lie less than so many spreads apart are those of a continuum: entries that are spread evenly over an
 # interval have the standard deviation of its length over √12 = 3.5. Twice that, as spreads come on a coarse grid.
 _LEAST_GAP = 8.0
+# A spread is hidden by standard errors so many times as large: the grid of spreads begins there.
+_HIDDEN = 4.0
 # Candidates whose log weight is so far below that of the best are not asked how they got their labels.
 _NEGLIGIBLE = 20.0
 # Terms of less than this weight are left out of the posterior mean.
@@ -255,8 +257,18 @@ class Posterior:
         structure = self._structures[partition]
         if spread == 0 or structure.closure or structure.shifts:
             return not self._is_generic(partition, spread)
+        if self._num_scattered(partition, spread) < 2:
+            return False
         values, _ = fit_estimate(self.evidence(spread).estimate, partition.labels, partition.num_groups)
-        return partition.num_groups > 1 and float(np.diff(np.sort(values)).min()) > _LEAST_GAP * spread
+        return float(np.diff(np.sort(values)).min()) > _LEAST_GAP * spread
+
+    def _num_scattered(self, partition: Partition, spread: float) -> int:
+        """The number of groups that show a spread: several entries whose standard errors do not hide it.
+
+        One such group is a continuum of weights, with others that are far away, in other units, say.
+        """
+        shows = np.sqrt(self._estimate.variance.ravel()) <= _HIDDEN * spread
+        return int((np.bincount(partition.labels.ravel(), shows) > 1).sum())
 
     def _is_generic(self, partition: Partition, spread: float) -> bool:
         return (partition, spread) in self._generic

@@ -102,13 +102,15 @@ class LevelMerger(TransformerMixin, BaseEstimator):
 
     def _columns(self, X: Any, reset: bool, y: Any = None) -> dict[str, Any]:  # noqa: N803
         options: dict[str, Any] = {"dtype": None, "ensure_all_finite": "allow-nan", "reset": reset}
+        # Of columns of several extension types pandas and scikit-learn find no common one.
+        given, X = X, X.astype(object) if type(X).__module__.partition(".")[0] == "pandas" else X  # noqa: N806
         if reset:
             if y is None:
                 raise ValueError("This LevelMerger estimator requires y to be passed, but the target y is None.")
             checked, _ = validate_data(self, X, y, ensure_min_samples=2, multi_output=True, **options)
         else:
             checked = validate_data(self, X, **options)
-        named = columns_of(X) if hasattr(X, "columns") else columns_of(np.asarray(checked))
+        named = columns_of(given) if hasattr(given, "columns") else columns_of(np.asarray(checked))
         return {name: _named(column) for name, column in named.items()}
 
     def __sklearn_tags__(self) -> Any:

@@ -165,7 +165,7 @@ class SharedPoissonRegressor(RegressorMixin, _Shared):
 
     def predict(self, X: Any) -> np.ndarray:  # noqa: N803
         """Expected counts (n,)."""
-        return Family("poisson").mean(self._eta(X)[:, 0])
+        return Family("poisson").expected(self._eta(X)[:, 0])
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

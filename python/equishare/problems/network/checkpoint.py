@@ -109,7 +109,9 @@ def _opened(path: str | os.PathLike[str], about: str) -> dict[str, Any]:
 
 def _write(path: Path, content: dict[str, Any]) -> None:
     try:
-        torch.save(content, path)
+        # Torch refuses names that begin with a dot and have no ending.
+        with open(path, "wb") as file:
+            torch.save(content, file)
     except RuntimeError as error:  # of a disk that is full; torch tells no more than that the stream failed
         raise OSError(errno.EIO, "the checkpoint could not be written, is the disk full?", str(path)) from error
     digest = hashlib.sha256()

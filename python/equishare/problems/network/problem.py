@@ -160,6 +160,10 @@ def about_model(slots: Sequence[Slot], num_train: int | None, num_val: int | Non
 
 
 def _check_shared(model: nn.Module) -> None:
+    if (odd := next((name for name, t in model.named_parameters() if t.is_complex()), None)) is not None:
+        raise TypeError(
+            f"model must have real parameters, got complex {odd}: hold real and imaginary parts as two parameters"
+        )
     if any(t.is_inference() for t in (*model.parameters(), *model.buffers())):
         raise ValueError("model must be made outside of torch.inference_mode, which allows no training")
     for name, location in shared_locations(model).items():
