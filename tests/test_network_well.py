@@ -15,8 +15,10 @@ from equishare.lab.studies.everyday_data import PROBLEMS, draw
 from equishare.problems.network import session as session_module
 from equishare.problems.network.batches import HeldOut
 from equishare.problems.network.candidate import Candidate, with_gains
+from equishare.problems.network.checkpoint import Checkpoint
 from equishare.problems.network.optimizer import ReplicaAdam
 from equishare.problems.network.patterns import Pattern
+from equishare.problems.network.refit import refit_trained, train_patterns
 from equishare.problems.network.replicas import Replicas, stacked
 from equishare.problems.network.session import NetworkSession
 from equishare.problems.network.training import RATES
@@ -114,6 +116,20 @@ def test_what_is_worse_than_no_sharing_is_not_selected():
     assert not proposal.as_good[tied]
     assert proposal.scores[proposal.best] <= unshared
     assert proposal.num_groups(proposal.best) == 3
+
+
+def test_a_refit_that_gets_stuck_is_not_the_answer():
+    session = NetworkSession([linear_problem(count=240, train=120)])
+    free = Pattern([np.arange(9)])
+    (trained,) = train_patterns(session.trainer, [0], [free], None, session.unshared, "final")
+    (refit,) = refit_trained(session.trainer, [trained])
+    assert not torch.equal(refit.lower["weight"], trained.well.fit.lower["weight"])
+    # One step of a large rate leads away from every minimum.
+    fit = dataclasses.replace(trained.well.fit, step=torch.tensor([1]))
+    far = dataclasses.replace(trained, well=dataclasses.replace(trained.well, fit=fit, rates=np.array([1e4])))
+    session.trainer.checkpoint = Checkpoint(None, "")
+    (kept,) = refit_trained(session.trainer, [far])
+    assert torch.equal(kept.lower["weight"], trained.well.fit.lower["weight"])
 
 
 TRUTH, FINER = np.array([0, 1, 2, 2, 0, 1, 1, 2, 0]), np.array([0, 1, 2, 3, 4, 5, 5, 3, 4])

@@ -11,14 +11,14 @@ import torch
 from torch import nn
 
 from equishare.problems.base import Refit, partitions_of
-from equishare.problems.network.fit import Fit, Start
+from equishare.problems.network.fit import Fit, Start, block_losses, mean_and_error
 from equishare.problems.network.patterns import Pattern, hard_state
 from equishare.problems.network.replicas import Replicas, State, copied, joined, psi, stacked, taken
 from equishare.problems.network.trainer import Trainer
 from equishare.problems.network.well import Well, around, train_well
 from equishare.sharing import impose
 
-# A fit from the model's own start is stuck where its loss is above that from the search by more than this part of it.
+# A fit is stuck where its loss is above that of another by more than this part of it.
 _STUCK = 0.1
 
 
@@ -78,7 +78,8 @@ def refit_trained(trainer: Trainer, trained: Sequence[Trained]) -> list[Fit]:
     """Fits of the pattern of each problem on training and validation samples together.
 
     Each starts where the fit on the training samples alone did. It takes as many steps as were best there, or the
-    ``stop`` samples end it.
+    ``stop`` samples end it. Other samples can lead it into a poor minimum. So where its loss on its own samples is
+    clearly above that of the first fit on samples held out, the first fit is the answer.
     """
     fits: dict[int, Fit] = {}
     lengths = np.array([int(one.well.lengths[0]) for one in trained])
@@ -91,7 +92,10 @@ def refit_trained(trainer: Trainer, trained: Sequence[Trained]) -> list[Fit]:
         until = None if has_stop else torch.cat([one.well.fit.step for one in some])
         sets = ("pooled", "stop" if has_stop else None)
         fitted = trainer.fit(f"refit, {steps} steps", start, steps, rates, sets=sets, until=until)
-        fits |= {p: fitted[i : i + 1] for i, p in enumerate(problems)}
+        own = block_losses(trainer.replicas, problems, fitted, start.upper, cautious=False, which="pooled")
+        for i, (p, loss) in enumerate(zip(problems, mean_and_error(*own)[0].tolist(), strict=True)):
+            before = float(some[i].well.losses[0])
+            fits[p] = fitted[i : i + 1] if loss <= before + _STUCK * abs(before) else some[i].well.fit
     return [fits[p] for p in range(len(trained))]
 
 
