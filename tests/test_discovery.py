@@ -225,7 +225,7 @@ def test_files_that_are_not_discoveries_are_refused(tmp_path):
         (lambda p: es.discover(p, seed=-1), ValueError, "seed must be an integer from 0 to .*got -1"),
         (lambda p: es.discover([]), ValueError, "must not be an empty list"),
         (lambda p: es.discover([p, means([0, 1])]), ValueError, "must have the same shape"),
-        (lambda p: es.discover("data"), TypeError, "a FactorProblem, a CovarianceProblem, a ModelProblem"),
+        (lambda p: es.discover(3), TypeError, "a FactorProblem, a CovarianceProblem, a ModelProblem"),
         (lambda p: es.discover(p, "bilevel", restarts=0), ValueError, "restarts must be a positive integer, got 0"),
         (lambda p: es.discover(p, "bilevel", num_groups=-2), ValueError, "num_groups must be a positive integer"),
         (lambda p: es.discover(p, "bilevel", num_groups=7), ValueError, "at most the number of entries 6, got 7"),
