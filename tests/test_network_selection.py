@@ -182,6 +182,13 @@ def test_beaten_candidates_are_dropped_but_the_one_without_sharing_stays():
     assert found.proposal().history["validation_loss"].tolist() == [3.0, 1.0, 1.2, 1.3]
 
 
+def test_where_all_have_diverged_dropping_leaves_one_and_the_error_is_told():
+    found = found_of(([0, 0, 0, 0], np.inf), ([0, 0, 1, 1], np.inf))
+    found.drop_beaten()
+    with pytest.raises(FloatingPointError, match="fits of problem 0 have all diverged: lower lr"):
+        found.proposal()
+
+
 def test_rivals_have_no_more_groups_than_the_best_and_a_loss_that_can_be_mended():
     found = found_of(*FOUR)
     assert found.best().loss == 1.0

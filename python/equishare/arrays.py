@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from equishare.naming import printable, repeated
+from equishare.naming import is_number, printable, repeated
 
 #: Names of the columns of a table; empty where the data had none.
 Names = tuple[str, ...]
@@ -106,7 +106,7 @@ def _remedy(array: NDArray[Any], name: str, of_column: str = "") -> str:
         return f", say {first}.dt.total_seconds()" if of_column else f": {numpy} / numpy.timedelta64(1, 's')"
     if kind in "UST":
         first = next(iter(array.ravel().tolist()), "")
-        if _is_numeric(first):
+        if is_number(first):
             return f": {of_column or name}.astype(float)"
         if of_column:
             return "; the levels of a factor are told by FactorProblem(table, y)"
@@ -115,14 +115,6 @@ def _remedy(array: NDArray[Any], name: str, of_column: str = "") -> str:
         if name == "y":
             return f"; of two classes GeneralizedLinearProblem(x, y == {str(first)[:40]!r}, family='binomial') takes y"
     return f": numpy.column_stack([{name}.real, {name}.imag]) takes both parts" if kind == "c" and not of_column else ""
-
-
-def _is_numeric(text: Any) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def column_names(value: Any, name: str) -> Names:

@@ -22,3 +22,12 @@ def repeated(names: Iterable[str]) -> str | None:
             return name
         seen.add(name)
     return None
+
+
+def is_number(text: str | bytes) -> bool:
+    """Whether a text reads as a number, NaN and infinity too."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -12,7 +12,7 @@ import numpy as np
 
 from equishare.columns import ignoring, listed
 from equishare.files import BadFile
-from equishare.naming import printable
+from equishare.naming import is_number, printable
 
 # Numbers that are looked at a time.
 _PART = 1 << 20
@@ -118,7 +118,7 @@ class Table:
         place, cell = self.cell(bad[0], column)
         if len(bad) == len(self.frame) > 1:
             return f"column {name!r} holds no numbers ({place}: {cell!r}): code it as numbers, or {remedy}"
-        what = f": {cell!r} is not {'finite' if _is_number(cell) else 'a number'}" if cell.strip() else " is empty"
+        what = f": {cell!r} is not {'finite' if is_number(cell) else 'a number'}" if cell.strip() else " is empty"
         where = f"{place}, column {column + 1}{f' ({name})' if self.names else ''}"
         return f"{where}{what}; leave rows with missing values out, fill them, or {remedy}"
 
@@ -169,11 +169,11 @@ def _given_away(blocks: list[np.ndarray]) -> Iterator[np.ndarray]:
 def names_in(first: Sequence[str], below: Sequence[Sequence[str]]) -> tuple[list[str], str]:
     """Names of the columns and what to say of them, if the first row of a table holds names; else none of both."""
     note = ""
-    if any(_is_number(cell) for cell in first):
+    if any(is_number(cell) for cell in first):
         if not _are_numbered(first, below):
             return [], ""
         # Spreadsheets have no integers.
-        first = [str(int(float(cell))) if _is_number(cell) else cell for cell in first]
+        first = [str(int(float(cell))) if is_number(cell) else cell for cell in first]
         own = listed([cell for cell in first if cell.strip()])
         note = f"The first row, {own}, is taken as the names of the columns, not as a sample."
     # NumPy's savetxt writes "# " before the names, pandas nothing above the numbers of the rows.
@@ -191,12 +191,12 @@ def _are_numbered(first: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
     """
     # Nothing stands above an index.
     skipped = int(not first[0].strip() and len(first) > 1)
-    counted = [i for i in range(skipped, len(first)) if _is_number(first[i])]
-    words = [i for i in range(skipped, len(first)) if not _is_number(first[i])]
+    counted = [i for i in range(skipped, len(first)) if is_number(first[i])]
+    words = [i for i in range(skipped, len(first)) if not is_number(first[i])]
     own = [first[i] for i in counted]
     if not below or not all(map(_is_integer, own)) or len(set(own)) < len(own):
         return False
-    if any(_is_name(first[i]) and all(_is_number(row[i]) for row in below if len(row) > i) for i in words):
+    if any(_is_name(first[i]) and all(is_number(row[i]) for row in below if len(row) > i) for i in words):
         return True
     if words and (len(counted) < 2 or any(row[i] == first[i] for row in below for i in words if len(row) > i)):
         return False
@@ -218,11 +218,3 @@ def _is_name(cell: str) -> bool:
 
 def _is_integer(cell: str) -> bool:
     return re.fullmatch(r"\s*\d{1,15}(\.0)?\s*", cell) is not None
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True

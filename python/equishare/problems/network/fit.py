@@ -162,7 +162,8 @@ def loss_errors(replicas: Replicas, owner: Sequence[int], fitted: Fit, upper: St
 def mean_and_error(losses: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean (...) of the losses of blocks (..., B) of so many samples (B,), and its standard error."""
     mean = np.average(losses, axis=-1, weights=sizes)
-    spread = np.sqrt(np.average((losses - mean[..., None]) ** 2, axis=-1, weights=sizes))
+    with np.errstate(invalid="ignore"):  # of a fit that has diverged the error is NaN
+        spread = np.sqrt(np.average((losses - mean[..., None]) ** 2, axis=-1, weights=sizes))
     return mean, spread / math.sqrt(max(1, len(sizes) - 1))
 
 

@@ -43,8 +43,9 @@ class Found(dict[Pattern, Candidate]):
 
     def drop_beaten(self) -> None:
         """Keep the candidates that are better than all with at most as many groups, and the one without sharing."""
-        least = math.inf
-        for one in sorted(self.values(), key=lambda c: (c.num_groups, c.loss)):
+        coarsest, *others = sorted(self.values(), key=lambda c: (c.num_groups, c.loss))
+        least = coarsest.loss
+        for one in others:
             if one.loss >= least and one.pattern != self.free:
                 del self[one.pattern]
             least = min(least, one.loss)
