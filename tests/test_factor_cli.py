@@ -40,7 +40,10 @@ def test_text_columns_are_factors_and_the_answer_names_their_levels(table, tmp_p
     assert "ash, bay" in printed and "cove, dale" in printed
     found = json.loads((out / "labels.json").read_text())
     assert found["parameters"]["region"]["labels"] == [0, 0, 1, 1]
-    assert "ash" in (out / "report.html").read_text()
+    page = (out / "report.html").read_text()
+    assert "ash" in page
+    weight = dict(es.Discovery.load(out / "discovery.npz").about.facts)["weights of numeric columns, never tied"]
+    assert weight.startswith("age ") and weight in page
 
 
 def test_the_family_follows_from_the_outcome(table, capsys):

@@ -200,10 +200,8 @@ def _same_shape(p: Partition, q: Partition) -> tuple[NDArray[np.int64], NDArray[
 
 def _integer_array(labels: Any) -> NDArray[Any]:
     array = to_numpy(labels, "labels")
-    if array.dtype == np.uint64:
-        return array
     if array.dtype.kind in "biu":
-        return array.astype(np.int64, copy=False)
+        return array.astype(np.uint8) if array.dtype.kind == "b" else array
     if array.dtype.kind != "f":
         raise TypeError(f"labels must be integers of at most 64 bits, got dtype {array.dtype}")
     wrong = ~(np.isfinite(array) & (array == np.floor(array)) & (np.abs(array) < 2.0**63))
@@ -220,8 +218,9 @@ def _renumber(labels: NDArray[Any]) -> tuple[NDArray[np.int64], int]:
     low, high = int(labels.min()), int(labels.max())
     # Names from a short range index a table directly, which spares the sort.
     if high - low < 4 * labels.size:
-        codes = labels if low == 0 else labels - labels.dtype.type(low)
-        codes, num_names = codes.astype(np.int64, copy=False), high - low + 1
+        wide = labels if labels.dtype.itemsize == 8 or low == 0 else labels.astype(np.int64)
+        codes = wide if low == 0 else wide - wide.dtype.type(low)
+        num_names = high - low + 1
     else:
         names, codes = np.unique(labels, return_inverse=True)
         num_names = names.size
@@ -234,4 +233,8 @@ def _renumber(labels: NDArray[Any]) -> tuple[NDArray[np.int64], int]:
     num_groups = int((first < labels.size).sum())
     number = np.empty(num_names, dtype=np.int64)
     number[order] = np.arange(num_names)
-    return number[codes], num_groups
+    # Codes of another dtype would be copied whole to index with them.
+    renumbered = np.empty(labels.size, dtype=np.int64)
+    for i in range(0, labels.size, _PART):
+        renumbered[i : i + _PART] = number[codes[i : i + _PART]]
+    return renumbered, num_groups

@@ -170,6 +170,7 @@ class FactorProblem:
             self.family.name, bias, self.numeric_names, fit.coefficients * unit, unseen_values(fit, pattern) * unit
         )
         values = {slot.key: own * unit for slot, own in zip(self.slots, fit.values, strict=True)}
+        weights = ", ".join(f"{n} {w:.4g}" for n, w in zip(self.numeric_names, predictor.coefficients, strict=True))
         return Refit(
             values,
             float(loss),
@@ -177,6 +178,7 @@ class FactorProblem:
             bias=np.array([bias]),
             quality=self._quality(fit, pattern, float(loss)),
             predictor=predictor,
+            facts=(("weights of numeric columns, never tied", weights),) if weights else (),
         )
 
     def resampled(self, generator: np.random.Generator) -> FactorProblem:
@@ -197,8 +199,6 @@ class FactorProblem:
         sizes = ", ".join(f"{one.name} ({len(one.levels)})" for one in self.factors)
         facts = [("factors (levels)", sizes), ("family", self.family.name)]
         facts.append(("values", f"effects on {self.family.scale}, on average zero over the samples"))
-        if self.numeric_names:
-            facts.append(("numeric columns, never tied", ", ".join(self.numeric_names)))
         question = "which levels of a factor have the same effect"
         return About(question, len(self._train), len(self._val), self.family.loss, tuple(facts))
 

@@ -133,7 +133,8 @@ def _path(session: NetworkSession, free: Fit, r: int, problem: int, totals: Sequ
     batch = session.problems[problem].train.first()
     estimates = fisher_estimates(session.replicas, taken(free.lower, r), taken(free.buffers, r), batch)
     path = ward_path(estimates, totals, [slot.max_groups for slot in session.replicas.slots])
-    return [Pattern(labels) for labels in path.values()]
+    # One after another: labels in two forms take much memory.
+    return [Pattern(path.pop(total)) for total in list(path)]
 
 
 def _by_evidence(session: NetworkSession, free: Fit, r: int, problem: int, totals: Sequence[int]) -> list[Pattern]:

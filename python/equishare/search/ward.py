@@ -90,8 +90,7 @@ def _groups(estimate: Weighted, most: int, at_a_time: int) -> _Groups:
     if estimate.values.shape[1] == 1:
         order = np.argsort(estimate.values[:, 0], kind="stable")
         order = order.astype(np.int32) if len(order) < 1 << 31 else order
-        own, precision = (column[order, 0].astype(float) for column in estimate)
-        return _Sorted(order, _overwriting(own, precision), most)
+        return _Sorted(order, _overwriting(*(column[order, 0].astype(float) for column in estimate)), most)
     values, weights, start = estimate.values.astype(float), estimate.precision.astype(float), None
     if len(values) > _MOST_PAIRED:
         start = merged_neighbours(values, weights, MOST_GROUPS)

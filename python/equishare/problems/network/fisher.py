@@ -11,6 +11,7 @@ from torch.func import grad, vmap
 
 from equishare.modes import twice_differentiable
 from equishare.problems.estimates import BlockEstimate, Weighted
+from equishare.problems.network.memory import release
 from equishare.problems.network.replicas import Replicas, State, taken
 from equishare.problems.network.samples import Batch
 
@@ -141,6 +142,7 @@ def entry_weights(replicas: Replicas, lower: State, buffers: State, batch: Batch
                 squares[name] += g.square().sum(0)
     except Exception:  # whatever torch raises for what it cannot batch
         squares = {name: torch.ones_like(t) for name, t in values.items()}
+    release(values.values())
     return _flat(replicas, squares)
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from equishare import ranks
 from equishare.problems.network.batches import Batches, HeldOut
+from equishare.problems.network.memory import release
 from equishare.problems.network.optimizer import ReplicaAdam
 from equishare.problems.network.replicas import Replicas, State, joined, seeded, taken
 from equishare.problems.network.training import Training
@@ -186,6 +187,7 @@ def fit(replicas: Replicas, start: Start, plan: Plan, tick: Callable[[int], None
         return _fit(replicas, start[part], own, tick).to("cpu")
 
     parts = ranks.mapped(fitted, replicas.parts(len(start.owner)))
+    release(replicas.start.values())
     return Fit.joined([one.to(replicas.device) for one in parts])
 
 
@@ -205,6 +207,8 @@ def _fit(replicas: Replicas, start: Start, plan: Plan, tick: Callable[[int], Non
     last = steps if until is None else int(until.max())
     with seeded(replicas.device, plan.seed):
         for step in range(last + 1):
+            if step % every == 0:
+                release(replicas.start.values())
             if until is not None:
                 best.keep(until == step, average.state, buffers, step)
             elif held is not None and (step % every == 0 or step == steps):

@@ -15,6 +15,7 @@ from equishare.problems.network.candidate import Candidate
 from equishare.problems.network.checkpoint import Checkpoint, fingerprint
 from equishare.problems.network.fit import Fit, Start, block_losses, gained, loss_errors, mean_and_error
 from equishare.problems.network.found import Found
+from equishare.problems.network.memory import release
 from equishare.problems.network.patterns import Pattern, all_free, hard_state
 from equishare.problems.network.refit import Trained, refit_trained, refitted, train_patterns
 from equishare.problems.network.replicas import Replicas, State, joined, stacked, taken
@@ -180,6 +181,7 @@ class NetworkSession(Session):
                 new.setdefault((problem, pattern), r)
         if not new:
             return
+        release(self.replicas.start.values())
         steps = max(1, self.fit_length // 2) if mean else self.fit_length
         rows, size = list(new.values()), max(1, _LABELS_AT_A_TIME // sum(s.num_entries for s in self.replicas.slots))
         for i in range(0, len(rows), size):
@@ -240,7 +242,8 @@ class NetworkSession(Session):
         trained = train_patterns(self.trainer, owner, patterns, fits, self.unshared, stage)
         upper = joined([self.labels(pattern) for pattern in patterns])
         well = Fit.joined([one.well.fit for one in trained])
-        self._note(owner, patterns, well, upper, np.ones(len(owner), bool))
+        # The answer is refitted from these fits, so it is they that are compared.
+        self._note(owner, patterns, well, upper, np.ones(len(owner), bool), replace=True)
         for problem, one in zip(owner, trained, strict=True):
             found = self.found[problem]
             found[one.pattern] = replace(found[one.pattern], trained=one)
@@ -267,10 +270,11 @@ class NetworkSession(Session):
             self.found[problem].add(candidate, replace)
 
     def drop_beaten(self) -> None:
-        """Of large layers keep no candidates that others beat: the labels of many take much memory."""
+        """Of large layers keep no candidates that others beat: the labels of many take much memory, as does garbage."""
         if sum(slot.num_entries for slot in self.replicas.slots) > _MANY_LABELS:
             for found in self.found:
                 found.drop_beaten()
+        release(self.replicas.start.values())
 
     def _padded(self, candidates: Sequence[Candidate]) -> State:
         """States of fits with different numbers of groups as one, filled up with zeros."""
@@ -314,6 +318,7 @@ class NetworkSession(Session):
             try:
                 trained = self._trained(chosen)
                 fits = refit_trained(self.trainer, trained)
+                release(self.replicas.start.values())
                 self.progress(self._total, self._total)
                 wells = [one.well for one in trained]
                 facts = [self._facts(i, well) for i, well in enumerate(wells)]
