@@ -158,6 +158,9 @@ def discover(
         typer.Option(help="Columns of the outputs. Else y0, y1, …, or all that are no inputs.", show_default=False),
     ] = None,
     ignore: Annotated[str | None, typer.Option(help="Columns to leave out.", show_default=False)] = None,
+    sheet: Annotated[
+        str | None, typer.Option(help="Sheet of an .xlsx file; else its first.", show_default=False)
+    ] = None,
     outcome: Annotated[
         str | None,
         typer.Option(
@@ -251,10 +254,11 @@ def discover(
 
     problem: Any
     if outcome is not None:
-        chosen = {"inputs": inputs, "ignore": ignore, "factors": factors}
+        chosen = {"inputs": inputs, "ignore": ignore, "factors": factors, "sheet": sheet}
         problem, notes = outcome_problem(data, outcome, family=family, seed=seed, **chosen)
     else:
-        read = read_data(data, inputs=inputs, outputs=outputs, ignore=ignore, means=means, covariance=covariance)
+        columns = {"inputs": inputs, "outputs": outputs, "ignore": ignore}
+        read = read_data(data, **columns, means=means, covariance=covariance, sheet=sheet)
         problem, notes = split_problem(read, train_fraction, seed, bias=not no_bias), read.notes
         del read  # the problem has taken of the samples what it needs
     options: dict[str, Any] = {} if restarts is None else {"restarts": restarts}
