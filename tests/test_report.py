@@ -76,6 +76,13 @@ class TestTables:
             ["1", "4", f"{one.values[1]:.6g}", "0 ← 1, 0 ← 2, 1 ← 0, 1 ← 2"],
         ]
 
+    @pytest.mark.parametrize(("value", "shown"), [(-1e-9, "0.000 ± 0.010"), (-0.0116, "-0.012 ± 0.010")])
+    def test_no_minus_before_a_zero(self, value, shown):
+        one = discovery([0, 0])
+        quality = replace(one.quality, value_errors=np.array([0.0104]))
+        text = printed(replace(one, quality=quality, group_values={one.slots[0].key: np.array([value])}))
+        assert f" {shown}" in text
+
     def test_names_are_cut_and_not_read_as_markup(self):
         one = discovery([[0, 1, 1], [1, 0, 1]])
         slot = replace(one.slots[0], labels=(("b [/s]", ":smile:"), ("speed [m/s]", "wind from the north", "c")))

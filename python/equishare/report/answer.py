@@ -48,7 +48,8 @@ def brief(view: View, parameters: Sequence[Parameter]) -> str:
             continue
         sure = "" if np.isnan(one.symmetry_probability) else f" {percent(one.symmetry_probability)}"
         found = one.group.verdict != "none" and not one.group.is_trivial
-        told.append(f"{one.group.name} {one.group.verdict}{sure}" if found else "no symmetry")
+        verdict = "of the pattern" if one.belief is None else f"{one.group.verdict}{sure}"
+        told.append(f"{one.group.name} {verdict}" if found else "no symmetry")
     if len(parameters) > _MAX_LISTED:
         told.append(f"and {counted(len(parameters) - _MAX_LISTED, 'more parameter')}")
     if np.isfinite(view.quality.r_squared):
@@ -86,7 +87,8 @@ def value(parameter: Parameter, group: int, errors: np.ndarray | None) -> str:
     digits = int(np.clip(1 - np.floor(np.log10(errors[group])), 0, 12))
     if digits == 12 or abs(parameter.values[group]) >= 1e7:
         return f"{parameter.values[group]:.3g} ± {errors[group]:.2g}"
-    return f"{parameter.values[group]:.{digits}f} ± {errors[group]:.{digits}f}"
+    rounded = round(float(parameter.values[group]), digits) + 0.0  # no minus before a zero
+    return f"{rounded:.{digits}f} ± {errors[group]:.{digits}f}"
 
 
 def _shared(parameter: Parameter) -> str:
