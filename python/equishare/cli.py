@@ -177,6 +177,7 @@ def discover(
         str | None,
         typer.Option(
             help=f"Of --outcome: {', '.join(_FAMILIES)}. Else binomial for two values, gaussian for more.",
+            autocompletion=lambda: list(_FAMILIES),
             show_default=False,
         ),
     ] = None,
@@ -190,7 +191,9 @@ def discover(
     no_bias: Annotated[
         bool, typer.Option("--no-bias", help="Of a map y = W x: fit no b, where inputs add up to a constant.")
     ] = False,
-    method: Annotated[str, typer.Option(help=f"One of {', '.join(_METHODS)}.")] = "auto",
+    method: Annotated[
+        str, typer.Option(help=f"One of {', '.join(_METHODS)}.", autocompletion=lambda: list(_METHODS))
+    ] = "auto",
     seed: Annotated[int, typer.Option(min=0, help="Of the split and of the method.")] = 0,
     train_fraction: Annotated[float, typer.Option(help="Share of the samples used to fit; the rest validates.")] = 0.5,
     restarts: Annotated[
@@ -294,6 +297,7 @@ def reproduce(
         typer.Argument(
             help=f"{', '.join(_EXPERIMENTS[:-1])} or {_EXPERIMENTS[-1]}.",
             metavar="EXPERIMENT",
+            autocompletion=lambda: list(_EXPERIMENTS),
             show_default=False,
         ),
     ],
