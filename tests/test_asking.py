@@ -193,6 +193,35 @@ class TestQuality:
         assert 0.02 < np.mean(np.array(p) < 0.05) < 0.09
         assert outputs > 1 or scipy.stats.kstest(p, "uniform").pvalue > 1e-3
 
+    @pytest.mark.parametrize("family", ["binomial", "poisson"])
+    def test_p_values_of_classes_and_counts_are_even(self, family):
+        rng, of_weights, of_levels = np.random.default_rng(2), [], []
+        for _ in range(300):
+            x, level = rng.normal(size=(60, 3)), rng.integers(0, 4, 60)
+            y = rng.random((60, 2)) < 0.3 if family == "binomial" else rng.poisson(3, (60, 2))
+            pattern = np.arange(6).reshape(2, 3)
+            of_weights.append(es.GeneralizedLinearProblem(x, y, family=family).refit((pattern,)).quality.dependence)
+            one = es.FactorProblem({"a": level.astype(str)}, y[:, 0], family=family)
+            of_levels.append(one.refit((np.arange(4),)).quality.dependence)
+        for p in of_weights, of_levels:
+            assert 0.01 < np.mean(np.array(p) < 0.05) < 0.09
+
+    def test_the_score_test_is_the_f_test_of_least_squares_where_all_variances_are_equal(self):
+        rng = np.random.default_rng(0)
+        x = rng.normal(size=(60, 3))
+        y = (rng.random(60) < 1 / (1 + np.exp(-x[:, 0]))).astype(int)
+        pattern = (np.arange(3)[None],)
+        own = es.GeneralizedLinearProblem(x, y).refit(pattern).quality.dependence
+        assert np.isclose(own, es.LinearProblem(x, y).refit(pattern).quality.dependence)
+
+    def test_an_offset_alone_is_no_dependence_on_inputs(self):
+        rng = np.random.default_rng(0)
+        x, exposure = rng.normal(size=(300, 3)), rng.uniform(0.1, 100, 300)
+        y = rng.poisson(2 * exposure)
+        for offset, is_seen in ((np.log(exposure), False), (np.log(exposure) + 0.5 * x[:, 0], True)):
+            problem = es.GeneralizedLinearProblem(x, y, family="poisson", offset=offset)
+            assert (problem.refit((np.arange(3)[None],)).quality.dependence < 1e-6) == is_seen
+
     def test_one_output_that_depends_on_nothing_does_not_outvote_others(self):
         design = np.array(list(itertools.product([-1.0, 1.0], repeat=4)) * 2)
         x = design[:, :2]

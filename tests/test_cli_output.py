@@ -99,7 +99,14 @@ def test_a_link_to_nowhere(run, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("typed", "offered"), [("equishare dis", "discover"), ("equishare discover --igno", "--ignore")]
+    ("typed", "offered"),
+    [
+        ("equishare dis", "discover"),
+        ("equishare discover --igno", "--ignore"),
+        ("equishare discover --method brute", "brute_force"),
+        ("equishare discover --family bi", "binomial"),
+        ("equishare reproduce every", "everyday"),
+    ],
 )
 def test_completion(run, typed, offered):
     words = {"COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}

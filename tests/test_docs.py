@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import html
+import json
 import re
 import runpy
 import warnings
@@ -18,6 +19,7 @@ from PIL import Image
 import equishare
 from equishare import cli
 from equishare.methods import METHODS
+from equishare.report.files import document
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -104,6 +106,21 @@ def test_names_of_the_package_are_in_the_reference():
     described = {line.rpartition(".")[2] for line in re.findall(r"^::: ([\w.]+)$", pages, re.MULTILINE)}
     modules = {"nn", "ops", "reference", "sharing", "theory"}
     assert set(equishare.__all__) - modules - {"ModelDiscovery", "__version__"} <= described
+
+
+def test_every_field_of_labels_json_is_described():
+    page = (ROOT / "docs" / "reference" / "files.md").read_text(encoding="utf-8")
+    _, *sections = page.partition("## Reading it")[0].partition("## labels.json")[2].split("| field |")
+    told = [set(re.findall(r"`(\w+)`", " ".join(re.findall(r"^\| (.+?) \|", one, re.MULTILINE)))) for one in sections]
+    rng = np.random.default_rng(0)
+    x, region = rng.normal(size=(90, 3)), rng.choice(list("ab"), 90)
+    means = equishare.discover(equishare.MeanProblem(x), resamples=2)
+    levels = equishare.discover(equishare.FactorProblem({"region": region}, x[:, 0]))
+    documents = [json.loads(document(one.view(), group)) for one, group in ((means, means.symmetry()), (levels, None))]
+    assert told[0] == {key for one in documents for key in one}
+    assert told[1:] == [set(documents[0]["symmetry"]), set(documents[0]["confidence"])]
+    own = re.search(r"^\| `parameters` \|(.*)\|$", page, re.MULTILINE)[1]
+    assert set(re.findall(r"`(\w+)`", own)) == set(documents[1]["parameters"]["region"])
 
 
 def test_pictures_of_the_gallery_are_those_of_the_script():

@@ -19,6 +19,8 @@ SHOWN = {
     "scattered": lambda: measured(believed(found(ring_labels(8)), 0.2)),
     "means": lambda: measured(found([0, 1, 0, 2])),
     "large": lambda: found(np.arange(10_000).reshape(100, 100) % 30),
+    "not judged": lambda: found(ring_labels(3)),
+    "one output": lambda: believed(found(np.array([[0, 0, 1]])), log_odds=np.nan),
     "model": lambda: of_model({"a.weight": ring_labels(4), HOSTILE: [0, 1, 1]}),
 }
 LINES = {
@@ -26,6 +28,8 @@ LINES = {
     "scattered": "Discovery(64 weights in 5 groups, D_8 approximate above 99.9 %, R² 0.750)",
     "means": "Discovery(4 means in 3 groups, R² 0.750)",
     "large": "Discovery(10,000 weights in 30 groups)",
+    "not judged": "Discovery(9 weights in 2 groups, D_3 of the pattern)",
+    "one output": "Discovery(3 weights in 2 groups)",
     "model": f"Discovery(a.weight: 16 entries in 3 groups, {HOSTILE}: 3 entries in 2 groups)",
 }
 

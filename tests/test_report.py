@@ -21,6 +21,7 @@ from equishare.problems.base import Belief
 from equishare.report import print_discovery, write_files
 from equishare.report.grid import NO_GROUP, wrapped
 from equishare.report.palette import ranked_colours
+from equishare.report.words import shortened
 from equishare.result.discovery import Discovery
 
 RING = np.array([[min((i - j) % 8, (j - i) % 8) for j in range(8)] for i in range(8)])
@@ -74,6 +75,13 @@ class TestTables:
             ["0", "2", f"{one.values[0]:.6g}", "0 ← 0, 1 ← 1"],
             ["1", "4", f"{one.values[1]:.6g}", "0 ← 1, 0 ← 2, 1 ← 0, 1 ← 2"],
         ]
+
+    @pytest.mark.parametrize(("value", "shown"), [(-1e-9, "0.000 ± 0.010"), (-0.0116, "-0.012 ± 0.010")])
+    def test_no_minus_before_a_zero(self, value, shown):
+        one = discovery([0, 0])
+        quality = replace(one.quality, value_errors=np.array([0.0104]))
+        text = printed(replace(one, quality=quality, group_values={one.slots[0].key: np.array([value])}))
+        assert f" {shown}" in text
 
     def test_names_are_cut_and_not_read_as_markup(self):
         one = discovery([[0, 1, 1], [1, 0, 1]])
@@ -164,7 +172,26 @@ class TestPattern:
         axes = one.plot_pattern()
         axes.figure.draw_without_rendering()
         assert [t.get_text() for t in axes.get_yticklabels()] == [r"\$a\$", "b"]
-        assert [t.get_text() for t in axes.get_xticklabels()] == ["x" * 15 + "…", "y", "z"]
+        assert [t.get_text() for t in axes.get_xticklabels()] == ["x" * 7 + "…" + "x" * 8, "y", "z"]
+
+    @pytest.mark.parametrize(
+        "names",
+        [
+            [f"outside_temperature_of_sensor_{k:02d}" for k in range(40)],
+            [f"outside_temperature_{k:02d}_of_the_next_hour" for k in range(40)],
+            [f"{k:02d}_of_the_sensors_outside_of_the_house" for k in range(40)],
+            [f"{k:02d}_of_the_sensors_outside_of_the_house_{k:02d}" for k in range(40)],
+            ["short", *(f"outside_temperature_of_sensor_{k:02d}" for k in range(39))],
+            ["outside_temperature", *(f"outside_temperature_{k}" for k in range(39))],
+        ],
+        ids=["ends", "middles", "beginnings", "both", "one short", "one the beginning of others"],
+    )
+    @pytest.mark.parametrize("longest", [9, 14, 16])
+    def test_long_names_can_be_told_apart(self, names, longest):
+        short = shortened(names, longest)
+        assert len(set(short)) == len(names)
+        assert max(map(len, short)) <= longest
+        assert all(part in name for name, own in zip(names, short, strict=True) for part in own.split("…"))
 
     def test_colour_bar_of_many_groups(self):
         one = discovery(np.arange(36).reshape(6, 6))

@@ -217,8 +217,9 @@ class TestContent:
         assert kernel["axes"] == ["output channel", "input channel", "tap axis 0", "tap axis 1"]
         assert (kernel["rows"], kernel["columns"], kernel["inner"], kernel["values"]) == (2, 18, [2, 3, 3], None)
         assert slices["cells"][:3] == [0, 1, 0]
-        for part in ("interrupted", "still falling", "without sharing not known", "Pattern of k", "Symmetry of s"):
+        for part in ("interrupted", "still falling", "without sharing not known", "Pattern of k"):
             assert part in page.text
+        assert "Symmetry of s" not in page.text  # of slices that are equal it says no more than the groups
 
     def test_values_of_a_model(self, tmp_path):
         torch.manual_seed(0)
@@ -246,6 +247,13 @@ class TestContent:
             "parameter bias4 slices",
         ):
             assert part in page.text
+
+    def test_ties_along_one_axis_are_no_symmetry_to_draw(self, tmp_path):
+        for labels in ([[0, 0, 1, 1]], [[0], [0], [1]], [0, 0, 1]):
+            page = page_of(believed(found(np.array(labels)), log_odds=np.nan), tmp_path / "a.html")
+            assert not [one for one in page.all("section") if one["id"].startswith("symmetry")]
+            assert "The symmetry group of the pattern is " in page.text
+            assert ", exact" not in page.text
 
     def test_without_the_packages_that_name_groups(self, tmp_path, monkeypatch):
         monkeypatch.setitem(sys.modules, "igraph", None)

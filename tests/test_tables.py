@@ -163,7 +163,7 @@ def test_the_first_sheet_is_read(tmp_path):
         weather().to_excel(book, sheet_name="data", index=False)
         weather().to_excel(book, sheet_name="more", index=False)
     data = read_data(tmp_path / "book.xlsx", inputs="temp_*", outputs="flow*", ignore="station,time")
-    assert data.notes == ("Read sheet 'data', not 'more'.",)
+    assert data.notes == ("Read the first sheet, 'data' (--sheet reads another: 'more').",)
 
 
 def test_a_table_from_python(table):

@@ -374,3 +374,72 @@ def test_file_names_that_are_not_utf_8(tmp_path, run):
     assert es.Discovery.load(folder / "discovery.npz").origin.data == f"{tmp_path}/caf\ufffd.csv"
     code, _, err = run("discover", path, "--means", "--outputs", "x0")
     assert code == 2 and "caf\ufffd.csv: means must be asked" in err
+
+
+WRITTEN = ["0,5", "-0,25", "1,234.5", "1.234,5", "12 345", "1'234'567,8", "\u22121\u202f234,5"]
+
+
+@pytest.mark.parametrize("cells", [WRITTEN, [*WRITTEN, "7"]], ids=["all", "some"])
+@pytest.mark.parametrize("name", ["a.tsv", "a.xlsx", "a.parquet"])
+def test_numbers_as_people_write_them_are_not_left_out_in_silence(tmp_path, name, cells):
+    frame = pandas.DataFrame({"a": cells, "b": range(len(cells)), "c": 1.5, "y": np.arange(len(cells)) ** 2})
+    path = tmp_path / name
+    {".tsv": lambda: frame.to_csv(path, sep="\t", index=False), ".xlsx": lambda: frame.to_excel(path, index=False)}.get(
+        path.suffix, lambda: frame.to_parquet(path)
+    )()
+    remedy = (
+        "write numbers with a decimal point and nothing else between digits, such as 1234.5, or leave the column out"
+    )
+    with pytest.raises(ValueError, match=f"'0,5'.*{remedy}"):
+        read_data(path, outputs="y")
+    with pytest.raises(ValueError, match=f"'0,5'.*{remedy} .--ignore a., or take it as categories .--factors a.$"):
+        outcome_problem(path, "y")
+    with pytest.raises(ValueError, match=f"'0,5'.*{remedy}"):
+        outcome_problem(path, "a")
+    problem, _ = outcome_problem(path, "y", factors="a", ignore="c")
+    assert problem.slots[0].names == ("a",)
+
+
+@pytest.mark.parametrize(
+    "cells", [["12.01.2020", "13.01.2020"], ["1.2.3", "1.2.4"], ["a,b", "1,c"], ["2020-01-05", "2020-01-06"]]
+)
+def test_texts_that_are_no_numbers_stay_factors(tmp_path, cells):
+    pandas.DataFrame({"a": cells * 10, "y": range(20)}).to_csv(tmp_path / "a.csv", index=False)
+    problem, notes = outcome_problem(tmp_path / "a.csv", "y")
+    assert problem.slots[0].names == ("a",)
+    assert any("Columns of text are factors" in note for note in notes)
+
+
+def test_a_factor_with_some_codes_of_digits_is_told(tmp_path):
+    pandas.DataFrame({"a": ["A1", "17", "B2"] * 10, "y": range(30)}).to_csv(tmp_path / "a.csv", index=False)
+    with pytest.raises(ValueError, match=r"line 2, column 1 \(a\): 'A1' is not a number; .*\(--factors a\)$"):
+        outcome_problem(tmp_path / "a.csv", "y")
+
+
+def test_durations_are_left_out_as_dates_are(tmp_path):
+    frame = pandas.DataFrame(
+        {"a": [1.0, 2.0, 4.0], "d": pandas.to_timedelta([1, 2, 3], unit="s"), "y": [1.0, 2.0, 5.0]}
+    )
+    frame.to_parquet(tmp_path / "a.parquet")
+    data = read_data(tmp_path / "a.parquet", outputs="y")
+    assert list(data.x.columns) == ["a"]
+    assert "Not used: d." in data.notes
+    with pytest.raises(ValueError, match="column 'd' holds no numbers"):
+        read_data(tmp_path / "a.parquet", inputs="d", outputs="y")
+
+
+def test_a_sheet_by_name(tmp_path):
+    with pandas.ExcelWriter(tmp_path / "a.xlsx") as book:
+        for k, sheet in enumerate(["one", "two, or so"]):
+            pandas.DataFrame({"x0": [1.0 + k, 2, 3], "y0": [1.0, 2, 4]}).to_excel(book, sheet_name=sheet, index=False)
+    first, second = read_data(tmp_path / "a.xlsx"), read_data(tmp_path / "a.xlsx", sheet="two, or so")
+    assert (first.x.iloc[0, 0], second.x.iloc[0, 0]) == (1, 2)
+    assert first.notes == ("Read the first sheet, 'one' (--sheet reads another: 'two, or so').",)
+    assert second.notes == ()
+
+
+def test_columns_of_one_name_that_are_left_out(tmp_path):
+    (tmp_path / "a.csv").write_text("a,a,x0,y0\n1,2,3,4\n2,3,4,6\n3,4,6,6\n")
+    assert list(read_data(tmp_path / "a.csv", ignore="a").x.columns) == ["x0"]
+    with pytest.raises(ValueError, match=r"two columns are named 'a'; .* leave both out \(--ignore a\)"):
+        read_data(tmp_path / "a.csv", ignore="x0")

@@ -189,6 +189,26 @@ def test_means_have_no_probability(labels, spread, kind, start):
     assert np.isnan(d.symmetry_probability)
 
 
+class TestRepr:
+    """The line that a prompt shows does not name a group without saying how sure it is."""
+
+    @pytest.mark.parametrize(
+        ("odds", "shown"),
+        [(20.0, "D_8, verdict='exact', probability=0.999, order=16"), (-20.0, "D_8, verdict='none', order=16")],
+    )
+    def test_of_a_judged_group(self, odds, shown):
+        group = believed(found(RING), log_odds=odds).symmetry()
+        assert repr(group).startswith(f"SymmetryGroup({shown}, shape=(8, 8)")
+        assert np.isnan(group.probability) == (group.verdict == "none")
+
+    def test_of_a_pattern(self):
+        assert repr(es.symmetry_group(RING)).startswith("SymmetryGroup(D_8, order=16")
+
+    def test_a_notebook_shows_the_sentence(self):
+        group = believed(found(RING), log_odds=20.0).symmetry()
+        assert group._repr_html_() == f"<p>{group}</p>"
+
+
 def named(patterns, mean):
     values = {name: np.arange(es.Partition(labels).num_groups) for name, labels in patterns.items()}
     belief = Belief(0.0, (0.0, 0.0), mean, 100.0, CIRCULANT)

@@ -66,6 +66,11 @@ NAMED = pandas.DataFrame(X, columns=["a", "b", "c"])
             r"discover takes x and y, got 4 arrays: for validation samples of your own, discover\(LinearProblem\(",
         ),
         (lambda: discover(X, Y, X), TypeError, "discover takes x and y, got 3 arrays"),
+        (
+            lambda: discover(X=X, y=Y),
+            TypeError,
+            r"discover takes inputs x and outputs y, got y alone: discover\(x, y\)",
+        ),
         (lambda: discover(), TypeError, "problem must be a MeanProblem, .* got NoneType"),
         (lambda: discover(X, Y, resample=5), TypeError, "no option resample; .*; did you mean resamples?"),
         (lambda: discover(X, Y, "gap").plot_pattern(ax="here"), TypeError, "ax must be matplotlib axes, .* got str"),
@@ -154,20 +159,24 @@ def files(tmp_path, monkeypatch):
     frame.rename(columns={"flow2": "flow1"}).to_csv("twice.csv", index=False)
     pandas.DataFrame(np.c_[X, Y]).to_csv("unnamed.csv", index=False, header=False)
     frame.set_axis(["x_name", "x0", "x1", "y0", "y1"], axis=1).to_csv("beside.csv", index=False)
+    with pandas.ExcelWriter("sheets.xlsx") as book:
+        pandas.DataFrame({"a": [1, 2]}).to_excel(book, sheet_name="About", index=False)
+        frame.to_excel(book, sheet_name="The data", index=False)
+        pandas.DataFrame().to_excel(book, sheet_name="Empty")
     np.save("samples.npy", X)
     np.savez("samples.npz", one=X)
     np.savez("map.npz", x=X, y=Y)
     return tmp_path
 
 
-MAP = "the weights of a map (equishare discover {} {}) or which means are equal (equishare discover {} --means)"
+MAP = "the weights of a map (equishare discover {} {}) or which means are equal (equishare discover {} --means{})"
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["weather.csv"], MAP.format("weather.csv", "--inputs 'temp_*' --outputs 'flow*'", "weather.csv")),
-        (["odd.csv"], MAP.format("odd.csv", "--outputs 'flow*'", "odd.csv")),
+        (["weather.csv"], MAP.format("weather.csv", "--inputs 'temp_*' --outputs 'flow*'", "weather.csv", "")),
+        (["odd.csv"], MAP.format("odd.csv", "--outputs 'flow*'", "odd.csv", "")),
         (["one.csv"], "one.csv: at least two columns of numbers are needed, got temp_n"),
         (
             ["samples.npy"],
@@ -204,6 +213,24 @@ MAP = "the weights of a map (equishare discover {} {}) or which means are equal 
         (["index.csv"], "of the columns temp_n, temp_e, flow1, flow2: the weights of a map"),
         (["constant.csv", "--outputs", "flow*"], "y holds constant data: no column varies"),
         (["twice.csv"], "two columns are named 'flow1'; every column needs a name of its own"),
+        (["twice.csv", "--ignore", "temp_n"], "rename one, or leave both out (--ignore flow1)"),
+        (
+            ["sheets.xlsx"],
+            "sheets.xlsx, sheet 'About' (--sheet reads another: 'The data', 'Empty'): at least two columns",
+        ),
+        (["sheets.xlsx", "--outcome", "flow1"], "sheet 'About' (--sheet reads another: 'The data', 'Empty'): outcome"),
+        (["sheets.xlsx", "--sheet", "Data"], "sheet must be one of 'About', 'The data', 'Empty', got 'Data'"),
+        (["sheets.xlsx", "--sheet", "Empty"], "sheet 'Empty' is empty"),
+        (
+            ["sheets.xlsx", "--sheet", "The data"],
+            MAP.format(
+                "sheets.xlsx",
+                "--inputs 'temp_*' --outputs 'flow*' --sheet 'The data'",
+                "sheets.xlsx",
+                " --sheet 'The data'",
+            ),
+        ),
+        (["weather.csv", "--sheet", "Data"], "sheet belongs to a spreadsheet, .xlsx: leave it out"),
         (["beside.csv"], "column 'x_name' stands beside columns x… and y…: leave it out (--ignore x_name), or choose"),
     ],
 )
@@ -257,3 +284,40 @@ class TestConfidentFalsehoods:
             "Nothing can be told from these data: the outputs are not seen to depend"
         )
         assert isinstance(found, es.Discovery)
+
+    @pytest.mark.parametrize(
+        "problem",
+        [
+            lambda x, rng: LinearProblem(x, rng.normal(size=(300, 1))),
+            lambda x, rng: LinearProblem(x[:, :1], rng.normal(size=(300, 5))),
+            lambda x, rng: es.GeneralizedLinearProblem(x, rng.integers(0, 2, 300)),
+            lambda x, rng: es.GeneralizedLinearProblem(x, rng.poisson(3, (300, 2)), family="poisson"),
+            lambda x, rng: es.FactorProblem({"a": rng.choice(list("abcd"), 300)}, rng.normal(size=300)),
+            lambda x, rng: es.FactorProblem({"a": rng.choice(list("abcd"), 300)}, x[:, 0] > 0, family="binomial"),
+        ],
+        ids=["one output", "one input", "classes", "counts", "levels", "levels of classes"],
+    )
+    def test_noise_of_every_kind(self, problem):
+        rng = np.random.default_rng(10)
+        found = discover(problem(rng.normal(size=(300, 5)), rng))
+        assert found.quality.dependence > 0.05
+        assert any("(F test)" in warning for warning in found.warnings)
+        groups = found.symmetry()
+        for group in groups.values() if isinstance(groups, dict) else [groups]:
+            assert group.verdict == "none"
+            assert "exact" not in str(group)
+        assert "exact" not in repr(found)
+        assert "<strong>Nothing can be told from these data" in found._repr_html_()
+        assert "symmetry" not in found._repr_html_().split("</strong>")[0]
+
+    def test_a_group_of_ties_alone_is_not_called_a_symmetry_of_the_data(self):
+        rng = np.random.default_rng(0)
+        x = rng.normal(size=(300, 5))
+        found = discover(x, x @ np.array([1.0, 1.0, 1.0, 3.0, 3.0]) + rng.normal(size=300))
+        assert np.isnan(found.symmetry_probability)
+        assert "exact" not in repr(found)
+        first = found._repr_html_().split("</strong>")[0]
+        assert (
+            "The 5 weights from 5 inputs to 1 output share 2 different values. The symmetry group of the pattern"
+            in first
+        )

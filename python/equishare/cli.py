@@ -158,6 +158,9 @@ def discover(
         typer.Option(help="Columns of the outputs. Else y0, y1, …, or all that are no inputs.", show_default=False),
     ] = None,
     ignore: Annotated[str | None, typer.Option(help="Columns to leave out.", show_default=False)] = None,
+    sheet: Annotated[
+        str | None, typer.Option(help="Sheet of an .xlsx file; else its first.", show_default=False)
+    ] = None,
     outcome: Annotated[
         str | None,
         typer.Option(
@@ -174,6 +177,7 @@ def discover(
         str | None,
         typer.Option(
             help=f"Of --outcome: {', '.join(_FAMILIES)}. Else binomial for two values, gaussian for more.",
+            autocompletion=lambda: list(_FAMILIES),
             show_default=False,
         ),
     ] = None,
@@ -187,7 +191,9 @@ def discover(
     no_bias: Annotated[
         bool, typer.Option("--no-bias", help="Of a map y = W x: fit no b, where inputs add up to a constant.")
     ] = False,
-    method: Annotated[str, typer.Option(help=f"One of {', '.join(_METHODS)}.")] = "auto",
+    method: Annotated[
+        str, typer.Option(help=f"One of {', '.join(_METHODS)}.", autocompletion=lambda: list(_METHODS))
+    ] = "auto",
     seed: Annotated[int, typer.Option(min=0, help="Of the split and of the method.")] = 0,
     train_fraction: Annotated[float, typer.Option(help="Share of the samples used to fit; the rest validates.")] = 0.5,
     restarts: Annotated[
@@ -251,10 +257,11 @@ def discover(
 
     problem: Any
     if outcome is not None:
-        chosen = {"inputs": inputs, "ignore": ignore, "factors": factors}
+        chosen = {"inputs": inputs, "ignore": ignore, "factors": factors, "sheet": sheet}
         problem, notes = outcome_problem(data, outcome, family=family, seed=seed, **chosen)
     else:
-        read = read_data(data, inputs=inputs, outputs=outputs, ignore=ignore, means=means, covariance=covariance)
+        columns = {"inputs": inputs, "outputs": outputs, "ignore": ignore}
+        read = read_data(data, **columns, means=means, covariance=covariance, sheet=sheet)
         problem, notes = split_problem(read, train_fraction, seed, bias=not no_bias), read.notes
         del read  # the problem has taken of the samples what it needs
     options: dict[str, Any] = {} if restarts is None else {"restarts": restarts}
@@ -290,6 +297,7 @@ def reproduce(
         typer.Argument(
             help=f"{', '.join(_EXPERIMENTS[:-1])} or {_EXPERIMENTS[-1]}.",
             metavar="EXPERIMENT",
+            autocompletion=lambda: list(_EXPERIMENTS),
             show_default=False,
         ),
     ],

@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Sequence
 from difflib import get_close_matches
 
-__all__ = ["chosen", "ignoring", "listed", "option", "suggested"]
+__all__ = ["chosen", "ignoring", "listed", "option", "quoted", "suggested"]
 
 # temp_n belongs to temp_*, flow6 to flow*.
 _FAMILY = re.compile(r"(.*[_.\- ])[^_.\- ]+|(.*\D)\d+")
@@ -81,10 +81,10 @@ def option(name: str, parts: str) -> str:
 
 def ignoring(*names: str) -> str:
     """What to type to leave columns out."""
-    return option("ignore", ",".join(map(_written, names)))
+    return option("ignore", ",".join(map(quoted, names)))
 
 
-def _written(part: str) -> str:
+def quoted(part: str) -> str:
     """A part as :func:`chosen` reads it among others."""
     plain = part == part.strip() and not set(part) & set(',"')
     return part if plain else '"{}"'.format(part.replace('"', '""'))
@@ -104,13 +104,13 @@ def suggested(names: Sequence[str], numeric: Sequence[str]) -> tuple[str | None,
     for name in numeric:
         match = _FAMILY.fullmatch(name)
         families.setdefault(f"{match[1] or match[2]}*" if match else name, []).append(name)
-    several = [_written(part) for part, own in families.items() if len(own) > 1 and chosen([part], names, "") == own]
+    several = [quoted(part) for part, own in families.items() if len(own) > 1 and chosen([part], names, "") == own]
     *most, output = numeric
     if len(several) > 1:
         return ",".join(several[:-1]), several[-1]
     if several and [output] in families.values():
-        return several[0], _written(output)
+        return several[0], quoted(output)
     if several and len(families) > 1:
         return None, several[0]
     part = most[0] if len(most) == 1 else f"{most[0]}:{most[-1]}"
-    return (_written(part) if chosen([part], names, "") == most else None), _written(output)
+    return (quoted(part) if chosen([part], names, "") == most else None), quoted(output)

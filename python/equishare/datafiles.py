@@ -21,7 +21,7 @@ from equishare.npz import check_header, read_arrays
 from equishare.openfiles import Columns, Reader, check_distinct, index_columns, note_of_indices, opened, shown
 from equishare.problems import CovarianceProblem, LinearProblem, MeanProblem
 from equishare.problems.split import check_rows, halves
-from equishare.tablefiles import READERS, Table
+from equishare.tablefiles import Table, readers
 
 __all__ = ["Data", "read_data", "split_problem"]
 
@@ -55,13 +55,14 @@ def read_data(
     ignore: Columns | None = None,
     means: bool = False,
     covariance: bool = False,
+    sheet: str | None = None,
 ) -> Data:
     """Read inputs and outputs, or samples, from a file; the name's ending tells the format.
 
     - ``.npz``: arrays named x and y (others are left alone), or exactly one array of samples.
     - ``.npy``: one array of samples.
-    - ``.csv``, ``.tsv`` (both also with ``.gz``), ``.xlsx`` (its first sheet), ``.parquet``: a table of columns, in
-      text with or without a line of names. They need the extra ``tables``.
+    - ``.csv``, ``.tsv`` (both also with ``.gz``), ``.xlsx`` (its first sheet, or the one of that name), ``.parquet``: a
+      table of columns, in text with or without a line of names. They need the extra ``tables``.
 
     Columns are chosen by name: a list, or a string with commas, of names, patterns such as ``temp_*`` and ranges such
     as ``temp_n:temp_w`` in the order of the file; one with a comma stands in double quotes. Where only one of
@@ -75,6 +76,7 @@ def read_data(
         ignore: columns that are left out, whatever else is said of them.
         means: ask which means are equal, of ``inputs`` or of all columns with numbers.
         covariance: ask the same of the covariances of these columns.
+        sheet: name of the sheet of a spreadsheet.
 
     Raises:
         OSError: the file cannot be read.
@@ -88,8 +90,8 @@ def read_data(
         raise ValueError("means and covariance are two questions: ask one of them")
     given = {"inputs": inputs, "outputs": outputs, "ignore": ignore}
     asked = {argument: own for argument, own in given.items() if own is not None}
-    readers: dict[str, Reader] = {".npz": _read_npz, ".npy": _read_npy, **READERS}
-    with opened(path, readers, "data must be a file") as read:
+    known: dict[str, Reader] = {".npz": _read_npz, ".npy": _read_npy, **readers(path, sheet)}
+    with opened(path, known, "data must be a file") as read:
         of_samples = "means" if means else "covariance" if covariance else ""
         own = _of_table if isinstance(read, Table) else _of_arrays
         data = replace(own(path, read, asked, of_samples), covariance=covariance)
@@ -149,7 +151,9 @@ def _read_npy(file: BinaryIO, stack: ExitStack) -> dict[str, np.ndarray]:
     return {"samples": np.load(file, allow_pickle=False)}
 
 
-def _of_arrays(path: Path, arrays: dict[str, Any], asked: dict[str, Columns], of_samples: str) -> Data:
+def _of_arrays(
+    path: Path, arrays: dict[str, Any], asked: dict[str, Columns], of_samples: str, options: Sequence[str] = ()
+) -> Data:
     """Data without names; ``of_samples`` is what is asked of samples, "means" or "covariance", empty for a map."""
     if asked:
         raise ValueError(
@@ -166,8 +170,8 @@ def _of_arrays(path: Path, arrays: dict[str, Any], asked: dict[str, Columns], of
     if not y and not of_samples:
         raise ValueError(
             f"must be told what to ask of one array of {x.shape[1]} columns: which means are equal "
-            f"({_call(path, '--means')}), or which covariances ({_call(path, '--covariance')}); for the weights of a "
-            "map, save its inputs x and outputs y in one .npz file"
+            f"({_call(path, *options, '--means')}), or which covariances ({_call(path, *options, '--covariance')}); "
+            "for the weights of a map, save its inputs x and outputs y in one .npz file"
         )
     return Data(x, y[0] if y else None)
 
@@ -176,9 +180,10 @@ def _of_table(path: Path, table: Table, asked: dict[str, Columns], of_samples: s
     """The columns that were asked for."""
     names = table.names
     if not names:
-        return _of_arrays(path, {"samples": table.numbers(range(table.frame.shape[1]))}, asked, of_samples)
-    check_distinct(names)
+        samples = table.numbers(range(table.frame.shape[1]))
+        return _of_arrays(path, {"samples": samples}, asked, of_samples, table.options)
     picked = {argument: chosen(own, names, argument) for argument, own in asked.items()}
+    check_distinct(names, picked.get("ignore", ()))
     x, y = picked.get("inputs", []), picked.get("outputs", [])
     ignored, wanted = set(picked.get("ignore", ())), {*x, *y}
     indices = [name for name in index_columns(names) if name not in ignored | wanted]
@@ -245,19 +250,19 @@ def _named_so(names: list[str]) -> tuple[list[str], list[str]] | None:
 
 def _refused(path: Path, table: Table, names: list[str], numeric: list[str], asked: dict[str, Columns]) -> NoReturn:
     """Say what to type, for the file does not tell what is asked of it."""
-    ignored = [option("ignore", own) for own in asked.values() if isinstance(own, str)]
+    kept = [*table.options, *(option("ignore", own) for own in asked.values() if isinstance(own, str))]
     # A map takes numbers alone; a column of text is an outcome of two classes, or a factor that an outcome depends on.
     texts = [name for name in names if name not in set(numeric)]
     outcomes = [*numeric, *(name for name in texts if table.frame.iloc[:, table.places[name]].nunique() == 2)]
     others = ""
     if texts and len(names) > 1 and outcomes:
         outcome = max(outcomes, key=names.index)
-        others = f"; what explains a column, text included: {_call(path, option('outcome', outcome), *ignored)}"
+        others = f"; what explains a column, text included: {_call(path, option('outcome', outcome), *kept)}"
     if len(numeric) < 2:
         raise ValueError(f"at least two columns of numbers are needed, got {listed(numeric) or 'none'}{others}")
     guess = zip(("inputs", "outputs"), suggested(names, numeric), strict=True)
-    line = _call(path, *(option(argument, parts) for argument, parts in guess if parts is not None), *ignored)
-    of_samples = [_call(path, kind, *ignored) for kind in ("--means", "--covariance")]
+    line = _call(path, *(option(argument, parts) for argument, parts in guess if parts is not None), *kept)
+    of_samples = [_call(path, kind, *kept) for kind in ("--means", "--covariance")]
     raise ValueError(
         f"must be told what to ask of the columns {listed(numeric)}: the weights of a map ({line}) or which means are "
         f"equal ({of_samples[0]}) or which covariances ({of_samples[1]}){others}"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from equishare.columns import listed
+from equishare.columns import ignoring, listed
 from equishare.extras import installing
 from equishare.files import BadFile
 from equishare.naming import printable, repeated
@@ -58,7 +58,7 @@ def opened(path: Path, readers: Mapping[str, Reader], accepted: str) -> Iterator
         try:
             yield read
         except (TypeError, ValueError) as error:
-            raise ValueError(f"{shown(path)}: {error}") from None
+            raise ValueError(f"{shown(path)}{getattr(read, 'where', '')}: {error}") from None
 
 
 def shown(path: Path) -> str:
@@ -66,10 +66,14 @@ def shown(path: Path) -> str:
     return printable(str(path))
 
 
-def check_distinct(names: Sequence[str]) -> None:
-    """ValueError where two columns have one name."""
-    if (twice := repeated(names)) is not None:
-        raise ValueError(f"two columns are named {twice!r}; every column needs a name of its own")
+def check_distinct(names: Sequence[str], ignored: Iterable[str] = ()) -> None:
+    """ValueError where two columns have one name, but for those that are left out."""
+    left_out = set(ignored)
+    if (twice := repeated(name for name in names if name not in left_out)) is not None:
+        raise ValueError(
+            f"two columns are named {twice!r}; every column needs a name of its own: rename one, or leave both out "
+            f"({ignoring(twice)})"
+        )
 
 
 def index_columns(names: Sequence[str]) -> list[str]:

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from equishare.columns import chosen, ignoring, listed
+from equishare.columns import chosen, ignoring, listed, option, quoted
+from equishare.files import BadFile
 from equishare.openfiles import Columns, check_distinct, index_columns, note_of_indices, opened
 from equishare.problems import FactorProblem, GeneralizedLinearProblem, LinearProblem, Problem
 from equishare.problems.families import Family
 from equishare.problems.levels import MISSING, named_levels
-from equishare.tablefiles import READERS, Table
+from equishare.tablefiles import Table, readers
 
 __all__ = ["outcome_problem"]
 
@@ -26,6 +27,7 @@ def outcome_problem(
     inputs: Columns | None = None,
     ignore: Columns | None = None,
     factors: Columns | None = None,
+    sheet: str | None = None,
     seed: int = 0,
 ) -> tuple[Problem, tuple[str, ...]]:
     """The problem of one column of a table explained by others, and sentences on how these were taken.
@@ -41,12 +43,14 @@ def outcome_problem(
         inputs: columns that explain; None for all others.
         ignore: columns that are left out.
         factors: columns of numbers that are categories.
+        sheet: name of the sheet of a spreadsheet.
         seed: of the split into samples to fit and to validate.
 
     Raises:
         OSError, ValueError, TypeError, ImportError: as :func:`read_data`; an outcome that the family cannot have.
     """
-    with opened(Path(path), READERS, "outcome needs a table of columns, a file") as table:
+    known = readers(Path(path), sheet)
+    with opened(Path(path), known, "outcome needs a table of columns, a file") as table:
         return _of_outcome(table, outcome, family, {"inputs": inputs, "ignore": ignore, "factors": factors}, seed)
 
 
@@ -56,9 +60,9 @@ def _of_outcome(
     names = table.names
     if not names:
         raise ValueError("outcome must name a column, and the file has no line of names above its rows")
-    check_distinct(names)
     (target,) = chosen([outcome], names, "outcome")
     picked = {argument: chosen(own, names, argument) for argument, own in asked.items() if own is not None}
+    check_distinct(names, picked.get("ignore", ()))
     excluded = {target, *picked.get("ignore", ())}
     used = [name for name in picked.get("inputs", names) if name not in excluded]
     coded = picked.get("factors", [])
@@ -69,9 +73,14 @@ def _of_outcome(
     frame = table.frame
     columns = {name: frame.iloc[:, table.places[name]] for name in used}
     numeric = [name for name in used if name not in coded and table.has_numbers(table.places[name])]
-    y, family, notes = _outcome(target, frame.iloc[:, table.places[target]], family)
+    y, family, notes = _outcome(target, table, family)
     factors = [name for name in used if name not in set(numeric)]
     notes = ([table.note] if table.note else []) + note_of_indices(indices) + notes
+    for name in numeric:
+        try:
+            table.numbers([table.places[name]])
+        except BadFile as error:
+            raise BadFile(f"{error}, or take it as categories ({option('factors', quoted(name))})") from None
     if counting := [name for name in numeric if "inputs" not in picked and _counts_rows(columns[name])]:
         notes.append(f"Taken as numbers, but counting the rows: {listed(counting)} ({ignoring(*counting)} leaves out).")
     if not used:
@@ -90,8 +99,9 @@ def _of_outcome(
     return GeneralizedLinearProblem(x, y, family=family, seed=seed), tuple(notes)
 
 
-def _outcome(name: str, column: Any, family: str | None) -> tuple[np.ndarray, str, list[str]]:
+def _outcome(name: str, table: Table, family: str | None) -> tuple[np.ndarray, str, list[str]]:
     """The outcome as numbers, its family, and what to say of both."""
+    column = table.frame.iloc[:, table.places[name]]
     kinds, codes = named_levels(column)
     if MISSING in kinds:
         count = int((codes == list(kinds).index(MISSING)).sum())
@@ -104,8 +114,11 @@ def _outcome(name: str, column: Any, family: str | None) -> tuple[np.ndarray, st
     is_text = values.dtype.kind not in "fiub"
     if is_text or (family == "binomial" and len(kinds) == 2 and set(kinds) != {"0", "1"}):
         if family != "binomial" or len(kinds) != 2:
+            if table.has_numbers(table.places[name]):
+                table.numbers([table.places[name]])  # says which is none
+            counted = f"{len(kinds)} value{'s' * (len(kinds) > 1)}"
             raise ValueError(
-                f"outcome {name!r} must hold numbers, or two classes for family binomial, got {len(kinds)} values such "
+                f"outcome {name!r} must hold numbers, or two classes for family binomial, got {counted} such "
                 f"as {', '.join(list(kinds)[:3])}"
             )
         notes.append(f"What is explained is the probability of {name} = {list(kinds)[1]}.")

@@ -20,6 +20,10 @@ _PART = 1 << 20
 _GAPS = frozenset(("", "na", "n/a", "n.a.", "<na>", "null", "none", "missing", "-", "--", ".", "?", "#n/a"))
 #: Rows that tell whether the first one holds names.
 LOOKED_AT = 1000
+# 0,5 and 1,234.5 and 1.234,5 and 1 234,5
+_WRITTEN = re.compile(
+    r"[-+\u2212]?(\d+,\d+|\d{1,3}([ ,'\u2019\u00a0\u202f]\d{3})+(\.\d+)?|\d{1,3}([. '\u2019\u00a0\u202f]\d{3})+,\d+)"
+)
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,8 @@ class Table:
         frame: pandas.DataFrame; its columns are names, or are counted where the file has none.
         cell: the place in the file of a row and a column, in words, and what stands there.
         note: what a person should know of how it was read.
+        where: behind the name of the file in errors, the part of it that was read; empty where that is all.
+        options: of the command line that read the same part.
         block: (n, K) the numbers of the frame, NaN where a cell is empty, where all columns hold numbers of one type;
             else None.
     """
@@ -38,6 +44,8 @@ class Table:
     cell: Callable[[int, int], tuple[str, str]]
     note: str = ""
     block: np.ndarray | None = None
+    where: str = ""
+    options: tuple[str, ...] = ()
 
     @classmethod
     def of_block(cls, block: np.ndarray, names: Sequence[Any], cell: Any, note: str) -> Table:
@@ -62,9 +70,12 @@ class Table:
         return [own for _, own in self.frame.items()]
 
     def has_numbers(self, column: int) -> bool:
-        """Whether a cell of the column is a number."""
+        """Whether a cell of the column is a number, or all are but for a decimal comma or signs between thousands."""
         own = self._numbers(column) if self.block is None else self.block[:, column]
-        return not bool(np.isnan(own).all())
+        if not np.isnan(own).all():
+            return True
+        cells = self._columns[column].dropna().head(LOOKED_AT)
+        return len(cells) > 0 and all(isinstance(cell, str) and _is_written(cell) for cell in cells)
 
     def numbers(self, columns: Sequence[int]) -> Any:
         """The columns as a data frame of float32 and float64.
@@ -98,12 +109,12 @@ class Table:
     def _numbers(self, column: int) -> np.ndarray:
         """A column as numbers, NaN where a cell is none."""
         from pandas import to_numeric
-        from pandas.api.types import is_datetime64_any_dtype
+        from pandas.api.types import is_datetime64_any_dtype, is_timedelta64_dtype
 
         own = self._columns[column]
         if isinstance(own.dtype, np.dtype) and own.dtype.kind == "f":
             return own.to_numpy(np.float32 if own.dtype == np.float32 else np.float64)
-        if is_datetime64_any_dtype(own.dtype):
+        if is_datetime64_any_dtype(own.dtype) or is_timedelta64_dtype(own.dtype):
             return np.full(len(own), np.nan)  # to_numeric would count nanoseconds
         if not self._is_numeric(column):
             own = to_numeric(own, errors="coerce")
@@ -116,11 +127,14 @@ class Table:
             kind = self._columns[column].dtype
             return f"column {name!r} must be numeric, it holds {kind}: store it as numbers, or {remedy}"
         place, cell = self.cell(bad[0], column)
+        written = "write numbers with a decimal point and nothing else between digits, such as 1234.5"
         if len(bad) == len(self.frame) > 1:
-            return f"column {name!r} holds no numbers ({place}: {cell!r}): code it as numbers, or {remedy}"
+            how = written if _is_written(cell) else "code it as numbers"
+            return f"column {name!r} holds no numbers ({place}: {cell!r}): {how}, or {remedy}"
         what = f": {cell!r} is not {'finite' if is_number(cell) else 'a number'}" if cell.strip() else " is empty"
         where = f"{place}, column {column + 1}{f' ({name})' if self.names else ''}"
-        return f"{where}{what}; leave rows with missing values out, fill them, or {remedy}"
+        how = written if _is_written(cell) else "leave rows with missing values out, fill them"
+        return f"{where}{what}; {how}, or {remedy}"
 
 
 def numbers_of(table: Any) -> np.ndarray | None:
@@ -214,6 +228,11 @@ def _are_numbered(first: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
 def _is_name(cell: str) -> bool:
     """Whether a cell is a word, and no sign that a number is missing."""
     return cell.strip(" #'").lower() not in _GAPS
+
+
+def _is_written(cell: str) -> bool:
+    """Whether a text is a number but for a decimal comma, or for signs between its thousands."""
+    return _WRITTEN.fullmatch(cell.strip()) is not None
 
 
 def _is_integer(cell: str) -> bool:

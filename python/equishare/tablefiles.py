@@ -8,21 +8,22 @@ import zipfile
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
+from pathlib import Path
 from typing import BinaryIO
 
-from equishare.columns import listed
+from equishare.columns import listed, option
 from equishare.files import BadFile, check_expansion
 from equishare.naming import printable
 from equishare.table import LOOKED_AT, Table, in_one_block, names_in, numbers_of
 from equishare.textfiles import read_text
 
-__all__ = ["READERS", "Table"]
+__all__ = ["Table", "readers"]
 
 # Bytes of each column of a Parquet file that are read at a time, and numbers of a part of it.
 _BUFFER, _PART = 1 << 16, 1 << 20
 
 
-def _read_spreadsheet(file: BinaryIO, stack: ExitStack) -> Table:
+def _read_spreadsheet(file: BinaryIO, stack: ExitStack, sheet: str | None = None) -> Table:
     import pandas
 
     with zipfile.ZipFile(file) as archive:
@@ -31,21 +32,27 @@ def _read_spreadsheet(file: BinaryIO, stack: ExitStack) -> Table:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of formats and checks that openpyxl leaves out
         sheets = pandas.read_excel(file, sheet_name=None, header=None, engine="openpyxl")
-    sheet, *others = sheets
-    frame = sheets[sheet].dropna(how="all").dropna(how="all", axis=1)
+    if sheet is not None and sheet not in sheets:
+        raise BadFile(f"sheet must be one of {', '.join(map(repr, sheets))}, got {sheet!r}")
+    chosen = next(iter(sheets)) if sheet is None else sheet
+    others = ", ".join(repr(name) for name in sheets if name != chosen)
+    another = f"--sheet reads another: {others}" if others and sheet is None else ""
+    frame = sheets[chosen].dropna(how="all").dropna(how="all", axis=1)
     if frame.empty:
-        raise BadFile(f"sheet {sheet!r} is empty")
+        raise BadFile(f"sheet {chosen!r} is empty{f'; {another}' if another else ''}")
     first, *below = ([_text(cell) for cell in frame.iloc[i]] for i in range(min(len(frame), LOOKED_AT)))
     names, numbered = names_in(first, below)
     frame = frame.iloc[int(bool(names)) :].infer_objects()
     if frame.empty:
         raise BadFile("there is no row of numbers below the column names")
     rows = frame.index + 1  # as spreadsheets count them
-    notes = [f"Read sheet {sheet!r}, not {', '.join(map(repr, others))}."] if others else []
+    notes = [f"Read the first sheet, {chosen!r} ({another})."] if another else []
     return Table(
         frame.set_axis(names or range(frame.shape[1]), axis=1).reset_index(drop=True),
         lambda row, column: (f"row {rows[row]}", _text(frame.iloc[row, column])),
         " ".join([*notes, numbered]).strip(),
+        where=f", sheet {chosen!r}{f' ({another})' if another else ''}" if others else "",
+        options=() if sheet is None else (option("sheet", sheet),),
     )
 
 
@@ -84,12 +91,23 @@ def _text(cell: object) -> str:
     return "" if cell is None or cell != cell else str(cell)  # NaN is not itself
 
 
-#: Readers of tables by the endings of their files. A table may look into its file, and into files on the stack, later.
-READERS: dict[str, Callable[[BinaryIO, ExitStack], Table]] = {
-    ".csv": partial(read_text, separator=",", is_packed=False),
-    ".tsv": partial(read_text, separator="\t", is_packed=False),
-    ".csv.gz": partial(read_text, separator=",", is_packed=True),
-    ".tsv.gz": partial(read_text, separator="\t", is_packed=True),
-    ".xlsx": _read_spreadsheet,
-    ".parquet": _read_parquet,
-}
+def readers(path: Path, sheet: str | None = None) -> dict[str, Callable[[BinaryIO, ExitStack], Table]]:
+    """Readers of tables by the endings of their files. A table may look into its file, and into others, later.
+
+    Args:
+        path: of the file that is to be read.
+        sheet: which one of a spreadsheet is read; None for the first.
+
+    Raises:
+        ValueError: a sheet of another file.
+    """
+    if sheet is not None and path.suffix.lower() != ".xlsx":
+        raise ValueError(f"{printable(str(path))}: sheet belongs to a spreadsheet, .xlsx: leave it out")
+    return {
+        ".csv": partial(read_text, separator=",", is_packed=False),
+        ".tsv": partial(read_text, separator="\t", is_packed=False),
+        ".csv.gz": partial(read_text, separator=",", is_packed=True),
+        ".tsv.gz": partial(read_text, separator="\t", is_packed=True),
+        ".xlsx": partial(_read_spreadsheet, sheet=sheet),
+        ".parquet": _read_parquet,
+    }

@@ -205,24 +205,29 @@ class FactorProblem:
     def _quality(self, fit: Fit, pattern: Labels, loss: float) -> Quality:
         estimate, model = self.estimate(), self.model
         errors = np.concatenate(fit.errors) * self.unit if fit.errors else None
-        r_squared = dependence = float("nan")
+        r_squared = float("nan")
         if self.family.is_gaussian:
             val, weights = model.y[self._val], model.weights[self._val]
             spread = float(np.average((val - np.average(val, weights=weights)) ** 2, weights=weights))
             r_squared = 1 - loss / self.unit**2 / spread if spread > 0 else float("nan")
-            dependence = self._dependence()
         return Quality(
             estimate.values,
             np.sqrt(estimate.variance),
             errors,
             r_squared,
-            dependence,
+            self._dependence(),
             notes=tuple(self._notes(fit, pattern)),
         )
 
     def _dependence(self) -> float:
-        """p-value of the F test that y depends on no factor and no numeric column."""
-        quadratic = self.estimate().effects.quadratic
+        """p-value of the F test that y depends on no factor and no numeric column.
+
+        Of a GLM the score test, as the F test of the quadratic about the fit of a constant.
+        """
+        if self.family.is_gaussian:
+            quadratic = self.estimate().effects.quadratic
+        else:
+            quadratic = self.model.quadratic(self.model.offset + self.model.intercept())
         if quadratic.num_levels > MOST_DENSE:
             return float("nan")
         whole = np.block([[quadratic.levels, quadratic.border], [quadratic.border.T, quadratic.corner]])

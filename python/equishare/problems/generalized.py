@@ -16,7 +16,9 @@ from equishare.problems.base import About, Labels, Predictor, Quality, Refit, Sl
 from equishare.problems.estimates import BlockEstimate
 from equishare.problems.families import WIDE, Family
 from equishare.problems.linear import about_map
+from equishare.problems.moments import Moments
 from equishare.problems.newton import maximised
+from equishare.problems.quality import dependence, joined_p
 from equishare.problems.split import (
     check_map_call,
     check_order,
@@ -156,17 +158,42 @@ class GeneralizedLinearProblem:
         values, bias = self._fitted(samples, np.arange(self.num_entries).reshape(self.shape), self.num_entries)
         return self._linearised(samples, values.reshape(self.shape), bias)
 
+    def _bias(self, samples: Samples, start: np.ndarray) -> np.ndarray:
+        """(O,) biases of most likelihood where the offset is all else."""
+        if not self.has_bias:
+            return np.zeros(self.shape[0])
+        none = np.empty((len(samples.x), 0))
+        return self._newton(samples, slice(None), [none] * self.shape[0], np.empty(0), np.empty(0), start)[1]
+
+    def _dependence(self) -> float:
+        """p-value of the test that no outcome depends on any input.
+
+        The score test, as the F test that least squares makes of it: residuals of the fit without weights, in units of
+        their expected spread, on inputs in the same units. So the scale of the spread is estimated, and separated
+        classes do no harm.
+        """
+        samples = self.samples
+        eta = samples.offset + self._bias(samples, self._start(samples))
+        used = samples.weights > 0
+        residual = (samples.y - self.family.mean(eta))[used]
+        found = []
+        for left, variance in zip(residual.T, self.family.curvature(eta)[used].T, strict=True):
+            root = np.sqrt(samples.weights[used] * variance)
+            x = samples.x[used]
+            if self.has_bias:
+                x = x - np.average(x, axis=0, weights=root**2)
+            moments = Moments.of(x * root[:, None], (root * left / variance)[:, None], centred=False)
+            found.append(dependence(moments, self.has_bias))
+        return joined_p(np.array([p for p in found if np.isfinite(p)]))
+
     def estimate_about(self, weight: np.ndarray) -> BlockEstimate:
         """The unshared weights that the quadratic of the log likelihood about ``weight`` (O, I) has: a Newton step.
 
         Where estimates are large, Fisher information at them is too small; at shrunk or tied weights it is not.
         """
-        samples, none = self.samples, np.empty((len(self.samples.x), 0))
+        samples = self.samples
         shifted = replace(samples, offset=samples.offset + samples.x @ weight.T)
-        bias = np.zeros(self.shape[0])
-        if self.has_bias:
-            _, bias = self._newton(shifted, slice(None), [none] * self.shape[0], np.empty(0), np.empty(0), bias)
-        return self._linearised(samples, weight, bias)
+        return self._linearised(samples, weight, self._bias(shifted, np.zeros(self.shape[0])))
 
     def _linearised(self, samples: Samples, weight: np.ndarray, bias: np.ndarray) -> BlockEstimate:
         eta = samples.offset + samples.x @ weight.T + bias
@@ -209,13 +236,7 @@ class GeneralizedLinearProblem:
                 for i, group in enumerate(row):
                     own[:, group] += samples.x[:, i]
         prior = np.bincount(labels.ravel(), np.tile((self._spread / WIDE) ** 2, outputs), num_groups)
-        values, bias = np.zeros(count), np.zeros(outputs)
-        if self.has_bias:
-            mean = np.average(samples.y, axis=0, weights=samples.weights)
-            least = 1 / (2 * len(samples.y))
-            mean = np.clip(mean, least, 1 - least) if self.family.name == "binomial" else np.maximum(mean, least)
-            start = np.average(samples.offset, axis=0, weights=samples.weights)
-            bias = np.array([self.family.start(float(one)) for one in mean]) - start
+        values, bias = np.zeros(count), self._start(samples)
         if joined is None:
             found = [
                 self._newton(samples, o, [samples.x], prior.reshape(self.shape)[o], np.zeros(self.shape[1]), bias[[o]])
@@ -223,6 +244,16 @@ class GeneralizedLinearProblem:
             ]
             return np.concatenate([one[0] for one in found]), np.concatenate([one[1] for one in found])
         return self._newton(samples, slice(None), joined, prior, values, bias)
+
+    def _start(self, samples: Samples) -> np.ndarray:
+        """(O,) biases to begin with: those of the means of the outcomes."""
+        if not self.has_bias:
+            return np.zeros(self.shape[0])
+        mean = np.average(samples.y, axis=0, weights=samples.weights)
+        least = 1 / (2 * len(samples.y))
+        mean = np.clip(mean, least, 1 - least) if self.family.name == "binomial" else np.maximum(mean, least)
+        offset = np.average(samples.offset, axis=0, weights=samples.weights)
+        return np.array([self.family.start(float(one)) for one in mean]) - offset
 
     def _newton(
         self,
@@ -296,6 +327,7 @@ class GeneralizedLinearProblem:
             self._estimate.values,
             np.sqrt(self._estimate.variance),
             np.sqrt(np.diag(pseudo_inverse(precision))),
+            dependence=self._dependence(),
             notes=tuple(notes),
         )
         own = bias - weight @ self._mean

@@ -57,26 +57,36 @@ def quality(
 def dependence(moments: Moments, centred: bool) -> float:
     """p-value of the test that no output depends on any input; NaN where there are too few samples for it.
 
-    For each output the F test of all of its weights; their p-values are joined by the Cauchy combination, which is
-    right however the outputs depend on each other (Liu and Xie 2020).
+    For each output the F test of all of its weights, joined by :func:`joined_p`.
     """
-    scale = unit_scale(moments.sxx)
-    rank = int(np.linalg.matrix_rank(moments.sxx / np.outer(scale, scale), hermitian=True))
-    freedom = moments.count - rank - int(centred)
-    if freedom < 1 or not rank:
-        return float("nan")
-    explained = np.clip(np.einsum("oi,oi->o", moments.least_squares(), moments.sxy), 0, moments.syy)
-    varies = moments.syy > 0
-    if not varies.any():
-        return float("nan")
-    left = np.maximum(moments.syy - explained, np.finfo(float).eps * moments.syy)[varies]
-    p = np.clip(scipy.special.fdtrc(rank, freedom, explained[varies] / rank / (left / freedom)), 1e-300, 1 - 1e-12)
-    if p.size == 1:
-        return float(p[0])
+    return joined_p(_p_values(moments, centred))
+
+
+def joined_p(p: np.ndarray) -> float:
+    """One p-value for tests (O,) of one hypothesis; NaN for no tests.
+
+    The Cauchy combination, which is right however the tests depend on each other (Liu and Xie 2020).
+    """
+    if p.size <= 1:
+        return float(p[0]) if p.size else float("nan")
     p = np.minimum(p, _MOST_P)
     # tan((1/2 − p) π) overflows for small p, where it is 1 / (p π).
     total = np.mean(1 / np.tan(np.pi * p))
     return float(0.5 - np.arctan(total) / np.pi if total < 1e8 else 1 / (np.pi * total))
+
+
+def _p_values(moments: Moments, centred: bool) -> np.ndarray:
+    """p-value of the F test of each output that varies; none where there are too few samples."""
+    scale = unit_scale(moments.sxx)
+    rank = int(np.linalg.matrix_rank(moments.sxx / np.outer(scale, scale), hermitian=True))
+    freedom = moments.count - rank - int(centred)
+    if freedom < 1 or not rank:
+        return np.empty(0)
+    explained = np.clip(np.einsum("oi,oi->o", moments.least_squares(), moments.sxy), 0, moments.syy)
+    varies = moments.syy > 0
+    left = np.maximum(moments.syy - explained, np.finfo(float).eps * moments.syy)[varies]
+    ratio = explained[varies] / rank / (left / freedom)
+    return np.asarray(np.clip(scipy.special.fdtrc(rank, freedom, ratio), 1e-300, 1 - 1e-12))
 
 
 def _value_errors(labels: np.ndarray, estimate: BlockEstimate, sxx: np.ndarray) -> np.ndarray:

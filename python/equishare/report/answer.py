@@ -28,12 +28,11 @@ def answer(view: View, parameter: Parameter) -> str:
     if group is None:
         return " ".join([*sentences, shared, *_ties(parameter), f"The symmetry is {unnamed()}."])
     of = "of " if group.name.startswith("order") else ""
-    if parameter.belief is None or parameter.noun == "mean":
-        # Of means the group says no more than the sizes of the groups: no probability, and no verdict, of its own.
-        told = f"The symmetry group of the pattern is {of}{group.explanation}".replace(f", {group.verdict}:", ":", 1)
-        return " ".join([*sentences, shared, *_ties(parameter), told])
     if sentences and group.verdict == "none":
         return " ".join([*sentences, shared])
+    if parameter.belief is None or parameter.is_of_ties:
+        told = f"The symmetry group of the pattern is {of}{group.explanation}".replace(f", {group.verdict}:", ":", 1)
+        return " ".join([*sentences, shared, *_ties(parameter), told])
     is_named = group.explanation.startswith(group.name)
     symmetry = f"{f'The symmetry is {of}' if is_named else ''}{group.explanation}"
     return " ".join([*sentences, symmetry, shared, *_ties(parameter)])
@@ -45,11 +44,12 @@ def brief(view: View, parameters: Sequence[Parameter]) -> str:
     for one in parameters[:_MAX_LISTED]:
         counts = f"{counted(one.count, one.noun)} in {counted(one.partition.num_groups, 'group')}"
         told.append(counts if one.name is None else f"{one.name}: {counts}")
-        if one.group is None or one.noun == "mean" or len(parameters) > 1:
+        if one.group is None or one.is_of_ties or len(parameters) > 1:
             continue
         sure = "" if np.isnan(one.symmetry_probability) else f" {percent(one.symmetry_probability)}"
         found = one.group.verdict != "none" and not one.group.is_trivial
-        told.append(f"{one.group.name} {one.group.verdict}{sure}" if found else "no symmetry")
+        verdict = "of the pattern" if one.belief is None else f"{one.group.verdict}{sure}"
+        told.append(f"{one.group.name} {verdict}" if found else "no symmetry")
     if len(parameters) > _MAX_LISTED:
         told.append(f"and {counted(len(parameters) - _MAX_LISTED, 'more parameter')}")
     if np.isfinite(view.quality.r_squared):
@@ -87,7 +87,8 @@ def value(parameter: Parameter, group: int, errors: np.ndarray | None) -> str:
     digits = int(np.clip(1 - np.floor(np.log10(errors[group])), 0, 12))
     if digits == 12 or abs(parameter.values[group]) >= 1e7:
         return f"{parameter.values[group]:.3g} ± {errors[group]:.2g}"
-    return f"{parameter.values[group]:.{digits}f} ± {errors[group]:.{digits}f}"
+    rounded = round(float(parameter.values[group]), digits) + 0.0  # no minus before a zero
+    return f"{rounded:.{digits}f} ± {errors[group]:.{digits}f}"
 
 
 def _shared(parameter: Parameter) -> str:

@@ -22,7 +22,7 @@ from equishare.report.grid import NO_GROUP, round_width, wrapped
 from equishare.report.history import curve_of
 from equishare.report.palette import ramp, text_colour
 from equishare.report.parameter import Parameter
-from equishare.report.words import counted
+from equishare.report.words import counted, shortened
 from equishare.result.view import View
 
 # Okabe and Ito's blue and vermilion, told apart with any colour vision (https://jfly.uni-koeln.de/color).
@@ -134,7 +134,7 @@ def draw_estimates(axes: Axes, parameter: Parameter, estimates: np.ndarray, erro
         start = x[-1] + 2.5
     names = parameter.names_along(-1)
     if names and len(parameter.partition.shape) == 1 and len(entries) <= _MAX_NAMES:
-        axes.set_xticks([x for x, _ in entries], labels=[shortened(names[i]) for _, i in entries], rotation=90)
+        axes.set_xticks([x for x, _ in entries], labels=as_ticks([names[i] for _, i in entries]), rotation=90)
     else:
         told = _apart(places, 0.05 * (start + 1))
         axes.set_xticks([places[i] for i in told], labels=[str(shown[i]) for i in told])
@@ -193,9 +193,9 @@ def _round(count: int) -> list[int]:
     return list(range(0, count, next(step for step in steps if 10 * step >= count)))
 
 
-def shortened(name: str, longest: int = _LONGEST_NAME) -> str:
-    """A name as a tick: cut where it is long, and without mathematics, which matplotlib would set between dollars."""
-    return (name if len(name) <= longest else f"{name[: longest - 1]}…").replace("$", r"\$")
+def as_ticks(names: Sequence[str], longest: int = _LONGEST_NAME) -> list[str]:
+    """Names as ticks: cut where they are long, and without mathematics, which matplotlib would set between dollars."""
+    return [name.replace("$", r"\$") for name in shortened(names, longest)]
 
 
 def _ticks(axes: Axes, which: str, count: int, names: Sequence[str]) -> None:
@@ -208,7 +208,7 @@ def _ticks(axes: Axes, which: str, count: int, names: Sequence[str]) -> None:
 def tick_names(axes: Axes, which: str, names: Sequence[str]) -> None:
     """Names along an axis, one a cell; of more than 40 some at even distances."""
     at = list(range(0, len(names), -(-len(names) // _MAX_NAMES)))
-    words = [shortened(names[i]) for i in at]
+    words = as_ticks([names[i] for i in at])
     turned = {"rotation": 90} if which == "x" and max(map(len, words)) > 3 else {}
     getattr(axes, f"set_{which}ticks")(at, labels=words, **turned)
 

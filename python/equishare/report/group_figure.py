@@ -9,7 +9,7 @@ from matplotlib import rcParams
 from matplotlib.axes import Axes
 
 from equishare.report.cycles import arrows, ring
-from equishare.report.figures import ACCENT, shortened
+from equishare.report.figures import ACCENT, as_ticks
 from equishare.report.words import counted
 from equishare.symmetry import SymmetryGroup
 
@@ -95,10 +95,10 @@ def _draw(axes: Axes, centre: np.ndarray, p: np.ndarray, names: Sequence[str]) -
     ink, ground = rcParams["text.color"], rcParams["axes.facecolor"]
     axes.scatter(x[~stays], y[~stays], s=dot**2, color=ink, zorder=3)
     axes.scatter(x[stays], y[stays], s=dot**2, facecolor=ground, edgecolor=ink, linewidth=0.8, zorder=3)
+    words = as_ticks(names, _LONGEST_NAME) if names else list(map(str, range(len(p))))
     for i in range(0, len(p), int(np.ceil(len(p) / 32))):
         side = float(points[i, 0] - centre[0])
         # A name leads away from the ring.
         ha = "center" if not names or abs(side) < 0.1 else "left" if side > 0 else "right"
         at = centre + (points[i] - centre) * (1.2 if ha == "center" else 1.12)
-        word = shortened(names[i], _LONGEST_NAME) if names else str(i)
-        axes.text(at[0], at[1], word, ha=ha, va="center", fontsize=7)
+        axes.text(at[0], at[1], words[i], ha=ha, va="center", fontsize=7)

@@ -202,9 +202,9 @@ def _levels(parameter: Parameter, index: int) -> str | None:
 
 
 def _rings(parameter: Parameter, index: int) -> str | None:
-    """The picture of the symmetry; None where there is none to be told. Of means it says no more than the groups."""
+    """The picture of the symmetry; None where there is none to be told, or where it is of ties alone."""
     group = parameter.group
-    if group is None or group.is_trivial or group.verdict == "none" or parameter.noun in ("mean", "level"):
+    if group is None or group.is_trivial or group.verdict == "none" or parameter.is_of_ties:
         return None
     draw = partial(draw_group, group=group, labels=parameter.labels, titled=False)
     return inline_svg(draw, group_size(group), f"Generators of {group.name}, as arrows on rings", f"rings-{index}")

@@ -11,12 +11,14 @@ import numpy as np
 from equishare.extras import installing
 from equishare.report.grid import NO_GROUP, round_width, wrapped
 from equishare.report.palette import ranked_colours, text_colour
-from equishare.report.words import plural
+from equishare.report.words import plural, shortened
 from equishare.result.view import ParameterView, View
 from equishare.symmetry import SymmetryGroup
 
 # Of a larger pattern the page shows the first rows and columns: 256 × 256 cells are under 1 MB.
 MAX_SIDE = 256
+# Letters of the name of a row or a column.
+_LONGEST_TICK = 14
 
 
 def unnamed() -> str:
@@ -101,6 +103,14 @@ class Parameter(ParameterView):
         return [None if np.isnan(p) else round(p, 3) for p in shown.tolist()]
 
     @property
+    def is_of_ties(self) -> bool:
+        """Whether the group says no more than the sizes of the groups, as that of entries along one axis does.
+
+        Such a group, of means or of the weights of one output, has no probability, and no verdict, of its own.
+        """
+        return len(self.partition) == max(self.partition.shape)
+
+    @property
     def is_cut(self) -> bool:
         """Whether the grid leaves entries out."""
         return self.grid.size < self._whole_grid.size
@@ -132,6 +142,7 @@ class Parameter(ParameterView):
             "axes": self.axes,
             "titles": self.titles,
             "names": [list(self.names_along(axis)) for axis in range(len(self.partition.shape))],
+            "ticks": [shortened(self.names_along(axis), _LONGEST_TICK) for axis in range(len(self.partition.shape))],
             "countedIn": self.counted_in,
             # Sizes of the axes that lie along a row of the grid.
             "inner": list(self.partition.shape[1:]),

@@ -25,9 +25,10 @@ def cautions(view: View) -> tuple[str, ...]:
     if not view.settled:
         found.append("The loss was still falling at the end of the longest fit: more steps may change the answer.")
     if quality.dependence > SIGNIFICANCE:
+        equal = "effects" if view.parameters[0].noun == "level" else "weights"
         found.append(
-            f"The test that no output depends on any input gives p = {quality.dependence:.2g} (F test): weights may "
-            "be equal only because all are zero."
+            f"The test that no output depends on any input gives p = {quality.dependence:.2g} (F test): {equal} may be "
+            "equal only because all are zero."
         )
     found += quality.notes
     excess = view.validation_loss - view.no_sharing_loss

@@ -52,7 +52,9 @@ class Confidence:
             raise ValueError(f"gaps must have shape ({self.partition.num_groups},), got {self.gaps.shape}")
 
     def __repr__(self) -> str:
-        words = f"{len(self.partition)} entries in {self.partition.num_groups} groups, {self.num_resamples} resamples"
+        count, groups = len(self.partition), self.partition.num_groups
+        words = f"{count} entr{'ies' if count > 1 else 'y'} in {groups} group{'s' * (groups > 1)}"
+        words += f", {self.num_resamples} resample{'s' * (self.num_resamples > 1)}"
         if len(self.partition) <= MAX_ENTRIES:
             words += ", {} of {} ties at least 95 % probable".format(*self.sure_ties())
         return f"Confidence({words})"

@@ -25,7 +25,7 @@ from equishare.problems.generalized import offset_of
 from equishare.problems.network.refit import group_values
 from equishare.problems.network.replicas import slots_of
 from equishare.result.archive import load_discovery, save_discovery
-from equishare.result.cautions import cautions
+from equishare.result.cautions import SIGNIFICANCE, cautions
 from equishare.result.confidence import Confidence
 from equishare.result.origin import Origin
 from equishare.result.plotting import Plotting
@@ -305,10 +305,11 @@ class Discovery(Plotting):
         flag("same_action", same_action)
         if same_action not in self._known_groups:
             belief, covariance = self.belief, same_action and self.slots[0].same_action
+            is_seen = not self.quality.dependence > SIGNIFICANCE
             self._known_groups[same_action] = {
                 n: symmetry_group(p, same_action=same_action, covariance=covariance)
                 if belief is None
-                else judged(p, belief, same_action, covariance)
+                else judged(p, belief, same_action, covariance, is_seen)
                 for n, p in self.partitions.items()
             }
         return self._bare(dict(self._known_groups[same_action]))

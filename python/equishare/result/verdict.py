@@ -35,12 +35,15 @@ def shift_probability(belief: Belief) -> float:
     return posterior.probability(belief.shift_log_odds)
 
 
-def judged(partition: Partition, belief: Belief, same_action: bool, covariance: bool = False) -> SymmetryGroup:
+def judged(
+    partition: Partition, belief: Belief, same_action: bool, covariance: bool = False, is_seen: bool = True
+) -> SymmetryGroup:
     """The group of a partition with its verdict, and an explanation that says it first.
 
-    Where only a part of the symmetry is sure, that of a finer pattern, it is that part. A group of means, where no
-    symmetry is looked for, is as exact as its ties. That of the same permutations of outputs and inputs is part of the
-    group that was judged, so it is at least as probable; of a covariance it is what was judged. Shifts up to the
+    Where only a part of the symmetry is sure, that of a finer pattern, it is that part. A group of entries along one
+    axis, such as means, where no symmetry is looked for, is as exact as its ties: none where ``is_seen`` is False, as
+    the data do not show that any entry differs from zero. That of the same permutations of outputs and inputs is part
+    of the group that was judged, so it is at least as probable; of a covariance it is what was judged. Shifts up to the
     boundary have a probability of their own.
     """
     probability, shifts = symmetry_probability(belief), shift_probability(belief)
@@ -48,7 +51,7 @@ def judged(partition: Partition, belief: Belief, same_action: bool, covariance: 
         probability = shifts  # of a parameter too large for its permutations to be judged, they are those of its shifts
     group, whole = symmetry_group(partition, same_action=same_action, covariance=covariance), ""
     wider = group.extension
-    holds = not group.is_trivial and not probability < 0.5
+    holds = not group.is_trivial and (is_seen if math.isnan(probability) else probability >= 0.5)
     if holds and belief.guess is not None and partition != Partition(belief.guess):
         part = part_of_symmetry(partition, Partition(belief.guess), same_action, covariance)
         if part is None or part.order != group.order:
@@ -59,7 +62,8 @@ def judged(partition: Partition, belief: Belief, same_action: bool, covariance: 
     if sure and not holds:
         group = _identity(partition, same_action)
     if wider is not None:
-        group = replace(group, extension=replace(wider, verdict=verdict if sure else "none"))
+        own = (verdict, shifts) if sure else ("none", math.nan)
+        group = replace(group, extension=replace(wider, verdict=own[0], probability=own[1]))
     if not holds and not sure:
         return replace(group, verdict="none", explanation=_none(group, belief, (probability, shifts), covariance))
     sentences = [_of_group(group, verdict, probability, covariance) + whole] if holds else []
@@ -67,7 +71,8 @@ def judged(partition: Partition, belief: Belief, same_action: bool, covariance: 
         sentences.insert(0 if sure else 1, _of_shifts(group.extension, shifts))
     if belief.spread:
         sentences.append(f"The entries of a group scatter by {belief.spread:.2g} about its value.")
-    return replace(group, verdict=verdict, explanation=" ".join(sentences))
+    probability = probability if holds else math.nan
+    return replace(group, verdict=verdict, probability=probability, explanation=" ".join(sentences))
 
 
 def _identity(partition: Partition, same_action: bool) -> SymmetryGroup:
@@ -125,7 +130,7 @@ def _none(group: SymmetryGroup, belief: Belief, probabilities: tuple[float, floa
     sentences = [group.explanation]
     if group.extension is not None:
         sentences = [group.explanation.removesuffix(f" {group.extension.explanation}")]
-    if probability < 0.5:
+    if probability < 0.5 or (math.isnan(probability) and not group.is_trivial):
         sentences = ["No symmetry can be told from these data."]
         guess = name_of_guess(belief, covariance)
         if guess is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -78,6 +80,8 @@ class SymmetryGroup:
             mirror image are one.
         verdict: ``exact``; of a pattern that was found in data ``approximate`` where its entries are only nearly equal,
             and ``none`` where the data tell neither a symmetry nor shifts up to the boundary.
+        probability: that all of the group are symmetries of the truth; NaN of a pattern as it is, of one that was found
+            in data and has no probability (:attr:`equishare.Discovery.symmetry_probability`), and with ``none``.
     """
 
     partition: Partition
@@ -93,6 +97,7 @@ class SymmetryGroup:
     extension: SymmetryGroup | None = None
     verdict: str = "exact"
     covariance: bool = False
+    probability: float = math.nan
 
     @property
     def name(self) -> str:
@@ -238,10 +243,18 @@ class SymmetryGroup:
         return self.explanation
 
     def __repr__(self) -> str:
+        judged = "verdict='none', " if self.verdict == "none" else ""
+        if not math.isnan(self.probability):
+            # Rounded down, so that none is sure.
+            judged = f"verdict={self.verdict!r}, probability={math.floor(1000 * self.probability) / 1000:.3f}, "
         return (
-            f"SymmetryGroup({self.name}, order={decimal_digits(self.order)}, shape={self.partition.shape}, "
+            f"SymmetryGroup({self.name}, {judged}order={decimal_digits(self.order)}, shape={self.partition.shape}, "
             f"same_action={self.same_action}, generators={len(self.generators)}, closure_gap={self.closure_gap})"
         )
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the explanation."""
+        return f"<p>{html.escape(str(self))}</p>"
 
     @property
     def _degree(self) -> int:

@@ -29,15 +29,14 @@ class Pattern {
 
   // What a row or a column is called at the side of the picture, and whether these words stand upright.
   ticks() {
-    const { axes, names, rows, columns } = this.data;
-    const cut = (name) => (name.length > 14 ? `${name.slice(0, 13)}…` : name);
+    const { axes, ticks, rows, columns } = this.data;
     const fits = (own, count) => own && own.length === count;
-    const own = axes.length > 1 ? names : rows === 1 ? [[], names[0]] : [];
+    const own = axes.length > 1 ? ticks : rows === 1 ? [[], ticks[0]] : [];
     // One row of means needs no number.
     if (axes.length === 1 && rows === 1) own[0] = [""];
-    const row = fits(own[0], rows) ? (i) => cut(own[0][i]) : (i) => String(this.firstOf(i));
+    const row = fits(own[0], rows) ? (i) => own[0][i] : (i) => String(this.firstOf(i));
     const named = axes.length < 3 && fits(own[1], columns);
-    return { row, column: named ? (i) => cut(own[1][i]) : String, turned: named };
+    return { row, column: named ? (i) => own[1][i] : String, turned: named };
   }
 
   resize() {
