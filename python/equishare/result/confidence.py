@@ -8,13 +8,17 @@ from functools import cached_property
 
 import numpy as np
 
+from equishare.notebook import shown
 from equishare.partition import Partition
 from equishare.result.calibration import CLOSED_FORM, Curves, evidence, log_odds, probability
+from equishare.result.verdict import percent
 
 # `frequencies` and `ties` hold the square of the number of entries.
 MAX_ENTRIES = 4096
 # Pairs compared at a time, over all resamples.
 _PAIRS = 1 << 24
+# Groups that a notebook lists.
+_MAX_GROUPS = 20
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -58,6 +62,17 @@ class Confidence:
         if len(self.partition) <= MAX_ENTRIES:
             words += ", {} of {} ties at least 95 % probable".format(*self.sure_ties())
         return f"Confidence({words})"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the line, and how sure each group is."""
+        sizes, sure = self.partition.group_sizes.tolist(), self.groups.tolist()
+        rows = [
+            (f"group {g}", f"{size} entries, tied with probability {percent(p)}")
+            for g, (size, p) in enumerate(zip(sizes, sure, strict=True))
+            if size > 1
+        ]
+        more = [("…", f"{len(rows) - _MAX_GROUPS} groups more")] if len(rows) > _MAX_GROUPS else []
+        return shown(repr(self), [*rows[:_MAX_GROUPS], *more])
 
     @property
     def num_resamples(self) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from torch import nn
 
 from equishare.arrays import real_array
 from equishare.checks import count, flag
+from equishare.notebook import shown
 from equishare.partition import Partition
 from equishare.symmetry import export
 from equishare.symmetry.arguments import checked_tolerance
@@ -254,7 +254,7 @@ class SymmetryGroup:
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the explanation."""
-        return f"<p>{html.escape(str(self))}</p>"
+        return shown(str(self))
 
     @property
     def _degree(self) -> int:
