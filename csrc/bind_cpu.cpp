@@ -13,6 +13,7 @@
 #include "cpu/dispatch.h"
 #include "cpu/segmentation.h"
 #include "cpu/ward.h"
+#include "without_cuda.h"
 
 namespace py = pybind11;
 using namespace equishare;
@@ -78,6 +79,7 @@ void bind_search(py::module_ m, const SearchKernels<T>& kernels) {
 PYBIND11_MODULE(_core, module) {
   static const InstructionSet& chosen = pick_instruction_set(std::getenv("EQUISHARE_ISA"));
 
+  module.def("without_cuda", [] { return without_cuda; });  // why; empty with CUDA kernels
   module.def("instruction_set", [] { return std::string(chosen.name); });
   module.def("instruction_sets", [] {
     const InstructionSet* sets[3];

@@ -39,8 +39,8 @@ print(open("/proc/self/maps").read())
     assert len(libraries) == 1, libraries
 
 
-def configure(tmp_path, *definitions, compiler="c++"):
-    """Configure without a CUDA compiler in reach: the exit status, what CMake says, and the build rules."""
+def configure(tmp_path, *definitions, compiler="c++", nvcc="/nowhere/nvcc"):
+    """Configure with no other CUDA compiler in reach: the exit status, what CMake says, and the build rules."""
     if shutil.which("cmake") is None:
         pytest.skip("no cmake in PATH")
     path = os.pathsep.join(d for d in os.environ["PATH"].split(os.pathsep) if not os.path.exists(f"{d}/nvcc"))
@@ -48,7 +48,7 @@ def configure(tmp_path, *definitions, compiler="c++"):
     definitions += [f"-DPython_EXECUTABLE={sys.executable}", f"-Dpybind11_DIR={pybind11.get_cmake_dir()}"]
     done = subprocess.run(
         [shutil.which("cmake"), "-S", ROOT, "-B", tmp_path, *definitions],
-        env={**os.environ, "PATH": path, "CUDACXX": "/nowhere/nvcc", "CXX": shutil.which(compiler) or compiler},
+        env={**os.environ, "PATH": path, "CUDACXX": str(nvcc), "CXX": shutil.which(compiler) or compiler},
         capture_output=True,
         text=True,
     )
@@ -70,7 +70,7 @@ def test_cuda_is_left_out_unless_asked_for_or_found(tmp_path, definitions):
     [
         (
             "EQUISHARE_CUDA=ON",
-            "CUDA is ON, but no CUDA compiler works: put nvcc in PATH or set CUDACXX to it",
+            "CUDA is ON, but no CUDA compiler is found: put nvcc in PATH or set CUDACXX to it",
         ),
         ("EQUISHARE_CUDA=SOMETIMES", "EQUISHARE_CUDA must be AUTO, ON or OFF, got 'SOMETIMES'"),
         ("EQUISHARE_KERNELS=MAYBE", "EQUISHARE_KERNELS must be AUTO, ON or OFF, got 'MAYBE'"),
