@@ -76,7 +76,10 @@ void bind_search(py::module_ m, const SearchKernels<T>& kernels) {
 
 }  // namespace
 
-PYBIND11_MODULE(_core, module) {
+// Free-threaded Python need not bring its lock back: kernels keep no state between calls and have
+// run without the lock all along (Release), the instruction set is chosen once, and the pool of
+// outputs has a lock of its own.
+PYBIND11_MODULE(_core, module, py::mod_gil_not_used()) {
   static const InstructionSet& chosen = pick_instruction_set(std::getenv("EQUISHARE_ISA"));
 
   module.def("without_cuda", [] { return without_cuda; });  // why; empty with CUDA kernels

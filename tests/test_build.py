@@ -94,6 +94,22 @@ def test_without_a_compiler_or_on_demand_there_are_no_kernels(tmp_path, definiti
         assert status != 0, said
 
 
+@pytest.mark.parametrize("flag", ["-std=c++17", "-DCMAKE_DISABLE_FIND_PACKAGE_OpenMP=ON"])
+def test_a_compiler_that_cannot_build_the_kernels_is_a_warning_unless_they_are_asked_for(tmp_path, flag):
+    definitions = (flag.removeprefix("-D"),)
+    trouble = "has no OpenMP"
+    if flag.startswith("-std"):
+        old = tmp_path / "c++"  # one that knows no newer standard
+        old.write_text(f'#!/bin/sh\nexec {shutil.which("c++")} "$@" {flag}\n')
+        old.chmod(0o755)
+        definitions, trouble = (), "lacks C++20, vector types or a working OpenMP"
+    compiler = "c++" if definitions else str(tmp_path / "c++")
+    status, said, rules = configure(tmp_path / "auto", *definitions, compiler=compiler)
+    assert status == 0 and "built without kernels" in said and trouble in said and "_core" not in rules
+    status, said, _ = configure(tmp_path / "on", *definitions, "EQUISHARE_KERNELS=ON", compiler=compiler)
+    assert status != 0 and "EQUISHARE_KERNELS is ON, but" in said and trouble in said
+
+
 # Promises of the kernels, which plain PyTorch does not make: memory, equal bits, and the kernels themselves.
 OF_KERNELS = (
     "never_stored or is_stored or equal_bits or do_not_depend_on_threads or spoilt or instruction_set or registr"
