@@ -39,7 +39,7 @@ print(open("/proc/self/maps").read())
     assert len(libraries) == 1, libraries
 
 
-def configure(tmp_path, *definitions, compiler="c++", nvcc="/nowhere/nvcc"):
+def configure(tmp_path, *definitions, compiler="c++", nvcc="/nowhere/nvcc", source=ROOT):
     """Configure with no other CUDA compiler in reach: the exit status, what CMake says, and the build rules."""
     if shutil.which("cmake") is None:
         pytest.skip("no cmake in PATH")
@@ -47,7 +47,7 @@ def configure(tmp_path, *definitions, compiler="c++", nvcc="/nowhere/nvcc"):
     definitions = [f"-D{d}" for d in definitions]
     definitions += [f"-DPython_EXECUTABLE={sys.executable}", f"-Dpybind11_DIR={pybind11.get_cmake_dir()}"]
     done = subprocess.run(
-        [shutil.which("cmake"), "-S", ROOT, "-B", tmp_path, *definitions],
+        [shutil.which("cmake"), "-S", source, "-B", tmp_path, *definitions],
         env={**os.environ, "PATH": path, "CUDACXX": str(nvcc), "CXX": shutil.which(compiler) or compiler},
         capture_output=True,
         text=True,

@@ -31,8 +31,8 @@ def compact(model: nn.Module) -> nn.Module:
     becomes the layer of ``equishare.nn`` with the same outputs (:class:`equishare.nn.SharedLinear` and so on); its
     bias keeps the parametrizations that it has. Everything else stays as it is: values and labels behind a
     parametrization. That includes subclasses of these layers, layers with hooks or a forward of their own, weights
-    with further parametrizations, and embeddings with ``scale_grad_by_freq``: a replacement would lose these. Layers that
-    share an assignment get labels of their own each, so that every tensor of the state can be saved alone.
+    with further parametrizations, and embeddings with ``scale_grad_by_freq``: a replacement would lose these. Layers
+    that share an assignment get labels of their own each, so that every tensor of the state can be saved alone.
 
     Returns:
         A deep copy; the compact layer itself if the model is one layer.
