@@ -13,6 +13,7 @@
 #include "cpu/dispatch.h"
 #include "cpu/segmentation.h"
 #include "cpu/ward.h"
+#include "without_cuda.h"
 
 namespace py = pybind11;
 using namespace equishare;
@@ -75,9 +76,13 @@ void bind_search(py::module_ m, const SearchKernels<T>& kernels) {
 
 }  // namespace
 
-PYBIND11_MODULE(_core, module) {
+// Free-threaded Python need not bring its lock back: kernels keep no state between calls and have
+// run without the lock all along (Release), the instruction set is chosen once, and the pool of
+// outputs has a lock of its own.
+PYBIND11_MODULE(_core, module, py::mod_gil_not_used()) {
   static const InstructionSet& chosen = pick_instruction_set(std::getenv("EQUISHARE_ISA"));
 
+  module.def("without_cuda", [] { return without_cuda; });  // why; empty with CUDA kernels
   module.def("instruction_set", [] { return std::string(chosen.name); });
   module.def("instruction_sets", [] {
     const InstructionSet* sets[3];

@@ -68,7 +68,10 @@ void bind_search(py::module_ m) {
 
 }  // namespace
 
-PYBIND11_MODULE(_cuda, module) {
+// Kernels are queued without state of their own between calls: no need of the lock of the
+// interpreter.
+PYBIND11_MODULE(_cuda, module, py::mod_gil_not_used()) {
+  // As CMake writes them: "80-real" is machine code, "90-virtual" PTX, "90" both.
   module.def("architectures", [] { return EQUISHARE_CUDA_ARCHITECTURES; });
   module.def("label_range_workspace", [](int64_t) { return cuda::label_range_workspace(); });
   module.def(

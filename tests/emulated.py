@@ -50,7 +50,7 @@ def build_module(folder):
             headers = [f"-I{pybind11.get_include()}", f"-I{sysconfig.get_path('include')}"]
             sources = [*KERNELS, HERE / "emulation.cpp", HERE / "probes.cu"]
             objects = compile_all(folder, sources, FLAGS)
-            defined = ['-DEQUISHARE_CUDA_ARCHITECTURES="emulated"', "-fvisibility=hidden", "-O0"]
+            defined = ['-DEQUISHARE_CUDA_ARCHITECTURES="75-real 90"', "-fvisibility=hidden", "-O0"]
             objects += compile_all(folder, [ROOT / "csrc" / "bind_cuda.cpp"], [*FLAGS, *headers, *defined])
             _check(["g++", "-shared", *objects, "-o", str(target), "-pthread"])
     return target

@@ -39,16 +39,16 @@ print(open("/proc/self/maps").read())
     assert len(libraries) == 1, libraries
 
 
-def configure(tmp_path, *definitions, compiler="c++"):
-    """Configure without a CUDA compiler in reach: the exit status, what CMake says, and the build rules."""
+def configure(tmp_path, *definitions, compiler="c++", nvcc="/nowhere/nvcc", source=ROOT):
+    """Configure with no other CUDA compiler in reach: the exit status, what CMake says, and the build rules."""
     if shutil.which("cmake") is None:
         pytest.skip("no cmake in PATH")
     path = os.pathsep.join(d for d in os.environ["PATH"].split(os.pathsep) if not os.path.exists(f"{d}/nvcc"))
     definitions = [f"-D{d}" for d in definitions]
     definitions += [f"-DPython_EXECUTABLE={sys.executable}", f"-Dpybind11_DIR={pybind11.get_cmake_dir()}"]
     done = subprocess.run(
-        [shutil.which("cmake"), "-S", ROOT, "-B", tmp_path, *definitions],
-        env={**os.environ, "PATH": path, "CUDACXX": "/nowhere/nvcc", "CXX": shutil.which(compiler) or compiler},
+        [shutil.which("cmake"), "-S", source, "-B", tmp_path, *definitions],
+        env={**os.environ, "PATH": path, "CUDACXX": str(nvcc), "CXX": shutil.which(compiler) or compiler},
         capture_output=True,
         text=True,
     )
@@ -70,7 +70,7 @@ def test_cuda_is_left_out_unless_asked_for_or_found(tmp_path, definitions):
     [
         (
             "EQUISHARE_CUDA=ON",
-            "CUDA is ON, but no CUDA compiler works: put nvcc in PATH or set CUDACXX to it",
+            "CUDA is ON, but no CUDA compiler is found: put nvcc in PATH or set CUDACXX to it",
         ),
         ("EQUISHARE_CUDA=SOMETIMES", "EQUISHARE_CUDA must be AUTO, ON or OFF, got 'SOMETIMES'"),
         ("EQUISHARE_KERNELS=MAYBE", "EQUISHARE_KERNELS must be AUTO, ON or OFF, got 'MAYBE'"),
@@ -92,6 +92,22 @@ def test_without_a_compiler_or_on_demand_there_are_no_kernels(tmp_path, definiti
     if warns:
         status, said, _ = configure(tmp_path / "on", "EQUISHARE_KERNELS=ON", compiler=compiler)
         assert status != 0, said
+
+
+@pytest.mark.parametrize("flag", ["-std=c++17", "-DCMAKE_DISABLE_FIND_PACKAGE_OpenMP=ON"])
+def test_a_compiler_that_cannot_build_the_kernels_is_a_warning_unless_they_are_asked_for(tmp_path, flag):
+    definitions = (flag.removeprefix("-D"),)
+    trouble = "has no OpenMP"
+    if flag.startswith("-std"):
+        old = tmp_path / "c++"  # one that knows no newer standard
+        old.write_text(f'#!/bin/sh\nexec {shutil.which("c++")} "$@" {flag}\n')
+        old.chmod(0o755)
+        definitions, trouble = (), "lacks C++20, vector types or a working OpenMP"
+    compiler = "c++" if definitions else str(tmp_path / "c++")
+    status, said, rules = configure(tmp_path / "auto", *definitions, compiler=compiler)
+    assert status == 0 and "built without kernels" in said and trouble in said and "_core" not in rules
+    status, said, _ = configure(tmp_path / "on", *definitions, "EQUISHARE_KERNELS=ON", compiler=compiler)
+    assert status != 0 and "EQUISHARE_KERNELS is ON, but" in said and trouble in said
 
 
 # Promises of the kernels, which plain PyTorch does not make: memory, equal bits, and the kernels themselves.

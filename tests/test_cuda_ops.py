@@ -59,12 +59,7 @@ def test_without_cuda_kernels_a_device_has_none(monkeypatch):
 
     monkeypatch.setattr(_native, "cuda", None)
     assert not _native.serves(OnDevice())
-    assert _native.cuda_status() == "not built (EQUISHARE_CUDA=ON pip install . builds them)"
 
 
-def test_status_names_the_architectures(emulation, monkeypatch):
-    from equishare import _native
-
-    monkeypatch.setattr(_native, "cuda", emulation.module)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert _native.cuda_status() == "built for sm_emulated (not run: no device)"
+def test_the_module_tells_its_architectures(emulation):
+    assert emulation.module.architectures() == "75-real 90"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from importlib.metadata import PackageNotFoundError
+from pathlib import Path
 
 import pytest
 
@@ -45,3 +47,24 @@ def test_not_installed(monkeypatch):
 
     monkeypatch.setattr(extras, "distribution", missing)
     assert extras.installing("plot") == "pip install 'equishare[plot]'"
+
+
+ROOT = Path(__file__).parent.parent
+PLACES = [*sorted((ROOT / "python").rglob("*.py")), *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def test_extras_are_named_in_one_way():
+    project = (ROOT / "pyproject.toml").read_text()
+    known = re.findall(
+        r"^(\w+) = \[", project.split("[project.optional-dependencies]")[1].split("\n[")[0], re.MULTILINE
+    )
+    seen = 0
+    for path in PLACES:
+        text = path.read_text()
+        assert "the extra ``" not in text, path
+        for one in re.finditer(r"equishare\[([^]{}]+)\]", text):
+            if path.name != "extras.py":
+                seen += 1
+                assert text[: one.start()].endswith("pip install '"), (path, one[0])
+                assert set(one[1].split(",")) <= {*known, "..."}, (path, one[0])
+    assert len(known) > 5 and seen > 10

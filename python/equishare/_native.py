@@ -7,6 +7,7 @@ there is a single pool of threads.
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from types import ModuleType
 from typing import Any
@@ -53,20 +54,68 @@ def instruction_sets() -> list[str]:
 
 
 def cuda_status() -> str:
-    """In words: for which CUDA architectures there are kernels, and whether a device can run them."""
+    """In words: for which CUDA architectures there are kernels, and which devices they serve, or why none."""
     if cuda is None:
-        return "not built (EQUISHARE_CUDA=ON pip install . builds them)"
-    place = f"device: {torch.cuda.get_device_name()}" if torch.cuda.is_available() else "not run: no device"
-    return f"built for sm_{cuda.architectures()} ({place})"
+        return f"not built ({'there are none for the processor either' if core is None else core.without_cuda()})"
+    numbers = [one.split("-")[0] for one in cuda.architectures().split()]
+    return f"built for sm_{', '.join(dict.fromkeys(numbers))}; {_devices()}"
+
+
+def _devices() -> str:
+    if torch.version.cuda is None:
+        return f"not served: PyTorch {torch.__version__} is built without CUDA"
+    if not torch.cuda.is_available():
+        return "not served: PyTorch finds no GPU that it can use"
+    said = []
+    for index in range(torch.cuda.device_count()):
+        capability = torch.cuda.get_device_capability(index)
+        name = f"{torch.cuda.get_device_name(index)} (sm_{capability[0]}{capability[1]})"
+        is_served = has_code(cuda.architectures(), capability)
+        said.append(f"{name} is served" if is_served else f"{name} is not in them, plain PyTorch serves it")
+    return "; ".join(dict.fromkeys(said))
+
+
+def has_code(architectures: str, capability: tuple[int, int]) -> bool:
+    """Whether a device of this compute capability can run what was built for architectures, written as CMake does.
+
+    Machine code (``80-real``) runs on devices of its major version and of no lesser minor version; PTX
+    (``80-virtual``) on all that are not older; code for one device (``90a``) on that one alone. ``80`` is both.
+    """
+    for major, minor, alone, kind in re.findall(r"(\d+)(\d)([a-z]?)(?:-(real|virtual))?", architectures):
+        built = int(major), int(minor)
+        if capability == built:
+            return True
+        if alone or capability < built:
+            continue
+        if kind != "real" or capability[0] == built[0]:
+            return True
+    return False
 
 
 _STORAGE = {torch.float32: "f32", torch.float64: "f64", torch.bfloat16: "bf16", torch.float16: "f16"}
 _CPU = {} if core is None else {dtype: getattr(core, name) for dtype, name in _STORAGE.items()}
 
 
+_is_served: dict[int, bool] = {}  # by the index of a CUDA device
+
+
 def serves(tensor: Tensor) -> bool:
     """Whether there are kernels for the device of a tensor."""
-    return (tensor.is_cpu and core is not None) or (tensor.is_cuda and cuda is not None)
+    if tensor.is_cuda:
+        return cuda is not None and _serves_device(tensor.get_device())
+    return tensor.is_cpu and core is not None
+
+
+def _serves_device(index: int) -> bool:
+    if not torch.cuda.is_available():
+        return True  # a tracer's tensor: its program is for another machine
+    if index not in _is_served:
+        _is_served[index] = has_code(cuda.architectures(), torch.cuda.get_device_capability(index))
+    return _is_served[index]
+
+
+# What torch.compiler.assume_constant_result sets, without loading the compiler.
+_serves_device._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def kernels(tensor: Tensor) -> ModuleType:

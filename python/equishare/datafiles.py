@@ -62,7 +62,7 @@ def read_data(
     - ``.npz``: arrays named x and y (others are left alone), or exactly one array of samples.
     - ``.npy``: one array of samples.
     - ``.csv``, ``.tsv`` (both also with ``.gz``), ``.xlsx`` (its first sheet, or the one of that name), ``.parquet``: a
-      table of columns, in text with or without a line of names. They need the extra ``tables``.
+      table of columns, in text with or without a line of names. They need ``pip install 'equishare[tables]'``.
 
     Columns are chosen by name: a list, or a string with commas, of names, patterns such as ``temp_*`` and ranges such
     as ``temp_n:temp_w`` in the order of the file; one with a comma stands in double quotes. Where only one of
@@ -83,7 +83,7 @@ def read_data(
         ValueError: another ending; a damaged file; data that are not finite real numbers in at least two rows; x and y
             with different numbers of rows; columns that are not there or are asked for twice; a file that does not
             tell what is asked of it.
-        ImportError: a table without the extra ``tables``.
+        ImportError: a table without ``pip install 'equishare[tables]'``.
     """
     path = Path(path)
     if means and covariance:

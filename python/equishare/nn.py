@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from equishare import ops
+from equishare.labels import group_numbers, smallest_label_dtype
 from equishare.partition import Partition
+from equishare.shared_layers import SharedConv1d, SharedConv2d, SharedEmbedding
 
-__all__ = ["SharedLinear", "smallest_label_dtype"]
+__all__ = ["SharedConv1d", "SharedConv2d", "SharedEmbedding", "SharedLinear", "smallest_label_dtype"]
 
 
 class SharedLinear(nn.Module):
@@ -57,7 +58,7 @@ class SharedLinear(nn.Module):
                 raise ValueError(f"{name} must be at least 1, got {size}")
         self.in_features = in_features
         self.out_features = out_features
-        numbers = _group_numbers(labels, (out_features, in_features))
+        numbers = group_numbers(labels, (out_features, in_features), "(out_features, in_features)")
         self.num_groups = int(numbers.max()) + 1
         self.values = nn.Parameter(torch.empty(self.num_groups, device=device, dtype=dtype))
         label_dtype = smallest_label_dtype(self.num_groups)
@@ -106,28 +107,3 @@ class SharedLinear(nn.Module):
             f"in_features={self.in_features}, out_features={self.out_features}, num_groups={self.num_groups}, "
             f"bias={self.bias is not None}"
         )
-
-
-def smallest_label_dtype(num_groups: int) -> torch.dtype:
-    """The smallest dtype for labels of so many groups: uint8 up to 256, int16 up to 32,768, else int32."""
-    if num_groups <= 256:
-        return torch.uint8
-    return torch.int16 if num_groups <= 32_768 else torch.int32
-
-
-def _group_numbers(labels: Any, shape: tuple[int, int]) -> Tensor:
-    partition = labels if isinstance(labels, Partition) else Partition(labels)
-    if partition.shape != shape:
-        raise ValueError(f"labels must have shape (out_features, in_features) = {shape}, got {partition.shape}")
-    if isinstance(labels, Partition):
-        labels = partition.labels
-    if isinstance(labels, Tensor):
-        labels = labels.detach().cpu().long()
-    numbers = np.asarray(labels)
-    least, greatest = int(numbers.min()), int(numbers.max())
-    if least < 0 or greatest >= len(partition):
-        raise ValueError(
-            f"labels must be group numbers from 0 to {len(partition) - 1} for {len(partition)} weights, "
-            f"got labels from {least} to {greatest}"
-        )
-    return torch.from_numpy(numbers.astype(np.int64))

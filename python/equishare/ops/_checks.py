@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from equishare._native import serves
 from equishare.ops._rule import KERNEL_DTYPES, is_lazy, is_tracing
 
 LABEL_DTYPES = (torch.uint8, torch.int16, torch.int32, torch.int64)
@@ -63,10 +62,10 @@ def check_buffers(form: str, logits: Tensor, **others: Tensor) -> None:
         logits.dim() < 2
         or (form == "B" and logits.dim() != 3)
         or logits.dtype not in KERNEL_DTYPES
-        or not (logits.is_cpu or serves(logits))
+        or not (logits.is_cpu or logits.is_cuda)
     ):
         raise ValueError(
-            f"logits must be a float32 or float64 CPU or (with kernels) CUDA tensor of shape ({form}, K, G), "
+            f"logits must be a float32 or float64 CPU or CUDA tensor of shape ({form}, K, G), "
             f"got {logits.dtype} {tuple(logits.shape)} on {logits.device}"
         )
     *batch, rows, groups = logits.shape

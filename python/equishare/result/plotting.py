@@ -54,7 +54,7 @@ class Plotting:
         Raises:
             ValueError: path does not end in .html.
             OSError: the file cannot be written.
-            ImportError: matplotlib or jinja2 are not installed (the extra ``plot``).
+            ImportError: matplotlib or jinja2 are not installed (``pip install 'equishare[plot]'``).
         """
         require_matplotlib()
         from equishare.report.page import write_report
@@ -77,7 +77,7 @@ class Plotting:
         Raises:
             TypeError: ax is no axes.
             ValueError: there are several parameters, or none of that name.
-            ImportError: matplotlib or jinja2 are not installed (the extra ``plot``).
+            ImportError: matplotlib or jinja2 are not installed (``pip install 'equishare[plot]'``).
         """
         require_matplotlib()
         from equishare.report.figures import draw_pattern, pattern_size
@@ -103,7 +103,7 @@ class Plotting:
         Raises:
             ValueError: there are several parameters, or none of that name; or the estimates are not known: those of a
                 network, of too few samples, or of a file of a former version.
-            ImportError: matplotlib or jinja2 are not installed (the extra ``plot``).
+            ImportError: matplotlib or jinja2 are not installed (``pip install 'equishare[plot]'``).
         """
         require_matplotlib()
         from equishare.report.figures import ESTIMATES_SIZE, draw_estimates
@@ -127,7 +127,7 @@ class Plotting:
             The axes.
 
         Raises:
-            ImportError: matplotlib or jinja2 are not installed (the extra ``plot``).
+            ImportError: matplotlib or jinja2 are not installed (``pip install 'equishare[plot]'``).
         """
         require_matplotlib()
         from equishare.report.figures import HISTORY_SIZE, draw_history
@@ -150,8 +150,8 @@ class Plotting:
 
         Raises:
             ValueError: there are several parameters, or none of that name.
-            ImportError: matplotlib or jinja2 (the extra ``plot``), igraph or sympy (the extra ``symmetry``) are not
-                installed.
+            ImportError: matplotlib or jinja2, igraph or sympy are not installed
+                (``pip install 'equishare[plot,symmetry]'``).
         """
         require_matplotlib()
         from equishare.report.group_figure import draw_group, group_size
@@ -174,7 +174,7 @@ class Plotting:
 
         Raises:
             ValueError: the discovery is of no covariance; there are several samples, or none of that name.
-            ImportError: matplotlib or jinja2 are not installed (the extra ``plot``).
+            ImportError: matplotlib or jinja2 are not installed (``pip install 'equishare[plot]'``).
         """
         require_matplotlib()
         from equishare.report.covariance_figure import covariance_size, draw_covariance

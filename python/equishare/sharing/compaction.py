@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from equishare.nn import SharedLinear
+from equishare.nn import SharedConv1d, SharedConv2d, SharedEmbedding, SharedLinear
+from equishare.sharing.assignment import Assignment
 from equishare.sharing.injection import inject
 from equishare.sharing.search import (
     Location,
@@ -23,16 +25,17 @@ __all__ = ["compact"]
 
 
 def compact(model: nn.Module) -> nn.Module:
-    """Copy of a hardened model that stores a few values and small integer labels for each linear layer.
+    """Copy of a hardened model that stores a few values and small integer labels for each layer.
 
-    Each ``torch.nn.Linear`` whose weight is hard and shared entry by entry becomes an
-    :class:`equishare.nn.SharedLinear` with the same outputs; its bias keeps the parametrizations that it has.
-    Everything else stays as it is: values and labels behind a parametrization. That includes subclasses of Linear,
-    layers with hooks or a forward of their own, and weights with further parametrizations: a replacement would lose
-    these.
+    Each ``torch.nn.Linear``, ``Conv1d``, ``Conv2d`` and ``Embedding`` whose weight is hard and shared entry by entry
+    becomes the layer of ``equishare.nn`` with the same outputs (:class:`equishare.nn.SharedLinear` and so on); its
+    bias keeps the parametrizations that it has. Everything else stays as it is: values and labels behind a
+    parametrization. That includes subclasses of these layers, layers with hooks or a forward of their own, weights
+    with further parametrizations, and embeddings with ``scale_grad_by_freq``: a replacement would lose these. Layers
+    that share an assignment get labels of their own each, so that every tensor of the state can be saved alone.
 
     Returns:
-        A deep copy; the SharedLinear itself if the model is one linear layer.
+        A deep copy; the compact layer itself if the model is one layer.
 
     Raises:
         TypeError: model is no module.
@@ -43,11 +46,11 @@ def compact(model: nn.Module) -> nn.Module:
     if not any(assignment.is_hard for assignment in assignments(model)):
         raise ValueError("model has no hard shared parameter: call equishare.harden first")
     replica = copy.deepcopy(model)
-    small = {
-        location.owner: _shared_linear(location)
-        for location in shared_locations(replica).values()
-        if _is_replaceable(location)
-    }
+    small: dict[nn.Module, nn.Module] = {}
+    taken: set[Assignment] = set()
+    for location in shared_locations(replica).values():
+        if location.owner not in small and _is_replaceable(location):
+            small[location.owner] = _compact_layer(location, taken)
     if replica in small:
         replica = small[replica]
     for parent in list(replica.modules()):
@@ -60,9 +63,37 @@ def compact(model: nn.Module) -> nn.Module:
     return replica
 
 
+def _linear(plain: Any, labels: Tensor, bias: bool) -> nn.Module:
+    return SharedLinear(plain.in_features, plain.out_features, labels, bias, device="meta")
+
+
+def _convolution(kind: type[SharedConv1d] | type[SharedConv2d]) -> Callable[[Any, Tensor, bool], nn.Module]:
+    def make(plain: Any, labels: Tensor, bias: bool) -> nn.Module:
+        options = (plain.stride, plain.padding, plain.dilation, plain.groups, bias, plain.padding_mode)
+        return kind(plain.in_channels, plain.out_channels, plain.kernel_size, labels, *options, device="meta")
+
+    return make
+
+
+def _embedding(plain: Any, labels: Tensor, bias: bool) -> nn.Module:
+    return SharedEmbedding(plain.num_embeddings, plain.embedding_dim, labels, device="meta")
+
+
+_COMPACT: dict[type[nn.Module], Callable[[Any, Tensor, bool], nn.Module]] = {
+    nn.Linear: _linear,
+    nn.Conv1d: _convolution(SharedConv1d),
+    nn.Conv2d: _convolution(SharedConv2d),
+    nn.Embedding: _embedding,
+}
+
+
 def _is_replaceable(location: Location) -> bool:
-    owner, shared = location.owner, location.shared
-    if location.leaf != "weight" or parametrize.type_before_parametrizations(owner) is not nn.Linear:
+    owner: Any = location.owner
+    shared = location.shared
+    kind = parametrize.type_before_parametrizations(owner)
+    if location.leaf != "weight" or kind not in _COMPACT:
+        return False
+    if kind is nn.Embedding and owner.scale_grad_by_freq:
         return False
     if shared is None or shared.dim is not None or not shared.assignment.is_hard:
         return False
@@ -70,18 +101,22 @@ def _is_replaceable(location: Location) -> bool:
     return not hooks and "forward" not in vars(owner) and location.chain is not None and len(location.chain) == 1
 
 
-def _shared_linear(location: Location) -> SharedLinear:
-    linear: Any = location.owner
+def _compact_layer(location: Location, taken: set[Assignment]) -> nn.Module:
+    plain: Any = location.owner
     assert location.shared is not None
     labels = location.shared.assignment.labels.reshape(location.shared.shape)
-    bias = linear._parameters.get("bias")
+    if location.shared.assignment in taken:
+        labels = labels.clone()
+    taken.add(location.shared.assignment)
+    bias = plain._parameters.get("bias")
     # On the meta device nothing is drawn: torch's generator stays where it is.
-    small = SharedLinear(linear.in_features, linear.out_features, labels, bias=bias is not None, device="meta")
+    make = _COMPACT[parametrize.type_before_parametrizations(plain)]
+    small: Any = make(plain, labels, bias is not None)
     small.values, small.labels = location.original, labels
     if bias is not None:
         small.bias = bias
-    elif parametrize.is_parametrized(linear, "bias"):
+    elif parametrize.is_parametrized(plain, "bias"):
         del small.bias
         inject(small, ("bias",))
-        small.parametrizations = nn.ModuleDict({"bias": linear.parametrizations["bias"]})
-    return small.train(linear.training)
+        small.parametrizations = nn.ModuleDict({"bias": plain.parametrizations["bias"]})
+    return small.train(plain.training)

@@ -1,4 +1,4 @@
-"""Estimators of scikit-learn; they need the extra ``sklearn``."""
+"""Estimators of scikit-learn; they need ``pip install 'equishare[sklearn]'``."""
 
 try:
     from equishare.sklearn.covariance import SharedCovariance

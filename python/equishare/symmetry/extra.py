@@ -1,4 +1,4 @@
-"""The packages of the extra ``symmetry``, loaded only when they are needed."""
+"""The packages of ``pip install 'equishare[symmetry]'``, loaded only when they are needed."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def symmetry_group(
             :class:`Partition` refuses.
         TypeError: shape is no tuple of integers, same_action is neither True nor False; labels that
             :class:`Partition` refuses.
-        ImportError: igraph or sympy are not installed (the extra ``symmetry``).
+        ImportError: igraph or sympy are not installed (``pip install 'equishare[symmetry]'``).
     """
     same_action = checked_same_action(same_action)
     pattern = _shaped(partition if isinstance(partition, Partition) else Partition(partition), shape)

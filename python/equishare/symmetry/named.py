@@ -60,7 +60,7 @@ def named_group(name: str) -> SymmetryGroup:
     Raises:
         TypeError: name is no text.
         ValueError: no such name, or more than 4,096 points.
-        ImportError: sympy is not installed (the extra ``symmetry``).
+        ImportError: sympy is not installed (``pip install 'equishare[symmetry]'``).
     """
     if not isinstance(name, str):
         raise TypeError(f"name must be a text such as {_GRAMMAR.partition(',')[0]}, got {name!r}")

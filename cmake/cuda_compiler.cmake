@@ -1,0 +1,145 @@
+# Looks for a CUDA compiler, and tries whether it can build the project cuda_probe.
+#
+# Sets cuda_architectures, without those that the compiler does not know; and cuda_trouble: empty, or why nothing can be
+# built, as the rest of a sentence.
+set(cuda_oldest 11.8)
+set(cuda_probe "${CMAKE_CURRENT_LIST_DIR}/cuda_probe")
+set(cuda_scratch "${CMAKE_BINARY_DIR}/cuda_probe")
+
+# The compiler that enable_language(CUDA) will take: its path, and arguments that come with it; empty where there is none.
+function(find_cuda_compiler compiler arguments)
+  set(found "")
+  set(given "")
+  if(CMAKE_CUDA_COMPILER)
+    set(found "${CMAKE_CUDA_COMPILER}")
+  elseif(NOT "$ENV{CUDACXX}" STREQUAL "")
+    get_filename_component(found "$ENV{CUDACXX}" PROGRAM PROGRAM_ARGS given)
+  else()
+    find_program(nvcc NAMES nvcc HINTS ENV CUDA_PATH PATH_SUFFIXES bin NO_CACHE)
+    if(nvcc)
+      set(found "${nvcc}")
+    endif()
+  endif()
+  if(NOT EXISTS "${found}")
+    set(found "")
+  endif()
+  separate_arguments(given)
+  set(${compiler} "${found}" PARENT_SCOPE)
+  set(${arguments} "${given}" PARENT_SCOPE)
+endfunction()
+
+# Why a compiler cannot be asked, or is too old.
+function(check_cuda_version compiler trouble)
+  execute_process(COMMAND "${compiler}" --version OUTPUT_VARIABLE said ERROR_VARIABLE said RESULT_VARIABLE status)
+  string(STRIP "${said}" said)
+  set(why "")
+  if(NOT status EQUAL 0)
+    set(why "${compiler} --version ended with '${status}' and said '${said}'")
+  elseif(NOT said MATCHES "release ([0-9]+\\.[0-9]+)")
+    set(why "${compiler} --version names no release of CUDA, but said '${said}'")
+  elseif(CMAKE_MATCH_1 VERSION_LESS cuda_oldest)
+    set(why "${compiler} is of CUDA ${CMAKE_MATCH_1}, and ${cuda_oldest} or newer is needed")
+  endif()
+  set(${trouble} "${why}" PARENT_SCOPE)
+endfunction()
+
+# What a compiler complained of: the first line that reads as an error, else all.
+function(first_error said error)
+  if(said MATCHES "(nvcc fatal|[^\n]*error[: ]|[^\n]*Error [1-9]|[^\n]*fault)[^\n]*")
+    set(said "${CMAKE_MATCH_0}")
+  endif()
+  string(STRIP "${said}" said)
+  set(${error} "${said}" PARENT_SCOPE)
+endfunction()
+
+# Builds the probe as CMake does.
+function(build_cuda_probe architectures trouble)
+  file(REMOVE_RECURSE "${cuda_scratch}")
+  set(given "")
+  foreach(name CMAKE_MAKE_PROGRAM CMAKE_TOOLCHAIN_FILE CMAKE_CUDA_COMPILER CMAKE_CUDA_HOST_COMPILER CMAKE_CUDA_FLAGS)
+    if(${name})
+      list(APPEND given "-D${name}=${${name}}")
+    endif()
+  endforeach()
+  execute_process(
+    COMMAND ${CMAKE_COMMAND} -S "${cuda_probe}" -B "${cuda_scratch}" -G ${CMAKE_GENERATOR}
+            "-DCMAKE_CUDA_ARCHITECTURES=${architectures}" ${given}
+    OUTPUT_VARIABLE said ERROR_VARIABLE said RESULT_VARIABLE status)
+  if(status EQUAL 0)
+    execute_process(COMMAND ${CMAKE_COMMAND} --build "${cuda_scratch}" OUTPUT_VARIABLE said ERROR_VARIABLE said
+                    RESULT_VARIABLE status)
+  endif()
+  set(why "")
+  if(NOT status EQUAL 0)
+    first_error("${said}" error)
+    set(why "${cuda_compiler} cannot build a small kernel: ${error}")
+  endif()
+  set(${trouble} "${why}" PARENT_SCOPE)
+endfunction()
+
+# Compiles the probe's kernel for one architecture.
+function(compile_cuda_probe architecture trouble)
+  string(REGEX MATCH "^[0-9]+[a-z]?" number "${architecture}")
+  separate_arguments(flags UNIX_COMMAND "${CMAKE_CUDA_FLAGS}")
+  execute_process(
+    COMMAND "${cuda_compiler}" ${cuda_arguments} ${flags} -std=c++17 "-I${cuda_probe}/../../csrc"
+            "--generate-code=arch=compute_${number},code=sm_${number}"
+            -c "${cuda_probe}/probe.cu" -o "${CMAKE_BINARY_DIR}/cuda_probe.o"
+    OUTPUT_VARIABLE said ERROR_VARIABLE said RESULT_VARIABLE status)
+  set(why "")
+  if(NOT status EQUAL 0)
+    first_error("${said}" error)
+    set(why "${error} (${status})")
+  endif()
+  set(${trouble} "${why}" PARENT_SCOPE)
+endfunction()
+
+# Machine code for Turing, Ampere and Hopper, and PTX of the last for what is newer; or what a person asks for.
+set(cuda_architectures 75-real 80-real 90)
+set(cuda_asked "")
+if(DEFINED CMAKE_CUDA_ARCHITECTURES)
+  set(cuda_asked "${CMAKE_CUDA_ARCHITECTURES}")
+elseif(DEFINED ENV{CUDAARCHS})
+  set(cuda_asked "$ENV{CUDAARCHS}")
+endif()
+if(cuda_asked)
+  set(cuda_architectures "${cuda_asked}")
+endif()
+
+message(STATUS "Trying the CUDA compiler")
+find_cuda_compiler(cuda_compiler cuda_arguments)
+if(NOT cuda_compiler)
+  set(cuda_trouble "no CUDA compiler is found: put nvcc in PATH or set CUDACXX to it")
+  return()
+endif()
+check_cuda_version("${cuda_compiler}" cuda_trouble)
+if(cuda_trouble)
+  return()
+endif()
+build_cuda_probe("${cuda_architectures}" cuda_trouble)
+list(LENGTH cuda_architectures cuda_count)
+if(NOT cuda_trouble OR cuda_count EQUAL 1 OR (cuda_asked AND EQUISHARE_CUDA STREQUAL ON))
+  return()
+endif()
+
+# One of several architectures may be too new for the compiler, or too old.
+set(cuda_known "")
+foreach(architecture ${cuda_architectures})
+  compile_cuda_probe(${architecture} trouble)
+  if(NOT trouble)
+    list(APPEND cuda_known ${architecture})
+  else()
+    list(APPEND cuda_left_out "no CUDA kernels for architecture ${architecture}: ${trouble}")
+  endif()
+endforeach()
+if(cuda_known AND cuda_left_out)
+  list(POP_BACK cuda_known newest)
+  string(REPLACE "-real" "" newest "${newest}")  # with PTX, for what is newer still
+  set(cuda_architectures ${cuda_known} ${newest})
+  build_cuda_probe("${cuda_architectures}" cuda_trouble)
+  if(NOT cuda_trouble)
+    foreach(notice ${cuda_left_out})
+      message(NOTICE "${notice}")
+    endforeach()
+  endif()
+endif()
