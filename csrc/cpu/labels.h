@@ -11,6 +11,8 @@
 namespace equishare::EQUISHARE_ISA {
 namespace {
 
+constexpr bool little_endian = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__;
+
 // Calls f with a pointer of the labels' own type.
 template <class F>
 EQUISHARE_INLINE auto with_labels(const Labels& labels, F f) {

@@ -51,9 +51,9 @@ bool add_tile(const Backward<T>& p, const Tiles<T>& tile, TileSums<T>& sums, int
     if (p.args.grad_x) {
       if (!p.weight.tile(o, i, count, width, tile.w, tile_stride)) return false;
       along_panels<T>(whole, [&](int64_t j, auto vectors) {
-        product_panel<T, sum_rows, vectors, true>({tile.u, tile_outputs, 1}, tile.w + j,
-                                                  tile_stride, count, tile.grad_x + j, tile_inputs,
-                                                  samples, Full{});
+        product_panel<T, sum_rows, vectors>(true, {tile.u, tile_outputs, 1}, tile.w + j,
+                                            tile_stride, count, tile.grad_x + j, tile_inputs,
+                                            samples, Full{});
       });
     } else if (!p.weight.check(o, i, count, width)) {
       return false;
@@ -63,9 +63,9 @@ bool add_tile(const Backward<T>& p, const Tiles<T>& tile, TileSums<T>& sums, int
       const int64_t rows = count - r < summed_rows ? count - r : summed_rows;
       along_panels<T>(whole, [&](int64_t j, auto vectors) {
         const int64_t panel = vectors * lanes<T>, inside = width - j < panel ? width - j : panel;
-        product_panel<T, sum_rows, vectors, false>({tile.u + r, 1, tile_outputs},
-                                                   tile.x + j * samples, panel, samples, tile.outer,
-                                                   panel, rows, Full{});
+        product_panel<T, sum_rows, vectors>(false, {tile.u + r, 1, tile_outputs},
+                                            tile.x + j * samples, panel, samples, tile.outer, panel,
+                                            rows, Full{});
         p.weight.add_segments(o + r, i + j, rows, inside, tile.outer, panel, sums);
       });
     }

@@ -37,45 +37,34 @@ EQUISHARE_INLINE void along_panels(int64_t count, F f) {
   for (; n < count; n += lanes<T>) f(n, std::integral_constant<int, 1>());
 }
 
-template <class T>
-EQUISHARE_INLINE T dot(const T* a, const T* b, int64_t count) {
-  Vec<T> total[4] = {};
-  int64_t i = 0;
-  for (; i + 4 * lanes<T> <= count; i += 4 * lanes<T>)
-    for (int64_t v = 0; v < 4; ++v)
-      total[v] +=
-          load(a + i + v * lanes<T>, Full{}, T(0)) * load(b + i + v * lanes<T>, Full{}, T(0));
-  along_row<T>(count - i, [&](int64_t j, auto len) {
-    total[0] += load(a + i + j, len, T(0)) * load(b + i + j, len, T(0));
-  });
-  return sum<T>((total[0] + total[1]) + (total[2] + total[3]));
-}
-
 // sum_i x[i] values[labels[i]] over at most label_block inputs.
 template <class T, class L, class Table>
-EQUISHARE_INLINE T look_up_and_dot(const Table& table, const L* labels, const T* x, int64_t count,
-                                   T* buffer) {
+EQUISHARE_INLINE T look_up_and_dot(const Table& table, const L* labels, const T* x, int64_t count) {
+  // As many sums as make no addition wait for the one before.
+  constexpr int64_t width = lanes<T>, step = 4 * width;
+  Vec<T> sums[4] = {}, found[4];
+  const auto find = [&](const L* from) {
+    for (int v = 0; v < 4; v += Table::vectors) table.find(from + v * width, found + v);
+  };
   int64_t i = 0;
-  T total = 0;
-  if constexpr (Table::in_registers) {
-    constexpr int64_t width = lanes<T>;
-    Vec<T> sums[4] = {}, a, b, c, d;
-    for (; i + 4 * width <= count; i += 4 * width) {
-      // The next block, which is checked before it is used.
-      for (int64_t k = 0; k < 4 * width; k += 64 / sizeof(L))
-        __builtin_prefetch(labels + i + label_block + k);
-      table.pair(labels + i, a, b);
-      table.pair(labels + i + 2 * width, c, d);
-      sums[0] += a * load(x + i, Full{}, T(0));
-      sums[1] += b * load(x + i + width, Full{}, T(0));
-      sums[2] += c * load(x + i + 2 * width, Full{}, T(0));
-      sums[3] += d * load(x + i + 3 * width, Full{}, T(0));
-    }
-    total = sum<T>((sums[0] + sums[1]) + (sums[2] + sums[3]));
-    if (i == count) return total;
+  for (; i + step <= count; i += step) {
+    // The next block, which is checked before it is used.
+    for (int64_t k = 0; k < step; k += 64 / sizeof(L))
+      __builtin_prefetch(labels + i + label_block + k);
+    find(labels + i);
+    for (int64_t v = 0; v < 4; ++v) sums[v] += found[v] * load(x + i + v * width, Full{}, T(0));
   }
-  look_up(table, labels + i, count - i, buffer);
-  return total + dot(buffer, x + i, count - i);
+  if (i < count) {
+    L rest[step] = {};
+    __builtin_memcpy(rest, labels + i, sizeof(L) * (count - i));
+    find(rest);
+    for (int64_t v = 0; i < count; ++v, i += width) {
+      const Part part{count - i};
+      sums[v] += count - i < width ? found[v] * load(x + i, part, T(0))
+                                   : found[v] * load(x + i, Full{}, T(0));
+    }
+  }
+  return sum<T>((sums[0] + sums[1]) + (sums[2] + sums[3]));
 }
 
 // The labels of a tile lie in short runs, which the processor does not see coming.
@@ -125,8 +114,8 @@ class Weight {
                  [&](auto* block) { sums.add(block, tile + r * stride, width); });
   }
 
-  // y[r] = sum_i x[i] W[o+r,i]; buffer holds label_block entries.
-  bool dot(int64_t o, int64_t rows, const T* x, T* y, T* buffer) const {
+  // y[r] = sum_i x[i] W[o+r,i].
+  bool dot(int64_t o, int64_t rows, const T* x, T* y) const {
     bool in_range = true;
     lookup_.with_table([&](const auto& table) {
       for (int64_t r = 0; r < rows; ++r) {
@@ -137,7 +126,7 @@ class Weight {
           in_range = all_below(labels_, row, count, lookup_.groups());
           if (!in_range) return;
           with_block_for(table, labels_, row, count, [&](auto* block) {
-            total += look_up_and_dot(table, block, x + i, count, buffer);
+            total += look_up_and_dot(table, block, x + i, count);
           });
         }
         y[r] = total;
