@@ -2,9 +2,10 @@
 // permutation reads it: 2 to 4 times as fast as loads at 16 groups and as fast or faster up to 256
 // with AVX-512, up to 64 with AVX2.
 //
-// A table finds `vectors` vectors of values at once. What lies in registers takes labels of a byte,
-// which hold its few groups, and never reads outside of it: a label out of range gives a wrong
-// value.
+// A table finds `vectors` vectors of values at once. One that `is_packed` finds those of two labels
+// a byte too: packed_labels of them, first the even ones, then the odd ones. What lies in registers
+// takes labels of a byte, which hold its few groups, and never reads outside of it: a label out of
+// range gives a wrong value.
 #pragma once
 
 #include "cpu/labels.h"
@@ -44,6 +45,8 @@ EQUISHARE_INLINE Vec<double> permuted(Vec<double> a, Simd<double>::Bits index) {
   return (Vec<double>)_mm256_permutevar8x32_ps((__m256)a, (__m256i)words);
 }
 #endif
+
+constexpr int64_t packed_labels = 64;
 
 // A table of values in the forms that the tables in registers are loaded from. The array of values
 // is the caller's and outlives it.
@@ -89,7 +92,7 @@ class Lookup {
 // Reads the values from memory, by labels of any type.
 template <class T>
 struct MemoryTable {
-  static constexpr bool in_registers = false;
+  static constexpr bool in_registers = false, is_packed = false;
   static constexpr int vectors = 1;
   const T* values;
 
@@ -101,6 +104,24 @@ struct MemoryTable {
  private:
   template <class L, int... l>
   EQUISHARE_MEMBER void find(const L* labels, Vec<T>* out, std::integer_sequence<int, l...>) const {
+#if defined(__AVX2__) && !defined(__AVX512F__)
+    // Half by insertions and half by blends: insertions alone, seven of them, wait for the one or
+    // two ports that shuffle.
+    if constexpr (sizeof(T) == 4) {
+      const T* from[8] = {values + label(labels, l)...};
+      __m128 low = _mm_load_ss(from[0]);
+      low = _mm_insert_ps(low, _mm_load_ss(from[1]), 0x10);
+      low = _mm_insert_ps(low, _mm_load_ss(from[2]), 0x20);
+      low = _mm_insert_ps(low, _mm_load_ss(from[3]), 0x30);
+      const __m256 a =
+          _mm256_blend_ps(_mm256_broadcast_ss(from[4]), _mm256_broadcast_ss(from[5]), 0x20);
+      const __m256 b =
+          _mm256_blend_ps(_mm256_broadcast_ss(from[6]), _mm256_broadcast_ss(from[7]), 0x80);
+      *out =
+          (Vec<T>)_mm256_blend_ps(_mm256_castps128_ps256(low), _mm256_blend_ps(a, b, 0xc0), 0xf0);
+      return;
+    }
+#endif
     *out = Vec<T>{values[label(labels, l)]...};
   }
   // Of bytes, eight are loaded at once: loads are what there is most of.
@@ -118,7 +139,8 @@ struct MemoryTable {
 
 template <class T, int R>
 struct RegisterTable {
-  static constexpr bool in_registers = true;
+  static constexpr bool in_registers = true,
+                        is_packed = EQUISHARE_VECTOR_BYTES == 64 && R == 1 && sizeof(T) == 4;
   static constexpr int vectors = 2;
   Vec<T> entry[R];
 
@@ -140,6 +162,11 @@ struct RegisterTable {
   EQUISHARE_MEMBER void find(const uint8_t* labels, Vec<T>* out) const {
     for (int v = 0; v < vectors; ++v) out[v] = find<0, R>(load_index<T>(labels + v * lanes<T>));
   }
+  // The permutation reads the low half of a byte alone.
+  EQUISHARE_MEMBER void find_packed(const uint8_t* packed, int odd, Vec<T>* out) const {
+    for (int v = 0; v < vectors; ++v)
+      out[v] = find<0, R>(load_index<T>(packed + v * lanes<T>) >> (4 * odd));
+  }
 };
 
 #ifdef __AVX512BW__
@@ -147,7 +174,7 @@ struct RegisterTable {
 // one of 32-bit words reads 32 entries for 16.
 template <int Q>
 struct PlaneTable {
-  static constexpr bool in_registers = true;
+  static constexpr bool in_registers = true, is_packed = false;
   static constexpr int vectors = 2;
   typedef uint16_t Plane __attribute__((vector_size(64)));
   Plane low[2 * Q], high[2 * Q];
@@ -187,7 +214,7 @@ struct PlaneTable {
 // one before.
 template <int Q>
 struct ByteTable {
-  static constexpr bool in_registers = true;
+  static constexpr bool in_registers = true, is_packed = Q == 1;
   static constexpr int vectors = 4;
   __m256i part[Q][4];
 
@@ -208,10 +235,21 @@ struct ByteTable {
   }
 
   EQUISHARE_MEMBER void find(const uint8_t* labels, Vec<float>* out) const {
-    // The order from which unpacking the planes, 128 bits at a time, gives lanes in order.
-    const __m256i order = _mm256_setr_epi32(0, 2, 4, 6, 1, 3, 5, 7);
+    find(in_order(labels), out);
+  }
+  EQUISHARE_MEMBER void find_packed(const uint8_t* packed, int odd, Vec<float>* out) const {
+    const __m256i both = _mm256_srli_epi16(in_order(packed), 4 * odd);
+    find(_mm256_and_si256(both, _mm256_set1_epi8(15)), out);
+  }
+
+ private:
+  // The order from which unpacking the planes, 128 bits at a time, gives lanes in order.
+  EQUISHARE_MEMBER static __m256i in_order(const uint8_t* labels) {
     const __m256i bytes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(labels));
-    __m256i index = _mm256_permutevar8x32_epi32(bytes, order), plane[4];
+    return _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 2, 4, 6, 1, 3, 5, 7));
+  }
+  EQUISHARE_MEMBER void find(__m256i index, Vec<float>* out) const {
+    __m256i plane[4];
     for (int p = 0; p < 4; ++p) plane[p] = _mm256_shuffle_epi8(part[0][p], index);
     for (int q = 1; q < Q; ++q) {
       index = _mm256_sub_epi8(index, _mm256_set1_epi8(16));
@@ -282,6 +320,9 @@ template <class Table, class F>
 EQUISHARE_INLINE void with_block_for(const Table&, const Labels& labels, int64_t at, int64_t count,
                                      F f) {
   if constexpr (Table::in_registers) {
+    uint8_t buffer[label_block];
+    f(block_of(labels, at, count, buffer));
+  } else if (labels.type == LabelType::u4) {
     uint8_t buffer[label_block];
     f(block_of(labels, at, count, buffer));
   } else {

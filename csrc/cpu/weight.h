@@ -23,6 +23,10 @@ constexpr int sum_rows = 4, sum_vectors = 4;
 constexpr int sum_rows = 6, sum_vectors = 2;
 #endif
 
+// Rows that are made or summed at a time, so that a panel of the other factor is read from the
+// first-level cache for most of them.
+constexpr int64_t rows_at_once = 4 * sum_rows;
+
 template <class T>
 constexpr int64_t padded(int64_t count) {
   return (count + lanes<T> - 1) / lanes<T> * lanes<T>;
@@ -58,11 +62,51 @@ EQUISHARE_INLINE T look_up_and_dot(const Table& table, const L* labels, const T*
     L rest[step] = {};
     __builtin_memcpy(rest, labels + i, sizeof(L) * (count - i));
     find(rest);
-    for (int64_t v = 0; i < count; ++v, i += width) {
-      const Part part{count - i};
-      sums[v] += count - i < width ? found[v] * load(x + i, part, T(0))
-                                   : found[v] * load(x + i, Full{}, T(0));
+    T entries[step];
+    for (int64_t v = 0; v < 4; ++v) store(entries + v * width, found[v], Full{});
+    // No value of a label that is not there: it may be infinite.
+    along_row<T>(count - i, [&](int64_t j, auto len) {
+      sums[0] += load(entries + j, len, T(0)) * load(x + i + j, len, T(0));
+    });
+  }
+  return sum<T>((sums[0] + sums[1]) + (sums[2] + sums[3]));
+}
+
+// Where number i of x stands: of each packed_labels, first the even ones, then the odd ones.
+constexpr int64_t arranged_place(int64_t i) {
+  constexpr int64_t half = packed_labels / 2;
+  return i / packed_labels * packed_labels + i % 2 * half + i % packed_labels / 2;
+}
+
+// The same for labels of two a byte and x arranged for them.
+template <class T, class Table>
+EQUISHARE_INLINE T look_up_packed_and_dot(const Table& table, const uint8_t* packed, const T* x,
+                                          int64_t count) {
+  constexpr int vectors = Table::vectors;
+  Vec<T> sums[4] = {}, found[vectors];
+  int64_t i = 0;
+  for (; i + packed_labels <= count; i += packed_labels) {
+    __builtin_prefetch(packed + (i + label_block) / 2);
+    for (int odd = 0; odd < 2; ++odd) {
+      table.find_packed(packed + i / 2, odd, found);
+      for (int v = 0; v < vectors; ++v) {
+        const int64_t at = odd * vectors + v;
+        sums[at % 4] += found[v] * load(x + i + at * lanes<T>, Full{}, T(0));
+      }
     }
+  }
+  if (i < count) {
+    uint8_t rest[packed_labels / 2] = {};
+    __builtin_memcpy(rest, packed + i / 2, (count - i + 1) / 2);
+    T entries[packed_labels];
+    for (int odd = 0; odd < 2; ++odd) {
+      table.find_packed(rest, odd, found);
+      for (int v = 0; v < vectors; ++v)
+        store(entries + (odd * vectors + v) * lanes<T>, found[v], Full{});
+    }
+    for (int64_t j = count - i; j < packed_labels; ++j) entries[arranged_place(j)] = 0;
+    for (int64_t j = 0; j < packed_labels; j += lanes<T>)
+      sums[0] += load(entries + j, Full{}, T(0)) * load(x + i + j, Full{}, T(0));
   }
   return sum<T>((sums[0] + sums[1]) + (sums[2] + sums[3]));
 }
@@ -78,19 +122,22 @@ template <class T>
 class Weight {
  public:
   Weight(const Labels& labels, int64_t outputs, int64_t inputs, const T* values, int64_t groups)
-      : labels_(labels), inputs_(inputs), lookup_(values, groups, outputs * inputs) {}
+      : labels_(labels),
+        inputs_(inputs),
+        row_(labels.type == LabelType::u4 ? (inputs + 1) / 2 * 2 : inputs),
+        lookup_(values, groups, outputs * inputs) {}
 
   // Rows o.. and columns i.. of W into w, whose rows lie `stride` apart. This and the others return
   // false, the rest undone, at a label out of range.
   bool tile(int64_t o, int64_t i, int64_t rows, int64_t width, T* w, int64_t stride) const {
     bool in_range = true;
-    const int64_t size = bytes_of(labels_.type);
+    const int64_t bits = bits_of(labels_.type);
     lookup_.with_table([&](const auto& table) {
       for (int64_t r = 0; in_range && r < rows; ++r) {
-        const int64_t row = (o + r) * inputs_ + i;
+        const int64_t row = (o + r) * row_ + i;
         const char* ahead =
-            static_cast<const char*>(labels_.data) + (row + rows_ahead * inputs_) * size;
-        for (int64_t k = 0; k < width * size; k += 64) __builtin_prefetch(ahead + k);
+            static_cast<const char*>(labels_.data) + (row + rows_ahead * row_) * bits / 8;
+        for (int64_t k = 0; k < width * bits / 8; k += 64) __builtin_prefetch(ahead + k);
         in_range = all_below(labels_, row, width, lookup_.groups());
         if (in_range)
           with_block_for(table, labels_, row, width,
@@ -102,7 +149,7 @@ class Weight {
 
   bool check(int64_t o, int64_t i, int64_t rows, int64_t width) const {
     for (int64_t r = 0; r < rows; ++r)
-      if (!all_below(labels_, (o + r) * inputs_ + i, width, lookup_.groups())) return false;
+      if (!all_below(labels_, (o + r) * row_ + i, width, lookup_.groups())) return false;
     return true;
   }
 
@@ -110,21 +157,42 @@ class Weight {
   void add_segments(int64_t o, int64_t i, int64_t rows, int64_t width, const T* tile,
                     int64_t stride, TileSums<T>& sums) const {
     for (int64_t r = 0; r < rows; ++r)
-      with_block(labels_, (o + r) * inputs_ + i, width, lookup_.groups(),
+      with_block(labels_, (o + r) * row_ + i, width, lookup_.groups(),
                  [&](auto* block) { sums.add(block, tile + r * stride, width); });
   }
 
-  // y[r] = sum_i x[i] W[o+r,i].
+  // x as dot wants it; the buffer holds dot_buffer entries.
+  const T* arranged(const T* x, T* buffer) const {
+    if (labels_.type != LabelType::u4) return x;
+    bool is_packed = false;
+    lookup_.with_table([&](const auto& table) { is_packed = table.is_packed; });
+    if (!is_packed) return x;
+    fill_zero(buffer, dot_buffer());
+    for (int64_t i = 0; i < inputs_; ++i) buffer[arranged_place(i)] = x[i];
+    return buffer;
+  }
+  int64_t dot_buffer() const {
+    return labels_.type == LabelType::u4 ? inputs_ / packed_labels * packed_labels + packed_labels
+                                         : 0;
+  }
+
+  // y[r] = sum_i x[i] W[o+r,i] of the arranged x.
   bool dot(int64_t o, int64_t rows, const T* x, T* y) const {
     bool in_range = true;
     lookup_.with_table([&](const auto& table) {
+      using Table = std::decay_t<decltype(table)>;
       for (int64_t r = 0; r < rows; ++r) {
         T total = 0;
         for (int64_t i = 0; i < inputs_; i += label_block) {
-          const int64_t row = (o + r) * inputs_ + i;
+          const int64_t row = (o + r) * row_ + i;
           const int64_t count = inputs_ - i < label_block ? inputs_ - i : label_block;
           in_range = all_below(labels_, row, count, lookup_.groups());
           if (!in_range) return;
+          if constexpr (Table::is_packed)
+            if (labels_.type == LabelType::u4) {
+              total += look_up_packed_and_dot(table, packed_at(labels_, row), x + i, count);
+              continue;
+            }
           with_block_for(table, labels_, row, count, [&](auto* block) {
             total += look_up_and_dot(table, block, x + i, count);
           });
@@ -137,7 +205,7 @@ class Weight {
 
  private:
   Labels labels_;
-  int64_t inputs_;
+  int64_t inputs_, row_;  // row_: labels from one row to the next
   Lookup<T> lookup_;
 };
 

@@ -77,7 +77,7 @@ def _shared_linear(location: Location) -> SharedLinear:
     bias = linear._parameters.get("bias")
     # On the meta device nothing is drawn: torch's generator stays where it is.
     small = SharedLinear(linear.in_features, linear.out_features, labels, bias=bias is not None, device="meta")
-    small.values, small.labels = location.original, labels
+    small.values, small.codes = location.original, small.encoded(labels)
     if bias is not None:
         small.bias = bias
     elif parametrize.is_parametrized(linear, "bias"):
