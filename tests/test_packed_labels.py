@@ -134,7 +134,7 @@ def test_registered_operations():
     torch.library.opcheck(linear_grad.overload, (x, packed, values, u, True, True, True), test_utils=checks)
 
 
-@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning", "ignore::torch.jit.TracerWarning")
 @pytest.mark.parametrize("samples", [1, 5])
 def test_transforms_and_traces(samples):
     x, labels, values, bias, _ = drawn((samples, 90, 61, 5))
