@@ -93,7 +93,9 @@ struct PenaltiesBackwardArgs {
   T* grad_values;               // (B, G) out, or null as values
 };
 
-enum class LabelType { u8, i16, i32, i64 };
+// u4, of shared_linear alone and on the CPU: two labels a byte, the first in its low half; a row of
+// labels fills whole bytes.
+enum class LabelType { u8, i16, i32, i64, u4 };
 
 struct Labels {
   const void* data;  // (B, K), or (K) shared by the whole batch when stride is 0

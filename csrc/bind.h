@@ -37,6 +37,8 @@ inline Number given(double value) { return {value}; }
 
 inline Labels labels_at(Address data, int width, int64_t stride) {
   switch (width) {
+    case 0:
+      return {Array{data}, LabelType::u4, stride};
     case 1:
       return {Array{data}, LabelType::u8, stride};
     case 2:
@@ -46,7 +48,7 @@ inline Labels labels_at(Address data, int width, int64_t stride) {
     case 8:
       return {Array{data}, LabelType::i64, stride};
   }
-  throw std::invalid_argument("labels must be 1, 2, 4 or 8 bytes wide, got " +
+  throw std::invalid_argument("labels must be 1, 2, 4 or 8 bytes wide, or 0: two a byte, got " +
                               std::to_string(width));
 }
 

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from equishare import cli
 from equishare.lab import bench
+from equishare.lab.bench import result, show
 from equishare.lab.bench.case import Case, Contenders, Requirement, Work, at_least, at_most
 from equishare.lab.bench.result import Results, Row
 from equishare.lab.bench.run import copy_of, disagreement
@@ -68,7 +69,7 @@ class TestRows:
     def test_bounds_name_quantities(self, name):
         held = (1, 4) if "at rest" in name else None
         row = Row(CASES[name], {} if held else measured(ours=1, eager=1, compile=1, copy=1).samples, held)
-        assert all(met is not None for _, met in row.judged)
+        assert all(bound.met(row.quantities) is not None for bound in CASES[name].required)
 
     def test_work_is_that_of_the_sizes(self):
         work = CASES["soft_gather step 4096x4096"].moved
@@ -200,10 +201,31 @@ class TestResult:
         row = measured(replace(CASES[TINY], required=(bound,)), ours=2, eager=6, copy=0.5)
         assert row.judged == [(bound, met)]
 
+    def test_bounds_of_another_instruction_set_are_not_judged(self, monkeypatch):
+        required = at_least("eager", 3, "v3"), at_least("eager", 4, "v4")
+        row = measured(replace(CASES[TINY], required=required), ours=2, eager=6, copy=0.5)
+        for name, expected in (("v3", [True, None]), ("v4", [None, False]), ("baseline", [None, None])):
+            monkeypatch.setattr(result, "instruction_set", lambda name=name: name)
+            assert [met for _, met in row.judged] == expected
+
+    @pytest.mark.parametrize(("copy", "met"), [(0.5, True), (0.1, False)])
+    def test_one_bound_or_another(self, copy, met):
+        row = measured(ours=0.6, eager=1.5, copy=copy)
+        bound = at_least("eager", 4, unless=at_most("floor", 1.3))
+        assert bound.met(row.quantities) is met
+        assert str(bound) == "eager ≥ 4 or floor ≤ 1.3"
+
+    def test_speed_rows_that_are_bounded_are_so_with_avx2(self):
+        for case in CASES.values():
+            on = {bound.on for bound in case.required if bound.quantity == "eager"}
+            assert "v4" not in on or "v3" in on, case.name
+
     def test_bound_in_words(self):
         assert str(Requirement("floor", 2.0, False)) == "floor ≤ 2"
 
-    def test_table(self):
+    def test_table(self, monkeypatch):
+        for module in (result, show):
+            monkeypatch.setattr(module, "instruction_set", lambda: "v4")
         rows = (
             measured(ours=0.0512, eager=1.5, compile=0.7, copy=0.01),
             Row(CASES["shared_linear at rest, 256 groups, dense"], held=(2**24, 2**26)),
@@ -215,6 +237,7 @@ class TestResult:
         assert lines[0].strip() == "some processor, 2 threads, v4, torch 2.13 (quick: times mean little)"
         (line,) = (line.split() for line in lines if TINY in line)
         assert line[3:] == "0.0512 1.5 0.7 0.01 29.3 13.7 5.12 eager ≥ 0.95: met".split()
+        assert any(line.strip() == "v3: eager ≥ 0.97" for line in lines)
         (line,) = (line for line in lines if "at rest" in line)
         assert "16 MiB 64 MiB" in line
         assert "memory ≤ 0.26: met" in line
@@ -237,7 +260,7 @@ class TestCommand:
         assert row["quantities"].keys() == {"eager", "floor", "overhead"}
         for name in ("ours", "eager", "copy"):
             assert len(row["contenders"][name]["seconds"]) == 3
-        assert row["required"][0]["limit"] == 0.95
+        assert [(b["instruction_set"], b["limit"]) for b in row["required"]] == [("v4", 0.95), ("v3", 0.97)]
 
     @pytest.mark.parametrize(
         ("arguments", "message"),

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 import equishare as es
+from equishare.clustering import segmentation_path
 from equishare.methods.brute_force import all_partitions
 from equishare.problems.estimates import fit_estimate
 from equishare.search.decode import decode
 from equishare.search.path import conditional_path, greedy_merges, greedy_splits, merge_path
 from equishare.search.polish import misfit, polish
-from equishare.search.segmentation import segmentation_path
 
 
 def best_misfit(estimate, labels):

@@ -80,7 +80,7 @@ def shared(form, frozen):
     if form in ("hard", "compact"):
         es.harden(model)
     if form == "compact":
-        es.compact(model)
+        model = es.compact(model)
     if frozen:
         model.requires_grad_(False)
     return model

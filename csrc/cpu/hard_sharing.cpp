@@ -49,7 +49,7 @@ constexpr int64_t streamed_bytes = int64_t(16) << 20;
 template <bool Stream, class S, class Table>
 bool gather_rows(const Table& table, const Labels& labels, int64_t at, const S* values,
                  int64_t groups, int64_t count, S* out) {
-  constexpr int64_t width = lanes<Arithmetic<S>>, step = 2 * width, size = sizeof(S);
+  constexpr int64_t width = lanes<Arithmetic<S>>, step = Table::vectors * width, size = sizeof(S);
   for (int64_t first = 0; first < count; first += label_block) {
     const int64_t end = count - first < label_block ? count - first : label_block;
     if (!all_below(labels, at + first, end, groups)) return false;
@@ -64,11 +64,10 @@ bool gather_rows(const Table& table, const Labels& labels, int64_t at, const S* 
           const int64_t head = -(reinterpret_cast<intptr_t>(to) / size) & (step - 1);
           one_by_one(head < end ? head : end);
         }
-        Vec<Arithmetic<S>> a, b;
+        Vec<Arithmetic<S>> found[Table::vectors];
         for (; k + step <= end; k += step) {
-          table.pair(block + k, a, b);
-          write<Stream>(to + k, a);
-          write<Stream>(to + k + width, b);
+          table.find(block + k, found);
+          for (int64_t v = 0; v < Table::vectors; ++v) write<Stream>(to + k + v * width, found[v]);
         }
       }
       one_by_one(end);

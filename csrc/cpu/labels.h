@@ -11,7 +11,9 @@
 namespace equishare::EQUISHARE_ISA {
 namespace {
 
-// Calls f with a pointer of the labels' own type.
+constexpr bool little_endian = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__;
+
+// Calls f with a pointer of the labels' own type, which is not u4.
 template <class F>
 EQUISHARE_INLINE auto with_labels(const Labels& labels, F f) {
   switch (labels.type) {
@@ -22,6 +24,7 @@ EQUISHARE_INLINE auto with_labels(const Labels& labels, F f) {
     case LabelType::i32:
       return f(static_cast<const int32_t*>(labels.data));
     case LabelType::i64:
+    case LabelType::u4:
       break;
   }
   return f(static_cast<const int64_t*>(labels.data));
@@ -30,8 +33,32 @@ EQUISHARE_INLINE auto with_labels(const Labels& labels, F f) {
 // Labels are checked a block at a time, just before the block is used and while it is in the cache.
 constexpr int64_t label_block = 4096;
 
-constexpr int64_t bytes_of(LabelType type) {
-  return type == LabelType::u8 ? 1 : type == LabelType::i16 ? 2 : type == LabelType::i32 ? 4 : 8;
+constexpr int64_t bits_of(LabelType type) {
+  constexpr int64_t bits[] = {8, 16, 32, 64, 4};
+  return bits[static_cast<int>(type)];
+}
+
+// Labels of two a byte; `at` is even.
+EQUISHARE_INLINE const uint8_t* packed_at(const Labels& labels, int64_t at) {
+  return static_cast<const uint8_t*>(labels.data) + at / 2;
+}
+
+EQUISHARE_INLINE void unpack(const uint8_t* packed, int64_t count, uint8_t* out) {
+  for (int64_t k = 0; k < count / 2; ++k) {
+    out[2 * k] = packed[k] & 15;
+    out[2 * k + 1] = packed[k] >> 4;
+  }
+  if (count % 2) out[count - 1] = packed[count / 2] & 15;
+}
+
+[[gnu::noinline]] bool all_packed_below(const uint8_t* packed, int64_t count, int64_t groups) {
+  if (groups > 15) return true;
+  uint8_t greatest = count % 2 ? packed[count / 2] & 15 : 0;
+  for (int64_t k = 0; k < count / 2; ++k) {
+    const uint8_t low = packed[k] & 15, high = packed[k] >> 4, label = low > high ? low : high;
+    greatest = label > greatest ? label : greatest;
+  }
+  return count == 0 || greatest < groups;
 }
 
 // Whether all labels lie in 0..groups-1. Read as unsigned, a negative label is a large one.
@@ -50,6 +77,7 @@ EQUISHARE_INLINE bool all_below(const L* labels, int64_t count, int64_t groups) 
 }
 
 [[gnu::noinline]] bool all_below(const Labels& labels, int64_t at, int64_t count, int64_t groups) {
+  if (labels.type == LabelType::u4) return all_packed_below(packed_at(labels, at), count, groups);
   return with_labels(labels, [&](auto* all) { return all_below(all + at, count, groups); });
 }
 
@@ -57,6 +85,11 @@ EQUISHARE_INLINE bool all_below(const L* labels, int64_t count, int64_t groups) 
 // the buffer unless they are stored so.
 template <class To>
 [[gnu::noinline]] const To* block_of(const Labels& labels, int64_t at, int64_t count, To* buffer) {
+  if constexpr (sizeof(To) == 1)
+    if (labels.type == LabelType::u4) {
+      unpack(packed_at(labels, at), count, buffer);
+      return buffer;
+    }
   return with_labels(labels, [&](auto* all) -> const To* {
     if constexpr (sizeof(*all) == sizeof(To)) return reinterpret_cast<const To*>(all + at);
     for (int64_t k = 0; k < count; ++k) buffer[k] = static_cast<To>(all[at + k]);
@@ -69,7 +102,7 @@ template <class To>
 template <class F>
 EQUISHARE_INLINE void with_block(const Labels& labels, int64_t at, int64_t count, int64_t groups,
                                  F f) {
-  if (labels.type == LabelType::u8 || groups <= 256) {
+  if (labels.type == LabelType::u8 || labels.type == LabelType::u4 || groups <= 256) {
     uint8_t buffer[label_block];
     f(block_of(labels, at, count, buffer));
   } else {

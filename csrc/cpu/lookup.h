@@ -1,5 +1,11 @@
 // values[label] for vectors of labels. A small table of values stays in registers, where a
-// permutation reads it: 2 to 4 times as fast as loads at 16 groups and as fast or faster up to 256.
+// permutation reads it: 2 to 4 times as fast as loads at 16 groups and as fast or faster up to 256
+// with AVX-512, up to 64 with AVX2.
+//
+// A table finds `vectors` vectors of values at once. One that `is_packed` finds those of two labels
+// a byte too: packed_labels of them, first the even ones, then the odd ones. What lies in registers
+// takes labels of a byte, which hold its few groups, and never reads outside of it: a label out of
+// range gives a wrong value.
 #pragma once
 
 #include "cpu/labels.h"
@@ -40,6 +46,8 @@ EQUISHARE_INLINE Vec<double> permuted(Vec<double> a, Simd<double>::Bits index) {
 }
 #endif
 
+constexpr int64_t packed_labels = 64;
+
 // A table of values in the forms that the tables in registers are loaded from. The array of values
 // is the caller's and outlives it.
 template <class T>
@@ -47,51 +55,93 @@ class Lookup {
  public:
   // Few entries are not worth a table.
   Lookup(const T* values, int64_t groups, int64_t entries) : values_(values), groups_(groups) {
-    constexpr int64_t most = table_registers * lanes<T>;
-    small_ = groups > 0 && groups <= (planes ? 256 : most) && entries >= 2 * groups;
+    small_ = groups > 0 && groups <= most && entries >= 2 * groups;
     if (!small_) return;
     __builtin_memset(padded_, 0, sizeof padded_);
     __builtin_memcpy(padded_, values, sizeof(T) * groups);
-    if constexpr (planes) {
+    if constexpr (most == 256) {
       if (groups <= 2 * lanes<T>) return;
-      uint32_t bits[256];
-      __builtin_memcpy(bits, padded_, sizeof bits);
       for (int g = 0; g < 256; ++g) {
-        plane_[0][g] = static_cast<uint16_t>(bits[g]);
-        plane_[1][g] = static_cast<uint16_t>(bits[g] >> 16);
+        const uint32_t bits = __builtin_bit_cast(uint32_t, padded_[g]);
+        plane_[0][g] = static_cast<uint16_t>(bits);
+        plane_[1][g] = static_cast<uint16_t>(bits >> 16);
       }
     }
   }
   int64_t groups() const { return groups_; }
 
-  // Calls f with the fastest table. One in registers takes labels of a byte, which hold its few
-  // groups.
+  // Calls f with the fastest table.
   template <class F>
   void with_table(F f) const;
 
  private:
 #ifdef __AVX512BW__
-  static constexpr bool planes = std::is_same_v<T, float>;
+  static constexpr int most = std::is_same_v<T, float> ? 256 : table_registers * lanes<T>;
+#elif defined(__AVX2__)
+  static constexpr int most = std::is_same_v<T, float> ? 64 : table_registers * lanes<T>;
 #else
-  static constexpr bool planes = false;
+  static constexpr int most = 0;
 #endif
   const T* values_;
   int64_t groups_;
   bool small_;
-  T padded_[planes ? 256 : table_registers * lanes<T> + 1];
-  uint16_t plane_[2][planes ? 256 : 1];
+  T padded_[most + 1];
+  uint16_t plane_[2][most == 256 ? most : 1];
 };
 
+// Reads the values from memory, by labels of any type.
 template <class T>
 struct MemoryTable {
-  static constexpr bool in_registers = false;
+  static constexpr bool in_registers = false, is_packed = false;
+  static constexpr int vectors = 1;
   const T* values;
+
+  template <class L>
+  EQUISHARE_MEMBER void find(const L* labels, Vec<T>* out) const {
+    find(labels, out, std::make_integer_sequence<int, lanes<T>>());
+  }
+
+ private:
+  template <class L, int... l>
+  EQUISHARE_MEMBER void find(const L* labels, Vec<T>* out, std::integer_sequence<int, l...>) const {
+#if defined(__AVX2__) && !defined(__AVX512F__)
+    // Half by insertions and half by blends: insertions alone, seven of them, wait for the one or
+    // two ports that shuffle.
+    if constexpr (sizeof(T) == 4) {
+      const T* from[8] = {values + label(labels, l)...};
+      __m128 low = _mm_load_ss(from[0]);
+      low = _mm_insert_ps(low, _mm_load_ss(from[1]), 0x10);
+      low = _mm_insert_ps(low, _mm_load_ss(from[2]), 0x20);
+      low = _mm_insert_ps(low, _mm_load_ss(from[3]), 0x30);
+      const __m256 a =
+          _mm256_blend_ps(_mm256_broadcast_ss(from[4]), _mm256_broadcast_ss(from[5]), 0x20);
+      const __m256 b =
+          _mm256_blend_ps(_mm256_broadcast_ss(from[6]), _mm256_broadcast_ss(from[7]), 0x80);
+      *out =
+          (Vec<T>)_mm256_blend_ps(_mm256_castps128_ps256(low), _mm256_blend_ps(a, b, 0xc0), 0xf0);
+      return;
+    }
+#endif
+    *out = Vec<T>{values[label(labels, l)]...};
+  }
+  // Of bytes, eight are loaded at once: loads are what there is most of.
+  template <class L>
+  EQUISHARE_MEMBER static int64_t label(const L* labels, int lane) {
+    if constexpr (sizeof(L) == 1 && lanes<T> % 8 == 0 && little_endian) {
+      uint64_t eight;
+      __builtin_memcpy(&eight, labels + lane / 8 * 8, sizeof eight);
+      return (eight >> (8 * (lane % 8))) & 255;
+    } else {
+      return static_cast<int64_t>(labels[lane]);
+    }
+  }
 };
 
-// Tables in registers never read outside of them: a label out of range gives a wrong value.
 template <class T, int R>
 struct RegisterTable {
-  static constexpr bool in_registers = true;
+  static constexpr bool in_registers = true,
+                        is_packed = EQUISHARE_VECTOR_BYTES == 64 && R == 1 && sizeof(T) == 4;
+  static constexpr int vectors = 2;
   Vec<T> entry[R];
 
   explicit RegisterTable(const T* padded) { __builtin_memcpy(entry, padded, sizeof entry); }
@@ -109,10 +159,13 @@ struct RegisterTable {
     }
   }
 
-  // The values of 2 * lanes labels.
-  EQUISHARE_MEMBER void pair(const uint8_t* labels, Vec<T>& a, Vec<T>& b) const {
-    a = find<0, R>(load_index<T>(labels));
-    b = find<0, R>(load_index<T>(labels + lanes<T>));
+  EQUISHARE_MEMBER void find(const uint8_t* labels, Vec<T>* out) const {
+    for (int v = 0; v < vectors; ++v) out[v] = find<0, R>(load_index<T>(labels + v * lanes<T>));
+  }
+  // The permutation reads the low half of a byte alone.
+  EQUISHARE_MEMBER void find_packed(const uint8_t* packed, int odd, Vec<T>* out) const {
+    for (int v = 0; v < vectors; ++v)
+      out[v] = find<0, R>(load_index<T>(packed + v * lanes<T>) >> (4 * odd));
   }
 };
 
@@ -121,7 +174,8 @@ struct RegisterTable {
 // one of 32-bit words reads 32 entries for 16.
 template <int Q>
 struct PlaneTable {
-  static constexpr bool in_registers = true;
+  static constexpr bool in_registers = true, is_packed = false;
+  static constexpr int vectors = 2;
   typedef uint16_t Plane __attribute__((vector_size(64)));
   Plane low[2 * Q], high[2 * Q];
 
@@ -142,15 +196,74 @@ struct PlaneTable {
     }
   }
 
-  EQUISHARE_MEMBER void pair(const uint8_t* labels, Vec<float>& a, Vec<float>& b) const {
+  EQUISHARE_MEMBER void find(const uint8_t* labels, Vec<float>* out) const {
     // The order from which unpacking the two planes, 128 bits at a time, gives lanes in order.
     const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
     const __m256i bytes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(labels));
     const Plane index = (Plane)_mm512_cvtepu8_epi16(_mm256_permutevar8x32_epi32(bytes, order));
     const __m512i lows = (__m512i)find<0, Q>(low, index);
     const __m512i highs = (__m512i)find<0, Q>(high, index);
-    a = (Vec<float>)_mm512_unpacklo_epi16(lows, highs);
-    b = (Vec<float>)_mm512_unpackhi_epi16(lows, highs);
+    out[0] = (Vec<float>)_mm512_unpacklo_epi16(lows, highs);
+    out[1] = (Vec<float>)_mm512_unpackhi_epi16(lows, highs);
+  }
+};
+#elif defined(__AVX2__)
+// 16 * Q values as four planes of bytes. A byte shuffle reads 16 entries of a plane for 32 labels,
+// and gives 0 where the index is negative. With 16 less at each of the Q parts, the last part that
+// a label is not negative for is its own; the parts hold the difference, by exclusive or, from the
+// one before.
+template <int Q>
+struct ByteTable {
+  static constexpr bool in_registers = true, is_packed = Q == 1;
+  static constexpr int vectors = 4;
+  __m256i part[Q][4];
+
+  explicit ByteTable(const float* padded) {
+    for (int q = 0; q < Q; ++q)
+      for (int p = 0; p < 4; ++p) {
+        uint8_t bytes[16];
+        for (int g = 0; g < 16; ++g) {
+          const int at = 16 * q + g;
+          uint32_t bits = __builtin_bit_cast(uint32_t, padded[at]);
+          if (q > 0) bits ^= __builtin_bit_cast(uint32_t, padded[at - 16]);
+          bytes[g] = static_cast<uint8_t>(bits >> (8 * p));
+        }
+        __m128i row;
+        __builtin_memcpy(&row, bytes, sizeof row);
+        part[q][p] = _mm256_broadcastsi128_si256(row);
+      }
+  }
+
+  EQUISHARE_MEMBER void find(const uint8_t* labels, Vec<float>* out) const {
+    find(in_order(labels), out);
+  }
+  EQUISHARE_MEMBER void find_packed(const uint8_t* packed, int odd, Vec<float>* out) const {
+    const __m256i both = _mm256_srli_epi16(in_order(packed), 4 * odd);
+    find(_mm256_and_si256(both, _mm256_set1_epi8(15)), out);
+  }
+
+ private:
+  // The order from which unpacking the planes, 128 bits at a time, gives lanes in order.
+  EQUISHARE_MEMBER static __m256i in_order(const uint8_t* labels) {
+    const __m256i bytes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(labels));
+    return _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 2, 4, 6, 1, 3, 5, 7));
+  }
+  EQUISHARE_MEMBER void find(__m256i index, Vec<float>* out) const {
+    __m256i plane[4];
+    for (int p = 0; p < 4; ++p) plane[p] = _mm256_shuffle_epi8(part[0][p], index);
+    for (int q = 1; q < Q; ++q) {
+      index = _mm256_sub_epi8(index, _mm256_set1_epi8(16));
+      for (int p = 0; p < 4; ++p)
+        plane[p] = _mm256_xor_si256(plane[p], _mm256_shuffle_epi8(part[q][p], index));
+    }
+    for (int half = 0; half < 2; ++half) {
+      const auto unpack = [&](__m256i a, __m256i b) {
+        return half ? _mm256_unpackhi_epi8(a, b) : _mm256_unpacklo_epi8(a, b);
+      };
+      const __m256i low = unpack(plane[0], plane[1]), high = unpack(plane[2], plane[3]);
+      out[2 * half] = (Vec<float>)_mm256_unpacklo_epi16(low, high);
+      out[2 * half + 1] = (Vec<float>)_mm256_unpackhi_epi16(low, high);
+    }
   }
 };
 #endif
@@ -158,21 +271,29 @@ struct PlaneTable {
 template <class T>
 template <class F>
 void Lookup<T>::with_table(F f) const {
-  if constexpr (table_registers > 0) {
-    constexpr int64_t width = lanes<T>;
-    if (small_ && groups_ <= width) return f(RegisterTable<T, 1>(padded_));
-    if (small_ && groups_ <= 2 * width) return f(RegisterTable<T, 2>(padded_));
-    if constexpr (planes) {
+  if (small_) {
 #ifdef __AVX512BW__
-      if (small_ && groups_ <= 64) return f(PlaneTable<1>(plane_[0], plane_[1]));
-      if (small_ && groups_ <= 128) return f(PlaneTable<2>(plane_[0], plane_[1]));
-      if (small_) return f(PlaneTable<4>(plane_[0], plane_[1]));
-#endif
+    if (groups_ <= lanes<T>) return f(RegisterTable<T, 1>(padded_));
+    if (groups_ <= 2 * lanes<T>) return f(RegisterTable<T, 2>(padded_));
+    if constexpr (std::is_same_v<T, float>) {
+      if (groups_ <= 64) return f(PlaneTable<1>(plane_[0], plane_[1]));
+      if (groups_ <= 128) return f(PlaneTable<2>(plane_[0], plane_[1]));
+      return f(PlaneTable<4>(plane_[0], plane_[1]));
     } else {
-      if (small_ && groups_ <= 4 * width) return f(RegisterTable<T, 4>(padded_));
-      if constexpr (table_registers == 8)
-        if (small_ && groups_ <= 8 * width) return f(RegisterTable<T, 8>(padded_));
+      if (groups_ <= 4 * lanes<T>) return f(RegisterTable<T, 4>(padded_));
+      return f(RegisterTable<T, 8>(padded_));
     }
+#elif defined(__AVX2__)
+    if constexpr (std::is_same_v<T, float>) {
+      if (groups_ <= 16) return f(ByteTable<1>(padded_));
+      if (groups_ <= 32) return f(ByteTable<2>(padded_));
+      return f(ByteTable<4>(padded_));
+    } else {
+      if (groups_ <= lanes<T>) return f(RegisterTable<T, 1>(padded_));
+      if (groups_ <= 2 * lanes<T>) return f(RegisterTable<T, 2>(padded_));
+      return f(RegisterTable<T, 4>(padded_));
+    }
+#endif
   }
   f(MemoryTable<T>{values_});
 }
@@ -180,26 +301,18 @@ void Lookup<T>::with_table(F f) const {
 // out[k] = values[labels[k]]; the labels lie in range.
 template <class T, class L, class Table>
 EQUISHARE_INLINE void look_up(const Table& table, const L* labels, int64_t count, T* out) {
-  if constexpr (!Table::in_registers) {
-    for (int64_t k = 0; k < count; ++k) out[k] = table.values[labels[k]];
-  } else {
-    constexpr int64_t step = 2 * lanes<T>;
-    Vec<T> a, b;
-    int64_t k = 0;
-    for (; k + step <= count; k += step) {
-      table.pair(labels + k, a, b);
-      store(out + k, a, Full{});
-      store(out + k + lanes<T>, b, Full{});
-    }
-    if (k == count) return;
-    L rest[step] = {};
-    T found[step];
-    __builtin_memcpy(rest, labels + k, count - k);
-    table.pair(rest, a, b);
-    store(found, a, Full{});
-    store(found + lanes<T>, b, Full{});
-    __builtin_memcpy(out + k, found, sizeof(T) * (count - k));
+  constexpr int64_t step = Table::vectors * lanes<T>;
+  Vec<T> found[Table::vectors];
+  int64_t k = 0;
+  for (; k + step <= count; k += step) {
+    table.find(labels + k, found);
+    for (int64_t v = 0; v < Table::vectors; ++v) store(out + k + v * lanes<T>, found[v], Full{});
   }
+  if (k == count) return;
+  L rest[step] = {};
+  __builtin_memcpy(rest, labels + k, sizeof(L) * (count - k));
+  table.find(rest, found);
+  __builtin_memcpy(out + k, found, sizeof(T) * (count - k));
 }
 
 // Calls f with labels as the table takes them: bytes, or from memory any.
@@ -207,6 +320,9 @@ template <class Table, class F>
 EQUISHARE_INLINE void with_block_for(const Table&, const Labels& labels, int64_t at, int64_t count,
                                      F f) {
   if constexpr (Table::in_registers) {
+    uint8_t buffer[label_block];
+    f(block_of(labels, at, count, buffer));
+  } else if (labels.type == LabelType::u4) {
     uint8_t buffer[label_block];
     f(block_of(labels, at, count, buffer));
   } else {

@@ -1,6 +1,7 @@
 // Products of small blocks of matrices that lie in cache, row-major.
 //
 //   product  out (M, N) = or += a (M, K) b (K, N), vectors along N; a has any strides
+//   turn     out (N, M) = a (M, N)^T
 //   dots     out (M, N) = or += a (M, C) b (N, C)^T, vectors along C
 #pragma once
 
@@ -23,9 +24,9 @@ constexpr int tile_rows = 4;
 #endif
 constexpr int tile_vectors = 3;
 
-template <class T, int rows, int vectors, bool add, class Len>
-EQUISHARE_INLINE void product_tile(Strided<T> a, const T* b, int64_t b_stride, int64_t inner,
-                                   T* out, int64_t out_stride, Len len) {
+template <class T, int rows, int vectors, class Len>
+EQUISHARE_INLINE void product_tile(bool add, Strided<T> a, const T* b, int64_t b_stride,
+                                   int64_t inner, T* out, int64_t out_stride, Len len) {
   Vec<T> sum[rows][vectors];
   for (int r = 0; r < rows; ++r)
     for (int v = 0; v < vectors; ++v)
@@ -43,34 +44,76 @@ EQUISHARE_INLINE void product_tile(Strided<T> a, const T* b, int64_t b_stride, i
 }
 
 // All M rows of one panel of columns, in tiles of `rows` and then of fewer.
-template <class T, int rows, int vectors, bool add, class Len>
-void product_panel(Strided<T> a, const T* b, int64_t b_stride, int64_t inner, T* out,
+template <class T, int rows, int vectors, class Len>
+void product_panel(bool add, Strided<T> a, const T* b, int64_t b_stride, int64_t inner, T* out,
                    int64_t out_stride, int64_t count, Len len) {
   int64_t m = 0;
   for (; m + rows <= count; m += rows)
-    product_tile<T, rows, vectors, add>({a.data + m * a.row, a.row, a.column}, b, b_stride, inner,
-                                        out + m * out_stride, out_stride, len);
+    product_tile<T, rows, vectors>(add, {a.data + m * a.row, a.row, a.column}, b, b_stride, inner,
+                                   out + m * out_stride, out_stride, len);
   if constexpr (rows > 1)
     if (m < count)
-      product_panel<T, rows / 2, vectors, add>({a.data + m * a.row, a.row, a.column}, b, b_stride,
-                                               inner, out + m * out_stride, out_stride, count - m,
-                                               len);
+      product_panel<T, rows / 2, vectors>(add, {a.data + m * a.row, a.row, a.column}, b, b_stride,
+                                          inner, out + m * out_stride, out_stride, count - m, len);
 }
 
-template <bool add, class T>
-void product(int64_t count, int64_t width, int64_t inner, Strided<T> a, const T* b,
+// A panel of b that many rows of a are multiplied with is copied first: at equal distances that are
+// powers of two, its rows would share a few sets of the cache.
+constexpr int64_t panel_inner = 128, worth_a_copy = 16;
+
+template <class T>
+void product(bool add, int64_t count, int64_t width, int64_t inner, Strided<T> a, const T* b,
              int64_t b_stride, T* out, int64_t out_stride) {
-  constexpr int64_t panel = tile_vectors * lanes<T>;
-  int64_t n = 0;
-  for (; n + panel <= width; n += panel)
-    product_panel<T, tile_rows, tile_vectors, add>(a, b + n, b_stride, inner, out + n, out_stride,
-                                                   count, Full{});
-  for (; n + lanes<T> <= width; n += lanes<T>)
-    product_panel<T, tile_rows, 1, add>(a, b + n, b_stride, inner, out + n, out_stride, count,
-                                        Full{});
-  if (n < width)
-    product_panel<T, tile_rows, 1, add>(a, b + n, b_stride, inner, out + n, out_stride, count,
-                                        Part{width - n});
+  T copy[panel_inner * tile_vectors * lanes<T>];
+  for (int64_t k = 0; k < inner || k == 0; k += panel_inner) {
+    const int64_t depth = inner - k < panel_inner ? inner - k : panel_inner;
+    const Strided<T> left{a.data + k * a.column, a.row, a.column};
+    const auto panel = [&](int64_t n, auto vectors, auto len) {
+      const T* right = b + k * b_stride + n;
+      int64_t stride = b_stride;
+      if constexpr (vectors > 1)
+        if (count >= worth_a_copy) {
+          for (int64_t r = 0; r < depth; ++r)
+            for (int64_t v = 0; v < vectors * lanes<T>; v += lanes<T>)
+              store(copy + r * vectors * lanes<T> + v, load(right + r * stride + v, len, T(0)),
+                    len);
+          right = copy, stride = vectors * lanes<T>;
+        }
+      product_panel<T, tile_rows, vectors>(add || k > 0, left, right, stride, depth, out + n,
+                                           out_stride, count, len);
+    };
+    int64_t n = 0;
+    // Four vectors as two and two: one alone has too few sums to keep the processor busy.
+    for (; n + tile_vectors * lanes<T> <= width && n + 4 * lanes<T> != width;
+         n += tile_vectors * lanes<T>)
+      panel(n, std::integral_constant<int, tile_vectors>(), Full{});
+    for (; n + 2 * lanes<T> <= width; n += 2 * lanes<T>)
+      panel(n, std::integral_constant<int, 2>(), Full{});
+    for (; n + lanes<T> <= width; n += lanes<T>) panel(n, std::integral_constant<int, 1>(), Full{});
+    if (n < width) panel(n, std::integral_constant<int, 1>(), Part{width - n});
+  }
+}
+
+// (rows, columns) -> (columns, rows). Zeros follow the last row, up to a whole vector, as far as
+// there is `room` in a row of out.
+template <class T>
+EQUISHARE_INLINE void turn(const T* in, int64_t in_stride, int64_t rows, int64_t columns, T* out,
+                           int64_t out_stride, int64_t room) {
+  for (int64_t r = 0; r < rows; r += lanes<T>)
+    along_row<T>(columns, [&](int64_t c, auto len) {
+      Vec<T> square[lanes<T>];
+      for (int64_t i = 0; i < lanes<T>; ++i)
+        square[i] = r + i < rows ? load(in + (r + i) * in_stride + c, len, T(0)) : Vec<T>();
+      transpose<T>(square);
+      const int64_t count = columns - c < lanes<T> ? columns - c : lanes<T>;
+      for (int64_t i = 0; i < count; ++i) {
+        T* to = out + (c + i) * out_stride + r;
+        if (r + lanes<T> <= room)
+          store(to, square[i], Full{});
+        else
+          store(to, square[i], Part{rows - r});
+      }
+    });
 }
 
 // As many dot products at a time as a vector has lanes: their sums are finished together. Rows and

@@ -7,8 +7,6 @@
 namespace equishare::EQUISHARE_ISA {
 namespace {
 
-constexpr bool little_endian = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__;
-
 typedef double Two __attribute__((vector_size(16)));
 
 // Eight numbers in double. GCC 12 would convert them two at a time, each two from a load.

@@ -19,11 +19,12 @@ template <class T>
 bool one_sample(const Linear<T>& p) {
   const int64_t outputs = p.args.outputs;
   const Split split(1, outputs, outputs * p.args.inputs, p.args.threads);
-  const Scratch<T> buffers(split.items, label_block), totals(split.items, outputs);
+  const Scratch<T> totals(split.items, outputs), buffer(1, p.weight.dot_buffer());
+  const T* x = p.weight.arranged(p.args.x, buffer[0]);
   return for_items_all(split, [&](int64_t item) {
     const int64_t begin = split.begin(item), rows = split.end(item) - begin;
     T* y = totals[item];
-    if (!p.weight.dot(begin, rows, p.args.x, y, buffers[item])) return false;
+    if (!p.weight.dot(begin, rows, x, y)) return false;
     for (int64_t r = 0; r < rows; ++r) p.args.y[begin + r] = y[r] + p.bias(begin + r);
     return true;
   });
@@ -59,21 +60,6 @@ bool few_samples(const Linear<T>& p) {
   });
 }
 
-// (rows, columns) -> (columns, rows); rows beyond the last, up to a whole vector, become zero.
-template <class T>
-EQUISHARE_INLINE void transpose_block(const T* in, int64_t in_stride, int64_t rows, int64_t columns,
-                                      T* out, int64_t out_stride) {
-  for (int64_t r = 0; r < rows; r += lanes<T>)
-    along_row<T>(columns, [&](int64_t c, auto len) {
-      Vec<T> square[lanes<T>];
-      for (int64_t i = 0; i < lanes<T>; ++i)
-        square[i] = r + i < rows ? load(in + (r + i) * in_stride + c, len, T(0)) : Vec<T>();
-      transpose<T>(square);
-      const int64_t count = columns - c < lanes<T> ? columns - c : lanes<T>;
-      for (int64_t i = 0; i < count; ++i) store(out + (c + i) * out_stride + r, square[i], Full{});
-    });
-}
-
 // Vectors along the samples: y^T is summed over tiles of W, whose entries are broadcast.
 template <class T>
 bool many_samples(const Linear<T>& p) {
@@ -84,7 +70,7 @@ bool many_samples(const Linear<T>& p) {
   const Split split(blocks, (outputs + sum_rows - 1) / sum_rows, outputs * inputs * blocks,
                     p.args.threads);
   const int64_t rows = (split.rows / split.chunks + 1) * sum_rows;
-  const Scratch<T> weights(split.items, sum_rows * tile_stride);
+  const Scratch<T> weights(split.items, rows_at_once * tile_stride);
   const Scratch<T> xt(split.items, tile_inputs * block), yt(split.items, rows * block);
   return for_items_all(split, [&](int64_t item) {
     const int64_t n0 = split.problem(item) * block, begin = split.begin(item) * sum_rows;
@@ -96,14 +82,19 @@ bool many_samples(const Linear<T>& p) {
     fill_zero(y, (end - begin) * width);
     for (int64_t i = 0; i < inputs; i += tile_inputs) {
       const int64_t inner = inputs - i < tile_inputs ? inputs - i : tile_inputs;
-      transpose_block(p.args.x + n0 * inputs + i, inputs, samples, inner, x, width);
-      for (int64_t o = begin; o < end; o += sum_rows) {
-        const int64_t count = end - o < sum_rows ? end - o : sum_rows;
+      along_panels<T>(width, [&](int64_t n, auto vectors) {
+        const int64_t panel = vectors * lanes<T>,
+                      inside = samples - n < panel ? samples - n : panel;
+        turn(p.args.x + (n0 + n) * inputs + i, inputs, inside, inner, x + n * tile_inputs, panel,
+             panel);
+      });
+      for (int64_t o = begin; o < end; o += rows_at_once) {
+        const int64_t count = end - o < rows_at_once ? end - o : rows_at_once;
         if (!p.weight.tile(o, i, count, inner, w, tile_stride)) return false;
         along_panels<T>(width, [&](int64_t n, auto vectors) {
-          product_panel<T, sum_rows, vectors, true>({w, tile_stride, 1}, x + n, width, inner,
-                                                    y + (o - begin) * width + n, width, count,
-                                                    Full{});
+          product_panel<T, sum_rows, vectors>(true, {w, tile_stride, 1}, x + n * tile_inputs,
+                                              vectors * lanes<T>, inner,
+                                              y + (o - begin) * width + n, width, count, Full{});
         });
       }
     }

@@ -8,7 +8,7 @@
 namespace equishare::EQUISHARE_ISA {
 namespace {
 
-constexpr int64_t tile_outputs = 128, most_samples = 512, summed_rows = 32;
+constexpr int64_t tile_outputs = 128 / rows_at_once * rows_at_once, most_samples = 512;
 
 template <class T>
 struct Backward {
@@ -23,7 +23,7 @@ struct Tiles {
   T* u;       // (samples, tile_outputs)
   T* x;       // panels of (samples, their width)
   T* grad_x;  // (samples, tile_inputs)
-  T* outer;   // (summed_rows, tile_inputs)
+  T* outer;   // (rows_at_once, tile_inputs)
 };
 
 template <class T>
@@ -51,23 +51,22 @@ bool add_tile(const Backward<T>& p, const Tiles<T>& tile, TileSums<T>& sums, int
     if (p.args.grad_x) {
       if (!p.weight.tile(o, i, count, width, tile.w, tile_stride)) return false;
       along_panels<T>(whole, [&](int64_t j, auto vectors) {
-        product_panel<T, sum_rows, vectors, true>({tile.u, tile_outputs, 1}, tile.w + j,
-                                                  tile_stride, count, tile.grad_x + j, tile_inputs,
-                                                  samples, Full{});
+        product_panel<T, sum_rows, vectors>(true, {tile.u, tile_outputs, 1}, tile.w + j,
+                                            tile_stride, count, tile.grad_x + j, tile_inputs,
+                                            samples, Full{});
       });
     } else if (!p.weight.check(o, i, count, width)) {
       return false;
     }
     if (!p.args.grad_values) continue;
-    for (int64_t r = 0; r < count; r += summed_rows) {
-      const int64_t rows = count - r < summed_rows ? count - r : summed_rows;
+    for (int64_t r = 0; r < count; r += rows_at_once) {
+      const int64_t rows = count - r < rows_at_once ? count - r : rows_at_once;
       along_panels<T>(whole, [&](int64_t j, auto vectors) {
-        const int64_t panel = vectors * lanes<T>, inside = width - j < panel ? width - j : panel;
-        product_panel<T, sum_rows, vectors, false>({tile.u + r, 1, tile_outputs},
-                                                   tile.x + j * samples, panel, samples, tile.outer,
-                                                   panel, rows, Full{});
-        p.weight.add_segments(o + r, i + j, rows, inside, tile.outer, panel, sums);
+        product_panel<T, sum_rows, vectors>(false, {tile.u + r, 1, tile_outputs},
+                                            tile.x + j * samples, vectors * lanes<T>, samples,
+                                            tile.outer + j, tile_inputs, rows, Full{});
       });
+      p.weight.add_segments(o + r, i, rows, width, tile.outer, tile_inputs, sums);
     }
   }
   return true;
@@ -91,7 +90,8 @@ bool backward(const Backward<T>& p) {
   const int64_t block = total < most_samples ? total : most_samples;
   const bool copies = has_copies(inputs * outputs / split.items, groups);
   const Scratch<T> w(split.items, tile_outputs * tile_stride), u(split.items, block * tile_outputs);
-  const Scratch<T> x(split.items, block * tile_inputs), outer(split.items, summed_rows * panel);
+  const Scratch<T> x(split.items, block * tile_inputs),
+      outer(split.items, rows_at_once * tile_inputs);
   const Scratch<T> grad_x(split.items, block * tile_inputs);
   const bool joined = down > 1 && args.grad_x != nullptr;
   const Scratch<T> parts(joined ? down : 0, total * inputs);

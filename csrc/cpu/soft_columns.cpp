@@ -1,8 +1,8 @@
 // soft_gather, its backward and soft_scatter for several columns: blocks of A, a few rows of which
 // are in cache at a time, times blocks of values or entries.
 //
-// Work is cut by rows, or by columns where a few rows have many (wide). With few columns (narrow)
-// values are turned to (C, G), so that vectors run along the groups.
+// Work is cut by rows, or by columns where a few rows have many (wide). Values are turned to (C, G)
+// where vectors run along the groups: with few columns (narrow), and for the gradient of A.
 #include "cpu/product.h"
 #include "cpu/soft.h"
 
@@ -14,7 +14,7 @@ constexpr int64_t block_entries = 1 << 13, wide_entries = 1 << 14;
 // How one problem is cut; one item is some rows and some columns of it.
 template <class T>
 struct Cut {
-  bool wide, narrow;
+  bool wide, narrow, turned_slopes;
   int64_t rows, groups, columns, block;
   Split split;
 
@@ -22,6 +22,7 @@ struct Cut {
       : wide(s.rows * s.groups <= wide_entries && s.columns > 4 * s.rows &&
              s.columns >= 4 * lanes<T>),
         narrow(s.columns < 2 * lanes<T>),
+        turned_slopes(narrow || (!wide && s.groups >= 2 * lanes<T>)),
         rows(s.rows),
         groups(s.groups),
         columns(s.columns),
@@ -106,20 +107,19 @@ class Rows {
 
 // (B, R, C) -> (B, C, R).
 template <class T>
-void turn(const T* from, int64_t batch, int64_t rows, int64_t columns, T* to) {
+void turn_all(const T* from, int64_t batch, int64_t rows, int64_t columns, T* to) {
   for (int64_t b = 0; b < batch; ++b, from += rows * columns, to += rows * columns)
-    for (int64_t r = 0; r < rows; ++r)
-      for (int64_t c = 0; c < columns; ++c) to[c * rows + r] = from[r * columns + c];
+    turn(from, columns, rows, columns, to, rows, rows);
 }
 
-// Values (B, G, C) as the products want them: (B, C, G) where narrow.
+// Values (B, G, C) as they are or turned to (B, C, G).
 template <class T>
 class Oriented {
  public:
-  Oriented(const T* values, int64_t batch, const Cut<T>& cut)
-      : turned_(cut.narrow ? 1 : 0, batch * cut.groups * cut.columns), values_(values) {
-    if (!cut.narrow) return;
-    turn(values, batch, cut.groups, cut.columns, turned_[0]);
+  Oriented(const T* values, int64_t batch, const Cut<T>& cut, bool turned)
+      : turned_(turned ? 1 : 0, batch * cut.groups * cut.columns), values_(values) {
+    if (!turned) return;
+    turn_all(values, batch, cut.groups, cut.columns, turned_[0]);
     values_ = turned_[0];
   }
   const T* operator+(int64_t offset) const { return values_ + offset; }
@@ -129,8 +129,8 @@ class Oriented {
   const T* values_;
 };
 
-// sum_k A[k,g] x[k,c] of all problems. Each item adds its blocks of A, or, where wide, writes its
-// columns, which no other item touches.
+// sum_k A[k,g] x[k,c] of all problems. Each item adds its blocks of A to the first, or, where wide,
+// writes its columns, which no other item touches.
 template <class T>
 class Scatter {
  public:
@@ -141,26 +141,25 @@ class Scatter {
         out_(out),
         partial_(cut.wide ? 0 : cut.split.items, size_) {}
 
-  void start(int64_t item) const {
-    if (!cut_.wide) fill_zero(partial_[item], size_);
-  }
   // x points at the block's first row and the item's first column.
-  void add(int64_t item, const T* a, const T* x, int64_t count) const {
+  void add(int64_t item, bool first, const T* a, const T* x, int64_t count) const {
     const int64_t groups = cut_.groups, columns = cut_.columns;
     if (cut_.wide)
-      product<false, T>(groups, cut_.width(item), count, {a, 1, groups}, x, columns,
-                        out_ + cut_.split.problem(item) * size_ + cut_.first_column(item), columns);
+      product<T>(false, groups, cut_.width(item), count, {a, 1, groups}, x, columns,
+                 out_ + cut_.split.problem(item) * size_ + cut_.first_column(item), columns);
     else if (cut_.narrow)
-      product<true, T>(columns, groups, count, {x, 1, columns}, a, groups, partial_[item], groups);
+      product<T>(!first, columns, groups, count, {x, 1, columns}, a, groups, partial_[item],
+                 groups);
     else
-      product<true, T>(groups, columns, count, {a, 1, groups}, x, columns, partial_[item], columns);
+      product<T>(!first, groups, columns, count, {a, 1, groups}, x, columns, partial_[item],
+                 columns);
   }
   void finish() const {
     if (cut_.wide) return;
     if (!cut_.narrow) return add_partials(cut_.split, batch_, size_, partial_, out_);
     const Scratch<T> turned(1, batch_ * size_);
     add_partials(cut_.split, batch_, size_, partial_, turned[0]);
-    turn(turned[0], batch_, cut_.columns, cut_.groups, out_);
+    turn_all(turned[0], batch_, cut_.columns, cut_.groups, out_);
   }
 
  private:
@@ -188,7 +187,7 @@ template <class T>
 void gather(const Shape& s, const Rows<T>& logits, const T* values, T* theta, T* stats) {
   const int64_t rows = s.rows, groups = s.groups, columns = s.columns;
   const Cut<T> cut(s);
-  const Oriented<T> oriented(values, s.batch, cut);
+  const Oriented<T> oriented(values, s.batch, cut, cut.narrow);
   const Scratch<T> assignment(cut.split.items, cut.block * groups);
   for_blocks(cut, [&](int64_t item, int64_t b, int64_t k, int64_t count) {
     const int64_t row = b * rows + k, first = cut.first_column(item);
@@ -198,8 +197,8 @@ void gather(const Shape& s, const Rows<T>& logits, const T* values, T* theta, T*
     if (cut.narrow)
       dots<T>(count, columns, groups, a, groups, value, groups, out, columns);
     else
-      product<false, T>(count, cut.width(item), groups, {a, groups, 1}, value + first, columns, out,
-                        columns);
+      product<T>(false, count, cut.width(item), groups, {a, groups, 1}, value + first, columns, out,
+                 columns);
   });
 }
 
@@ -208,7 +207,7 @@ void gather_backward(const Shape& s, const Rows<T>& logits, const T* values, con
                      T* grad_values) {
   const int64_t rows = s.rows, groups = s.groups, columns = s.columns;
   const Cut<T> cut(s);
-  const Oriented<T> oriented(values, s.batch, cut);
+  const Oriented<T> oriented(values, s.batch, cut, cut.turned_slopes);
   const Scratch<T> assignment(cut.split.items, cut.block * groups);
   const Scratch<T> slope(cut.split.items, cut.block * groups);
   const Scatter<T> scatter(cut, grad_values ? s.batch : 0, grad_values);
@@ -217,14 +216,11 @@ void gather_backward(const Shape& s, const Rows<T>& logits, const T* values, con
     const T *value = oriented + b * groups * columns, *x = u + row * columns + first;
     T *a = assignment[item], *grad_a = slope[item];
     logits.assignments(row, count, a, nullptr);
-    if (cut.narrow)
-      product<false, T>(count, groups, columns, {x, columns, 1}, value, groups, grad_a, groups);
+    if (cut.turned_slopes)
+      product<T>(false, count, groups, columns, {x, columns, 1}, value, groups, grad_a, groups);
     else
       dots<T>(count, groups, cut.width(item), x, columns, value + first, columns, grad_a, groups);
-    if (grad_values) {
-      if (k == cut.first_row(item)) scatter.start(item);
-      scatter.add(item, a, x, count);
-    }
+    if (grad_values) scatter.add(item, k == cut.first_row(item), a, x, count);
     if (!cut.wide) logits.slopes(row, count, a, grad_a);
   });
   if (grad_values) scatter.finish();
@@ -246,8 +242,8 @@ void scatter_all(const Shape& s, const Rows<T>& logits, const T* x, T* out) {
   for_blocks(cut, [&](int64_t item, int64_t b, int64_t k, int64_t count) {
     const int64_t row = b * rows + k;
     logits.assignments(row, count, assignment[item], nullptr);
-    if (k == cut.first_row(item)) scatter.start(item);
-    scatter.add(item, assignment[item], x + row * columns + cut.first_column(item), count);
+    scatter.add(item, k == cut.first_row(item), assignment[item],
+                x + row * columns + cut.first_column(item), count);
   });
   scatter.finish();
 }

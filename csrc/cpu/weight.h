@@ -23,6 +23,10 @@ constexpr int sum_rows = 4, sum_vectors = 4;
 constexpr int sum_rows = 6, sum_vectors = 2;
 #endif
 
+// Rows that are made or summed at a time, so that a panel of the other factor is read from the
+// first-level cache for most of them.
+constexpr int64_t rows_at_once = 4 * sum_rows;
+
 template <class T>
 constexpr int64_t padded(int64_t count) {
   return (count + lanes<T> - 1) / lanes<T> * lanes<T>;
@@ -37,45 +41,74 @@ EQUISHARE_INLINE void along_panels(int64_t count, F f) {
   for (; n < count; n += lanes<T>) f(n, std::integral_constant<int, 1>());
 }
 
-template <class T>
-EQUISHARE_INLINE T dot(const T* a, const T* b, int64_t count) {
-  Vec<T> total[4] = {};
-  int64_t i = 0;
-  for (; i + 4 * lanes<T> <= count; i += 4 * lanes<T>)
-    for (int64_t v = 0; v < 4; ++v)
-      total[v] +=
-          load(a + i + v * lanes<T>, Full{}, T(0)) * load(b + i + v * lanes<T>, Full{}, T(0));
-  along_row<T>(count - i, [&](int64_t j, auto len) {
-    total[0] += load(a + i + j, len, T(0)) * load(b + i + j, len, T(0));
-  });
-  return sum<T>((total[0] + total[1]) + (total[2] + total[3]));
-}
-
 // sum_i x[i] values[labels[i]] over at most label_block inputs.
 template <class T, class L, class Table>
-EQUISHARE_INLINE T look_up_and_dot(const Table& table, const L* labels, const T* x, int64_t count,
-                                   T* buffer) {
+EQUISHARE_INLINE T look_up_and_dot(const Table& table, const L* labels, const T* x, int64_t count) {
+  // As many sums as make no addition wait for the one before.
+  constexpr int64_t width = lanes<T>, step = 4 * width;
+  Vec<T> sums[4] = {}, found[4];
+  const auto find = [&](const L* from) {
+    for (int v = 0; v < 4; v += Table::vectors) table.find(from + v * width, found + v);
+  };
   int64_t i = 0;
-  T total = 0;
-  if constexpr (Table::in_registers) {
-    constexpr int64_t width = lanes<T>;
-    Vec<T> sums[4] = {}, a, b, c, d;
-    for (; i + 4 * width <= count; i += 4 * width) {
-      // The next block, which is checked before it is used.
-      for (int64_t k = 0; k < 4 * width; k += 64 / sizeof(L))
-        __builtin_prefetch(labels + i + label_block + k);
-      table.pair(labels + i, a, b);
-      table.pair(labels + i + 2 * width, c, d);
-      sums[0] += a * load(x + i, Full{}, T(0));
-      sums[1] += b * load(x + i + width, Full{}, T(0));
-      sums[2] += c * load(x + i + 2 * width, Full{}, T(0));
-      sums[3] += d * load(x + i + 3 * width, Full{}, T(0));
-    }
-    total = sum<T>((sums[0] + sums[1]) + (sums[2] + sums[3]));
-    if (i == count) return total;
+  for (; i + step <= count; i += step) {
+    // The next block, which is checked before it is used.
+    for (int64_t k = 0; k < step; k += 64 / sizeof(L))
+      __builtin_prefetch(labels + i + label_block + k);
+    find(labels + i);
+    for (int64_t v = 0; v < 4; ++v) sums[v] += found[v] * load(x + i + v * width, Full{}, T(0));
   }
-  look_up(table, labels + i, count - i, buffer);
-  return total + dot(buffer, x + i, count - i);
+  if (i < count) {
+    L rest[step] = {};
+    __builtin_memcpy(rest, labels + i, sizeof(L) * (count - i));
+    find(rest);
+    T entries[step];
+    for (int64_t v = 0; v < 4; ++v) store(entries + v * width, found[v], Full{});
+    // No value of a label that is not there: it may be infinite.
+    along_row<T>(count - i, [&](int64_t j, auto len) {
+      sums[0] += load(entries + j, len, T(0)) * load(x + i + j, len, T(0));
+    });
+  }
+  return sum<T>((sums[0] + sums[1]) + (sums[2] + sums[3]));
+}
+
+// Where number i of x stands: of each packed_labels, first the even ones, then the odd ones.
+constexpr int64_t arranged_place(int64_t i) {
+  constexpr int64_t half = packed_labels / 2;
+  return i / packed_labels * packed_labels + i % 2 * half + i % packed_labels / 2;
+}
+
+// The same for labels of two a byte and x arranged for them.
+template <class T, class Table>
+EQUISHARE_INLINE T look_up_packed_and_dot(const Table& table, const uint8_t* packed, const T* x,
+                                          int64_t count) {
+  constexpr int vectors = Table::vectors;
+  Vec<T> sums[4] = {}, found[vectors];
+  int64_t i = 0;
+  for (; i + packed_labels <= count; i += packed_labels) {
+    __builtin_prefetch(packed + (i + label_block) / 2);
+    for (int odd = 0; odd < 2; ++odd) {
+      table.find_packed(packed + i / 2, odd, found);
+      for (int v = 0; v < vectors; ++v) {
+        const int64_t at = odd * vectors + v;
+        sums[at % 4] += found[v] * load(x + i + at * lanes<T>, Full{}, T(0));
+      }
+    }
+  }
+  if (i < count) {
+    uint8_t rest[packed_labels / 2] = {};
+    __builtin_memcpy(rest, packed + i / 2, (count - i + 1) / 2);
+    T entries[packed_labels];
+    for (int odd = 0; odd < 2; ++odd) {
+      table.find_packed(rest, odd, found);
+      for (int v = 0; v < vectors; ++v)
+        store(entries + (odd * vectors + v) * lanes<T>, found[v], Full{});
+    }
+    for (int64_t j = count - i; j < packed_labels; ++j) entries[arranged_place(j)] = 0;
+    for (int64_t j = 0; j < packed_labels; j += lanes<T>)
+      sums[0] += load(entries + j, Full{}, T(0)) * load(x + i + j, Full{}, T(0));
+  }
+  return sum<T>((sums[0] + sums[1]) + (sums[2] + sums[3]));
 }
 
 // The labels of a tile lie in short runs, which the processor does not see coming.
@@ -89,19 +122,22 @@ template <class T>
 class Weight {
  public:
   Weight(const Labels& labels, int64_t outputs, int64_t inputs, const T* values, int64_t groups)
-      : labels_(labels), inputs_(inputs), lookup_(values, groups, outputs * inputs) {}
+      : labels_(labels),
+        inputs_(inputs),
+        row_(labels.type == LabelType::u4 ? (inputs + 1) / 2 * 2 : inputs),
+        lookup_(values, groups, outputs * inputs) {}
 
   // Rows o.. and columns i.. of W into w, whose rows lie `stride` apart. This and the others return
   // false, the rest undone, at a label out of range.
   bool tile(int64_t o, int64_t i, int64_t rows, int64_t width, T* w, int64_t stride) const {
     bool in_range = true;
-    const int64_t size = bytes_of(labels_.type);
+    const int64_t bits = bits_of(labels_.type);
     lookup_.with_table([&](const auto& table) {
       for (int64_t r = 0; in_range && r < rows; ++r) {
-        const int64_t row = (o + r) * inputs_ + i;
+        const int64_t row = (o + r) * row_ + i;
         const char* ahead =
-            static_cast<const char*>(labels_.data) + (row + rows_ahead * inputs_) * size;
-        for (int64_t k = 0; k < width * size; k += 64) __builtin_prefetch(ahead + k);
+            static_cast<const char*>(labels_.data) + (row + rows_ahead * row_) * bits / 8;
+        for (int64_t k = 0; k < width * bits / 8; k += 64) __builtin_prefetch(ahead + k);
         in_range = all_below(labels_, row, width, lookup_.groups());
         if (in_range)
           with_block_for(table, labels_, row, width,
@@ -113,7 +149,7 @@ class Weight {
 
   bool check(int64_t o, int64_t i, int64_t rows, int64_t width) const {
     for (int64_t r = 0; r < rows; ++r)
-      if (!all_below(labels_, (o + r) * inputs_ + i, width, lookup_.groups())) return false;
+      if (!all_below(labels_, (o + r) * row_ + i, width, lookup_.groups())) return false;
     return true;
   }
 
@@ -121,23 +157,44 @@ class Weight {
   void add_segments(int64_t o, int64_t i, int64_t rows, int64_t width, const T* tile,
                     int64_t stride, TileSums<T>& sums) const {
     for (int64_t r = 0; r < rows; ++r)
-      with_block(labels_, (o + r) * inputs_ + i, width, lookup_.groups(),
+      with_block(labels_, (o + r) * row_ + i, width, lookup_.groups(),
                  [&](auto* block) { sums.add(block, tile + r * stride, width); });
   }
 
-  // y[r] = sum_i x[i] W[o+r,i]; buffer holds label_block entries.
-  bool dot(int64_t o, int64_t rows, const T* x, T* y, T* buffer) const {
+  // x as dot wants it; the buffer holds dot_buffer entries.
+  const T* arranged(const T* x, T* buffer) const {
+    if (labels_.type != LabelType::u4) return x;
+    bool is_packed = false;
+    lookup_.with_table([&](const auto& table) { is_packed = table.is_packed; });
+    if (!is_packed) return x;
+    fill_zero(buffer, dot_buffer());
+    for (int64_t i = 0; i < inputs_; ++i) buffer[arranged_place(i)] = x[i];
+    return buffer;
+  }
+  int64_t dot_buffer() const {
+    return labels_.type == LabelType::u4 ? inputs_ / packed_labels * packed_labels + packed_labels
+                                         : 0;
+  }
+
+  // y[r] = sum_i x[i] W[o+r,i] of the arranged x.
+  bool dot(int64_t o, int64_t rows, const T* x, T* y) const {
     bool in_range = true;
     lookup_.with_table([&](const auto& table) {
+      using Table = std::decay_t<decltype(table)>;
       for (int64_t r = 0; r < rows; ++r) {
         T total = 0;
         for (int64_t i = 0; i < inputs_; i += label_block) {
-          const int64_t row = (o + r) * inputs_ + i;
+          const int64_t row = (o + r) * row_ + i;
           const int64_t count = inputs_ - i < label_block ? inputs_ - i : label_block;
           in_range = all_below(labels_, row, count, lookup_.groups());
           if (!in_range) return;
+          if constexpr (Table::is_packed)
+            if (labels_.type == LabelType::u4) {
+              total += look_up_packed_and_dot(table, packed_at(labels_, row), x + i, count);
+              continue;
+            }
           with_block_for(table, labels_, row, count, [&](auto* block) {
-            total += look_up_and_dot(table, block, x + i, count, buffer);
+            total += look_up_and_dot(table, block, x + i, count);
           });
         }
         y[r] = total;
@@ -148,7 +205,7 @@ class Weight {
 
  private:
   Labels labels_;
-  int64_t inputs_;
+  int64_t inputs_, row_;  // row_: labels from one row to the next
   Lookup<T> lookup_;
 };
 

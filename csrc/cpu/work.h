@@ -90,10 +90,19 @@ template <class P, class T>
 EQUISHARE_INLINE void add_partials(const Split& split, int64_t batch, int64_t count,
                                    const Scratch<P>& partial, T* out) {
   for (int64_t b = 0; b < batch; ++b)
-    for (int64_t j = 0; j < count; ++j) {
-      P total = 0;
-      for (int64_t c = 0; c < split.chunks; ++c) total += partial[b * split.chunks + c][j];
-      put(out[b * count + j], static_cast<Arithmetic<T>>(total));
+    if constexpr (std::is_same_v<P, Arithmetic<T>>) {
+      along_row<P>(count, [&](int64_t j, auto len) {
+        Vec<P> total = Vec<P>();
+        for (int64_t c = 0; c < split.chunks; ++c)
+          total += load(partial[b * split.chunks + c] + j, len, P(0));
+        store(out + b * count + j, total, len);
+      });
+    } else {
+      for (int64_t j = 0; j < count; ++j) {
+        P total = 0;
+        for (int64_t c = 0; c < split.chunks; ++c) total += partial[b * split.chunks + c][j];
+        put(out[b * count + j], static_cast<Arithmetic<T>>(total));
+      }
     }
 }
 

@@ -17,6 +17,8 @@ void with_label_type(LabelType type, F f) {
       return f(int32_t{});
     case LabelType::i64:
       return f(int64_t{});
+    case LabelType::u4:
+      return;  // read on the CPU alone
   }
 }
 
@@ -39,6 +41,8 @@ __device__ inline int64_t label_at(const Labels& labels, int64_t i) {
       return static_cast<const int32_t*>(labels.data)[i];
     case LabelType::i64:
       return static_cast<const int64_t*>(labels.data)[i];
+    case LabelType::u4:
+      break;
   }
   return 0;
 }

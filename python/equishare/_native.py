@@ -153,6 +153,11 @@ def checks_labels(labels: Tensor) -> bool:
     return not _on_cuda(labels)
 
 
+def reads_packed_labels(labels: Tensor) -> bool:
+    """Whether the kernels read labels of two a byte; on a CUDA device the caller unpacks them."""
+    return not _on_cuda(labels)
+
+
 def label_range(labels: Tensor) -> tuple[int, int]:
     """Least and greatest of contiguous labels, at least one."""
     if _on_cuda(labels):

@@ -143,7 +143,7 @@ def shared_linear(x: Tensor, labels: Tensor, values: Tensor, bias: Tensor | None
 def segmentation_path(value: np.ndarray, weight: np.ndarray, max_groups: int) -> tuple[np.ndarray, np.ndarray]:
     """Where the segments of the best segmentations of sorted values begin, (G, G), and their costs, (G,).
 
-    See :func:`equishare.search.segmentation.segmentation_path`. Each layer of the dynamic programme is divided and
+    See :func:`equishare.clustering.segmentation_path`. Each layer of the dynamic programme is divided and
     conquered, all parts of one depth at a time.
     """
     w, wx, wxx = (np.append(0.0, np.cumsum(part)) for part in (weight, weight * value, weight * value * value))

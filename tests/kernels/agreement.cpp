@@ -40,7 +40,7 @@ template <class S>
 void check_linear(const SharingKernels<S>& kernels, const Shape& s, LabelType type) {
   if (type == LabelType::u8 && s.groups > 256) return;
   const int64_t n = s.batch, o = s.rows, g = s.groups, inputs = s.columns;
-  Drawn labels(type, o * inputs, g);
+  Drawn labels(type, o * inputs, g, inputs);
   Array<S> x = drawn<S>(n * inputs), values = drawn<S>(g), bias = drawn<S>(o), u = drawn<S>(n * o);
   Array<S> y(n * o), grad_x(n * inputs), grad_values(g);
   for (const bool with : {false, true}) {
@@ -67,6 +67,16 @@ void check_linear(const SharingKernels<S>& kernels, const Shape& s, LabelType ty
     compare("shared_linear_backward in x", s, grad_x, in_x);
     expect(fine, "labels in range are refused");
   }
+  const int64_t most = type == LabelType::u4 ? 16 : type == LabelType::u8 ? 256 : g + 1;
+  if (n * o * inputs == 0 || g >= most) return;
+  labels.value.back() = g;
+  labels.write();
+  const Labels read = labels.labels(0);
+  expect(!kernels.shared_linear(
+             {n, o, inputs, g, s.threads, read, x.data(), values.data(), nullptr, y.data()}) &&
+             !kernels.shared_linear_backward({n, o, inputs, g, s.threads, read, x.data(),
+                                              values.data(), u.data(), grad_x.data(), nullptr}),
+         "a label out of range is taken");
 }
 
 template <class T>
@@ -147,18 +157,19 @@ void check_curvature() {
 }
 
 constexpr Shape shapes[] = {
-    {0, 3, 2, 1, 1},    {2, 0, 3, 2, 1},    {2, 3, 4, 0, 1},      {1, 1, 1, 1, 1},
-    {2, 3, 1, 1, 2},    {3, 17, 33, 1, 1},  {40, 5, 6, 1, 2},     {1, 70, 300, 1, 2},
-    {2, 6, 1100, 1, 1}, {1, 9, 2500, 1, 2}, {1, 200, 9, 3, 2},    {3, 31, 20, 70, 1},
-    {1, 40, 256, 2, 1}, {2, 500, 64, 1, 3}, {1, 3000, 13, 17, 2}, {5, 64, 5, 33, 3},
+    {0, 3, 2, 1, 1},     {2, 0, 3, 2, 1},    {2, 3, 4, 0, 1},      {1, 1, 1, 1, 1},
+    {2, 3, 1, 1, 2},     {3, 17, 33, 1, 1},  {40, 5, 6, 1, 2},     {1, 70, 300, 1, 2},
+    {2, 6, 1100, 1, 1},  {1, 9, 2500, 1, 2}, {1, 200, 9, 3, 2},    {3, 31, 20, 70, 1},
+    {1, 40, 256, 2, 1},  {2, 500, 64, 1, 3}, {1, 3000, 13, 17, 2}, {5, 64, 5, 33, 3},
+    {1, 7, 16, 4300, 2}, {1, 9, 40, 203, 1}, {17, 9, 16, 301, 2},  {1, 140, 64, 200, 2},
 };
 
 template <class S>
 void check_sharing(const SharingKernels<S>& kernels) {
   for (const Shape& shape : shapes) {
     check_soft(kernels, shape);
-    for (const LabelType type : label_types)
-      check_hard(kernels, shape, type), check_linear(kernels, shape, type);
+    for (const LabelType type : label_types) check_hard(kernels, shape, type);
+    for (const LabelType type : linear_types) check_linear(kernels, shape, type);
   }
 }
 

@@ -304,7 +304,7 @@ void fuzz_linear(const SharingKernels<S>& kernels) {
   const int64_t g = pick({1, 2, 7, 16, 17, 40, 200, 300});
   const int threads = 1 + int(up_to(2));
   const Shape s = {n, o, g, inputs, threads};
-  Drawn labels(g > 256 ? LabelType::i16 : LabelType(up_to(3)), o * inputs, g);
+  Drawn labels(g > 256 ? LabelType::i16 : linear_types[up_to(4)], o * inputs, g, inputs);
   Array<S> x = drawn_numbers<S>(n * inputs), values = drawn_numbers<S>(g),
            bias = drawn_numbers<S>(o), u = drawn_numbers<S>(n * o), y(n * o), grad_x(n * inputs),
            grad_values(g);

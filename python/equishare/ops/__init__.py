@@ -8,6 +8,7 @@ bfloat16 and float16 too. Other devices and dtypes use the twin.
 from equishare.ops._memory import empty_cache
 from equishare.ops.hard import hard_gather, hard_scatter
 from equishare.ops.linear import shared_linear
+from equishare.ops.packing import pack_labels, unpack_labels
 from equishare.ops.penalties import assignment_penalties, soft_gather_penalties
 from equishare.ops.relax import (
     Relaxation,
@@ -26,6 +27,7 @@ __all__ = [
     "empty_cache",
     "hard_gather",
     "hard_scatter",
+    "pack_labels",
     "relax_adam_step",
     "relax_backward",
     "relax_forward",
@@ -37,4 +39,5 @@ __all__ = [
     "soft_scatter",
     "soft_step_backward",
     "soft_step_forward",
+    "unpack_labels",
 ]

@@ -14,6 +14,7 @@ from equishare._native import checks_labels, label_range, launch, serves
 from equishare.ops._checks import check_floating, check_label_range, check_labels, common_batch, misfit
 from equishare.ops._memory import output
 from equishare.ops._rule import KERNEL_DTYPES, STORAGE_DTYPES, Rule, has_kernel, is_eager, is_lazy
+from equishare.ops.packing import unpack_labels
 
 # Up to so many entries torch's own gather takes less time than a kernel does, as its derivative needs no Python.
 # Measured with the gradient: at 16 entries 26 us by take, 37 by index_select, 67 by the kernel; at 4,096 55, 41, 70.
@@ -122,28 +123,42 @@ def require_label_range(labels: Tensor, num_groups: int) -> None:
     """
     if torch.compiler.is_compiling():
         return
+    labels = labels.contiguous()  # inside of a transform, this would wrap it again
     while _functorch.is_functorch_wrapped_tensor(labels):
         labels = _functorch.get_unwrapped(labels)
     if labels.numel() == 0 or labels.is_meta or isinstance(labels, FakeTensor):
         return
     if serves(labels) and not is_lazy(labels):
-        least, greatest = label_range(labels.contiguous())
+        least, greatest = label_range(labels)
     else:
         least, greatest = (int(x) for x in torch.aminmax(labels))
     check_label_range(least, greatest, num_groups)
 
 
 def launch_checked(
-    kernel: str, like: Tensor, sizes: tuple[int, ...], labels: Tensor, num_groups: int, arguments: tuple[Any, ...]
+    kernel: str,
+    like: Tensor,
+    sizes: tuple[int, ...],
+    labels: Tensor,
+    num_groups: int,
+    arguments: tuple[Any, ...],
+    inputs: int | None = None,
 ) -> None:
-    """Run a kernel that reads labels; ValueError if one is out of range, or there are more groups than it can tell."""
+    """Run a kernel that reads labels; ValueError if one is out of range, or there are more groups than it can tell.
+
+    Labels of two a byte have so many ``inputs`` a row.
+    """
+
+    def require() -> None:
+        require_label_range(labels if inputs is None else unpack_labels(labels, inputs), num_groups)
+
     if num_groups > _MOST_GROUPS:
         raise ValueError(f"there may be at most 2^31 groups, got {num_groups}")
     # Where there is nothing to compute, kernels read no labels.
     if not checks_labels(labels) or like.numel() == 0:
-        require_label_range(labels, num_groups)
+        require()
     if launch(kernel, like, sizes, arguments) is False:
-        require_label_range(labels, num_groups)
+        require()
 
 
 def _align(labels: Tensor, name: str, other: Tensor, tail: int) -> tuple[Tensor, Tensor]:

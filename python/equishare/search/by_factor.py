@@ -19,13 +19,14 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import scipy
 
+from equishare.clustering import segmentation_path
 from equishare.linalg import solve
 from equishare.problems.additive import MOST_DENSE, Additive, Quadratic, RandomEffects, joined
 from equishare.problems.base import Belief, Labels, Predictor, Proposal
 from equishare.problems.factors import FactorProblem
 from equishare.search.averaging import Averaged, averaged
 from equishare.search.price import Structure, log_prior
-from equishare.search.segmentation import probable_segmentations, segmentation_path
+from equishare.search.segmentation import probable_segmentations
 
 # Rounds over all factors, at most.
 _MAX_ROUNDS = 12

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy
 
-from equishare.search.segmentation import segmentation_path
+from equishare.clustering import segmentation_path
 
 # Proposals a chain.
 _PROPOSALS = 4

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import scipy
 
+from equishare.clustering import segmentation_path
 from equishare.linalg import pseudo_inverse
 from equishare.problems.estimates import BlockEstimate, fit_estimate
-from equishare.search.segmentation import probable_segmentations, segmentation_path
+from equishare.search.segmentation import probable_segmentations
 
 # A greedy path from G groups costs O(G³) time and O(G²) memory. Larger problems start from the best segmentation of the
 # single estimates into so many groups.

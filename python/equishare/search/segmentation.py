@@ -1,12 +1,9 @@
-"""Exact optimal segmentations of sorted numbers."""
+"""Segmentations of sorted numbers that are probable: their cost counts the labels too."""
 
 from __future__ import annotations
 
 import numpy as np
 import scipy
-
-from equishare import reference
-from equishare._native import core
 
 # Cuts of `probable_segmentations` lie between so many bins at most, and these are at least this part of the standard
 # error of an entry wide. Time grows with the square of the number of bins.
@@ -18,35 +15,6 @@ _LEAST_WIDTH = 10.0
 _COST_STEP = 2.0
 
 
-def segmentation_path(value: np.ndarray, weight: np.ndarray, max_groups: int) -> tuple[np.ndarray, np.ndarray]:
-    """Best segmentations of ``value`` into 1, …, G contiguous groups of the sorted values.
-
-    The partition into g groups that minimises ``Σ_k w_k (x_k − x̄_group)²`` is contiguous in the sorted x. So these are
-    the best of all partitions, not only of contiguous ones.
-
-    Args:
-        value: (K,) numbers in any order.
-        weight: (K,) positive weights.
-        max_groups: G, at most K.
-
-    Returns:
-        (G, K) labels in the order of ``value``, groups numbered by ascending value, and the (G,) least costs.
-    """
-    order = np.argsort(value, kind="stable")
-    x, w = np.ascontiguousarray(value[order]), np.ascontiguousarray(weight[order])
-    if core is None:
-        starts, cost = reference.segmentation_path(x, w, max_groups)
-    else:
-        starts, cost = np.zeros((max_groups, max_groups), np.int32), np.empty(max_groups)
-        core.segmentation_path(len(x), max_groups, x.ctypes.data, w.ctypes.data, starts.ctypes.data, cost.ctypes.data)
-    opens = np.zeros((max_groups, len(x)), np.int32)
-    row, column = np.tril_indices(max_groups)
-    opens[row, starts[row, column]] = 1
-    labels = np.empty_like(opens)
-    labels[:, order] = np.cumsum(opens, axis=1) - 1
-    return labels, cost
-
-
 def prior_width(values: np.ndarray, error: float) -> float:
     """Standard deviation of the prior of values: that of the estimates, at least ten of their standard errors."""
     return max(float(values.std()), _LEAST_WIDTH * error)
@@ -55,8 +23,8 @@ def prior_width(values: np.ndarray, error: float) -> float:
 def probable_segmentations(value: np.ndarray, precision: np.ndarray, width: float) -> list[np.ndarray]:
     """Segmentations of sorted numbers that trade the fit against what the labels cost, each exact for its trade.
 
-    The best segmentation into g groups (:func:`segmentation_path`) only fits. With one large group it splits that group
-    before it tells the small ones apart. Here a segmentation minimises
+    The best segmentation into g groups (:func:`equishare.clustering.segmentation_path`) only fits. With one large group
+    it splits that group before it tells the small ones apart. Here a segmentation minimises
 
         Σ over groups   ½ Σ_k w_k (x_k − x̄)² − log m! + ½ log(W/2π) + c,    W = Σ_k w_k,
 

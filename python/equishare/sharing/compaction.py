@@ -112,7 +112,11 @@ def _compact_layer(location: Location, taken: set[Assignment]) -> nn.Module:
     # On the meta device nothing is drawn: torch's generator stays where it is.
     make = _COMPACT[parametrize.type_before_parametrizations(plain)]
     small: Any = make(plain, labels, bias is not None)
-    small.values, small.labels = location.original, labels
+    small.values = location.original
+    if isinstance(small, SharedLinear):
+        small.codes = small.encoded(labels)
+    else:
+        small.labels = labels
     if bias is not None:
         small.bias = bias
     elif parametrize.is_parametrized(plain, "bias"):

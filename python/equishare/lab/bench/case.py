@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-__all__ = ["Call", "Case", "Contenders", "Requirement", "Work", "at_least", "at_most"]
+__all__ = ["Call", "Case", "Contenders", "Requirement", "Work", "at_least", "at_most", "times_faster"]
 
 #: One timed step; it returns what must agree between the contenders.
 Call = Callable[[], tuple[Tensor, ...]]
@@ -55,30 +55,48 @@ class Contenders:
 
 @dataclass(frozen=True)
 class Requirement:
-    """A bound on a quantity of a row; see :attr:`equishare.lab.bench.result.Row.quantities`."""
+    """A bound on a quantity of a row; see :attr:`equishare.lab.bench.result.Row.quantities`.
+
+    Attributes:
+        quantity: what it bounds.
+        limit: the bound.
+        least: whether from below.
+        on: the instruction set that it holds for; empty: every one.
+        unless: another bound that will do in its place.
+    """
 
     quantity: str
     limit: float
     least: bool
+    on: str = ""
+    unless: Requirement | None = None
 
-    def met(self, value: float | None) -> bool | None:
+    def met(self, found: Mapping[str, float]) -> bool | None:
         """Whether the bound holds; None without a measurement."""
-        if value is None or math.isnan(value):
+        value = found.get(self.quantity, math.nan)
+        if math.isnan(value):
             return None
-        return value >= self.limit if self.least else value <= self.limit
+        met = value >= self.limit if self.least else value <= self.limit
+        return met or (self.unless is not None and bool(self.unless.met(found)))
 
     def __str__(self) -> str:
-        return f"{self.quantity} {'≥' if self.least else '≤'} {self.limit:g}"
+        bound = f"{self.quantity} {'≥' if self.least else '≤'} {self.limit:g}"
+        return bound if self.unless is None else f"{bound} or {self.unless}"
 
 
-def at_least(quantity: str, limit: float) -> Requirement:
+def at_least(quantity: str, limit: float, on: str = "", unless: Requirement | None = None) -> Requirement:
     """The quantity must reach the limit."""
-    return Requirement(quantity, limit, True)
+    return Requirement(quantity, limit, True, on, unless)
 
 
-def at_most(quantity: str, limit: float) -> Requirement:
+def at_most(quantity: str, limit: float, on: str = "") -> Requirement:
     """The quantity must not pass the limit."""
-    return Requirement(quantity, limit, False)
+    return Requirement(quantity, limit, False, on)
+
+
+def times_faster(v4: float, v3: float, unless: Requirement | None = None) -> tuple[Requirement, ...]:
+    """So many times faster than the baseline with AVX-512 and with AVX2."""
+    return at_least("eager", v4, "v4", unless), at_least("eager", v3, "v3", unless)
 
 
 @dataclass(frozen=True)
@@ -92,7 +110,7 @@ class Case:
         make: ``make(generator, sizes, dtype)`` draws the inputs.
         work: ``work(sizes, itemsize)``.
         against: the baseline, in words.
-        required: bounds.
+        required: bounds, of every instruction set.
         dtype: of the floating tensors.
         gradients: False runs everything under ``torch.no_grad``.
         tolerance: of the agreement, where not that of the dtype.

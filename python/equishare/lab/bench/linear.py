@@ -9,9 +9,10 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from equishare import nn, ops
-from equishare.lab.bench.case import Case, Contenders, Requirement, Sizes, Work, at_least, at_most
+from equishare.lab.bench.case import Case, Contenders, Requirement, Sizes, Work, at_most, times_faster
 from equishare.lab.bench.compiling import compiled
 from equishare.lab.bench.soft import training_step
+from equishare.ops.packing import MOST_PACKED_GROUPS
 
 _FEATURES = 4096
 _BATCH = 64
@@ -27,23 +28,26 @@ def linear_cases() -> list[Case]:
         make: Callable[..., Contenders],
         work: Callable[[Sizes, int], Work],
         against: str,
-        required: Requirement,
+        required: tuple[Requirement, ...],
         gradients: bool = True,
     ) -> Case:
         sizes = {"features": _FEATURES, "groups": groups, "batch": batch}
         name = f"shared_linear {what}, {groups} groups, {against}"
-        return Case(name, f"shared_linear {what}", sizes, make, work, against, (required,), gradients=gradients)
+        return Case(name, f"shared_linear {what}", sizes, make, work, against, required, gradients=gradients)
 
     dense, indexed = "dense", "indexed"
     cases = [
-        case("forward", groups, 1, _make_forward, _forward_work, dense, at_least("eager", bound), gradients=False)
-        for groups, bound in ((16, 2.5), (200, 0.7))
+        case("forward", groups, 1, _make_forward, _forward_work, dense, times_faster(*bounds), gradients=False)
+        for groups, bounds in ((16, (2.5, 4.0)), (200, (0.7, 1.1)))
     ]
-    for groups in (16, 200):
-        cases.append(case("step", groups, _BATCH, _make_indexed, _step_work, indexed, at_least("eager", 6.0)))
-        cases.append(case("step", groups, _BATCH, _make_dense, _step_work, dense, at_least("eager", 0.75)))
-    memory = case("at rest", 256, 1, _make_memory, _rest_work, "dense", at_most("memory", 0.26), False)
-    return [*cases, memory]
+    for groups, bound in ((16, 7.0), (200, 8.0)):
+        cases.append(case("step", groups, _BATCH, _make_indexed, _step_work, indexed, times_faster(6.0, bound)))
+        cases.append(case("step", groups, _BATCH, _make_dense, _step_work, dense, times_faster(0.75, 1.9)))
+    cases.append(case("forward", 16, 1, _make_packed, _forward_work, "bytes", times_faster(1.3, 1.3), False))
+    for groups, share in ((16, 0.126), (256, 0.26)):
+        at_rest = (at_most("memory", share),)
+        cases.append(case("at rest", groups, 1, _make_memory, _rest_work, dense, at_rest, False))
+    return cases
 
 
 def _draw(generator: torch.Generator, sizes: Sizes, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -53,10 +57,23 @@ def _draw(generator: torch.Generator, sizes: Sizes, dtype: torch.dtype) -> tuple
     return x, u, labels, torch.randn(groups, generator=generator).to(dtype) / features**0.5
 
 
+def _layer(labels: Tensor, groups: int) -> Callable[..., Tensor]:
+    """shared_linear of x and values, its labels in the form that nn.SharedLinear keeps."""
+    packed = groups <= MOST_PACKED_GROUPS
+    codes = ops.pack_labels(labels) if packed else labels
+    return lambda x, values: ops.shared_linear(x, codes, values, packed=packed)
+
+
 def _make_forward(generator: torch.Generator, sizes: Sizes, dtype: torch.dtype) -> Contenders:
     x, _, labels, values = _draw(generator, sizes, dtype)
-    weight = values[labels.long()]
-    return Contenders(lambda: (ops.shared_linear(x, labels, values),), lambda: (linear(x, weight),))
+    weight, layer = values[labels.long()], _layer(labels, sizes["groups"])
+    return Contenders(lambda: (layer(x, values),), lambda: (linear(x, weight),))
+
+
+def _make_packed(generator: torch.Generator, sizes: Sizes, dtype: torch.dtype) -> Contenders:
+    x, _, labels, values = _draw(generator, sizes, dtype)
+    layer = _layer(labels, sizes["groups"])
+    return Contenders(lambda: (layer(x, values),), lambda: (ops.shared_linear(x, labels, values),))
 
 
 def _make_indexed(generator: torch.Generator, sizes: Sizes, dtype: torch.dtype) -> Contenders:
@@ -68,7 +85,7 @@ def _make_indexed(generator: torch.Generator, sizes: Sizes, dtype: torch.dtype) 
         return linear(x, values[index])
 
     return Contenders(
-        training_step(lambda x, values: ops.shared_linear(x, labels, values), inputs, u),
+        training_step(_layer(labels, sizes["groups"]), inputs, u),
         training_step(indexed, inputs, u),
         lambda: training_step(compiled(indexed), inputs, u),
     )
@@ -79,7 +96,7 @@ def _make_dense(generator: torch.Generator, sizes: Sizes, dtype: torch.dtype) ->
     index = labels.long()
     weight = values[index]
     leaves = tuple(t.requires_grad_() for t in (x, values, weight))
-    ours = training_step(lambda x, values: ops.shared_linear(x, labels, values), leaves[:2], u)
+    ours = training_step(_layer(labels, sizes["groups"]), leaves[:2], u)
     eager = training_step(linear, (leaves[0], leaves[2]), u)
 
     def checked() -> tuple[Tensor, ...]:
@@ -107,16 +124,21 @@ def _bytes(module: torch.nn.Module) -> int:
     return sum(t.untyped_storage().nbytes() for t in (*module.parameters(), *module.buffers()))
 
 
+def _label_bytes(sizes: Sizes) -> int:
+    return sizes["features"] ** 2 // (2 if sizes["groups"] <= MOST_PACKED_GROUPS else 1)
+
+
 def _forward_work(sizes: Sizes, itemsize: int) -> Work:
     weights, vectors = sizes["features"] ** 2, sizes["batch"] * sizes["features"]
-    return Work(weights + itemsize * vectors, itemsize * vectors, flops=2 * weights * sizes["batch"])
+    return Work(_label_bytes(sizes) + itemsize * vectors, itemsize * vectors, flops=2 * weights * sizes["batch"])
 
 
 def _step_work(sizes: Sizes, itemsize: int) -> Work:
     # Labels once forward and once backward; x and u read, y and the gradient of x written.
     weights, vectors = sizes["features"] ** 2, sizes["batch"] * sizes["features"]
-    return Work(2 * (weights + itemsize * vectors), 2 * itemsize * vectors, flops=6 * weights * sizes["batch"])
+    read = 2 * (_label_bytes(sizes) + itemsize * vectors)
+    return Work(read, 2 * itemsize * vectors, flops=6 * weights * sizes["batch"])
 
 
 def _rest_work(sizes: Sizes, itemsize: int) -> Work:
-    return Work(sizes["features"] ** 2 + itemsize * (sizes["groups"] + sizes["features"]), 0)
+    return Work(_label_bytes(sizes) + itemsize * (sizes["groups"] + sizes["features"]), 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from equishare._native import instruction_set
 from equishare.lab.bench.case import Case, Requirement
 from equishare.lab.bench.timing import Sample
 
@@ -49,9 +50,9 @@ class Row:
 
     @property
     def judged(self) -> list[tuple[Requirement, bool | None]]:
-        """Each bound, and whether it is met; None where its contender is missing."""
-        found = self.quantities
-        return [(bound, bound.met(found.get(bound.quantity))) for bound in self.case.required]
+        """Each bound, and whether it is met; None without its contender or on another instruction set."""
+        found, here = self.quantities, ("", instruction_set())
+        return [(bound, bound.met(found) if bound.on in here else None) for bound in self.case.required]
 
     def document(self) -> dict[str, Any]:
         """Everything, for JSON."""
@@ -68,7 +69,8 @@ class Row:
             "exps": work.exps,
             "quantities": found,
             "required": [
-                {"quantity": b.quantity, "limit": b.limit, "at_least": b.least, "met": met} for b, met in self.judged
+                {"quantity": b.quantity, "limit": b.limit, "at_least": b.least, "instruction_set": b.on, "met": met}
+                for b, met in self.judged
             ],
             "held_bytes": None if self.held is None else {"ours": self.held[0], "baseline": self.held[1]},
             "contenders": {

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from equishare._native import instruction_set
 from equishare.lab.bench.result import Results, Row
 
 __all__ = ["print_results"]
@@ -16,13 +17,15 @@ _VERDICTS = {True: ("met", "green"), False: ("missed", "red"), None: ("not measu
 _LEGEND = """\
 Median milliseconds a call. step: forward and backward through autograd. eager: the baseline, which is the plain
 composition where the name of the row tells no other. × eager, × compile: times faster than that. × floor: ours over
-copy, which moves the bytes that the step must read and write.
+copy, which moves the bytes that the step must read and write. required: bounds of the instruction set in use; dim,
+after its name, those of another (v4: AVX-512, v3: AVX2), which EQUISHARE_ISA puts in its place.
 """
 _BASELINES = {
     "bare Function": "the autograd Function around the kernel; overhead: microseconds more than it",
     "release": "the formula of the authors' code, O(K³)",
     "lean": "the O(KG) composition",
     "dense": "F.linear with its weight ready, or nn.Linear",
+    "bytes": "shared_linear with labels of one byte",
     "indexed": "F.linear(x, values[labels])",
     "index_add_": "zeros(G).index_add_(0, int64 labels, x)",
 }
@@ -78,6 +81,9 @@ def _numbers(row: Row) -> list[str]:
 def _required(row: Row) -> Text:
     lines = []
     for bound, met in row.judged:
+        if bound.on not in ("", instruction_set()):
+            lines.append(Text(f"{bound.on}: {bound}", style="dim"))
+            continue
         value = f" ({row.quantities['overhead']:.3g} µs)" if bound.quantity == "overhead" and row.quantities else ""
         lines.append(Text.assemble(f"{bound}: ", _VERDICTS[met], value))
     return Text("\n").join(lines)

@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 
 from equishare import theory
+from equishare.clustering import segmentation_path
 from equishare.lab.studies.cells import Progress, number_of_trials
 from equishare.lab.studies.result import Experiment, Table, mean_and_interval
 from equishare.methods.brute_force import all_partitions
 from equishare.problems.means import tied_means
-from equishare.search.segmentation import segmentation_path
 
 TRIALS = 1000
 #: (n_t, n_v, σ)

@@ -1,0 +1,141 @@
+"""SharedLinear.from_weight: the nearest weight with few values, by exact clustering."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from sklearn.cluster import KMeans
+
+from equishare.clustering import _MOST_BINS, least_squares_groups
+from equishare.nn import SharedLinear
+
+
+def scatter(value, labels):
+    return sum(((value[labels == g] - value[labels == g].mean()) ** 2).sum() for g in np.unique(labels))
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("groups", [1, 2, 3, 5])
+def test_groups_are_the_best_of_all(seed, groups):
+    value = np.random.default_rng(seed).normal(size=9).round(1)
+    labels, means = least_squares_groups(value, groups)
+    x = np.sort(value)
+    best = min(
+        scatter(x, np.searchsorted(cuts, np.arange(9), side="right"))
+        for cuts in itertools.combinations(range(1, 9), groups - 1)
+    )
+    assert scatter(value, labels) == pytest.approx(best, abs=1e-12)
+    assert means == pytest.approx([value[labels == g].mean() for g in range(groups)])
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1, 1e300])
+@pytest.mark.parametrize("offset", [0, 1e6])
+def test_units_and_offsets_do_not_matter(scale, offset):
+    value = np.random.default_rng(0).normal(size=200)
+    labels, means = least_squares_groups((value + offset) * scale, 4)
+    expected, _ = least_squares_groups(value, 4)
+    assert np.array_equal(labels, expected)
+    assert np.isfinite(means).all()
+
+
+@pytest.mark.parametrize("value", [[3.0], [2, 2, 2], [1, 4, 1, 4]])
+def test_few_different_numbers_are_few_groups(value):
+    labels, means = least_squares_groups(np.array(value, dtype=float), 7)
+    assert means.tolist() == sorted(set(value)) and means[labels].tolist() == value
+
+
+@pytest.mark.parametrize("draw", ["normal", "standard_cauchy", "exponential"])
+def test_many_numbers_are_clustered_better_than_by_starts(draw):
+    value = getattr(np.random.default_rng(1), draw)(size=_MOST_BINS + 20_000)
+    labels, means = least_squares_groups(value, 6)
+    ours = ((value - means[labels]) ** 2).sum()
+    theirs = KMeans(6, n_init=3, random_state=0).fit(value[:, None]).inertia_
+    assert ours <= theirs * (1 + 1e-6)
+    assert ours == pytest.approx(scatter(value, labels))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("block", [None, 1, 4, 5, 100])
+@pytest.mark.parametrize("bias", [True, False])
+def test_the_layer_has_the_nearest_weight(dtype, block, bias):
+    torch.manual_seed(0)
+    linear = torch.nn.Linear(40, 10, bias=bias, dtype=dtype)
+    linear.weight.data[7:] *= 4
+    layer = SharedLinear.from_weight(linear.weight, 3, linear.bias, block=block)
+    step = 10 if block is None else min(block, 10)
+    for first in range(0, 10, step):
+        rows = slice(first, first + step)
+        weight = linear.weight[rows].detach().double().numpy()
+        labels, means = least_squares_groups(weight.ravel(), 3)
+        found = layer.weight[rows].detach().double().numpy()
+        np.testing.assert_allclose(found.ravel(), means[labels], rtol=2 * torch.finfo(dtype).eps)
+    assert layer.weight.dtype == dtype and (layer.bias is not None) == bias
+    assert layer.partition.num_groups == 3 * -(-10 // step)
+    x = torch.randn(6, 40, dtype=dtype)
+    torch.testing.assert_close(layer(x), layer.to_linear()(x))
+    assert f"block={min(block, 10)}" in repr(layer) if block else "block" not in repr(layer)
+    other = SharedLinear(40, 10, layer.labels.flip(0), bias, dtype=dtype, block=block)
+    other.load_state_dict(layer.state_dict())
+    assert torch.equal(other(x), layer(x))
+
+
+@pytest.mark.parametrize("block", [1, 300, 512])
+def test_codebooks_of_many_weights(block):
+    torch.manual_seed(0)
+    linear = torch.nn.Linear(256, 512)
+    layer = SharedLinear(256, 512, torch.randint(16, (512, 256)), block=block)
+    x = torch.randn(3, 256, requires_grad=True)
+    y = layer(x)
+    y.backward(torch.ones_like(y))
+    found = [x.grad.clone(), layer.values.grad.clone(), layer.bias.grad.clone()]
+    x.grad = layer.values.grad = layer.bias.grad = None
+    expected = torch.nn.functional.linear(x, layer.weight, layer.bias)
+    torch.testing.assert_close(y, expected)
+    expected.backward(torch.ones_like(y))
+    for ours, theirs in zip(found, (x.grad, layer.values.grad, layer.bias.grad), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+    assert linear.weight.shape == layer.weight.shape
+
+
+def test_more_codebooks_are_nearer():
+    torch.manual_seed(0)
+    weight = torch.randn(64, 256) * torch.logspace(-1, 1, 64)[:, None]
+    errors = [
+        (SharedLinear.from_weight(weight, 8, block=block).weight - weight).square().sum().item()
+        for block in (None, 16, 4, 1)
+    ]
+    assert errors == sorted(errors, reverse=True)
+
+
+@pytest.mark.parametrize("kind", [np.asarray, np.ndarray.tolist, lambda w: w.astype(np.float16)])
+def test_arrays(kind):
+    weight = np.random.default_rng(0).normal(size=(3, 8))
+    weight.setflags(write=False)
+    layer = SharedLinear.from_weight(kind(weight), 24, bias=[1, 2, 3])
+    assert layer.values.dtype == torch.float32 and layer.bias.tolist() == [1, 2, 3]
+    np.testing.assert_allclose(layer.weight.detach(), weight, atol=2e-3)
+
+
+WEIGHT = torch.arange(6.0).reshape(2, 3)
+REFUSED = {
+    "a vector": ((torch.ones(3), 2), ValueError, r"weight must have 2 dimension\(s\), got shape \(3,\)"),
+    "no numbers": ((torch.ones(0, 3), 2), ValueError, r"outputs and inputs, got shape \(0, 3\)"),
+    "NaN": ((WEIGHT / 0, 2), ValueError, "weight must be finite, got 6 NaN or infinite"),
+    "complex": ((WEIGHT * 1j, 2), TypeError, "weight must hold real numbers"),
+    "words": ((np.array([["a"]]), 2), TypeError, "weight must hold real numbers"),
+    "no groups": ((WEIGHT, 0), ValueError, "num_groups must be at least 1, got 0"),
+    "half a group": ((WEIGHT, 2.5), TypeError, "num_groups must be an integer, got 2.5"),
+    "a bool": ((WEIGHT, True), TypeError, "num_groups must be an integer, got True"),
+    "many groups": ((WEIGHT, 5000), ValueError, "num_groups must be at most 4096, got 5000"),
+    "another bias": ((WEIGHT, 2, torch.ones(3)), ValueError, r"bias must have shape \(2,\), got \(3,\)"),
+    "a bias of two dimensions": ((WEIGHT, 2, WEIGHT), ValueError, r"bias must have 1 dimension\(s\)"),
+    "no block": ((WEIGHT, 2, None, 0), ValueError, "block must be at least 1, got 0"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_refused(case):
+    arguments, exception, message = REFUSED[case]
+    with pytest.raises(exception, match=message):
+        SharedLinear.from_weight(*arguments)
