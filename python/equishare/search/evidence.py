@@ -22,7 +22,7 @@ from __future__ import annotations
 import numpy as np
 import scipy
 
-from equishare.linalg import pseudo_inverse
+from equishare.linalg import log_det, pseudo_inverse
 from equishare.problems.estimates import BlockEstimate, fit_estimate
 from equishare.search.polish import misfit
 from equishare.search.price import Structure, log_prior
@@ -104,12 +104,9 @@ class Evidence:
         else:
             fit = 0.5 * (freedom + spare) * np.log1p(distance / freedom)
             tail = scipy.special.fdtrc(max(spare, 1), freedom, distance / max(spare, 1))
-        if self.estimate.is_diagonal:
-            log_det = np.log(np.diag(precision)).sum()
-        else:
-            log_det = np.linalg.slogdet(precision)[1]
+        known = np.log(np.diag(precision)).sum() if self.estimate.is_diagonal else log_det(precision)
         # det Ω is a constant, but for τ.
-        laplace = 0.5 * (log_det - self._log_det - num_groups * np.log(2 * np.pi))
+        laplace = 0.5 * (known - self._log_det - num_groups * np.log(2 * np.pi))
         order = np.argsort(values)
         errors = 1 / np.sqrt(np.diag(precision)[order])
         independent = self._log_independent(errors).sum()
