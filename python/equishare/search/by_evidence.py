@@ -12,7 +12,7 @@ from equishare.problems.base import Problem, Proposal
 from equishare.problems.estimates import blocks_of
 from equishare.search.evidence import LARGE, Evidence, Score
 from equishare.search.orbits import find_symmetries, merges_of
-from equishare.search.path import conditional_path, greedy_merges, merge_path, shortest_path
+from equishare.search.path import conditional_path, greedy_merges, merge_path, shortest_path, thinned
 from equishare.search.polish import polish
 from equishare.search.posterior import Posterior
 from equishare.search.price import Structure
@@ -23,8 +23,8 @@ from equishare.search.shifts import shift_patterns
 _POLISHED = 10
 # So many in a row that come out no better than the best end the polishing; of large parameters the first.
 _PATIENCE = 3
-# Of a path of merges of a large parameter so many partitions are scored.
-_OF_PATH = 24
+# Of the history of a large parameter so many rows are kept.
+_SHOWN = 24
 _MAX_ROUNDS = 6
 # Merges of so many patterns of shifts are scored.
 _SHIFTS = 4
@@ -50,23 +50,15 @@ class Candidates:
 
     def add(self, labels: Sequence[np.ndarray]) -> None:
         """Score partitions and keep them."""
-        for one in labels:
-            partition = Partition(one)
-            if partition not in self.scores:
-                self.scores[partition] = self.evidence.score(partition.labels)
-
-    def add_merges(self, path: list[np.ndarray]) -> None:
-        """Score a path, fewest groups first; of a large parameter a part of it, denser where groups are few."""
-        some = np.arange(len(path))
-        if self.evidence.estimate.values.size >= LARGE and len(path) > _OF_PATH:
-            some = np.unique(np.geomspace(1, len(path), _OF_PATH).astype(int) - 1)
-        self.add([path[i] for i in some])
+        fresh = [one for one in dict.fromkeys(map(Partition, labels)) if one not in self.scores]
+        for one, fit in zip(fresh, self.evidence.fits(fresh), strict=True):
+            self.scores[one] = self.evidence.score(one.labels, fit=fit)
 
     def add_path(self) -> None:
         """Add the path of merges, so far that the best of it lies in its lower half, and probable segmentations."""
         estimate = self.evidence.estimate
 
-        def score(path: list[np.ndarray]) -> list[Score]:
+        def score(path: Sequence[np.ndarray]) -> list[Score]:
             self.add(path)
             return [self.scores[Partition(one)] for one in path]
 
@@ -88,7 +80,7 @@ class Candidates:
                 is_large = estimate.values.size >= LARGE
                 # Alternation decides about whole rows, which of many entries takes minutes; merges mend most of it.
                 polished = partition.labels if is_large else polish(estimate, partition.labels)
-                self.add_merges(greedy_merges(estimate, polished, frequencies=True))
+                self.add(thinned(greedy_merges(estimate, polished, frequencies=True)))
                 failed = 0 if min(self.scores.values()) < least else failed + 1
                 if failed == patience:
                     break
@@ -145,7 +137,7 @@ def _search(posterior: Posterior, spread: float, polished: bool) -> Candidates:
         maps += symmetry.maps
     for pattern, (rejected, _) in likely_shifts(evidence) if posterior.is_matrix else ():
         # Where a pattern does not fit, hardly a union of its groups does. It may with another spread.
-        merges = [] if rejected else merges_of(evidence.estimate, pattern.labels)
+        merges = () if rejected else merges_of(evidence.estimate, pattern.labels)
         finalists += _best_of(evidence, pattern.labels, merges)
     posterior.judge(finalists, spread, maps)
     return found
@@ -158,10 +150,10 @@ def likely_shifts(evidence: Evidence) -> list[tuple[Partition, Score]]:
     return sorted(scored, key=lambda pair: pair[1])[:_SHIFTS]
 
 
-def _best_of(evidence: Evidence, orbits: np.ndarray, merges: list[np.ndarray]) -> list[Partition]:
+def _best_of(evidence: Evidence, orbits: np.ndarray, merges: Sequence[np.ndarray]) -> list[Partition]:
     """Orbits, and the best of the partitions that merge them."""
     found = Candidates(evidence)
-    found.add_merges(merges)
+    found.add(merges)
     return [Partition(orbits), *found.ranked()[:_FINALISTS]]
 
 
@@ -172,8 +164,8 @@ def _history(problem: Problem, exact: Candidates, posterior: Posterior) -> dict[
     for one in sorted(scores, key=scores.__getitem__):
         best.setdefault(one.num_groups, one)
     counts = np.array(sorted(best))
-    if problem.slots[0].num_entries >= LARGE and len(counts) > _OF_PATH:
-        shown = np.unique(np.geomspace(1, len(counts), _OF_PATH).astype(int) - 1)
+    if problem.slots[0].num_entries >= LARGE and len(counts) > _SHOWN:
+        shown = np.unique(np.geomspace(1, len(counts), _SHOWN).astype(int) - 1)
         counts = counts[shown]
     rows = [best[int(num_groups)] for num_groups in counts]
     return {
