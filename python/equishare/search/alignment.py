@@ -71,7 +71,7 @@ def _smoothed(values: np.ndarray, grid: np.ndarray, width: float) -> np.ndarray:
     counts = np.bincount(left, 1 - (at - left), size) + np.bincount(left + 1, at - left, size)
     reach = int(_REACH * width / step) + 1
     kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) * step / width) ** 2)
-    return np.asarray(np.maximum(scipy.signal.fftconvolve(counts, kernel)[reach : reach + size : fine], 0.0))
+    return np.asarray(np.maximum(np.convolve(counts, kernel)[reach : reach + size : fine], 0.0))
 
 
 class Alignment:
