@@ -296,6 +296,7 @@ class Proposal:
         history: columns of equal length that show how the candidates were found; None: one row a candidate, with its
             number of groups and its score.
         belief: what else the evidence says of the candidate that is selected; None where it was not asked.
+        notes: sentences on what the search left out; the answer tells them.
     """
 
     patterns: Sequence[Labels | np.ndarray]
@@ -303,6 +304,7 @@ class Proposal:
     as_good: np.ndarray | None = field(default=None, kw_only=True)
     history: dict[str, np.ndarray] | None = field(default=None, kw_only=True)
     belief: Belief | None = field(default=None, kw_only=True)
+    notes: tuple[str, ...] = field(default=(), kw_only=True)
 
     def checked(self, slots: Sequence[Slot], name: str) -> Proposal:
         """The proposal of a method from outside: labels numbered from 0 without holes, all lengths as they must be.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -10,14 +11,14 @@ import numpy as np
 from equishare.partition import Partition
 from equishare.problems.base import Problem, Proposal
 from equishare.problems.estimates import blocks_of
-from equishare.search.evidence import LARGE, Evidence, Score
+from equishare.search.evidence import LARGE, MOST_GROUPS, Evidence, Score
 from equishare.search.orbits import find_symmetries, merges_of
 from equishare.search.path import conditional_path, greedy_merges, merge_path, shortest_path, thinned
 from equishare.search.polish import polish
 from equishare.search.posterior import Posterior
-from equishare.search.price import Structure
+from equishare.search.price import Structure, unsearched
 from equishare.search.segmentation import probable_segmentations
-from equishare.search.shifts import shift_patterns
+from equishare.search.shifts import MOST_ENTRIES, shift_patterns
 
 # How many of the best cuts of the path are polished.
 _POLISHED = 10
@@ -116,23 +117,47 @@ def propose_by_evidence(problem: Problem, polished: bool, symmetric: bool = True
     """
     estimate = blocks_of(problem)
     posterior = Posterior(estimate, symmetric)
-    exact = _search(posterior, 0.0, polished)
+    notes: list[str] = []
+    exact = _search(posterior, 0.0, polished, notes)
     posterior.judge_spreads()
     if posterior.is_scattered:
         for spread in posterior.likely_spreads():
-            _search(posterior, spread, polished)
+            _search(posterior, spread, polished, notes)
         posterior.judge_spreads()
     posterior.judge_subgroups()
     partition, belief = posterior.answer(exact.ranked()[0])
-    return Proposal([partition.labels], history=_history(problem, exact, posterior), belief=belief)
+    notes += _left_out(posterior, exact)
+    history = _history(problem, exact, posterior)
+    return Proposal([partition.labels], history=history, belief=belief, notes=tuple(dict.fromkeys(notes)))
 
 
-def _search(posterior: Posterior, spread: float, polished: bool) -> Candidates:
+def _left_out(posterior: Posterior, exact: Candidates) -> list[str]:
+    """What was not searched of a parameter as large as this one, a sentence each."""
+    shape = exact.evidence.estimate.values.shape
+    size, found = math.prod(shape), []
+    if posterior.is_matrix and not posterior.is_symmetric:
+        found.append(unsearched(shape))
+    if posterior.is_matrix and size > MOST_ENTRIES:
+        found.append(
+            f"Shifts of rows and columns in the order in which they come were not looked for: that takes up to "
+            f"{MOST_ENTRIES:,} weights."
+        )
+    if not posterior.has_spreads:
+        found.append(
+            f"Whether {size:,} entries are only nearly equal was not asked: the precisions of all rows would take too "
+            "much memory."
+        )
+    if MOST_GROUPS <= exact.ranked()[0].num_groups < size:
+        found.append(f"More groups than {MOST_GROUPS:,} were not tried, but for no ties at all.")
+    return found
+
+
+def _search(posterior: Posterior, spread: float, polished: bool, notes: list[str]) -> Candidates:
     """Search with entries that scatter by ``spread``; the best partitions are judged."""
     evidence = posterior.evidence(spread)
     found = candidates(evidence, polished)
     finalists, maps = found.ranked()[:_FINALISTS], []
-    for symmetry in find_symmetries(evidence.estimate) if posterior.is_symmetric else ():
+    for symmetry in find_symmetries(evidence.estimate, notes) if posterior.is_symmetric else ():
         finalists += _best_of(evidence, symmetry.orbits, symmetry.merges)
         maps += symmetry.maps
     for pattern, (rejected, _) in likely_shifts(evidence) if posterior.is_matrix else ():

@@ -93,7 +93,8 @@ def propose_by_likelihood(problem: GeneralizedLinearProblem) -> Proposal:
     chosen = best
     if belief.continuum_log_odds > 0:
         chosen = projected(guide, belief.posterior_mean)
-    return Proposal([chosen.labels], history=history, belief=belief)
+    notes = () if by_quadratic is None else by_quadratic.notes
+    return Proposal([chosen.labels], history=history, belief=belief, notes=notes)
 
 
 def projected(estimate: BlockEstimate, mean: np.ndarray) -> Partition:

@@ -48,7 +48,7 @@ class Symmetry:
     merges: Path
 
 
-def find_symmetries(estimate: BlockEstimate) -> list[Symmetry]:
+def find_symmetries(estimate: BlockEstimate, notes: list[str] | None = None) -> list[Symmetry]:
     """Symmetries that the estimates do not contradict, with the merges of their orbits.
 
     A symmetry is a pair of permutations, of outputs and of inputs. The maps that :class:`Alignment` finds, of large
@@ -58,6 +58,7 @@ def find_symmetries(estimate: BlockEstimate) -> list[Symmetry]:
 
     Args:
         estimate: unshared estimates (O, I) and their uncertainty.
+        notes: to which a sentence is added where maps were found whose orbits are too many to be judged.
 
     Returns:
         A symmetry for each round of the search; none for a parameter that may have none
@@ -77,6 +78,11 @@ def find_symmetries(estimate: BlockEstimate) -> list[Symmetry]:
         if num_orbits <= MOST_GROUPS:
             best_first = [one for _, one in sorted(maps, key=lambda pair: -pair[0])]
             found.append(Symmetry(labels, best_first, merges_of(estimate, labels)))
+        elif notes is not None:
+            notes.append(
+                f"Some permutations of rows and columns agree with the data, but were not judged: they leave "
+                f"{num_orbits:,} different weights, and up to {MOST_GROUPS:,} are."
+            )
         weight, variance = _averaged(estimate, maps)
     return found
 

@@ -10,14 +10,14 @@ import scipy
 
 from equishare.linalg import pseudo_inverse
 from equishare.problems.estimates import BlockEstimate, fit_estimate
-from equishare.search.evidence import LARGE
+from equishare.search.evidence import LARGE, MOST_GROUPS
 from equishare.search.segmentation import bin_ends, probable_segmentations, segmentation_path
 
 # A greedy path from G groups costs O(G³) time and O(G²) memory. Larger problems start from the best segmentation of the
 # single estimates into so many groups.
 MAX_GREEDY_GROUPS = 512
 # Where more groups may be better, segmentations into so many are tried too.
-_FINER = (768, 1024, 1536, 2048, 3072, 4096)
+_FINER = (768, 1024, 1536, 2048, 3072, MOST_GROUPS)
 # Segmentations of a large parameter cut between so many bins at most, of nearly equal values.
 _MOST_BINS = 4096
 # Of a path of merges of a large parameter so many partitions are scored.

@@ -102,6 +102,11 @@ class Posterior:
             else:
                 self._generic[one, s] = self.evidence(s).score(one.labels)
 
+    @property
+    def has_spreads(self) -> bool:
+        """Whether entries that scatter about the values of their groups are judged."""
+        return len(self._grid) > 1
+
     def evidence(self, spread: float) -> Evidence:
         """The evidence for entries that scatter by ``spread``."""
         if spread not in self._evidence:

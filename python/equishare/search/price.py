@@ -92,6 +92,15 @@ def may_have_symmetry(shape: tuple[int, ...]) -> bool:
     return is_tabled(shape) or (min(shape) >= _LEAST_SIDE and math.prod(shape) <= _MOST_ENTRIES)
 
 
+def unsearched(shape: tuple[int, ...]) -> str:
+    """What to say of a matrix that may have symmetries which are not looked for."""
+    return (
+        f"No symmetry was looked for among {' × '.join(map(str, shape))} weights: the search takes up to "
+        f"{_MOST_ENTRIES:,}, and of more than {_MOST_TABLED:,}, or {_LONGEST_TABLED} a side, at least {_LEAST_SIDE} "
+        "rows and columns."
+    )
+
+
 @dataclass(frozen=True)
 class Closure:
     """The symmetry of a pattern (O, I).
