@@ -95,6 +95,7 @@ def measured(kind: str, side: int, separation: float, seed: int) -> Measured:
         labels = found.partition.labels
         turned, flipped = np.roll(labels, 1, (0, 1)), np.roll(labels[::-1, ::-1], 1, (0, 1))
         right = f"{sum(bool((moved == labels).all()) for moved in (turned, flipped))} of 2"
+        words = f"{found.partition.num_groups} groups; {words}"
     else:
         right = str(es.partition_distance(found.partition, truth))
     return Measured(seconds, processor, memory, right, words)

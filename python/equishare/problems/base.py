@@ -327,6 +327,8 @@ class Proposal:
         for what, value in (("scores", self.scores), ("as_good", self.as_good)):
             if value is not None and np.shape(value) != (len(patterns),):
                 raise ValueError(f"{what} of method {name!r} must be {len(patterns)}, got shape {np.shape(value)}")
+        if not isinstance(self.notes, tuple) or not all(isinstance(one, str) for one in self.notes):
+            raise TypeError(f"notes of method {name!r} must be a tuple of sentences, got {self.notes!r}")
         if self.as_good is not None and not np.any(self.as_good):
             raise ValueError(f"as_good of method {name!r} must mark at least one pattern")
         columns = {key: np.asarray(column) for key, column in (self.history or {}).items()}

@@ -89,7 +89,13 @@ class Alignment:
         log_density = background(weight, variance)(weight)
         both = (variance[:, None] + variance).astype(np.float32)
         difference = (weight[:, None] - weight).astype(np.float32)
-        ratio = -0.5 * (difference * (difference / both) + np.log(2 * np.pi * both)) - log_density.astype(np.float32)
+        # −½ (difference² / both + log 2π both) − log f, in place: all pairs of cells are many.
+        ratio = difference / both
+        ratio *= difference
+        both *= 2 * np.pi
+        ratio += np.log(both, out=both)
+        ratio *= -0.5
+        ratio -= log_density.astype(np.float32)
         np.fill_diagonal(ratio, 0.0)
         self.shape = estimates.shape
         self._ratio = ratio.reshape(self.shape * 2)

@@ -171,8 +171,10 @@ class Evidence:
         """The partition of so many groups fitted to the estimates."""
         if num_groups == labels.size and not self.estimate.is_diagonal:
             entry = np.argsort(labels, axis=None)
-            own = self.estimate
-            return Fit(*(one.ravel()[entry] for one in (own.values, own.precision)), 0.0, own.variance.ravel()[entry])
+            values, own, variance = (
+                one.ravel()[entry] for one in (self.estimate.values, self.estimate.precision, self.estimate.variance)
+            )
+            return Fit(values, own, 0.0, variance)
         values, precision = fit_estimate(self.estimate, labels, num_groups)
         return Fit(values, precision, misfit(self.estimate, labels, values))
 

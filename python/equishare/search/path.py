@@ -66,7 +66,7 @@ def merge_path(estimate: BlockEstimate, max_groups: int) -> Sequence[np.ndarray]
     values, precision = estimate.values, 1 / estimate.variance
     if estimate.is_diagonal:
         path, _ = segmentation_path(values.ravel(), precision.ravel(), max_groups)
-        return Path(_free(values), path)
+        return Path(_free(values), list(path))
     start = min(values.size, MAX_GREEDY_GROUPS)
     merged = greedy_merges(estimate, _finest(segmentations(values, precision, start)))[:max_groups]
     if max_groups < start or start == values.size:
@@ -91,7 +91,7 @@ def segmentations(values: np.ndarray, precision: np.ndarray, max_groups: int) ->
     """
     x, w = values.ravel(), precision.ravel()
     if len(x) < LARGE:
-        return Path(_free(values), segmentation_path(x, w, max_groups)[0])
+        return Path(_free(values), list(segmentation_path(x, w, max_groups)[0]))
     order = np.argsort(x, kind="stable")
     ends = bin_ends(x[order], float(np.ptp(x)) / _MOST_BINS**2 or 1.0, _MOST_BINS)
     starts = np.concatenate([[0], ends[:-1]])
@@ -100,7 +100,7 @@ def segmentations(values: np.ndarray, precision: np.ndarray, max_groups: int) ->
     of_bin = np.empty(len(x), np.int64)
     of_bin[order] = np.repeat(np.arange(len(ends)), np.diff(ends, prepend=0))
     names, _ = segmentation_path(centre, weight, min(max_groups, len(ends)))
-    return Path(of_bin.reshape(values.shape), names)
+    return Path(of_bin.reshape(values.shape), list(names))
 
 
 def _finest(path: Sequence[np.ndarray]) -> np.ndarray:
