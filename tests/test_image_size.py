@@ -50,12 +50,12 @@ def test_large_parameters_are_fitted_together_with_the_same_scores(monkeypatch):
     own = Evidence(estimate)
     some = [es.Partition(rng.integers(count, size=(30, 24))) for count in (1, 3, 5, 2, 40, 400)]
     some += [some[1], es.Partition(np.arange(720).reshape(30, 24))]
-    apart = own.fits(some)
+    apart = list(own.fits(some))
     monkeypatch.setattr(evidence, "LARGE", 1)
     calls = []
     fitted = Evidence.fitted
     monkeypatch.setattr(Evidence, "fitted", lambda *args: calls.append(args) or fitted(*args))
-    together = own.fits(some)
+    together = list(own.fits(some))
     assert len(calls) < len(some)
     for one, a, b in zip(some, together, apart, strict=True):
         same(a, b)

@@ -19,7 +19,7 @@ The noise level, the number of groups and their sizes are not assumed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -178,35 +178,37 @@ class Evidence:
         values, precision = fit_estimate(self.estimate, labels, num_groups)
         return Fit(values, precision, misfit(self.estimate, labels, values))
 
-    def fits(self, partitions: Sequence[Partition]) -> list[Fit]:
-        """Several partitions fitted; of large parameters together, through partitions that they are unions of."""
+    def fits(self, partitions: Iterable[Partition]) -> Iterator[Fit]:
+        """Several partitions fitted, one after another: a fit may hold many numbers.
+
+        Of large parameters they are fitted together, through partitions that they are unions of.
+        """
         size, length = self.estimate.values.size, self.estimate.curvature.shape[-1]
         most = min(_MOST_REFINED, int(np.sqrt(size * length / _CHEAPER)))
-        found: list[Fit] = []
         together: list[Partition] = []
         finest: Partition | None = None
-
-        def fit_them() -> None:
-            if finest is None:
-                return
-            whole = self.fitted(finest.labels, finest.num_groups)
-            first = np.unique(finest.labels, return_index=True)[1]
-            found.extend(whole if one == finest else whole.merged(one.labels.ravel()[first]) for one in together)
-
         for one in partitions:
             if size < LARGE or self.estimate.is_diagonal or one.num_groups > most:
-                fit_them()
+                yield from self._fits_through(finest, together)
                 together, finest = [], None
-                found.append(self.fitted(one.labels, one.num_groups))
+                yield self.fitted(one.labels, one.num_groups)
                 continue
             met = one if finest is None else finest.meet(one)
             if met.num_groups > most:
-                fit_them()
+                yield from self._fits_through(finest, together)
                 together, met = [], one
             together.append(one)
             finest = met
-        fit_them()
-        return found
+        yield from self._fits_through(finest, together)
+
+    def _fits_through(self, finest: Partition | None, unions: Sequence[Partition]) -> Iterator[Fit]:
+        """Unions of the groups of a partition fitted, through the fit of that."""
+        if finest is None:
+            return
+        whole = self.fitted(finest.labels, finest.num_groups)
+        first = np.unique(finest.labels, return_index=True)[1]
+        for one in unions:
+            yield whole if one == finest else whole.merged(one.labels.ravel()[first])
 
     def _log_det_of(self, fit: Fit) -> float:
         """log det AᵀΩA."""

@@ -61,7 +61,8 @@ def merge_path(estimate: BlockEstimate, max_groups: int) -> Sequence[np.ndarray]
     Where the estimates do not covary, the g-th partition is the best of all into g groups, found by dynamic
     programming. Otherwise groups are merged greedily; the price of a merge is the exact increase of
     the quadratic loss after all values are refitted, ``(ψ_a − ψ_b)² / var(ψ_a − ψ_b)``. These merges start from at most
-    512 groups. Where ``max_groups`` is that, segmentations into more groups follow, up to 4096, and no sharing.
+    512 groups. Where ``max_groups`` is that, segmentations into more groups follow, up to 4096, and no sharing. Of a
+    large parameter paths of more than 64 partitions are thinned out (:func:`thinned`).
     """
     values, precision = estimate.values, 1 / estimate.variance
     if estimate.is_diagonal:
@@ -69,6 +70,7 @@ def merge_path(estimate: BlockEstimate, max_groups: int) -> Sequence[np.ndarray]
         return Path(_free(values), list(path))
     start = min(values.size, MAX_GREEDY_GROUPS)
     merged = greedy_merges(estimate, _finest(segmentations(values, precision, start)))[:max_groups]
+    merged = merged if max_groups <= _FIRST_CAP else thinned(merged)
     if max_groups < start or start == values.size:
         return merged
     finer = [count for count in _FINER if count < values.size]
@@ -128,7 +130,8 @@ def shortest_path(
     while True:
         path = path_to(cap)
         scores = score(path)
-        if min(range(len(path)), key=scores.__getitem__) < cap / 2 or cap == most:
+        best = path[min(range(len(path)), key=scores.__getitem__)]
+        if int(best.max()) < cap / 2 or cap == most:
             return path, scores
         cap = min(2 * cap, most)
 
@@ -144,7 +147,7 @@ def conditional_path(estimate: BlockEstimate, labels: np.ndarray, width: float) 
     values, _ = fit_estimate(estimate, labels, num_groups)
     theta = values[labels]
     conditional = theta - estimate.apply(theta - estimate.values) / estimate.precision
-    path = segmentations(conditional, estimate.precision, min(2 * num_groups + 6, labels.size))
+    path = segmentations(conditional, estimate.precision, min(2 * num_groups + 6, labels.size, MOST_GROUPS))
     likely = probable_segmentations(conditional.ravel(), estimate.precision.ravel(), width)
     return [*thinned(path), *(one.reshape(labels.shape) for one in likely)]
 
