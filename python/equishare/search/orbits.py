@@ -130,7 +130,7 @@ def merges_of(estimate: BlockEstimate, orbits: np.ndarray) -> Path:
     segments = probable_segmentations(values, 1 / variance, width)
     start = np.arange(len(values))
     if len(start) > MAX_GREEDY_GROUPS:
-        start = segmentations(values, 1 / variance, MAX_GREEDY_GROUPS)[MAX_GREEDY_GROUPS - 1]
+        start = segmentations(values, 1 / variance, MAX_GREEDY_GROUPS)[-1]
     path = thinned(greedy_merges(estimate, start[orbits]))
     return Path(orbits, [*(names[start] for names in path.names), *segments])
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, overload
 
 import numpy as np
@@ -51,9 +51,6 @@ class Path(Sequence[np.ndarray]):
             return Path(self.labels, self.names[i])
         return self.names[i][self.labels]
 
-    def __iter__(self) -> Iterator[np.ndarray]:
-        return (names[self.labels] for names in self.names)
-
 
 def merge_path(estimate: BlockEstimate, max_groups: int) -> Sequence[np.ndarray]:
     """Partitions into at most 1, …, ``max_groups`` groups, in the shape of the estimates, each fitting them well.
@@ -69,7 +66,7 @@ def merge_path(estimate: BlockEstimate, max_groups: int) -> Sequence[np.ndarray]
         path, _ = segmentation_path(values.ravel(), precision.ravel(), max_groups)
         return Path(_free(values), list(path))
     start = min(values.size, MAX_GREEDY_GROUPS)
-    merged = greedy_merges(estimate, _finest(segmentations(values, precision, start)))[:max_groups]
+    merged = greedy_merges(estimate, segmentations(values, precision, start)[-1])[:max_groups]
     merged = merged if max_groups <= _FIRST_CAP else thinned(merged)
     if max_groups < start or start == values.size:
         return merged
@@ -103,10 +100,6 @@ def segmentations(values: np.ndarray, precision: np.ndarray, max_groups: int) ->
     of_bin[order] = np.repeat(np.arange(len(ends)), np.diff(ends, prepend=0))
     names, _ = segmentation_path(centre, weight, min(max_groups, len(ends)))
     return Path(of_bin.reshape(values.shape), list(names))
-
-
-def _finest(path: Sequence[np.ndarray]) -> np.ndarray:
-    return path[len(path) - 1]
 
 
 def _free(values: np.ndarray) -> np.ndarray:
