@@ -83,6 +83,7 @@ REFUSED = [
     (lambda: es.discover(VECTOR, Proposing(ZEROS, FREE, scores=[1.0])), ValueError, r"scores of .* must be 2, got"),
     (lambda: es.discover(VECTOR, Proposing(ZEROS, as_good=[False])), ValueError, "must mark at least one pattern"),
     (lambda: es.discover(VECTOR, Proposing(ZEROS, history={"a": ["x"]})), ValueError, "columns of numbers"),
+    (lambda: es.discover(VECTOR, Proposing(ZEROS, notes="x")), TypeError, "notes of .* must be a tuple of sentences"),
     (lambda: es.discover(VECTOR, Proposing((ZEROS, ZEROS))), ValueError, "a label array for each of 1 slots, got 2"),
     (lambda: es.discover(VECTOR, Proposing(ZEROS + 0.5)), ValueError, "labels must be integers, got 0.5"),
     (lambda: es.discover(VECTOR, Seeded()), TypeError, "must not have names of discover, got seed"),

@@ -279,7 +279,7 @@ def _discovery(
         no_sharing_loss=float(refit.no_sharing_loss),
         complete=bool(refit.complete),
         settled=bool(refit.settled),
-        quality=refit.quality,
+        quality=replace(refit.quality, notes=(*refit.quality.notes, *proposal.notes)),
         predictor=refit.predictor,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,7 +31,7 @@ def propose(session: Session, options: Options) -> list[Proposal]:
 def _propose(problem: Problem) -> Proposal:
     blocks = blocks_of(problem, on="train")
 
-    def losses(path: list[np.ndarray]) -> np.ndarray:
+    def losses(path: Sequence[np.ndarray]) -> np.ndarray:
         return np.asarray(problem.evaluate([(labels,) for labels in path]))
 
     return Proposal(*shortest_path(blocks, lambda cap: merge_path(blocks, cap), losses))

@@ -296,6 +296,7 @@ class Proposal:
         history: columns of equal length that show how the candidates were found; None: one row a candidate, with its
             number of groups and its score.
         belief: what else the evidence says of the candidate that is selected; None where it was not asked.
+        notes: sentences on what the search left out; the answer tells them.
     """
 
     patterns: Sequence[Labels | np.ndarray]
@@ -303,6 +304,7 @@ class Proposal:
     as_good: np.ndarray | None = field(default=None, kw_only=True)
     history: dict[str, np.ndarray] | None = field(default=None, kw_only=True)
     belief: Belief | None = field(default=None, kw_only=True)
+    notes: tuple[str, ...] = field(default=(), kw_only=True)
 
     def checked(self, slots: Sequence[Slot], name: str) -> Proposal:
         """The proposal of a method from outside: labels numbered from 0 without holes, all lengths as they must be.
@@ -325,6 +327,8 @@ class Proposal:
         for what, value in (("scores", self.scores), ("as_good", self.as_good)):
             if value is not None and np.shape(value) != (len(patterns),):
                 raise ValueError(f"{what} of method {name!r} must be {len(patterns)}, got shape {np.shape(value)}")
+        if not isinstance(self.notes, tuple) or not all(isinstance(one, str) for one in self.notes):
+            raise TypeError(f"notes of method {name!r} must be a tuple of sentences, got {self.notes!r}")
         if self.as_good is not None and not np.any(self.as_good):
             raise ValueError(f"as_good of method {name!r} must mark at least one pattern")
         columns = {key: np.asarray(column) for key, column in (self.history or {}).items()}

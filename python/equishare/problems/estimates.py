@@ -89,14 +89,23 @@ class BlockEstimate:
         shared = self.scale.size // self.curvature.shape[-1] if self.curvature.ndim == 2 else 1
         return float(2 * np.log(self.scale).sum() + shared * np.sum(own))
 
+    @property
+    def _has_equal_blocks(self) -> bool:
+        scale = self.blocks(self.scale)
+        return self.curvature.ndim == 2 and bool(np.allclose(scale, scale[0], rtol=1e-12))
+
+    @property
+    def size_widened(self) -> int:
+        """Numbers in the precision of :meth:`widened`: of one block where all are equal, else of all."""
+        return self.curvature.shape[-1] * (self.curvature.shape[-1] if self._has_equal_blocks else self.values.size)
+
     def widened(self, spread: float) -> BlockEstimate:
         """The same where entries need not be equal but scatter about their value: covariance ``Ω⁻¹ + spread² I``."""
         variance = self.variance + spread**2
         if self.is_diagonal:
             precise = 1 / (1 / self.precision + spread**2)
             return replace(self, variance=variance, curvature=np.ones((1, 1)), scale=np.sqrt(precise))
-        scale = self.blocks(self.scale)
-        same = bool(np.allclose(scale, scale[0], rtol=1e-12))
+        scale, same = self.blocks(self.scale), self._has_equal_blocks
         inverse = 1 / (scale[:1] if same else scale)
         covariance = np.linalg.inv(self.curvature) * (inverse[:, :, None] * inverse[:, None, :])
         curvature = np.linalg.inv(covariance + spread**2 * np.eye(scale.shape[1]))

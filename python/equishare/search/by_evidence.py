@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -10,21 +11,21 @@ import numpy as np
 from equishare.partition import Partition
 from equishare.problems.base import Problem, Proposal
 from equishare.problems.estimates import blocks_of
-from equishare.search.evidence import LARGE, Evidence, Score
+from equishare.search.evidence import LARGE, MOST_GROUPS, Evidence, Score
 from equishare.search.orbits import find_symmetries, merges_of
-from equishare.search.path import conditional_path, greedy_merges, merge_path, shortest_path
+from equishare.search.path import conditional_path, greedy_merges, merge_path, shortest_path, thinned
 from equishare.search.polish import polish
 from equishare.search.posterior import Posterior
-from equishare.search.price import Structure
+from equishare.search.price import Structure, unsearched
 from equishare.search.segmentation import probable_segmentations
-from equishare.search.shifts import shift_patterns
+from equishare.search.shifts import MOST_ENTRIES, shift_patterns
 
 # How many of the best cuts of the path are polished.
 _POLISHED = 10
 # So many in a row that come out no better than the best end the polishing; of large parameters the first.
 _PATIENCE = 3
-# Of a path of merges of a large parameter so many partitions are scored.
-_OF_PATH = 24
+# Of the history of a large parameter so many rows are kept.
+_SHOWN = 24
 _MAX_ROUNDS = 6
 # Merges of so many patterns of shifts are scored.
 _SHIFTS = 4
@@ -50,23 +51,15 @@ class Candidates:
 
     def add(self, labels: Sequence[np.ndarray]) -> None:
         """Score partitions and keep them."""
-        for one in labels:
-            partition = Partition(one)
-            if partition not in self.scores:
-                self.scores[partition] = self.evidence.score(partition.labels)
-
-    def add_merges(self, path: list[np.ndarray]) -> None:
-        """Score a path, fewest groups first; of a large parameter a part of it, denser where groups are few."""
-        some = np.arange(len(path))
-        if self.evidence.estimate.values.size >= LARGE and len(path) > _OF_PATH:
-            some = np.unique(np.geomspace(1, len(path), _OF_PATH).astype(int) - 1)
-        self.add([path[i] for i in some])
+        fresh = [one for one in dict.fromkeys(map(Partition, labels)) if one not in self.scores]
+        for one, fit in zip(fresh, self.evidence.fits(fresh), strict=True):
+            self.scores[one] = self.evidence.score(one.labels, fit=fit)
 
     def add_path(self) -> None:
         """Add the path of merges, so far that the best of it lies in its lower half, and probable segmentations."""
         estimate = self.evidence.estimate
 
-        def score(path: list[np.ndarray]) -> list[Score]:
+        def score(path: Sequence[np.ndarray]) -> list[Score]:
             self.add(path)
             return [self.scores[Partition(one)] for one in path]
 
@@ -88,7 +81,7 @@ class Candidates:
                 is_large = estimate.values.size >= LARGE
                 # Alternation decides about whole rows, which of many entries takes minutes; merges mend most of it.
                 polished = partition.labels if is_large else polish(estimate, partition.labels)
-                self.add_merges(greedy_merges(estimate, polished, frequencies=True))
+                self.add(thinned(greedy_merges(estimate, polished, frequencies=True)))
                 failed = 0 if min(self.scores.values()) < least else failed + 1
                 if failed == patience:
                     break
@@ -124,28 +117,52 @@ def propose_by_evidence(problem: Problem, polished: bool, symmetric: bool = True
     """
     estimate = blocks_of(problem)
     posterior = Posterior(estimate, symmetric)
-    exact = _search(posterior, 0.0, polished)
+    notes: list[str] = []
+    exact = _search(posterior, 0.0, polished, notes)
     posterior.judge_spreads()
     if posterior.is_scattered:
         for spread in posterior.likely_spreads():
-            _search(posterior, spread, polished)
+            _search(posterior, spread, polished, notes)
         posterior.judge_spreads()
     posterior.judge_subgroups()
     partition, belief = posterior.answer(exact.ranked()[0])
-    return Proposal([partition.labels], history=_history(problem, exact, posterior), belief=belief)
+    notes += _left_out(posterior, exact)
+    history = _history(problem, exact, posterior)
+    return Proposal([partition.labels], history=history, belief=belief, notes=tuple(dict.fromkeys(notes)))
 
 
-def _search(posterior: Posterior, spread: float, polished: bool) -> Candidates:
+def _left_out(posterior: Posterior, exact: Candidates) -> list[str]:
+    """What was not searched of a parameter as large as this one, a sentence each."""
+    shape = exact.evidence.estimate.values.shape
+    size, found = math.prod(shape), []
+    if posterior.is_matrix and not posterior.is_symmetric:
+        found.append(unsearched(shape))
+    if posterior.is_matrix and size > MOST_ENTRIES:
+        found.append(
+            f"Shifts of rows and columns in the order in which they come were not looked for: that takes up to "
+            f"{MOST_ENTRIES:,} weights."
+        )
+    if not posterior.has_spreads:
+        found.append(
+            f"Whether {size:,} entries are only nearly equal was not asked: the precisions of all rows would take too "
+            "much memory."
+        )
+    if MOST_GROUPS <= exact.ranked()[0].num_groups < size:
+        found.append(f"More groups than {MOST_GROUPS:,} were not tried, but for no ties at all.")
+    return found
+
+
+def _search(posterior: Posterior, spread: float, polished: bool, notes: list[str]) -> Candidates:
     """Search with entries that scatter by ``spread``; the best partitions are judged."""
     evidence = posterior.evidence(spread)
     found = candidates(evidence, polished)
     finalists, maps = found.ranked()[:_FINALISTS], []
-    for symmetry in find_symmetries(evidence.estimate) if posterior.is_symmetric else ():
+    for symmetry in find_symmetries(evidence.estimate, notes) if posterior.is_symmetric else ():
         finalists += _best_of(evidence, symmetry.orbits, symmetry.merges)
         maps += symmetry.maps
     for pattern, (rejected, _) in likely_shifts(evidence) if posterior.is_matrix else ():
         # Where a pattern does not fit, hardly a union of its groups does. It may with another spread.
-        merges = [] if rejected else merges_of(evidence.estimate, pattern.labels)
+        merges = () if rejected else merges_of(evidence.estimate, pattern.labels)
         finalists += _best_of(evidence, pattern.labels, merges)
     posterior.judge(finalists, spread, maps)
     return found
@@ -158,10 +175,10 @@ def likely_shifts(evidence: Evidence) -> list[tuple[Partition, Score]]:
     return sorted(scored, key=lambda pair: pair[1])[:_SHIFTS]
 
 
-def _best_of(evidence: Evidence, orbits: np.ndarray, merges: list[np.ndarray]) -> list[Partition]:
+def _best_of(evidence: Evidence, orbits: np.ndarray, merges: Sequence[np.ndarray]) -> list[Partition]:
     """Orbits, and the best of the partitions that merge them."""
     found = Candidates(evidence)
-    found.add_merges(merges)
+    found.add(merges)
     return [Partition(orbits), *found.ranked()[:_FINALISTS]]
 
 
@@ -172,8 +189,8 @@ def _history(problem: Problem, exact: Candidates, posterior: Posterior) -> dict[
     for one in sorted(scores, key=scores.__getitem__):
         best.setdefault(one.num_groups, one)
     counts = np.array(sorted(best))
-    if problem.slots[0].num_entries >= LARGE and len(counts) > _OF_PATH:
-        shown = np.unique(np.geomspace(1, len(counts), _OF_PATH).astype(int) - 1)
+    if problem.slots[0].num_entries >= LARGE and len(counts) > _SHOWN:
+        shown = np.unique(np.geomspace(1, len(counts), _SHOWN).astype(int) - 1)
         counts = counts[shown]
     rows = [best[int(num_groups)] for num_groups in counts]
     return {

@@ -12,7 +12,7 @@ from equishare.problems.base import Proposal
 from equishare.problems.estimates import BlockEstimate, fit_estimate
 from equishare.problems.generalized import GeneralizedLinearProblem
 from equishare.search.by_evidence import candidates, propose_by_evidence
-from equishare.search.evidence import Evidence, Score
+from equishare.search.evidence import Evidence, Fit, Score
 from equishare.search.path import merge_path
 from equishare.search.polish import misfit
 from equishare.search.posterior import Posterior
@@ -40,10 +40,10 @@ class LikelihoodEvidence(Evidence):
     def _free(self) -> float:
         return self._problem.likelihood(np.arange(self._problem.num_entries).reshape(self._problem.shape))[2]
 
-    def fitted(self, labels: np.ndarray, num_groups: int) -> tuple[np.ndarray, np.ndarray, float]:
+    def fitted(self, labels: np.ndarray, num_groups: int) -> Fit:
         """Values of maximum likelihood, their information, and twice the log likelihood that tying costs."""
         values, information, likelihood = self._problem.likelihood(labels)
-        return values, information, max(2 * (self._free - likelihood), 0.0)
+        return Fit(values, information, max(2 * (self._free - likelihood), 0.0))
 
 
 def propose_by_likelihood(problem: GeneralizedLinearProblem) -> Proposal:
@@ -93,7 +93,8 @@ def propose_by_likelihood(problem: GeneralizedLinearProblem) -> Proposal:
     chosen = best
     if belief.continuum_log_odds > 0:
         chosen = projected(guide, belief.posterior_mean)
-    return Proposal([chosen.labels], history=history, belief=belief)
+    notes = () if by_quadratic is None else by_quadratic.notes
+    return Proposal([chosen.labels], history=history, belief=belief, notes=notes)
 
 
 def projected(estimate: BlockEstimate, mean: np.ndarray) -> Partition:

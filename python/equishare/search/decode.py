@@ -25,10 +25,10 @@ def decode(estimate: BlockEstimate, values: np.ndarray) -> np.ndarray:
     root = np.sqrt(np.maximum(eigenvalues, 0))[..., None] * np.swapaxes(vectors, -1, -2)
     factor = np.linalg.qr(root).R.reshape(-1, inputs, inputs)  # of each block, or of all alike
     deviation = (values[None, :, None] - weight[:, None, :]) * scale[:, None, :]  # (O, G, I)
-    labels = np.zeros((outputs, 1, inputs), np.int64)
     chosen = np.zeros((outputs, 1, inputs))
     cost = np.zeros((outputs, 1))
     rows = np.arange(outputs)[:, None]
+    back = []  # of each step the partial block that was extended, and its new label
     for i in range(inputs - 1, -1, -1):
         after = (chosen[:, :, i + 1 :] @ factor[:, i, i + 1 :, None])[..., 0]
         grown = cost[:, :, None] + (after[:, :, None] + factor[:, i, i, None, None] * deviation[:, None, :, i]) ** 2
@@ -37,7 +37,13 @@ def decode(estimate: BlockEstimate, values: np.ndarray) -> np.ndarray:
         best = np.argpartition(grown, keep - 1, axis=1)[:, :keep]
         cost = np.take_along_axis(grown, best, 1)
         parent, group = np.divmod(best, len(values))
-        labels, chosen = labels[rows, parent], chosen[rows, parent]
-        labels[:, :, i] = group
-        chosen[:, :, i] = deviation[rows, group, i]
-    return labels[np.arange(outputs), cost.argmin(1)].reshape(estimate.values.shape)
+        longer = np.empty((outputs, keep, inputs))
+        longer[:, :, i + 1 :] = chosen[:, :, i + 1 :][rows, parent]
+        longer[:, :, i] = deviation[rows, group, i]
+        chosen = longer
+        back.append((parent, group))
+    labels, state = np.empty((outputs, inputs), np.int64), cost.argmin(1)
+    for i, (parent, group) in enumerate(reversed(back)):
+        labels[:, i] = group[rows[:, 0], state]
+        state = parent[rows[:, 0], state]
+    return labels.reshape(estimate.values.shape)

@@ -19,10 +19,14 @@ The noise level, the number of groups and their sizes are not assumed.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
 import numpy as np
 import scipy
 
-from equishare.linalg import pseudo_inverse
+from equishare.linalg import log_det, pseudo_inverse, solve
+from equishare.partition import Partition
 from equishare.problems.estimates import BlockEstimate, fit_estimate
 from equishare.search.polish import misfit
 from equishare.search.price import Structure, log_prior
@@ -40,11 +44,52 @@ _REJECTION = 1e-5
 _MOST_WIDENED = 1 << 24
 #: From so many entries on, where a score takes long, fewer candidates are tried.
 LARGE = 1 << 14
+#: Groups whose values may covary, at most: their precision is held as a matrix, and factored.
+MOST_GROUPS = 4096
+# Of large parameters partitions are fitted together, through a common refinement of at most so many groups.
+_MOST_REFINED = 2048
+# Summing a precision over pairs of groups takes so much less time a number than gathering it from a precision of rows.
+_CHEAPER = 8
 # From one τ of the grid to the next.
 _SPREAD_STEP = 2.0
 
 #: Whether an F test of the misfit rejects a partition, and its negative log posterior: lower is better.
 Score = tuple[bool, float]
+
+
+@dataclass(frozen=True)
+class Fit:
+    """The groups of a partition, fitted to the estimates.
+
+    Attributes:
+        values: ψ̂ (G,).
+        precision: AᵀΩA (G, G); where every entry is a group of its own the diagonal alone, (K,).
+        misfit: Q.
+        variance: (G,) of each value, where it is known without the precision of the others.
+    """
+
+    values: np.ndarray
+    precision: np.ndarray
+    misfit: float
+    variance: np.ndarray | None = None
+
+    @property
+    def own(self) -> np.ndarray:
+        """(G,) precision of each value given all others."""
+        return self.precision if self.precision.ndim == 1 else np.diag(self.precision)
+
+    def merged(self, to: np.ndarray) -> Fit:
+        """The fit of a coarser partition, whose group ``to[g]`` holds group g: no entry is looked at again.
+
+        With B for the assignment ``to``: the precision is BᵀPB, and the misfit grows by that of ψ̂.
+        """
+        order = np.argsort(to, kind="stable")
+        starts = np.flatnonzero(np.diff(to[order], prepend=-1))
+        summed = np.add.reduceat(self.precision[order], starts, axis=0)
+        precision = np.add.reduceat(summed[:, order], starts, axis=1)
+        values = solve(precision, np.bincount(to, self.precision @ self.values))
+        gap = self.values - values[to]
+        return Fit(values, precision, self.misfit + float(gap @ self.precision @ gap))
 
 
 class Evidence:
@@ -77,18 +122,19 @@ class Evidence:
 
         Empty where the covariances of all blocks would take too much memory.
         """
-        if estimate.values.size * estimate.curvature.shape[-1] > _MOST_WIDENED:
+        if estimate.size_widened > _MOST_WIDENED:
             return np.empty(0)
         error = float(np.sqrt(np.median(estimate.variance)))
         most = max(float(estimate.values.std()), error)
         return error * _SPREAD_STEP ** np.arange(-2, np.ceil(np.log(most / error) / np.log(_SPREAD_STEP)) + 1)
 
-    def score(self, labels: np.ndarray, structure: Structure | None = None) -> Score:
+    def score(self, labels: np.ndarray, structure: Structure | None = None, fit: Fit | None = None) -> Score:
         """Judge the partition ``labels``, numbered 0 … G − 1 without holes.
 
         Args:
             labels: the partition.
             structure: what it may have come from, through which it may be more probable; None for nothing.
+            fit: of the partition, where it is known.
 
         Returns:
             Whether an F test of the misfit rejects the partition, and its negative log posterior. The posterior only
@@ -96,22 +142,19 @@ class Evidence:
             one would win.
         """
         num_groups, num_entries = int(labels.max()) + 1, labels.size
-        values, precision, distance = self.fitted(labels, num_groups)
+        fit = self.fitted(labels, num_groups) if fit is None else fit
+        values, distance = fit.values, fit.misfit
         freedom = self.estimate.freedom
         spare = num_entries - num_groups
         if np.isinf(freedom):  # the noise level is known
-            fit, tail = 0.5 * distance, scipy.special.chdtrc(max(spare, 1), distance)
+            misfitting, tail = 0.5 * distance, scipy.special.chdtrc(max(spare, 1), distance)
         else:
-            fit = 0.5 * (freedom + spare) * np.log1p(distance / freedom)
+            misfitting = 0.5 * (freedom + spare) * np.log1p(distance / freedom)
             tail = scipy.special.fdtrc(max(spare, 1), freedom, distance / max(spare, 1))
-        if self.estimate.is_diagonal:
-            log_det = np.log(np.diag(precision)).sum()
-        else:
-            log_det = np.linalg.slogdet(precision)[1]
         # det Ω is a constant, but for τ.
-        laplace = 0.5 * (log_det - self._log_det - num_groups * np.log(2 * np.pi))
+        laplace = 0.5 * (self._log_det_of(fit) - self._log_det - num_groups * np.log(2 * np.pi))
         order = np.argsort(values)
-        errors = 1 / np.sqrt(np.diag(precision)[order])
+        errors = 1 / np.sqrt(fit.own[order])
         independent = self._log_independent(errors).sum()
         in_order = np.logaddexp(
             scipy.special.gammaln(num_groups + 1) + independent, self._log_gaps(values[order], errors)
@@ -120,24 +163,68 @@ class Evidence:
         # Values are taken to lie where the density is typical, e^(−1/2) of its height.
         log_values = np.logaddexp(in_order + named, independent + unnamed) - 0.5 * num_groups
         if (zero > -np.inf).any():
-            log_values = np.logaddexp(log_values, np.logaddexp.reduce(zero + self._log_one_zero(values, precision)))
+            log_values = np.logaddexp(log_values, np.logaddexp.reduce(zero + self._log_one_zero(fit)))
         log_prior_all = log_values + self._log_prior
-        return bool(spare > 0 and tail < _REJECTION), float(fit + laplace - log_prior_all)
+        return bool(spare > 0 and tail < _REJECTION), float(misfitting + laplace - log_prior_all)
 
-    def fitted(self, labels: np.ndarray, num_groups: int) -> tuple[np.ndarray, np.ndarray, float]:
-        """The values ψ̂ (G,) of a partition, their precision (G, G), and the misfit Q."""
+    def fitted(self, labels: np.ndarray, num_groups: int) -> Fit:
+        """The partition of so many groups fitted to the estimates."""
+        if num_groups == labels.size and not self.estimate.is_diagonal:
+            entry = np.argsort(labels, axis=None)
+            values, own, variance = (
+                one.ravel()[entry] for one in (self.estimate.values, self.estimate.precision, self.estimate.variance)
+            )
+            return Fit(values, own, 0.0, variance)
         values, precision = fit_estimate(self.estimate, labels, num_groups)
-        return values, precision, misfit(self.estimate, labels, values)
+        return Fit(values, precision, misfit(self.estimate, labels, values))
 
-    def _log_one_zero(self, values: np.ndarray, precision: np.ndarray) -> np.ndarray:
+    def fits(self, partitions: Iterable[Partition]) -> Iterator[Fit]:
+        """Several partitions fitted, one after another: a fit may hold many numbers.
+
+        Of large parameters they are fitted together, through partitions that they are unions of.
+        """
+        size, length = self.estimate.values.size, self.estimate.curvature.shape[-1]
+        most = min(_MOST_REFINED, int(np.sqrt(size * length / _CHEAPER)))
+        together: list[Partition] = []
+        finest: Partition | None = None
+        for one in partitions:
+            if size < LARGE or self.estimate.is_diagonal or one.num_groups > most:
+                yield from self._fits_through(finest, together)
+                together, finest = [], None
+                yield self.fitted(one.labels, one.num_groups)
+                continue
+            met = one if finest is None else finest.meet(one)
+            if met.num_groups > most:
+                yield from self._fits_through(finest, together)
+                together, met = [], one
+            together.append(one)
+            finest = met
+        yield from self._fits_through(finest, together)
+
+    def _fits_through(self, finest: Partition | None, unions: Sequence[Partition]) -> Iterator[Fit]:
+        """Unions of the groups of a partition fitted, through the fit of that."""
+        if finest is None:
+            return
+        whole = self.fitted(finest.labels, finest.num_groups)
+        first = np.unique(finest.labels, return_index=True)[1]
+        for one in unions:
+            yield whole if one == finest else whole.merged(one.labels.ravel()[first])
+
+    def _log_det_of(self, fit: Fit) -> float:
+        """log det AᵀΩA."""
+        if fit.precision.ndim == 1:
+            return self._log_det
+        return float(np.log(fit.own).sum()) if self.estimate.is_diagonal else log_det(fit.precision)
+
+    def _log_one_zero(self, fit: Fit) -> np.ndarray:
         """log density (G,) of independent values of which that of one group is zero.
 
         With ψ_g = 0 the precision of the other values has the determinant of all times v_g, the variance of ψ̂_g, so
         that log N(ψ̂_g | 0, v_g) stands for the density of ψ̂_g.
         """
-        variance = np.diag(pseudo_inverse(precision))
-        own = self._log_independent(1 / np.sqrt(np.diag(precision))) - 0.5
-        at_zero = -0.5 * (values + self.estimate.origin) ** 2 / variance - 0.5 * np.log(2 * np.pi * variance)
+        variance = np.diag(pseudo_inverse(fit.precision)) if fit.variance is None else fit.variance
+        own = self._log_independent(1 / np.sqrt(fit.own)) - 0.5
+        at_zero = -0.5 * (fit.values + self.estimate.origin) ** 2 / variance - 0.5 * np.log(2 * np.pi * variance)
         return own.sum() - own + at_zero
 
     def _log_independent(self, errors: np.ndarray) -> np.ndarray:

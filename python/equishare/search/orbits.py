@@ -14,8 +14,9 @@ import scipy
 from equishare.linalg import pseudo_inverse
 from equishare.problems.estimates import BlockEstimate, fit_estimate
 from equishare.search.alignment import Alignment, Permutations, background
+from equishare.search.evidence import MOST_GROUPS
 from equishare.search.large_alignment import LargeAlignment
-from equishare.search.path import MAX_GREEDY_GROUPS, greedy_merges
+from equishare.search.path import MAX_GREEDY_GROUPS, Path, greedy_merges, segmentations, thinned
 from equishare.search.price import is_tabled, may_have_symmetry
 from equishare.search.segmentation import prior_width, probable_segmentations
 
@@ -44,10 +45,10 @@ class Symmetry:
 
     orbits: np.ndarray
     maps: list[Permutations]
-    merges: list[np.ndarray]
+    merges: Path
 
 
-def find_symmetries(estimate: BlockEstimate) -> list[Symmetry]:
+def find_symmetries(estimate: BlockEstimate, notes: list[str] | None = None) -> list[Symmetry]:
     """Symmetries that the estimates do not contradict, with the merges of their orbits.
 
     A symmetry is a pair of permutations, of outputs and of inputs. The maps that :class:`Alignment` finds, of large
@@ -57,6 +58,7 @@ def find_symmetries(estimate: BlockEstimate) -> list[Symmetry]:
 
     Args:
         estimate: unshared estimates (O, I) and their uncertainty.
+        notes: to which a sentence is added where maps were found whose orbits are too many to be judged.
 
     Returns:
         A symmetry for each round of the search; none for a parameter that may have none
@@ -73,9 +75,14 @@ def find_symmetries(estimate: BlockEstimate) -> list[Symmetry]:
         num_orbits = int(labels.max()) + 1
         if num_orbits == labels.size or any((labels == one.orbits).all() for one in found):
             break
-        if num_orbits <= MAX_GREEDY_GROUPS:
+        if num_orbits <= MOST_GROUPS:
             best_first = [one for _, one in sorted(maps, key=lambda pair: -pair[0])]
             found.append(Symmetry(labels, best_first, merges_of(estimate, labels)))
+        elif notes is not None:
+            notes.append(
+                f"Some permutations of rows and columns agree with the data, but were not judged: they leave "
+                f"{num_orbits:,} different weights, and up to {MOST_GROUPS:,} are."
+            )
         weight, variance = _averaged(estimate, maps)
     return found
 
@@ -112,12 +119,20 @@ def _join_all(orbits: _Orbits, maps: list[Permutations]) -> bool:
     return any_joined
 
 
-def merges_of(estimate: BlockEstimate, orbits: np.ndarray) -> list[np.ndarray]:
-    """Partitions into unions of orbits: greedy merges, and segmentations of the values of the orbits."""
+def merges_of(estimate: BlockEstimate, orbits: np.ndarray) -> Path:
+    """Partitions into unions of orbits: greedy merges, and segmentations of the values of the orbits.
+
+    Greedy merges start from the orbits, or where these are more than 512 from the best segmentation of their values.
+    """
     values, precision = fit_estimate(estimate, orbits, int(orbits.max()) + 1)
-    error = np.sqrt(np.maximum(np.diag(pseudo_inverse(precision)), np.finfo(float).tiny))
-    segments = probable_segmentations(values, error**-2, prior_width(values, float(np.median(error))))
-    return [*greedy_merges(estimate, orbits), *(labels[orbits] for labels in segments)]
+    variance = np.maximum(np.diag(pseudo_inverse(precision)), np.finfo(float).tiny)
+    width = prior_width(values, float(np.median(np.sqrt(variance))))
+    segments = probable_segmentations(values, 1 / variance, width)
+    start = np.arange(len(values))
+    if len(start) > MAX_GREEDY_GROUPS:
+        start = segmentations(values, 1 / variance, MAX_GREEDY_GROUPS)[-1]
+    path = thinned(greedy_merges(estimate, start[orbits]))
+    return Path(orbits, [*(names[start] for names in path.names), *segments])
 
 
 def _averaged(estimate: BlockEstimate, maps: list[tuple[float, Permutations]]) -> tuple[np.ndarray, np.ndarray]:

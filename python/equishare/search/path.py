@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, overload
 
 import numpy as np
 import scipy
@@ -11,42 +11,107 @@ import scipy
 from equishare.clustering import segmentation_path
 from equishare.linalg import pseudo_inverse
 from equishare.problems.estimates import BlockEstimate, fit_estimate
-from equishare.search.segmentation import probable_segmentations
+from equishare.search.evidence import LARGE, MOST_GROUPS
+from equishare.search.segmentation import bin_ends, probable_segmentations
 
 # A greedy path from G groups costs O(G³) time and O(G²) memory. Larger problems start from the best segmentation of the
 # single estimates into so many groups.
 MAX_GREEDY_GROUPS = 512
+# Where more groups may be better, segmentations into so many are tried too.
+_FINER = (768, 1024, 1536, 2048, 3072, MOST_GROUPS)
+# Segmentations of a large parameter cut between so many bins at most, of nearly equal values.
+_MOST_BINS = 4096
+# Of a path of merges of a large parameter so many partitions are scored.
+_OF_PATH = 24
 # At first a path goes up to so many groups; twice as many while its best cut lies in its upper half.
 _FIRST_CAP = 64
 # A merge joins groups that lie at most so many places apart in the order of values.
 _NEIGHBOURS = 3
 
 
-def merge_path(estimate: BlockEstimate, max_groups: int) -> list[np.ndarray]:
+class Path(Sequence[np.ndarray]):
+    """Partitions, each made when it is asked for: all of a large parameter at once take much memory.
+
+    Attributes:
+        labels: of a partition that all are unions of.
+        names: of each partition the label of each group of that.
+    """
+
+    def __init__(self, labels: np.ndarray, names: Sequence[np.ndarray]) -> None:
+        self.labels, self.names = labels, names
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @overload
+    def __getitem__(self, i: int) -> np.ndarray: ...
+    @overload
+    def __getitem__(self, i: slice) -> Path: ...
+    def __getitem__(self, i: int | slice) -> np.ndarray | Path:
+        if isinstance(i, slice):
+            return Path(self.labels, self.names[i])
+        return self.names[i][self.labels]
+
+
+def merge_path(estimate: BlockEstimate, max_groups: int) -> Sequence[np.ndarray]:
     """Partitions into at most 1, …, ``max_groups`` groups, in the shape of the estimates, each fitting them well.
 
     Where the estimates do not covary, the g-th partition is the best of all into g groups, found by dynamic
     programming. Otherwise groups are merged greedily; the price of a merge is the exact increase of
-    the quadratic loss after all values are refitted, ``(ψ_a − ψ_b)² / var(ψ_a − ψ_b)``.
+    the quadratic loss after all values are refitted, ``(ψ_a − ψ_b)² / var(ψ_a − ψ_b)``. These merges start from at most
+    512 groups. Where ``max_groups`` is that, segmentations into more groups follow, up to 4096, and no sharing. Of a
+    large parameter paths of more than 64 partitions are thinned out (:func:`thinned`).
     """
-    shape = estimate.values.shape
-    weight, precision = estimate.values.ravel(), 1 / estimate.variance.ravel()
+    values, precision = estimate.values, 1 / estimate.variance
     if estimate.is_diagonal:
-        path, _ = segmentation_path(weight, precision, max_groups)
-        return [labels.reshape(shape) for labels in path]
-    start = min(weight.size, MAX_GREEDY_GROUPS)
-    path, _ = segmentation_path(weight, precision, start)
-    merged = greedy_merges(estimate, path[-1].reshape(shape))[:max_groups]
-    if max_groups >= start < weight.size:
-        merged.append(np.arange(weight.size).reshape(shape))
-    return merged
+        path, _ = segmentation_path(values.ravel(), precision.ravel(), max_groups)
+        return Path(_free(values), list(path))
+    start = min(values.size, MAX_GREEDY_GROUPS)
+    merged = greedy_merges(estimate, segmentations(values, precision, start)[-1])[:max_groups]
+    merged = merged if max_groups <= _FIRST_CAP else thinned(merged)
+    if max_groups < start or start == values.size:
+        return merged
+    finer = [count for count in _FINER if count < values.size]
+    every = segmentations(values, precision, finer[-1]) if finer else []
+    return [*merged, *(every[count - 1] for count in finer if count <= len(every)), _free(values)]
+
+
+def thinned(path: Path) -> Path:
+    """Of a large parameter, whose partitions take long to score, 24 of a path, denser where groups are few."""
+    if path.labels.size < LARGE or len(path) <= _OF_PATH:
+        return path
+    some = np.unique(np.geomspace(1, len(path), _OF_PATH).astype(int) - 1)
+    return Path(path.labels, [path.names[i] for i in some])
+
+
+def segmentations(values: np.ndarray, precision: np.ndarray, max_groups: int) -> Path:
+    """The best partitions of independent values of any shape into 1, …, ``max_groups`` groups.
+
+    Of 16,384 values and more, cuts lie between bins of nearly equal ones; there are at most 4096, and so many groups.
+    """
+    x, w = values.ravel(), precision.ravel()
+    if len(x) < LARGE:
+        return Path(_free(values), list(segmentation_path(x, w, max_groups)[0]))
+    order = np.argsort(x, kind="stable")
+    ends = bin_ends(x[order], float(np.ptp(x)) / _MOST_BINS**2 or 1.0, _MOST_BINS)
+    starts = np.concatenate([[0], ends[:-1]])
+    weight = np.add.reduceat(w[order], starts)
+    centre = np.add.reduceat((w * x)[order], starts) / weight
+    of_bin = np.empty(len(x), np.int64)
+    of_bin[order] = np.repeat(np.arange(len(ends)), np.diff(ends, prepend=0))
+    names, _ = segmentation_path(centre, weight, min(max_groups, len(ends)))
+    return Path(of_bin.reshape(values.shape), list(names))
+
+
+def _free(values: np.ndarray) -> np.ndarray:
+    return np.arange(values.size).reshape(values.shape)
 
 
 def shortest_path(
     estimate: BlockEstimate,
-    path_to: Callable[[int], list[np.ndarray]],
-    score: Callable[[list[np.ndarray]], Any],
-) -> tuple[list[np.ndarray], Any]:
+    path_to: Callable[[int], Sequence[np.ndarray]],
+    score: Callable[[Sequence[np.ndarray]], Any],
+) -> tuple[Sequence[np.ndarray], Any]:
     """As much of a path as it takes for its best partition to lie in the lower half, and the scores.
 
     Args:
@@ -59,7 +124,8 @@ def shortest_path(
     while True:
         path = path_to(cap)
         scores = score(path)
-        if min(range(len(path)), key=scores.__getitem__) < cap / 2 or cap == most:
+        best = path[min(range(len(path)), key=scores.__getitem__)]
+        if int(best.max()) < cap / 2 or cap == most:
             return path, scores
         cap = min(2 * cap, most)
 
@@ -75,12 +141,12 @@ def conditional_path(estimate: BlockEstimate, labels: np.ndarray, width: float) 
     values, _ = fit_estimate(estimate, labels, num_groups)
     theta = values[labels]
     conditional = theta - estimate.apply(theta - estimate.values) / estimate.precision
-    entries = conditional.ravel(), estimate.precision.ravel()
-    path, _ = segmentation_path(*entries, min(2 * num_groups + 6, labels.size))
-    return [one.reshape(labels.shape) for one in [*path, *probable_segmentations(*entries, width)]]
+    path = segmentations(conditional, estimate.precision, min(2 * num_groups + 6, labels.size, MOST_GROUPS))
+    likely = probable_segmentations(conditional.ravel(), estimate.precision.ravel(), width)
+    return [*thinned(path), *(one.reshape(labels.shape) for one in likely)]
 
 
-def greedy_merges(estimate: BlockEstimate, labels: np.ndarray, frequencies: bool = False) -> list[np.ndarray]:
+def greedy_merges(estimate: BlockEstimate, labels: np.ndarray, frequencies: bool = False) -> Path:
     """Merge the groups of ``labels`` pair by pair; all partitions on the way, fewest groups first.
 
     Args:
@@ -94,7 +160,8 @@ def greedy_merges(estimate: BlockEstimate, labels: np.ndarray, frequencies: bool
     sizes = np.bincount(labels.ravel()) * float(frequencies)
     values, precision = fit_estimate(estimate, labels, num_groups)
     covariance = pseudo_inverse(precision)
-    path = [labels]
+    names = np.arange(num_groups)
+    path = [names]
     while num_groups > 1:
         a, b, gap, variance = _cheapest_merge(values, covariance, sizes)
         direction = covariance[:, a] - covariance[:, b]
@@ -112,10 +179,10 @@ def greedy_merges(estimate: BlockEstimate, labels: np.ndarray, frequencies: bool
             covariance[b] = covariance[last]
             covariance[:, b] = covariance[:, last]
         values, covariance, sizes = values[:last], covariance[:last, :last], sizes[:last]
-        labels = renamed[labels]
+        names = renamed[names]
         num_groups = last
-        path.append(labels)
-    return path[::-1]
+        path.append(names)
+    return Path(labels, path[::-1])
 
 
 def greedy_splits(estimate: BlockEstimate, labels: np.ndarray, max_groups: int) -> list[np.ndarray]:

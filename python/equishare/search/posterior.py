@@ -11,8 +11,7 @@ from equishare.partition import Partition
 from equishare.problems.base import Belief
 from equishare.problems.estimates import BlockEstimate, fit_estimate
 from equishare.search.alignment import Permutations
-from equishare.search.evidence import LARGE, Evidence, Score
-from equishare.search.path import MAX_GREEDY_GROUPS
+from equishare.search.evidence import LARGE, MOST_GROUPS, Evidence, Score
 from equishare.search.price import Closure, Structure, closure_of, generated, is_kept, is_tabled, may_have_symmetry
 from equishare.search.shifts import coarsest_shift, shifts_of
 from equishare.symmetry.orbits import cell_orbits
@@ -103,6 +102,11 @@ class Posterior:
             else:
                 self._generic[one, s] = self.evidence(s).score(one.labels)
 
+    @property
+    def has_spreads(self) -> bool:
+        """Whether entries that scatter about the values of their groups are judged."""
+        return len(self._grid) > 1
+
     def evidence(self, spread: float) -> Evidence:
         """The evidence for entries that scatter by ``spread``."""
         if spread not in self._evidence:
@@ -118,11 +122,12 @@ class Posterior:
             maps: pairs of permutations among which the symmetry of a partition is looked for where igraph is missing.
         """
         self._maps += maps
-        for one in partitions:
+        evidence = self.evidence(spread)
+        for one, fit in zip(partitions, evidence.fits(partitions), strict=True):
             if one not in self._structures:
                 shifts = shifts_of(one.labels) if self.is_matrix else ()
                 self._structures[one] = Structure(self._closure(one.labels), shifts)
-            self.scores[one, spread] = self.evidence(spread).score(one.labels, self._structures[one])
+            self.scores[one, spread] = evidence.score(one.labels, self._structures[one], fit)
 
     def _closure(self, labels: np.ndarray) -> Closure | None:
         if not self.is_symmetric:
@@ -142,10 +147,9 @@ class Posterior:
         ranked = sorted(best, key=best.__getitem__)
         shifted = [one for one in ranked if self._structures[one].shifts]
         most = _JUDGED // 2 if self._estimate.values.size >= LARGE else _JUDGED
-        for one in dict.fromkeys(ranked[:most] + shifted[:most]):
-            for spread in self._grid:
-                if (one, spread) not in self.scores:
-                    self.judge([one], spread)
+        likely = dict.fromkeys(ranked[:most] + shifted[:most])
+        for spread in self._grid:
+            self.judge([one for one in likely if (one, spread) not in self.scores], spread)
 
     def judge_subgroups(self) -> None:
         """Judge the orbits of subgroups of the best symmetry, as long as they are better.
@@ -164,7 +168,7 @@ class Posterior:
             maps = self._structures[partition].closure.maps  # type: ignore[union-attr]
             found = {Partition(cell_orbits(some, partition.shape)) for some in _subgroups(maps, rng)}
             if not is_tabled(partition.shape):
-                found = {one for one in found if one.num_groups <= MAX_GREEDY_GROUPS}
+                found = {one for one in found if one.num_groups <= MOST_GROUPS}
             self.judge([one for one in found if (one, spread) not in self.scores], spread)
 
     def _best_symmetric(self) -> tuple[Partition, float] | None:

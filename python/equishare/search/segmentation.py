@@ -42,7 +42,7 @@ def probable_segmentations(value: np.ndarray, precision: np.ndarray, width: floa
     """
     order = np.argsort(value, kind="stable")
     x, w = value[order] - np.median(value), precision[order]
-    ends = _bin_ends(x, _BIN_WIDTH / np.sqrt(np.median(w)))
+    ends = bin_ends(x, _BIN_WIDTH / np.sqrt(np.median(w)), _MOST_BINS)
     count = np.concatenate([[0], ends])
     total, first, second = (np.concatenate([[0.0], np.cumsum(part)[ends - 1]]) for part in (w, w * x, w * x * x))
     lightest = w.min()  # sums of heavy entries lose light ones
@@ -69,12 +69,12 @@ def probable_segmentations(value: np.ndarray, precision: np.ndarray, width: floa
     return list(found.values())
 
 
-def _bin_ends(x: np.ndarray, width: float) -> np.ndarray:
-    """Where bins of ascending numbers end: of one width, at most ``_MOST_BINS`` that are not empty."""
+def bin_ends(x: np.ndarray, width: float, most: int) -> np.ndarray:
+    """Where bins of ascending numbers end: of one width or twice, four times, … that, at most so many not empty."""
     while True:
         inside = np.floor((x - x[0]) / width)
         ends = np.append(np.flatnonzero(np.diff(inside)) + 1, len(x))
-        if len(ends) <= _MOST_BINS:
+        if len(ends) <= most:
             return ends
         width *= 2
 

@@ -21,8 +21,8 @@ _LEAST_SIDE = 4
 _LEAST_STEPS = 3
 # A pattern has so many groups at most: their merges take the cube of that.
 _MOST_GROUPS = 512
-# The most entries of a weight whose shifts are searched.
-_MOST_ENTRIES = 1 << 17
+#: The most entries of a weight whose shifts are searched.
+MOST_ENTRIES = 1 << 17
 
 
 @lru_cache(maxsize=8)
@@ -35,7 +35,7 @@ def shift_patterns(shape: tuple[int, ...]) -> tuple[Partition, ...]:
     inputs in two grids, one is as much wider than the other as it is higher, like those of a convolution with a square
     kernel.
     """
-    if len(shape) != 2 or min(shape) < _LEAST_SIDE or np.prod(shape) > _MOST_ENTRIES:
+    if len(shape) != 2 or min(shape) < _LEAST_SIDE or np.prod(shape) > MOST_ENTRIES:
         return ()
     found: dict[Partition, None] = {}
     for grid_out, grid_in, stride in grids(*shape):

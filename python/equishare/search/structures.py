@@ -21,6 +21,8 @@ from equishare.search.shifts import shift_patterns
 
 # Of the merges of orbits of a symmetry so many are tried, those of the best evidence.
 _MERGES = 4
+# Larger parameters are not searched, of which networks may have many: that takes seconds to minutes each.
+_MOST_ENTRIES = 1 << 16
 
 
 def try_structures(session: NetworkSession, owner: Sequence[int], free: Fit, stage: str) -> None:
@@ -51,7 +53,7 @@ def try_structures(session: NetworkSession, owner: Sequence[int], free: Fit, sta
         tried = [_with(session, problem, s, labels) for problem in range(len(rows)) for labels in shifts]
         session.try_patterns(owners, tried, start, buffers, f"{stage} {s}, shifts", mean=False, of=owners)
         owners, tried = [], []
-        for problem, row in enumerate(rows) if may_have_symmetry(slot.shape_of(slot.key)) else ():
+        for problem, row in enumerate(rows) if _is_searched(slot) else ():
             own = session.problems[problem]
             state = taken(free.lower, row), taken(free.buffers, row)
             estimate = calibrated_estimates(replicas, *state, own.val.first(), num_samples(own.train))[s]
@@ -64,6 +66,10 @@ def try_structures(session: NetworkSession, owner: Sequence[int], free: Fit, sta
 
 def _is_matrix(slot: Slot) -> bool:
     return not slot.is_sliced and len(slot.shape_of(slot.key)) == 2
+
+
+def _is_searched(slot: Slot) -> bool:
+    return slot.num_entries <= _MOST_ENTRIES and may_have_symmetry(slot.shape_of(slot.key))
 
 
 def _with(session: NetworkSession, problem: int, s: int, labels: np.ndarray) -> Pattern:

@@ -36,37 +36,50 @@ def coordinate_sets(group: PermutationGroup) -> Iterator[list[NDArray[np.int64]]
     level = transversal(group, 0)
     labels = orbit_labels(group.degree, stabilizer_elements(group, 0, level))
     suborbits = [suborbit for suborbit in groups_of(labels) if suborbit[0] != 0]
+    seen: set[frozenset[bytes]] = set()
     for suborbit in sorted(suborbits, key=len):
         if len(suborbit) * group.degree > 2 * _MOST_EDGES:
             return
         adjacent = np.zeros((group.degree, group.degree), dtype=np.int64)
         for point, mover in enumerate(level[1]):
             adjacent[point, mover[suborbit]] = 1
-        if (adjacent != adjacent.T).any():
-            continue
-        distance = scipy.sparse.csgraph.shortest_path(scipy.sparse.csr_array(adjacent), unweighted=True)
-        if np.isfinite(distance).all():
-            sets = _sets(adjacent, distance)
-            if sets:
+        if (adjacent == adjacent.T).all() and (sets := _sets(adjacent)):
+            # Several graphs may show the same coordinates.
+            key = frozenset(points.tobytes() for points in sets)
+            if key not in seen:
+                seen.add(key)
                 yield sets
 
 
-def _sets(adjacent: NDArray[np.int64], distance: NDArray[np.float64]) -> list[NDArray[np.int64]]:
+def _sets(adjacent: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """The sets of one graph; none for one that is not connected, or prime."""
     a, b = np.nonzero(np.triu(adjacent))
     some = np.flatnonzero((a == 0) | (len(a) <= _ALL_COMPARED))
-    c, e = a[some], b[some]
+    # Distances and common neighbours are needed of the ends of these edges alone.
+    ends, c, e = _numbered(a[some], b[some])
+    graph = scipy.sparse.csr_array(adjacent)
+    distance = scipy.sparse.csgraph.shortest_path(graph, unweighted=True, indices=ends)
+    if not np.isfinite(distance).all():
+        return []
     distance = distance.astype(np.int16)
     related = distance[np.ix_(c, a)] + distance[np.ix_(e, b)] != distance[np.ix_(c, b)] + distance[np.ix_(e, a)]
-    single = adjacent.astype(np.float32) @ adjacent.astype(np.float32) == 1
+    single = (graph[ends] @ graph).toarray() == 1
     for x, y in [(c, e), (e, c)]:
         for u, v in [(a, b), (b, a)]:
-            related |= (x[:, None] == u) & single[np.ix_(y, v)]
+            related |= (ends[x][:, None] == u) & single[np.ix_(y, v)]
     rows, cols = np.nonzero(related)
     related = scipy.sparse.coo_array((np.ones(len(rows), bool), (some[rows], cols)), shape=(len(a), len(a)))
     count, classes = scipy.sparse.csgraph.connected_components(related, directed=False)
     sets = []
-    for number in range(count if count > 1 else 0):
+    # Every factor has edges at point 0: classes without one are of edges that were not compared with those of theirs.
+    for number in np.unique(classes[a == 0]) if count > 1 else ():
         kept = classes != number
         graph = scipy.sparse.csr_array((np.ones(kept.sum(), bool), (a[kept], b[kept])), shape=adjacent.shape)
         sets += groups_of(scipy.sparse.csgraph.connected_components(graph, directed=False)[1].astype(np.int64))
     return sets
+
+
+def _numbered(a: NDArray[np.int64], b: NDArray[np.int64]) -> tuple[NDArray[np.int64], ...]:
+    """The points among a and b, ascending, and a and b as their numbers."""
+    points, numbers = np.unique(np.stack([a, b]), return_inverse=True)
+    return points, *numbers.reshape(2, -1)
