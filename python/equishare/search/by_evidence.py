@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -48,12 +48,19 @@ class Candidates:
         """The partitions, best first."""
         return sorted(self.scores, key=self.scores.__getitem__)
 
-    def add(self, labels: Sequence[np.ndarray]) -> None:
-        """Score partitions and keep them."""
+    def add(self, labels: Iterable[np.ndarray]) -> None:
+        """Score partitions and keep them; of many means the best, as each takes as much memory as the means."""
         for one in labels:
             partition = Partition(one)
             if partition not in self.scores:
                 self.scores[partition] = self.evidence.score(partition.labels)
+            if self._is_long and len(self.scores) > _FINALISTS:
+                del self.scores[self.ranked()[-1]]
+
+    @property
+    def _is_long(self) -> bool:
+        """Whether there are so many estimates, none of which covary, that even a list of candidates is large."""
+        return self.evidence.estimate.is_diagonal and self.evidence.estimate.values.size >= LARGE
 
     def add_merges(self, path: list[np.ndarray]) -> None:
         """Score a path, fewest groups first; of a large parameter a part of it, denser where groups are few."""
@@ -63,17 +70,26 @@ class Candidates:
         self.add([path[i] for i in some])
 
     def add_path(self) -> None:
-        """Add the path of merges, so far that the best of it lies in its lower half, and probable segmentations."""
+        """Add probable segmentations, and the path of merges so far that the best of it lies in its lower half.
+
+        Where there are very many groups the path takes long: it goes on as long as it finds better ones. Of many means
+        the segmentations alone are tried, and no ties.
+        """
         estimate = self.evidence.estimate
+        values, precision = estimate.values.ravel(), 1 / estimate.variance.ravel()
+        some = probable_segmentations(values, precision, self.evidence.width)
+        self.add(labels.reshape(estimate.values.shape) for labels in some)
+        if self._is_long:
+            self.add([np.arange(values.size).reshape(estimate.values.shape)])
+            return
 
         def score(path: list[np.ndarray]) -> list[Score]:
             self.add(path)
             return [self.scores[Partition(one)] for one in path]
 
-        shortest_path(estimate, lambda cap: merge_path(estimate, cap), score)
-        values, precision = estimate.values.ravel(), 1 / estimate.variance.ravel()
-        some = probable_segmentations(values, precision, self.evidence.width)
-        self.add([labels.reshape(estimate.values.shape) for labels in some])
+        shortest_path(
+            estimate, lambda cap: merge_path(estimate, cap), score, lambda own: min(own) == min(self.scores.values())
+        )
 
     def improve(self) -> None:
         """Polish the best candidates, propose new ones around the best of all, and repeat while the best improves."""

@@ -19,6 +19,8 @@ The noise level, the number of groups and their sizes are not assumed.
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import scipy
 
@@ -52,36 +54,37 @@ class Evidence:
 
     Args:
         estimate: unshared estimates and their precision.
-        spread: standard deviation τ of the entries about the value of their group; 0: they are equal. The covariance
-            of the estimates is then ``Ω⁻¹ + τ² I``.
 
     Attributes:
-        estimate: with that covariance.
+        estimate: the same; with the covariance ``Ω⁻¹ + τ² I`` where entries scatter by τ.
         error: standard error of an entry, the median.
         width: standard deviation of the values, at least ten standard errors.
+        spreads: the grid of τ > 0: from a quarter of a standard error to the standard deviation of the estimates. Empty
+            where the covariances of all blocks would take too much memory.
         is_matrix: whether entries may have got their labels through a symmetry.
     """
 
-    def __init__(self, estimate: BlockEstimate, spread: float = 0.0) -> None:
-        self.estimate = estimate.widened(spread) if spread else estimate
+    def __init__(self, estimate: BlockEstimate) -> None:
+        self.estimate = estimate
         self.is_matrix = estimate.values.ndim == 2 and min(estimate.values.shape) >= 2
         self.error = float(np.sqrt(np.median(estimate.variance)))
         self.width = prior_width(estimate.values, self.error)
-        self._log_det = self.estimate.log_det
+        self.spreads = np.empty(0)
+        if estimate.values.size * estimate.curvature.shape[-1] <= _MOST_WIDENED:
+            most = max(float(estimate.values.std()), self.error)
+            steps = np.ceil(np.log(most / self.error) / np.log(_SPREAD_STEP))
+            self.spreads = self.error * _SPREAD_STEP ** np.arange(-2, steps + 1)
+        self._log_det = estimate.log_det
         # Half of the prior mass lies on τ = 0, the other half on the grid.
-        self._log_prior = -np.log(2) - (np.log(len(self.spreads(estimate))) if spread else 0.0)
+        self._log_prior = -np.log(2)
 
-    @staticmethod
-    def spreads(estimate: BlockEstimate) -> np.ndarray:
-        """The grid of τ > 0: from a quarter of a standard error to the standard deviation of the estimates.
-
-        Empty where the covariances of all blocks would take too much memory.
-        """
-        if estimate.values.size * estimate.curvature.shape[-1] > _MOST_WIDENED:
-            return np.empty(0)
-        error = float(np.sqrt(np.median(estimate.variance)))
-        most = max(float(estimate.values.std()), error)
-        return error * _SPREAD_STEP ** np.arange(-2, np.ceil(np.log(most / error) / np.log(_SPREAD_STEP)) + 1)
+    def scattered(self, spread: float) -> Evidence:
+        """The same where entries scatter about the value of their group by τ = ``spread`` > 0."""
+        other = copy.copy(self)
+        other.estimate = self.estimate.widened(spread)
+        other._log_det = other.estimate.log_det
+        other._log_prior = self._log_prior - np.log(len(self.spreads))
+        return other
 
     def score(self, labels: np.ndarray, structure: Structure | None = None) -> Score:
         """Judge the partition ``labels``, numbered 0 … G − 1 without holes.
@@ -104,14 +107,12 @@ class Evidence:
         else:
             fit = 0.5 * (freedom + spare) * np.log1p(distance / freedom)
             tail = scipy.special.fdtrc(max(spare, 1), freedom, distance / max(spare, 1))
-        if self.estimate.is_diagonal:
-            log_det = np.log(np.diag(precision)).sum()
-        else:
-            log_det = np.linalg.slogdet(precision)[1]
+        diagonal = precision if precision.ndim == 1 else np.diag(precision)
+        log_det = np.log(precision).sum() if precision.ndim == 1 else np.linalg.slogdet(precision)[1]
         # det Ω is a constant, but for τ.
         laplace = 0.5 * (log_det - self._log_det - num_groups * np.log(2 * np.pi))
         order = np.argsort(values)
-        errors = 1 / np.sqrt(np.diag(precision)[order])
+        errors = 1 / np.sqrt(diagonal[order])
         independent = self._log_independent(errors).sum()
         in_order = np.logaddexp(
             scipy.special.gammaln(num_groups + 1) + independent, self._log_gaps(values[order], errors)
@@ -125,8 +126,12 @@ class Evidence:
         return bool(spare > 0 and tail < _REJECTION), float(fit + laplace - log_prior_all)
 
     def fitted(self, labels: np.ndarray, num_groups: int) -> tuple[np.ndarray, np.ndarray, float]:
-        """The values ψ̂ (G,) of a partition, their precision (G, G), and the misfit Q."""
-        values, precision = fit_estimate(self.estimate, labels, num_groups)
+        """The values ψ̂ (G,) of a partition, their precision (G, G), or (G,) if it is diagonal, and the misfit Q."""
+        if self.estimate.is_diagonal:
+            right, precision = self.estimate.totals(labels, num_groups)
+            values = right / precision
+        else:
+            values, precision = fit_estimate(self.estimate, labels, num_groups)
         return values, precision, misfit(self.estimate, labels, values)
 
     def _log_one_zero(self, values: np.ndarray, precision: np.ndarray) -> np.ndarray:
@@ -135,8 +140,9 @@ class Evidence:
         With ψ_g = 0 the precision of the other values has the determinant of all times v_g, the variance of ψ̂_g, so
         that log N(ψ̂_g | 0, v_g) stands for the density of ψ̂_g.
         """
-        variance = np.diag(pseudo_inverse(precision))
-        own = self._log_independent(1 / np.sqrt(np.diag(precision))) - 0.5
+        diagonal = precision if precision.ndim == 1 else np.diag(precision)
+        variance = 1 / precision if precision.ndim == 1 else np.diag(pseudo_inverse(precision))
+        own = self._log_independent(1 / np.sqrt(diagonal)) - 0.5
         at_zero = -0.5 * (values + self.estimate.origin) ** 2 / variance - 0.5 * np.log(2 * np.pi * variance)
         return own.sum() - own + at_zero
 

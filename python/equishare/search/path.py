@@ -45,6 +45,7 @@ def shortest_path(
     estimate: BlockEstimate,
     path_to: Callable[[int], list[np.ndarray]],
     score: Callable[[list[np.ndarray]], Any],
+    leads: Callable[[Any], bool] = lambda scores: True,
 ) -> tuple[list[np.ndarray], Any]:
     """As much of a path as it takes for its best partition to lie in the lower half, and the scores.
 
@@ -52,6 +53,7 @@ def shortest_path(
         estimate: that the path is made from.
         path_to: the path up to so many groups, fewest first; it is asked for 64, 128, … up to what there can be.
         score: of the partitions of a path, lower is better.
+        leads: whether a path of these scores is worth going on beyond 512 groups.
     """
     most = estimate.values.size if estimate.is_diagonal else min(estimate.values.size, MAX_GREEDY_GROUPS)
     cap = min(_FIRST_CAP, most)
@@ -59,6 +61,8 @@ def shortest_path(
         path = path_to(cap)
         scores = score(path)
         if min(range(len(path)), key=scores.__getitem__) < cap / 2 or cap == most:
+            return path, scores
+        if cap >= MAX_GREEDY_GROUPS and not leads(scores):
             return path, scores
         cap = min(2 * cap, most)
 
