@@ -84,12 +84,15 @@ def parts_of(source: Any, columns: Sequence[str] | None = None, name: str = "bat
     raise TypeError(f"{name} must be {_READERS}, got {type(source).__name__}")
 
 
-def head_of(path: Path) -> Any:
-    """The first rows of a file of a table as a pandas DataFrame."""
-    if path.suffix.lower() in (".csv", ".tsv"):
-        return _pandas().read_csv(path, sep=_separator(path), nrows=1000)
-    data = _data_set(path)
-    return data.head(1000).to_pandas()
+def head_of(path: Path, count: int, names: bool = False) -> Any:
+    """The first rows of a table as a pandas DataFrame; of text as lists of cells, unless its first line holds names."""
+    if path.suffix.lower() not in (".csv", ".tsv"):
+        first = next(iter(_of_path(path, None, "data")[0].read()))
+        return first.slice(0, count).to_pandas()
+    options = {"sep": _separator(path), "nrows": count}
+    if names:
+        return _pandas().read_csv(path, **options)
+    return _pandas().read_csv(path, header=None, dtype=str, keep_default_na=False, **options).to_numpy().tolist()
 
 
 def _called(source: Callable[[], Any], name: str) -> Iterable[Any]:
@@ -218,12 +221,20 @@ class _Fragment:
     schema: Any
 
     def __call__(self) -> Iterator[Any]:
-        size = max(1, _BLOCK // max(len(self.columns), 1))
+        from pyarrow import Table
+        from pyarrow.dataset import ParquetFragmentScanOptions
+
         # Nothing is read ahead: a block is as much as is held.
-        ahead = {"batch_readahead": 0, "fragment_readahead": 0, "use_threads": False}
-        for batch in self.fragment.to_batches(self.schema, columns=list(self.columns), batch_size=size, **ahead):
+        options = {
+            "batch_size": max(1, _BLOCK // max(len(self.columns), 1)),
+            "batch_readahead": 0,
+            "fragment_readahead": 0,
+            "use_threads": False,
+            "fragment_scan_options": ParquetFragmentScanOptions(use_buffered_stream=True, pre_buffer=False),
+        }
+        for batch in self.fragment.to_batches(self.schema, columns=list(self.columns), **options):
             if batch.num_rows:
-                yield batch.to_pandas() if _is_pandas_here() else batch
+                yield Table.from_batches([batch])
 
 
 @dataclass(frozen=True)
@@ -252,11 +263,3 @@ def _pandas() -> Any:
     except ImportError as error:
         raise ImportError(f"reading tables of text needs pandas ({error}): {installing('tables')}") from None
     return pandas
-
-
-def _is_pandas_here() -> bool:
-    try:
-        import pandas  # noqa: F401
-    except ImportError:
-        return False
-    return True

@@ -56,12 +56,14 @@ class Unshared:
             xc -= self.x_low
             residual -= self.y_low
         residual -= xc @ self.weight.T
-        p = xc @ self.inverse
-        leverage = (p * xc).sum(1) + (1 / self.count if self.centred else 0.0)
+        column = np.sqrt(np.diag(self.inverse))
+        p = xc @ (self.inverse / column)
+        xc *= p
+        leverage = xc @ column + (1 / self.count if self.centred else 0.0)
         squared = (residual / np.sqrt(self.spread)) ** 2
-        p2 = (p / np.sqrt(np.diag(self.inverse))) ** 2
+        p2 = np.square(p, out=p)
         sandwich = (squared / np.maximum(1 - leverage, 1 / self.count)[:, None]).T @ p2
-        return Residuals(squared.sum(0), sandwich, (squared**2).T @ p2**2)
+        return Residuals(squared.sum(0), sandwich, (squared**2).T @ np.square(p2, out=p2), len(x))
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,15 +74,22 @@ class Residuals:
         squared: (O,) ``Σ e²``.
         sandwich: (O, I) ``Σ P² e² / (1 − h)``.
         squares: (O, I) ``Σ P⁴ e⁴``.
+        count: the number of samples.
     """
 
     squared: np.ndarray
     sandwich: np.ndarray
     squares: np.ndarray
+    count: int
 
     def joined_with(self, other: Residuals) -> Residuals:
         """Sums over both."""
-        return Residuals(self.squared + other.squared, self.sandwich + other.sandwich, self.squares + other.squares)
+        return Residuals(
+            self.squared + other.squared,
+            self.sandwich + other.sandwich,
+            self.squares + other.squares,
+            self.count + other.count,
+        )
 
 
 def residuals(x: Rows, y: Rows, fit: Unshared) -> Residuals:

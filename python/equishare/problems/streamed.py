@@ -212,7 +212,13 @@ class Stream:
         def of(start: int, pairs: Iterator[tuple[np.ndarray, ...]]) -> Iterator[Residuals]:
             return (fit.sums(x, y) for x, y in pairs)
 
-        return self._folded(of, Residuals.joined_with, 1)
+        found = self._folded(of, Residuals.joined_with, 1)
+        if found.count != fit.count:
+            raise ValueError(
+                f"batches must give the same rows whenever they are gone through, got {fit.count} rows and then "
+                f"{found.count}: give a function that opens its source anew in each call"
+            )
+        return found
 
     def _folded(
         self, of: Callable[[int, Iterator[tuple[np.ndarray, ...]]], Iterator[T]], join: Callable[[T, T], T], number: int
@@ -239,7 +245,10 @@ class Stream:
         else:
             result = folded(self._watched(_of_part(found), number, total), either)
         if result is None:
-            raise ValueError("batches must hold at least one row, got none")
+            raise ValueError(
+                "batches must hold rows whenever they are gone through, got none: give a function that opens its "
+                "source anew in each call"
+            )
         return result
 
     def _watched(self, found: Callable[[Part], T], number: int, total: int) -> Iterator[T]:
