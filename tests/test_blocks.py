@@ -194,7 +194,7 @@ def test_problems_without_moments_say_what_to_do(problem, samples):
 def told(capsys, *arguments):
     with pytest.raises(SystemExit) as ending:
         main(["discover", *map(str, arguments)])
-    return ending.value.code, *capsys.readouterr()
+    return ending.value.code or 0, *capsys.readouterr()
 
 
 @pytest.mark.parametrize("name", ["data.csv", "data.parquet", "folder"])
