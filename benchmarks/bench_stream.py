@@ -2,6 +2,7 @@
 
     python benchmarks/bench_stream.py                      # 1 GiB, removed at the end
     python benchmarks/bench_stream.py --gib 20 --kind npy
+    python benchmarks/bench_stream.py --cluster            # the estimate of docs/scaling.md
 
 Writes a file in pieces, runs ``equishare discover`` on it in a process of its own, and compares the answer on its first
 rows with that of the same rows in memory. A linear map needs names of columns, so that ``.npy`` asks for means.
@@ -24,6 +25,8 @@ import numpy as np
 import equishare as es
 from equishare.blocks import parts_of
 from equishare.datafiles import stream_problem
+from equishare.problems.moments import Moments
+from equishare.problems.noise import Unshared
 
 OUTPUTS, VALUES, PIECE = 4, 5, 1 << 16
 
@@ -76,6 +79,28 @@ def scatter_rate(path, rows):
     return rows / (time.process_time() - start)
 
 
+def estimate_of_a_cluster(rows=10**9, columns=1000, workers=50, size=10_000):
+    """CPU time of one block of rows in each pass, and what that makes of all rows on so many workers."""
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((size, columns - OUTPUTS)), rng.standard_normal((size, OUTPUTS))
+    moments, fit, first, second = None, None, [], []
+    for _ in range(3):
+        start = time.process_time()
+        moments = Moments.of(x, y, True)
+        first.append(time.process_time() - start)
+    fit = Unshared.of(moments, True)
+    for _ in range(3):
+        start = time.process_time()
+        fit.sums(x, y)
+        second.append(time.process_time() - start)
+    each = min(first), min(second)
+    print(f"a block of {size:,} rows × {columns:,} columns, CPU time: pass 1 {each[0]:.2f} s, pass 2 {each[1]:.2f} s")
+    blocks = rows // size // workers
+    minutes = blocks * sum(each) / 60
+    print(f"{rows:.0e} rows on {workers} workers of one thread: {blocks:,} blocks each, {minutes:.0f} minutes")
+    print(f"moments of a side: {8 * (columns - OUTPUTS) * columns / 2**20:.1f} MiB")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--gib", type=float, default=1.0, help="size of the numbers as float64")
@@ -83,7 +108,10 @@ def main():
     parser.add_argument("--kind", choices=("parquet", "npy", "csv"), default="parquet")
     parser.add_argument("--folder", type=Path, help="where the file is written for the time being")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--cluster", action="store_true", help="cost of one block, and of 10⁹ rows on 50 workers")
     asked = parser.parse_args()
+    if asked.cluster:
+        return estimate_of_a_cluster()
     rows = int(asked.gib * 2**30 / 8 / asked.columns)
     with tempfile.TemporaryDirectory(dir=asked.folder) as place:
         path = write(Path(place), asked.kind, rows, asked.columns, asked.seed)

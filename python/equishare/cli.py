@@ -291,7 +291,7 @@ def discover(
         found = replace(found, origin=replace(found.origin, call=context.obj, data=printable(str(data))))
     try:
         group = found.symmetry() if found.is_bare else None
-    except ImportError:
+    except (ImportError, MemoryError):
         group = None
     paths = []
     if out is not None:  # first, as printing ends where nobody reads

@@ -111,8 +111,8 @@ class LinearProblem(LeastSquares):
             ValueError: as of the class; blocks of other columns than the first.
         """
         flag("bias", bias)
-        taken = (None if own is None else tuple(own) for own in (inputs, outputs))
-        stream = Stream(batches, Reader(*taken, is_map=True), seed, train_fraction, progress)
+        x, y = (None if own is None else tuple(own) for own in (inputs, outputs))
+        stream = Stream(batches, Reader(x, y, is_map=True), seed, train_fraction, progress)
         problem = cls.__new__(cls)
         slot = Slot.of("weight", stream.widths[::-1], "weight", stream.names[::-1])
         problem.within = checked_within(within, slot.shapes[0])

@@ -137,8 +137,9 @@ class Moments:
         syy = np.zeros(y.width)
         x_low, y_low = np.zeros(x.width), np.zeros(y.width)
         for start, stop in chunks(len(x), x.width + y.width, least=x.width):
-            xc = x.between(start, stop) - x_mean
-            yc = y.between(start, stop) - y_mean
+            xc, yc = x.between(start, stop), y.between(start, stop)
+            if centred:
+                xc, yc = xc - x_mean, yc - y_mean
             sxx += xc.T @ xc
             sxy += yc.T @ xc
             syy += np.einsum("no,no->o", yc, yc)

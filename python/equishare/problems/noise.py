@@ -60,10 +60,13 @@ class Unshared:
         p = xc @ (self.inverse / column)
         xc *= p
         leverage = xc @ column + (1 / self.count if self.centred else 0.0)
-        squared = (residual / np.sqrt(self.spread)) ** 2
-        p2 = np.square(p, out=p)
-        sandwich = (squared / np.maximum(1 - leverage, 1 / self.count)[:, None]).T @ p2
-        return Residuals(squared.sum(0), sandwich, (squared**2).T @ np.square(p2, out=p2), len(x))
+        residual /= np.sqrt(self.spread)
+        squared, p2 = np.square(residual, out=residual), np.square(p, out=p)
+        less = 1 / np.maximum(1 - leverage, 1 / self.count)[:, None]
+        is_wide = p2.shape[1] > squared.shape[1]
+        sandwich = (squared * less).T @ p2 if is_wide else squared.T @ (p2 * less)
+        total = squared.sum(0)
+        return Residuals(total, sandwich, np.square(squared, out=squared).T @ np.square(p2, out=p2), len(x))
 
 
 @dataclass(frozen=True, eq=False)

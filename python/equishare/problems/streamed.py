@@ -30,6 +30,9 @@ from equishare.progress import Progress, silent
 
 T = TypeVar("T")
 
+# Rows of which the first few tell whether a column varies.
+_SOME = 64
+
 # Constants of the generator SplitMix64 (Steele, Lea and Flood 2014).
 _STEP, _FIRST, _SECOND = (np.uint64(n) for n in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
 
@@ -133,7 +136,8 @@ class Totals:
 
     Attributes:
         train, val: moments; None where no row is on that side.
-        low, high: least and greatest number of each column, of x and then of y.
+        low, high: of each column, of x and then of y, two numbers that differ where one column of x, or of y, varies:
+            the least and the greatest where none does.
     """
 
     train: Moments | None
@@ -198,10 +202,10 @@ class Stream:
         def of(start: int, pairs: Iterator[tuple[np.ndarray, ...]]) -> Iterator[Totals]:
             for x, y in pairs:
                 is_fit = fits(seed, start, len(y), share)
-                sides = (Moments.of(x[own], y[own], centred) if own.any() else None for own in (is_fit, ~is_fit))
-                low, high = (np.concatenate([f(x, 0), f(y, 0)]) for f in (np.min, np.max))
+                train, val = (Moments.of(x[own], y[own], centred) if own.any() else None for own in (is_fit, ~is_fit))
+                ranges = [_range_of(one) for one in (x, y)]
                 start += len(y)
-                yield Totals(*sides, low, high)
+                yield Totals(train, val, *(np.concatenate(own) for own in zip(*ranges, strict=True)))
 
         seed, share = self.seed, self.train_fraction
         return self._folded(of, Totals.joined_with, 0)
@@ -255,6 +259,13 @@ class Stream:
         for i, part in enumerate(self.parts):
             yield found(part)
             self.progress(number * len(self.parts) + i + 1, total)
+
+
+def _range_of(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Least and greatest of each column, of some rows where these show that a column varies."""
+    some = rows[:_SOME]
+    low, high = some.min(0), some.max(0)
+    return (low, high) if (low != high).any() else (rows.min(0), rows.max(0))
 
 
 def _computed(task: Any) -> Any:
