@@ -140,7 +140,8 @@ def discover(
     data: Annotated[
         Path,
         typer.Argument(
-            help="A table (.csv, .tsv, also with .gz, .xlsx, .parquet), arrays x and y (.npz), or samples (.npy).",
+            help="A table (.csv, .tsv, also with .gz, .xlsx, .parquet), arrays x and y (.npz), samples (.npy), or a "
+            "folder of Parquet files. What is large is read in blocks of rows.",
             metavar="DATA",
             show_default=False,
         ),
@@ -216,6 +217,10 @@ def discover(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print what labels.json holds, and nothing else.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but the names of files written.")] = False,
+    dask: Annotated[
+        str | None,
+        typer.Option(help="Address of a Dask scheduler whose workers share the work.", show_default=False),
+    ] = None,
 ) -> None:
     """Find which parameters are shared in DATA, and the symmetry that this is."""
     _require_one_of(_METHODS, "method", method)
@@ -249,14 +254,30 @@ def discover(
     data.stat()  # raises where there is no such file, before torch is loaded
 
     with loading():
-        from equishare.datafiles import read_data, split_problem
+        from equishare.cluster import joined
+        from equishare.datafiles import is_streamed, read_data, split_problem, stream_problem
         from equishare.discover import discover as find
+        from equishare.extras import installing
         from equishare.outcomes import outcome_problem
         from equishare.ranks import launched
         from equishare.report import document, print_discovery, write_files
 
     problem: Any
-    if outcome is not None:
+    if outcome is None and is_streamed(data):
+        with joined(dask, installing("dask")), progress_bar("read") as progress:
+            problem, notes = stream_problem(
+                data,
+                inputs=inputs,
+                outputs=outputs,
+                ignore=ignore,
+                means=means,
+                covariance=covariance,
+                train_fraction=train_fraction,
+                seed=seed,
+                bias=not no_bias,
+                progress=progress,
+            )
+    elif outcome is not None:
         chosen = {"inputs": inputs, "ignore": ignore, "factors": factors, "sheet": sheet}
         problem, notes = outcome_problem(data, outcome, family=family, seed=seed, **chosen)
     else:
@@ -265,7 +286,11 @@ def discover(
         problem, notes = split_problem(read, train_fraction, seed, bias=not no_bias), read.notes
         del read  # the problem has taken of the samples what it needs
     options: dict[str, Any] = {} if restarts is None else {"restarts": restarts}
-    with launched() as is_first, progress_bar(f"discover ({method})", is_first) as progress:
+    with (
+        launched() as is_first,
+        joined(dask, installing("dask")),
+        progress_bar(f"discover ({method})", is_first) as progress,
+    ):
         found = find(problem, method, seed=seed, progress=progress, resamples=resamples, **options)
     if not is_first:
         return
@@ -273,7 +298,7 @@ def discover(
         found = replace(found, origin=replace(found.origin, call=context.obj, data=printable(str(data))))
     try:
         group = found.symmetry() if found.is_bare else None
-    except ImportError:
+    except (ImportError, MemoryError):
         group = None
     paths = []
     if out is not None:  # first, as printing ends where nobody reads
@@ -307,11 +332,17 @@ def reproduce(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
     out: Annotated[Path | None, typer.Option(help="Write JSON, CSV and figures here.", show_default=False)] = None,
+    dask: Annotated[
+        str | None,
+        typer.Option(help="Address of a Dask scheduler whose workers share the trials.", show_default=False),
+    ] = None,
 ) -> None:
     """Run the experiments of the paper, its numbers beside ours."""
     _require_one_of(_EXPERIMENTS, "experiment", experiment)
 
     with loading():
+        from equishare.cluster import joined
+        from equishare.extras import installing
         from equishare.lab.studies import EXPERIMENTS
         from equishare.lab.studies.write import print_tables, write_experiment
         from equishare.ranks import launched
@@ -320,7 +351,11 @@ def reproduce(
     if out is not None:
         require_matplotlib()
         _check_folder(out)
-    with launched() as is_first, progress_bar(f"reproduce {experiment}", is_first) as progress:
+    with (
+        launched() as is_first,
+        joined(dask, installing("dask")),
+        progress_bar(f"reproduce {experiment}", is_first) as progress,
+    ):
         result = EXPERIMENTS[experiment](trials=trials, seed=seed, progress=progress)
     if not is_first:
         return

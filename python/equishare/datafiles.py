@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, NoReturn
 import numpy as np
 
 from equishare.arrays import sample_matrix
+from equishare.blocks import ENDINGS, head_of
 from equishare.columns import chosen, ignoring, listed, option, suggested
 from equishare.files import BadFile
 from equishare.naming import printable
@@ -21,10 +22,15 @@ from equishare.npz import check_header, read_arrays
 from equishare.openfiles import Columns, Reader, check_distinct, index_columns, note_of_indices, opened, shown
 from equishare.problems import CovarianceProblem, LinearProblem, MeanProblem
 from equishare.problems.split import check_rows, halves
+from equishare.progress import Progress
+from equishare.table import names_in
 from equishare.tablefiles import Table, readers
 
 __all__ = ["Data", "read_data", "split_problem"]
 
+# Files from so many bytes on are read in blocks; their columns are told by so many rows.
+_STREAMED, _HEAD = 1 << 27, 1000
+_IN_BLOCKS = "Read twice in blocks of rows; the number of a row tells whether it is used to fit or to validate."
 _INPUT_OR_OUTPUT = re.compile(r"([xy])(?:[ _.\-]?\d*|\[\d+\]|\(\d+\))", re.IGNORECASE)
 _NUMBERED = re.compile(r"(.*?)(\d+)(\D*)")
 
@@ -125,6 +131,65 @@ def split_problem(
     if data.y is None:
         return MeanProblem(data.x, seed=seed, train_fraction=train_fraction)
     return LinearProblem(data.x, data.y, bias=bias, seed=seed, train_fraction=train_fraction)
+
+
+def is_streamed(path: Path) -> bool:
+    """Whether a file is so large that it is read in blocks of rows; a folder of Parquet files always is."""
+    return path.is_dir() or (path.suffix.lower() in ENDINGS and path.stat().st_size >= _STREAMED)
+
+
+def stream_problem(
+    path: Path,
+    *,
+    inputs: Columns | None = None,
+    outputs: Columns | None = None,
+    ignore: Columns | None = None,
+    means: bool = False,
+    covariance: bool = False,
+    train_fraction: float = 0.5,
+    seed: int = 0,
+    bias: bool = True,
+    progress: Progress | None = None,
+) -> tuple[MeanProblem | LinearProblem, tuple[str, ...]]:
+    """The problem of a file larger than memory, read twice in blocks of rows, and sentences on what was taken of it.
+
+    Columns are chosen as by :func:`read_data`; the first thousand rows tell which hold numbers. Rows are drawn to fit
+    or to validate by their number.
+
+    Raises:
+        OSError, ValueError, ImportError: as of :func:`read_data`; covariances, which need all samples at once.
+    """
+    if covariance:
+        CovarianceProblem.from_batches()
+    given = {"inputs": inputs, "outputs": outputs, "ignore": ignore}
+    asked = {argument: own for argument, own in given.items() if own is not None}
+    options: dict[str, Any] = {"train_fraction": train_fraction, "seed": seed, "progress": progress}
+    kind = "means" if means else ""
+    try:
+        if path.suffix.lower() == ".npy":
+            _of_arrays(path, {"samples": np.load(path, mmap_mode="r", allow_pickle=False)[:_HEAD]}, asked, kind)
+            return MeanProblem.from_batches(path, **options), (_IN_BLOCKS,)
+        head = _of_table(path, _head(path), asked, kind)
+        x, y = (None if own is None else list(own.columns) for own in (head.x, head.y))
+        notes = (*head.notes, _IN_BLOCKS)
+        if y is None:
+            return MeanProblem.from_batches(path, columns=x, **options), notes
+        return LinearProblem.from_batches(path, inputs=x, outputs=y, bias=bias, **options), notes
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{shown(path)}: {error}") from None
+
+
+def _head(path: Path) -> Table:
+    """The first rows of a table."""
+    frame = head_of(path, _HEAD)
+    if not isinstance(frame, list):
+        return Table(frame, lambda row, column: (f"row {row} counted from 0", str(frame.iloc[row, column])))
+    first, *below = frame
+    names, note = names_in(first, below)
+    if not names:
+        raise ValueError("must have a line of names above its numbers, as it is so large that it is read in blocks")
+    table = head_of(path, _HEAD, names=True)
+    return Table(table, lambda row, column: (f"row {row} counted from 0", str(table.iloc[row, column])), note)
 
 
 def _read_npz(file: BinaryIO, stack: ExitStack) -> dict[str, np.ndarray]:

@@ -45,10 +45,11 @@ class Partition:
         ValueError: labels are ragged, NaN, infinite or not whole.
     """
 
-    __slots__ = ("labels", "num_groups")
+    __slots__ = ("_hash", "labels", "num_groups")
 
     labels: NDArray[np.int64]
     num_groups: int
+    _hash: int
 
     def __init__(self, labels: Any) -> None:
         array = _integer_array(labels)
@@ -135,7 +136,9 @@ class Partition:
         return self.shape == other.shape and np.array_equal(self.labels, other.labels)
 
     def __hash__(self) -> int:
-        return hash((self.shape, self.labels.tobytes()))
+        if not hasattr(self, "_hash"):  # of a million entries it takes milliseconds
+            object.__setattr__(self, "_hash", hash((self.shape, self.labels.tobytes())))
+        return self._hash
 
     def __repr__(self) -> str:
         text = np.array2string(self.labels, separator=", ", threshold=60, edgeitems=3, prefix="Partition(")

@@ -1,4 +1,4 @@
-"""Work shared out among the ranks of ``torch.distributed``; without a process group all of it is done here.
+"""Work shared out among the ranks of ``torch.distributed``, or a Dask cluster; without either it is all done here.
 
 Every rank runs the same program on the same data. What takes time is cut into items. Of W ranks each does every W-th
 item, and all get all results, so that every later decision is the same on every rank. How work is cut does not depend
@@ -16,6 +16,8 @@ from itertools import pairwise
 from typing import Any, TypeVar
 
 import torch.distributed as dist
+
+from equishare import cluster
 
 T = TypeVar("T")
 
@@ -40,12 +42,14 @@ def is_shared_out() -> bool:
     return _started() and dist.get_world_size() > 1
 
 
-def mapped(function: Callable[[Any], T], items: Sequence[Any]) -> list[T]:
+def mapped(function: Callable[[Any], T], items: Sequence[Any], anywhere: bool = False) -> list[T]:
     """``[function(item) for item in items]`` on every rank, each item computed by one of them.
 
     Args:
         function: gives the same wherever it runs, and something that can be pickled, tensors on the CPU.
         items: the same on every rank.
+        anywhere: whether the function can be pickled itself, with all that it needs: then the workers of a Dask cluster
+            share the items, where there is one (:func:`equishare.cluster.joined`).
 
     Raises:
         Exception: what the function raises for the first item for which it raises.
@@ -54,7 +58,8 @@ def mapped(function: Callable[[Any], T], items: Sequence[Any]) -> list[T]:
     """
     world = count()
     if world == 1:
-        return [function(item) for item in items]
+        is_shared = anywhere and len(items) > 1 and cluster.client() is not None
+        return cluster.mapped(function, items) if is_shared else [function(item) for item in items]
     own: dict[int, tuple[bool, Any]] = {}
     token = _INSIDE.set(True)
     try:

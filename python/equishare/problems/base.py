@@ -407,6 +407,10 @@ class Session:
     def __post_init__(self) -> None:
         """Subclasses prepare here what they need."""
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What goes to another process: all but the progress, which is told here."""
+        return {**self.__dict__, "progress": silent}
+
     @staticmethod
     def check(problems: Sequence[Any]) -> None:
         """ValueError where the problems cannot be solved as one batch."""
@@ -437,7 +441,7 @@ class Session:
             self.progress(i + 1, total)
             return proposal
 
-        return ranks.mapped(proposed, range(total))
+        return ranks.mapped(proposed, range(total), anywhere=not self.is_trained)
 
     def evaluate(self, patterns: Sequence[Sequence[Labels]]) -> list[np.ndarray]:
         """Validation losses of patterns, a list of them for each problem."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -97,6 +97,14 @@ class CovarianceProblem:
         for own in self.samples:
             sides = halves(len(own), self.seed, "x")
             self._halves.append(tuple(own[side].T @ own[side] / len(side) for side in sides))
+
+    @classmethod
+    def from_batches(cls, *batches: Any, **options: Any) -> NoReturn:
+        """TypeError: resamples of a covariance are drawn from its samples."""
+        raise TypeError(
+            "batches must be those of a LinearProblem or a MeanProblem: a covariance is of 200 variables at most, and "
+            "keeps its samples to draw resamples. Give a part of the rows that fits into memory, drawn at random"
+        )
 
     def __repr__(self) -> str:
         counts = ", ".join(str(len(own) + self.center) for own in self.samples)

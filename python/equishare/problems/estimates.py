@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -112,7 +113,7 @@ class BlockEstimate:
         curvature = curvature[0] if same else curvature
         return replace(self, variance=variance, curvature=curvature, scale=np.ones(self.values.shape))
 
-    @property
+    @cached_property
     def precision(self) -> np.ndarray:
         """Diagonal of Ω in the shape of ``values``: the precision of each entry given all others."""
         diagonal = np.diagonal(self.curvature, axis1=-2, axis2=-1)
@@ -125,6 +126,8 @@ class BlockEstimate:
 
     def apply(self, w: np.ndarray) -> np.ndarray:
         """``Ω w`` for w of the shape of ``values``, or with leading axes."""
+        if self.is_diagonal:
+            return w * self.precision
         scale = self.blocks(self.scale)
         scaled = self.blocks(w) * scale
         product = (
@@ -136,6 +139,12 @@ class BlockEstimate:
         """``AᵀΩŵ`` (G,) and ``AᵀΩA`` (G, G) for the assignment A of labels in the shape of ``values``."""
         precision = gather_curvature(self.blocks(labels), num_groups, self.curvature, self.blocks(self.scale))
         return np.bincount(labels.ravel(), self.apply(self.values).ravel(), num_groups), precision
+
+    def totals(self, labels: np.ndarray, num_groups: int) -> tuple[np.ndarray, np.ndarray]:
+        """``AᵀΩŵ`` (G,) and the diagonal (G,) of ``AᵀΩA`` of estimates that do not covary, where it is all there is."""
+        own = self.precision.ravel()
+        pulls = own * self.values.ravel()
+        return np.bincount(labels.ravel(), pulls, num_groups), np.bincount(labels.ravel(), own, num_groups)
 
 
 def _check(values: np.ndarray, variance: np.ndarray, freedom: float) -> None:
@@ -231,3 +240,10 @@ def fit_estimate(estimate: BlockEstimate, labels: np.ndarray, num_groups: int) -
     if estimate.is_diagonal:
         return right / np.diag(precision), precision
     return solve(precision, right), precision
+
+
+def tied_values(estimate: BlockEstimate, labels: np.ndarray, num_groups: int) -> np.ndarray:
+    """The values of :func:`fit_estimate` alone: where the estimates do not covary in memory O(G), for many groups."""
+    if estimate.is_diagonal:
+        return np.divide(*estimate.totals(labels, num_groups))
+    return fit_estimate(estimate, labels, num_groups)[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import scipy
@@ -131,6 +131,14 @@ class FactorProblem:
             replace(Slot.of(one.name, (len(one.levels),), "level", (one.levels,)), named=True) for one in self.factors
         )
         self._estimate: LevelEstimate | None = None
+
+    @classmethod
+    def from_batches(cls, *batches: Any, **options: Any) -> NoReturn:
+        """TypeError: which levels there are is known once all samples are."""
+        raise TypeError(
+            "batches must be those of a LinearProblem or a MeanProblem: the levels of factors are known once all rows "
+            "are. Give a part of the rows that fits into memory, drawn at random"
+        )
 
     def __repr__(self) -> str:
         listed = ", ".join(f"{one.name} ({len(one.levels)})" for one in self.factors[:6])

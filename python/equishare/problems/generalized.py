@@ -125,6 +125,15 @@ class GeneralizedLinearProblem:
         self.within = checked_within(within, self.shape)
         self._names = names[1]
 
+    @classmethod
+    def from_batches(cls, *batches: Any, **options: Any) -> NoReturn:
+        """TypeError: the likelihood has no moments that stand for the samples."""
+        raise TypeError(
+            "batches must be those of a LinearProblem or a MeanProblem: each step of a generalised linear fit reads "
+            "all samples again. Give a part of the rows that fits into memory, drawn at random, or ask "
+            "LinearProblem.from_batches for the linear map, whose variances hold for counts and classes too"
+        )
+
     def __repr__(self) -> str:
         entries = " × ".join(map(str, self.shape))
         return (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -15,8 +15,9 @@ from equishare.problems.base import Labels, Refit, Slot
 from equishare.problems.bootstrap import resampled_moments
 from equishare.problems.estimates import BlockEstimate, gather_curvature
 from equishare.problems.moments import Moments, Rows
-from equishare.problems.noise import estimate
+from equishare.problems.noise import Residuals, Unshared, estimate, residuals
 from equishare.problems.quality import quality
+from equishare.problems.streamed import Stream, check_varies
 
 _P = TypeVar("_P", bound="LeastSquares")
 
@@ -52,10 +53,18 @@ class LeastSquares:
     def __init__(
         self, slot: Slot, x: tuple[np.ndarray | Rows, ...], y: tuple[np.ndarray | Rows, ...], bias: bool
     ) -> None:
-        self.slots, self.has_bias = (slot,), bias
         with np.errstate(over="ignore", invalid="ignore"):
-            self.train = Moments.of(x[0], y[0], bias)
-            self.val = Moments.of(x[1], y[1], bias)
+            splits = Moments.of(x[0], y[0], bias), Moments.of(x[1], y[1], bias)
+        every_x, every_y = (Rows.of(train).and_then(Rows.of(val)) for train, val in (x, y))
+        self._begin(slot, splits, bias, lambda fit: residuals(every_x, every_y, fit))
+
+    def _begin(
+        self, slot: Slot, splits: tuple[Moments, Moments], bias: bool, residuals_of: Callable[[Unshared], Residuals]
+    ) -> None:
+        """Take the moments of both splits, and what a second look at the samples tells of the noise."""
+        self.slots, self.has_bias = (slot,), bias
+        self.train, self.val = splits
+        with np.errstate(over="ignore", invalid="ignore"):
             self.pooled = self.train.pooled_with(self.val)
         self._estimate: BlockEstimate | None = None
         squares = self.pooled.syy.sum(), self.pooled.sxx.trace(), np.abs(self.pooled.sxy).sum()
@@ -65,8 +74,26 @@ class LeastSquares:
         if is_small or not np.isfinite(squares).all() or not self.pooled.syy.sum() > np.finfo(float).tiny:
             raise ValueError("the samples are too large or too small to be squared in float64: rescale them")
         if self.pooled.count > self.num_inputs + int(bias) and self.pooled.is_full_rank():
-            every_x, every_y = (Rows.of(train).and_then(Rows.of(val)) for train, val in (x, y))
-            self._estimate = replace(estimate(every_x, every_y, self.pooled, bias, self.shape), origin=self.origin)
+            fit = Unshared.of(self.pooled, bias)
+            self._estimate = estimate(fit, residuals_of(fit), self.pooled.sxx, self.shape)
+            self._estimate = replace(self._estimate, origin=self.origin)
+
+    def _begin_streamed(self, slot: Slot, stream: Stream, bias: bool) -> None:
+        """The same for samples that come in blocks of rows: two passes over them.
+
+        Raises:
+            ValueError: too few rows, or constant data.
+        """
+        self.origin = stream.origin
+        with np.errstate(over="ignore", invalid="ignore"):
+            totals = stream.totals(bias)
+        if totals.train is None or totals.val is None or totals.train.count + totals.val.count < 3:
+            raise ValueError(
+                "batches must hold more rows: too few were drawn to fit, or to validate; give all rows at once to "
+                f"{type(self).__name__}(…), which takes one half of them exactly"
+            )
+        check_varies(totals, bias, stream.reader.is_map)
+        self._begin(slot, (totals.train, totals.val), bias, stream.residuals)
 
     def __repr__(self) -> str:
         entries = f"{' × '.join(map(str, self.shape))} {self.slots[0].noun}s"

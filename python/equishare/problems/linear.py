@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import numpy as np
 
 from equishare.arrays import column_names, sample_matrix
+from equishare.checks import flag
 from equishare.problems.base import About, Slot
 from equishare.problems.least_squares import LeastSquares
 from equishare.problems.moments import Rows
 from equishare.problems.split import check_map_call, check_order, check_rows, check_validation, halves
+from equishare.problems.streamed import Reader, Stream
 from equishare.problems.within import checked_within
+from equishare.progress import Progress
 
 # Fewer samples may hold two values by chance.
 _FEW_SAMPLES = 10
@@ -74,6 +78,46 @@ class LinearProblem(LeastSquares):
         ]
         super().__init__(slot, tuple(splits[0]), tuple(splits[1]), bool(bias))
         self.notes = _of_two_values(data[1])
+
+    @classmethod
+    def from_batches(
+        cls,
+        batches: Any,
+        *,
+        inputs: Sequence[str] | None = None,
+        outputs: Sequence[str] | None = None,
+        bias: bool = True,
+        within: Any = None,
+        seed: int = 0,
+        train_fraction: float = 0.5,
+        progress: Progress | None = None,
+    ) -> LinearProblem:
+        """The problem of samples that come in blocks of rows: two passes over them, and none is kept.
+
+        The answer is that of all rows at once, up to rounding, but for the validation losses: here each row is drawn by
+        its number to fit or to validate, as nobody knows beforehand how many there are.
+
+        Args:
+            batches: blocks (x, y), or a pair of arrays on disk, of Dask or zarr; or with ``outputs`` tables, files and
+                folders of Parquet, see :func:`equishare.blocks.parts_of`.
+            inputs: of a table, names of the columns that are x; None for all that are not y.
+            outputs: of a table, names of the columns that are y.
+            bias, within, seed, train_fraction: as of the class.
+            progress: called with the parts read and the parts in total, of both passes.
+
+        Raises:
+            TypeError: no numbers; an iterator, which can be gone through once; blocks that are no pairs, without
+                ``outputs``.
+            ValueError: as of the class; blocks of other columns than the first.
+        """
+        flag("bias", bias)
+        x, y = (None if own is None else tuple(own) for own in (inputs, outputs))
+        stream = Stream(batches, Reader(x, y, is_map=True), seed, train_fraction, progress)
+        problem = cls.__new__(cls)
+        slot = Slot.of("weight", stream.widths[::-1], "weight", stream.names[::-1])
+        problem.within = checked_within(within, slot.shapes[0])
+        problem._begin_streamed(slot, stream, bool(bias))
+        return problem
 
     def about(self) -> About:
         """The data in words and numbers, for the report."""

@@ -12,7 +12,9 @@ from equishare.problems.base import About, Labels, Slot
 from equishare.problems.least_squares import LeastSquares
 from equishare.problems.moments import Rows
 from equishare.problems.split import check_columns, halves, same_columns
+from equishare.problems.streamed import Reader, Stream
 from equishare.problems.within import checked_within
+from equishare.progress import Progress
 
 # Patterns of up to so many entries are fitted all at once.
 _FEW = 10
@@ -62,6 +64,41 @@ class MeanProblem(LeastSquares):
         self.within = checked_within(within, (num_entries,))
         ones = np.broadcast_to(1.0, (len(y[0]), 1)), np.broadcast_to(1.0, (len(y[1]), 1))
         super().__init__(Slot.of("mean", (num_entries,), "mean", (names,)), ones, y, bias=False)
+
+    @classmethod
+    def from_batches(
+        cls,
+        batches: Any,
+        *,
+        columns: Sequence[str] | None = None,
+        within: Any = None,
+        seed: int = 0,
+        train_fraction: float = 0.5,
+        progress: Progress | None = None,
+    ) -> MeanProblem:
+        """The problem of samples that come in blocks of rows: two passes over them, and none is kept.
+
+        The answer is that of all rows at once, up to rounding, but for the validation losses: here each row is drawn by
+        its number to fit or to validate, as nobody knows beforehand how many there are.
+
+        Args:
+            batches: blocks (n, K), see :func:`equishare.blocks.parts_of`: arrays on disk, of Dask or zarr, files and
+                folders of Parquet, tables, or a function that returns an iterator of blocks.
+            columns: names of those that are taken, of a table.
+            within, seed, train_fraction: as of the class.
+            progress: called with the parts read and the parts in total, of both passes.
+
+        Raises:
+            TypeError: no numbers; an iterator, which can be gone through once.
+            ValueError: as of the class; blocks of other columns than the first.
+        """
+        reader = Reader(None if columns is None else tuple(columns), None, is_map=False)
+        stream = Stream(batches, reader, seed, train_fraction, progress)
+        problem = cls.__new__(cls)
+        problem.within = checked_within(within, (stream.widths[-1],))
+        slot = Slot.of("mean", (stream.widths[-1],), "mean", stream.names)
+        problem._begin_streamed(slot, stream, bias=False)
+        return problem
 
     def evaluate(self, patterns: Sequence[Labels]) -> np.ndarray:
         """Mean squared error of each pattern on the validation samples, fitted on the training samples."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
 from equishare.linalg import pseudo_inverse, unit_scale
+
+T = TypeVar("T")
 
 # Rows, and numbers, of data turned into float64 at a time: bounds the temporary memory of a pass over large data.
 _CHUNK_ROWS, _CHUNK_NUMBERS = 65_536, 1 << 20
@@ -65,11 +68,43 @@ class Rows:
         return total / len(self)
 
 
+def rows_at_a_time(width: int, least: int = 1) -> int:
+    """So many rows of ``width`` numbers are turned into float64 at a time."""
+    return min(_CHUNK_ROWS, max(least, _CHUNK_NUMBERS // width, 1))
+
+
 def chunks(count: int, width: int, least: int = 1) -> Iterator[tuple[int, int]]:
     """Ranges that cover so many rows of ``width`` numbers: a million numbers each, or ``least`` rows if more."""
-    step = min(_CHUNK_ROWS, max(least, _CHUNK_NUMBERS // width, 1))
+    step = rows_at_a_time(width, least)
     for start in range(0, count, step):
         yield start, min(start + step, count)
+
+
+def folded(items: Iterable[T], join: Callable[[T, T], T]) -> T:
+    """All items joined, neighbours first, then pairs of pairs: so rounding errors grow with the logarithm of how many.
+
+    The tree depends on the number of items alone. There must be one at least.
+    """
+    stack: list[tuple[int, T]] = []
+    for one in items:
+        level = 0
+        while stack and stack[-1][0] == level:
+            one, level = join(stack.pop()[1], one), level + 1
+        stack.append((level, one))
+    result = stack.pop()[1]
+    while stack:
+        result = join(stack.pop()[1], result)
+    return result
+
+
+def _added(x: np.ndarray, y: np.ndarray, dx: np.ndarray, dy: np.ndarray) -> tuple[np.ndarray, ...]:
+    """The sums x + dx and y + dy, and what rounding leaves out of each (Knuth 1969)."""
+    found = []
+    for a, b in ((x, dx), (y, dy)):
+        total = a + b
+        own = total - a
+        found.append((total, (a - (total - own)) + (b - own)))
+    return found[0][0], found[1][0], found[0][1], found[1][1]
 
 
 @dataclass(frozen=True)
@@ -78,7 +113,8 @@ class Moments:
 
     With a bias the moments are centred on the sample means, so that W and b separate:
     ``sxx = Σ (x − x̄)(x − x̄)ᵀ`` (I, I), ``sxy = Σ (y − ȳ)(x − x̄)ᵀ`` (O, I), ``syy = Σ (y − ȳ)²`` (O,).
-    Without one the means are taken as zero.
+    Without one the means are taken as zero. ``x_low`` and ``y_low`` are what rounding left out of the means:
+    differences of means need it where these are large beside the spread.
     """
 
     count: int
@@ -87,6 +123,8 @@ class Moments:
     syy: np.ndarray
     x_mean: np.ndarray
     y_mean: np.ndarray
+    x_low: np.ndarray | float = 0.0
+    y_low: np.ndarray | float = 0.0
 
     @classmethod
     def of(cls, x: np.ndarray | Rows, y: np.ndarray | Rows, centred: bool) -> Moments:
@@ -97,27 +135,32 @@ class Moments:
         sxx = np.zeros((x.width, x.width))
         sxy = np.zeros((y.width, x.width))
         syy = np.zeros(y.width)
+        x_low, y_low = np.zeros(x.width), np.zeros(y.width)
         for start, stop in chunks(len(x), x.width + y.width, least=x.width):
-            xc = x.between(start, stop) - x_mean
-            yc = y.between(start, stop) - y_mean
+            xc, yc = x.between(start, stop), y.between(start, stop)
+            if centred:
+                xc, yc = xc - x_mean, yc - y_mean
             sxx += xc.T @ xc
             sxy += yc.T @ xc
-            syy += (yc**2).sum(0)
-        return cls(len(x), sxx, sxy, syy, x_mean, y_mean)
+            syy += np.einsum("no,no->o", yc, yc)
+            if centred:
+                x_low += xc.sum(0)
+                y_low += yc.sum(0)
+        return cls(len(x), sxx, sxy, syy, x_mean, y_mean, x_low / len(x), y_low / len(x))
 
     def pooled_with(self, other: Moments) -> Moments:
         """Moments of both sets of samples together (Chan, Golub, LeVeque 1979)."""
         count = self.count + other.count
         share = other.count / count
-        dx, dy = other.x_mean - self.x_mean, other.y_mean - self.y_mean
+        dx = other.x_mean - self.x_mean + (other.x_low - self.x_low)
+        dy = other.y_mean - self.y_mean + (other.y_low - self.y_low)
         between = self.count * share
         return Moments(
             count,
             self.sxx + other.sxx + between * np.outer(dx, dx),
             self.sxy + other.sxy + between * np.outer(dy, dx),
             self.syy + other.syy + between * dy**2,
-            self.x_mean + share * dx,
-            self.y_mean + share * dy,
+            *_added(self.x_mean, self.y_mean, self.x_low + share * dx, self.y_low + share * dy),
         )
 
     def bias(self, weight: np.ndarray) -> np.ndarray:
@@ -180,4 +223,6 @@ class Moments:
             syy=self.syy + self.count * self.y_mean**2,
             x_mean=np.zeros_like(self.x_mean),
             y_mean=np.zeros_like(self.y_mean),
+            x_low=0.0,
+            y_low=0.0,
         )

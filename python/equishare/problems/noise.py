@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import scipy
 
 from equishare.problems.estimates import BlockEstimate
-from equishare.problems.moments import Moments, Rows, chunks
+from equishare.problems.moments import Moments, Rows, chunks, folded
 
 # A variance estimate below this part of the usual one is a rounding artefact (a dead pixel, say).
 _LEAST_RELATIVE_VARIANCE = 1e-5
@@ -16,7 +18,90 @@ _LEAST_RELATIVE_NOISE = 1e-8
 _POOLING_SIGNIFICANCE = 0.01
 
 
-def estimate(x: Rows, y: Rows, moments: Moments, centred: bool, shape: tuple[int, ...]) -> BlockEstimate:
+@dataclass(frozen=True, eq=False)
+class Unshared:
+    """The unshared fit of y (n, O) on x (n, I): what a pass over the samples needs to sum up their residuals.
+
+    Attributes:
+        weight: (O, I) of least squares.
+        inverse: (I, I) of the scatter of the inputs.
+        x_mean, y_mean, x_low, y_low: as of the moments.
+        count: n.
+        centred: whether they are.
+        spread: of y, in the units of whose root residuals are: fourth powers of the data may overflow.
+    """
+
+    weight: np.ndarray
+    inverse: np.ndarray
+    x_mean: np.ndarray
+    y_mean: np.ndarray
+    x_low: np.ndarray | float
+    y_low: np.ndarray | float
+    count: int
+    centred: bool
+    spread: float
+
+    @classmethod
+    def of(cls, moments: Moments, centred: bool) -> Unshared:
+        """The fit that has these moments, of full rank and of more samples than parameters."""
+        spread = float(moments.syy.mean() / moments.count)
+        weight, inverse = moments.least_squares(), moments.inverse()
+        means = moments.x_mean, moments.y_mean, moments.x_low, moments.y_low
+        return cls(weight, inverse, *means, moments.count, centred, spread)
+
+    def sums(self, x: np.ndarray, y: np.ndarray) -> Residuals:
+        """Sums over some of the samples, in float64."""
+        xc, residual = x - self.x_mean, y - self.y_mean
+        if self.centred:
+            xc -= self.x_low
+            residual -= self.y_low
+        residual -= xc @ self.weight.T
+        column = np.sqrt(np.diag(self.inverse))
+        p = xc @ (self.inverse / column)
+        xc *= p
+        leverage = xc @ column + (1 / self.count if self.centred else 0.0)
+        residual /= np.sqrt(self.spread)
+        squared, p2 = np.square(residual, out=residual), np.square(p, out=p)
+        less = 1 / np.maximum(1 - leverage, 1 / self.count)[:, None]
+        is_wide = p2.shape[1] > squared.shape[1]
+        sandwich = (squared * less).T @ p2 if is_wide else squared.T @ (p2 * less)
+        total = squared.sum(0)
+        return Residuals(total, sandwich, np.square(squared, out=squared).T @ np.square(p2, out=p2), len(x))
+
+
+@dataclass(frozen=True, eq=False)
+class Residuals:
+    """Sums over samples, e the residuals in units of the spread of y, P = X S⁻¹ in units of its columns.
+
+    Attributes:
+        squared: (O,) ``Σ e²``.
+        sandwich: (O, I) ``Σ P² e² / (1 − h)``.
+        squares: (O, I) ``Σ P⁴ e⁴``.
+        count: the number of samples.
+    """
+
+    squared: np.ndarray
+    sandwich: np.ndarray
+    squares: np.ndarray
+    count: int
+
+    def joined_with(self, other: Residuals) -> Residuals:
+        """Sums over both."""
+        return Residuals(
+            self.squared + other.squared,
+            self.sandwich + other.sandwich,
+            self.squares + other.squares,
+            self.count + other.count,
+        )
+
+
+def residuals(x: Rows, y: Rows, fit: Unshared) -> Residuals:
+    """The sums over all rows."""
+    ranges = chunks(fit.count, x.width + y.width, least=x.width)
+    return folded((fit.sums(x.between(*own), y.between(*own)) for own in ranges), Residuals.joined_with)
+
+
+def estimate(fit: Unshared, found: Residuals, sxx: np.ndarray, shape: tuple[int, ...]) -> BlockEstimate:
     """Least squares of y (n, O) on x (n, I) with heteroscedasticity-consistent variances.
 
     The variance of each weight is the sandwich ``Σ_n P[n, i]² e[n, o]² / (1 − h_n)``, P = X S⁻¹ (MacKinnon
@@ -24,42 +109,23 @@ def estimate(x: Rows, y: Rows, moments: Moments, centred: bool, shape: tuple[int
     single weight is itself uncertain, so all of them are shrunk to a common level, by as much as the data allow
     (Smyth 2004).
 
-    The caller has checked that the moments have full rank and come from more samples than parameters. The estimates get
-    ``shape``, the shape of the shared parameter.
+    The estimates get ``shape``, the shape of the shared parameter. ``sxx`` is the scatter of the inputs.
     """
-    weight = moments.least_squares()
-    inverse = moments.inverse()
-    count, parameters = moments.count, moments.sxx.shape[0] + int(centred)
-    # Fourth powers of the data may overflow: residuals are in units of the spread of y, P in units of its columns.
-    spread = moments.syy.mean() / count
-    column = np.sqrt(np.diag(inverse))
-    sandwich = np.zeros_like(weight)
-    squares = np.zeros_like(weight)
-    squared_residual = np.zeros(weight.shape[0])
-    for start, stop in chunks(count, x.width + y.width, least=x.width):
-        xc = x.between(start, stop) - moments.x_mean
-        residual = y.between(start, stop) - moments.y_mean - xc @ weight.T
-        p = xc @ inverse
-        leverage = (p * xc).sum(1) + (1 / count if centred else 0.0)
-        squared = (residual / np.sqrt(spread)) ** 2
-        squared_residual += squared.sum(0)
-        p2 = (p / column) ** 2
-        sandwich += (squared / np.maximum(1 - leverage, 1 / count)[:, None]).T @ p2
-        squares += (squared**2).T @ p2**2
-    freedom = count - parameters
-    noise = max(squared_residual.mean() / freedom, _LEAST_RELATIVE_NOISE**2)
-    sandwich = np.maximum(sandwich, _LEAST_RELATIVE_NOISE**2)
+    count, weight = fit.count, fit.weight
+    freedom = count - len(sxx) - int(fit.centred)
+    noise = max(found.squared.mean() / freedom, _LEAST_RELATIVE_NOISE**2)
+    sandwich = np.maximum(found.sandwich, _LEAST_RELATIVE_NOISE**2)
     # Degrees of freedom of each variance: twice its square over its own sampling variance. Heavy tails and leverage
     # lower them. The median over outputs is less noisy.
-    own_freedom = np.median(2 / np.maximum(squares / sandwich**2 - 1 / count, 1 / count), axis=0)
+    own_freedom = np.median(2 / np.maximum(found.squares / sandwich**2 - 1 / count, 1 / count), axis=0)
     own_freedom = np.broadcast_to(np.minimum(own_freedom, count) * (freedom / count), weight.shape)
     ratio = _shrunk(sandwich / noise, own_freedom)
-    variance = noise * ratio * spread
+    variance = noise * ratio * fit.spread
     return BlockEstimate(
         weight.reshape(shape),
-        (variance * np.diag(inverse)).reshape(shape),
+        (variance * np.diag(fit.inverse)).reshape(shape),
         float(freedom * weight.shape[0]),
-        moments.sxx,
+        sxx,
         np.sqrt(1 / variance).reshape(shape),
     )
 

@@ -188,10 +188,10 @@ class Plotting:
         return axes
 
     def _groups(self) -> dict[str | None, SymmetryGroup]:
-        """The symmetry by name of the parameter; empty where igraph or sympy are missing."""
+        """The symmetry by name of the parameter; empty where igraph or sympy are missing, or memory is."""
         try:
             found = self.symmetry()
-        except ImportError:
+        except (ImportError, MemoryError):
             return {}
         return found if isinstance(found, dict) else {None: found}
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from equishare.linalg import pseudo_inverse
@@ -39,6 +41,9 @@ def propose_by_block(problem: Problem, within: np.ndarray) -> Proposal:
 
 def _conditional(estimate: BlockEstimate, labels: np.ndarray, own: np.ndarray) -> BlockEstimate:
     """Estimates of a block of entries, with all others integrated out that follow their labels."""
+    if estimate.is_diagonal:  # others tell nothing of it
+        values, variance = (one.ravel()[own] for one in (estimate.values, estimate.variance))
+        return replace(BlockEstimate.diagonal(values, variance, estimate.freedom), origin=estimate.origin)
     size = estimate.values.size
     others = np.setdiff1d(np.arange(size), own)
     # The entries of the block are groups of their own, the others those of their labels.

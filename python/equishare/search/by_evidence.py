@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -49,24 +49,45 @@ class Candidates:
         """The partitions, best first."""
         return sorted(self.scores, key=self.scores.__getitem__)
 
-    def add(self, labels: Sequence[np.ndarray]) -> None:
-        """Score partitions and keep them."""
+    def add(self, labels: Iterable[np.ndarray]) -> None:
+        """Score partitions and keep them; of many means the best, as each takes as much memory as the means."""
+        if self._is_long:
+            for one in map(Partition, labels):
+                if one not in self.scores:
+                    self.scores[one] = self.evidence.score(one.labels)
+                if len(self.scores) > _FINALISTS:
+                    del self.scores[self.ranked()[-1]]
+            return
         fresh = [one for one in dict.fromkeys(map(Partition, labels)) if one not in self.scores]
         for one, fit in zip(fresh, self.evidence.fits(fresh), strict=True):
             self.scores[one] = self.evidence.score(one.labels, fit=fit)
 
+    @property
+    def _is_long(self) -> bool:
+        """Whether there are so many estimates, none of which covary, that even a list of candidates is large."""
+        return self.evidence.estimate.is_diagonal and self.evidence.estimate.values.size >= LARGE
+
     def add_path(self) -> None:
-        """Add the path of merges, so far that the best of it lies in its lower half, and probable segmentations."""
+        """Add probable segmentations, and the path of merges so far that the best of it lies in its lower half.
+
+        Where there are very many groups the path takes long: it goes on as long as it finds better ones. Of many means
+        the segmentations alone are tried, and no ties.
+        """
         estimate = self.evidence.estimate
+        values, precision = estimate.values.ravel(), 1 / estimate.variance.ravel()
+        some = probable_segmentations(values, precision, self.evidence.width)
+        self.add(labels.reshape(estimate.values.shape) for labels in some)
+        if self._is_long:
+            self.add([np.arange(values.size).reshape(estimate.values.shape)])
+            return
 
         def score(path: Sequence[np.ndarray]) -> list[Score]:
             self.add(path)
             return [self.scores[Partition(one)] for one in path]
 
-        shortest_path(estimate, lambda cap: merge_path(estimate, cap), score)
-        values, precision = estimate.values.ravel(), 1 / estimate.variance.ravel()
-        some = probable_segmentations(values, precision, self.evidence.width)
-        self.add([labels.reshape(estimate.values.shape) for labels in some])
+        shortest_path(
+            estimate, lambda cap: merge_path(estimate, cap), score, lambda own: min(own) == min(self.scores.values())
+        )
 
     def improve(self) -> None:
         """Polish the best candidates, propose new ones around the best of all, and repeat while the best improves."""

@@ -178,7 +178,7 @@ class FactorSearch:
             return [np.zeros(1, np.int64)]
         if self.ordered[j]:
             return best_cuts(estimates, precision)
-        return probable_segmentations(estimates, precision, float(np.sqrt(self.width2)))
+        return list(probable_segmentations(estimates, precision, float(np.sqrt(self.width2))))
 
     def ranked(self) -> list[Labels]:
         """The patterns met, best first."""

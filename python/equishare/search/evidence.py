@@ -19,6 +19,7 @@ The noise level, the number of groups and their sizes are not assumed.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -63,7 +64,8 @@ class Fit:
 
     Attributes:
         values: ψ̂ (G,).
-        precision: AᵀΩA (G, G); where every entry is a group of its own the diagonal alone, (K,).
+        precision: AᵀΩA (G, G); its diagonal alone, (G,), where the estimates do not covary, or every entry is a group
+            of its own.
         misfit: Q.
         variance: (G,) of each value, where it is known without the precision of the others.
     """
@@ -97,36 +99,37 @@ class Evidence:
 
     Args:
         estimate: unshared estimates and their precision.
-        spread: standard deviation τ of the entries about the value of their group; 0: they are equal. The covariance
-            of the estimates is then ``Ω⁻¹ + τ² I``.
 
     Attributes:
-        estimate: with that covariance.
+        estimate: the same; with the covariance ``Ω⁻¹ + τ² I`` where entries scatter by τ.
         error: standard error of an entry, the median.
         width: standard deviation of the values, at least ten standard errors.
+        spreads: the grid of τ > 0: from a quarter of a standard error to the standard deviation of the estimates. Empty
+            where the covariances of all blocks would take too much memory.
         is_matrix: whether entries may have got their labels through a symmetry.
     """
 
-    def __init__(self, estimate: BlockEstimate, spread: float = 0.0) -> None:
-        self.estimate = estimate.widened(spread) if spread else estimate
+    def __init__(self, estimate: BlockEstimate) -> None:
+        self.estimate = estimate
         self.is_matrix = estimate.values.ndim == 2 and min(estimate.values.shape) >= 2
         self.error = float(np.sqrt(np.median(estimate.variance)))
         self.width = prior_width(estimate.values, self.error)
-        self._log_det = self.estimate.log_det
+        self.spreads = np.empty(0)
+        if estimate.size_widened <= _MOST_WIDENED:
+            most = max(float(estimate.values.std()), self.error)
+            steps = np.ceil(np.log(most / self.error) / np.log(_SPREAD_STEP))
+            self.spreads = self.error * _SPREAD_STEP ** np.arange(-2, steps + 1)
+        self._log_det = estimate.log_det
         # Half of the prior mass lies on τ = 0, the other half on the grid.
-        self._log_prior = -np.log(2) - (np.log(len(self.spreads(estimate))) if spread else 0.0)
+        self._log_prior = -np.log(2)
 
-    @staticmethod
-    def spreads(estimate: BlockEstimate) -> np.ndarray:
-        """The grid of τ > 0: from a quarter of a standard error to the standard deviation of the estimates.
-
-        Empty where the covariances of all blocks would take too much memory.
-        """
-        if estimate.size_widened > _MOST_WIDENED:
-            return np.empty(0)
-        error = float(np.sqrt(np.median(estimate.variance)))
-        most = max(float(estimate.values.std()), error)
-        return error * _SPREAD_STEP ** np.arange(-2, np.ceil(np.log(most / error) / np.log(_SPREAD_STEP)) + 1)
+    def scattered(self, spread: float) -> Evidence:
+        """The same where entries scatter about the value of their group by τ = ``spread`` > 0."""
+        other = copy.copy(self)
+        other.estimate = self.estimate.widened(spread)
+        other._log_det = other.estimate.log_det
+        other._log_prior = self._log_prior - np.log(len(self.spreads))
+        return other
 
     def score(self, labels: np.ndarray, structure: Structure | None = None, fit: Fit | None = None) -> Score:
         """Judge the partition ``labels``, numbered 0 … G − 1 without holes.
@@ -169,7 +172,11 @@ class Evidence:
 
     def fitted(self, labels: np.ndarray, num_groups: int) -> Fit:
         """The partition of so many groups fitted to the estimates."""
-        if num_groups == labels.size and not self.estimate.is_diagonal:
+        if self.estimate.is_diagonal:
+            right, precision = self.estimate.totals(labels, num_groups)
+            values = right / precision
+            return Fit(values, precision, misfit(self.estimate, labels, values), 1 / precision)
+        if num_groups == labels.size:
             entry = np.argsort(labels, axis=None)
             values, own, variance = (
                 one.ravel()[entry] for one in (self.estimate.values, self.estimate.precision, self.estimate.variance)
@@ -212,9 +219,9 @@ class Evidence:
 
     def _log_det_of(self, fit: Fit) -> float:
         """log det AᵀΩA."""
-        if fit.precision.ndim == 1:
-            return self._log_det
-        return float(np.log(fit.own).sum()) if self.estimate.is_diagonal else log_det(fit.precision)
+        if self.estimate.is_diagonal:
+            return float(np.log(fit.own).sum())
+        return self._log_det if fit.precision.ndim == 1 else log_det(fit.precision)
 
     def _log_one_zero(self, fit: Fit) -> np.ndarray:
         """log density (G,) of independent values of which that of one group is zero.

@@ -111,6 +111,7 @@ def shortest_path(
     estimate: BlockEstimate,
     path_to: Callable[[int], Sequence[np.ndarray]],
     score: Callable[[Sequence[np.ndarray]], Any],
+    leads: Callable[[Any], bool] = lambda scores: True,
 ) -> tuple[Sequence[np.ndarray], Any]:
     """As much of a path as it takes for its best partition to lie in the lower half, and the scores.
 
@@ -118,6 +119,7 @@ def shortest_path(
         estimate: that the path is made from.
         path_to: the path up to so many groups, fewest first; it is asked for 64, 128, … up to what there can be.
         score: of the partitions of a path, lower is better.
+        leads: whether a path of these scores is worth going on beyond 512 groups.
     """
     most = estimate.values.size if estimate.is_diagonal else min(estimate.values.size, MAX_GREEDY_GROUPS)
     cap = min(_FIRST_CAP, most)
@@ -126,6 +128,8 @@ def shortest_path(
         scores = score(path)
         best = path[min(range(len(path)), key=scores.__getitem__)]
         if int(best.max()) < cap / 2 or cap == most:
+            return path, scores
+        if cap >= MAX_GREEDY_GROUPS and not leads(scores):
             return path, scores
         cap = min(2 * cap, most)
 

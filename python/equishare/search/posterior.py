@@ -9,7 +9,7 @@ import scipy
 
 from equishare.partition import Partition
 from equishare.problems.base import Belief
-from equishare.problems.estimates import BlockEstimate, fit_estimate
+from equishare.problems.estimates import BlockEstimate, tied_values
 from equishare.search.alignment import Permutations
 from equishare.search.evidence import LARGE, MOST_GROUPS, Evidence, Score
 from equishare.search.price import Closure, Structure, closure_of, generated, is_kept, is_tabled, may_have_symmetry
@@ -83,17 +83,17 @@ class Posterior:
 
     def __init__(self, estimate: BlockEstimate, symmetric: bool) -> None:
         self._estimate = estimate
-        self._evidence: dict[float, Evidence] = {}
+        self._evidence = {0.0: Evidence(estimate)}
         self._structures: dict[Partition, Structure] = {}
         self._maps: list[Permutations] = []
         self._by_chance: dict[tuple[Partition, float], float] = {}
-        self._grid = [0.0, *Evidence.spreads(estimate).tolist()]
+        self._grid = [0.0, *self.evidence(0.0).spreads.tolist()]
         self.is_matrix = symmetric and self.evidence(0.0).is_matrix
         self.is_symmetric = self.is_matrix and may_have_symmetry(estimate.values.shape)
         self.scores: dict[tuple[Partition, float], Score] = {}
         # Weights without any structure scatter about one value, and means about any.
         one = Partition(np.zeros(estimate.values.shape, np.int64))
-        value = abs(float(fit_estimate(estimate, one.labels, 1)[0][0]) + estimate.origin)
+        value = abs(float(tied_values(estimate, one.labels, 1)[0]) + estimate.origin)
         self._generic: dict[tuple[Partition, float], Score] = {}
         for s in self._grid[1:]:
             # Weights whose value is many spreads from zero are nearly equal.
@@ -110,7 +110,9 @@ class Posterior:
     def evidence(self, spread: float) -> Evidence:
         """The evidence for entries that scatter by ``spread``."""
         if spread not in self._evidence:
-            self._evidence[spread] = Evidence(self._estimate, spread)
+            if self._estimate.is_diagonal and self._estimate.values.size >= LARGE:  # quick to make, large to keep
+                self._evidence = {0.0: self._evidence[0.0]}
+            self._evidence[spread] = self._evidence[0.0].scattered(spread)
         return self._evidence[spread]
 
     def judge(self, partitions: Sequence[Partition], spread: float, maps: Sequence[Permutations] = ()) -> None:
@@ -263,7 +265,7 @@ class Posterior:
             return not self._is_generic(partition, spread)
         if self._num_scattered(partition, spread) < 2:
             return False
-        values, _ = fit_estimate(self.evidence(spread).estimate, partition.labels, partition.num_groups)
+        values = tied_values(self.evidence(spread).estimate, partition.labels, partition.num_groups)
         return float(np.diff(np.sort(values)).min()) > _LEAST_GAP * spread
 
     def _num_scattered(self, partition: Partition, spread: float) -> int:
@@ -365,7 +367,7 @@ class Posterior:
             step = 4 if partition.labels.size >= LARGE else 1
             about = self._grid[1 + int(weights[1:].argmax())] * _FINE[::step]
             # Not kept: each holds the covariances of all blocks.
-            finer = np.array([log_weight(Evidence(self._estimate, spread)) for spread in about])
+            finer = np.array([log_weight(self.evidence(0.0).scattered(spread)) for spread in about])
             best = float(about[finer.argmax()])
             fine = np.concatenate([[0.0], about])
             mass = np.concatenate([mass[:1], (1 - mass[0]) * np.exp(finer - scipy.special.logsumexp(finer))])
@@ -379,7 +381,7 @@ class Posterior:
             if np.exp(weight) < _LEAST_WEIGHT:
                 continue
             wide = self.evidence(spread).estimate
-            values, _ = fit_estimate(wide, one.labels, one.num_groups)
+            values = tied_values(wide, one.labels, one.num_groups)
             tied = values[one.labels]
             mean += np.exp(weight) * (tied + spread**2 * wide.apply(wide.values - tied))
             total += np.exp(weight)

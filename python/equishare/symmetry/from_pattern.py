@@ -24,6 +24,9 @@ from equishare.symmetry.permutation_group import PermutationGroup
 from equishare.symmetry.permutations import Permutation, cycle_and_exchange, groups_of, joined, moves, orbit_labels
 from equishare.symmetry.structure import Structure, sorted_product, symmetric
 
+# Numbers that the generators of a group of a vector hold together, at most: two permutations of all entries a group.
+_MOST_NUMBERS = 1 << 26
+
 __all__ = ["group_of_action", "part_of_symmetry", "symmetry_group"]
 
 
@@ -49,6 +52,7 @@ def symmetry_group(
             :class:`Partition` refuses.
         TypeError: shape is no tuple of integers, same_action is neither True nor False; labels that
             :class:`Partition` refuses.
+        MemoryError: the generators of the group of a vector would take more than half a GiB.
         ImportError: igraph or sympy are not installed (``pip install 'equishare[symmetry]'``).
     """
     same_action = checked_same_action(same_action)
@@ -133,6 +137,12 @@ def _shaped(partition: Partition, shape: tuple[int, ...] | None) -> Partition:
 
 def _vector_group(pattern: Partition) -> SymmetryGroup:
     groups = [points for points in groups_of(pattern.labels) if len(points) > 1]
+    if 2 * len(groups) * len(pattern) > _MOST_NUMBERS:
+        raise MemoryError(
+            f"the symmetry of a vector with {len(pattern):,} entries in {len(groups):,} groups of several is the "
+            f"product of all permutations of each group; its generators would take "
+            f"{16 * len(groups) * len(pattern):.1e} bytes, and are made up to {8 * _MOST_NUMBERS:.1e}"
+        )
     factors = [
         PermutationGroup(len(pattern), cycle_and_exchange(len(pattern), points), math.factorial(len(points)))
         for points in groups

@@ -88,7 +88,7 @@ def _segments(values: np.ndarray, variances: np.ndarray) -> list[np.ndarray]:
     if len(values) < 2:
         return []
     width = prior_width(values, float(np.sqrt(np.median(variances))))
-    return probable_segmentations(values, 1 / variances, width)
+    return list(probable_segmentations(values, 1 / variances, width))
 
 
 def terms_of_pattern(name: str, labels: np.ndarray, second: np.ndarray, count: int) -> Terms | None:

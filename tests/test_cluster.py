@@ -1,0 +1,73 @@
+"""A Dask cluster of two processes: the bits of one process, and a worker that is killed loses nothing."""
+
+import os
+import signal
+import threading
+import time
+
+import numpy as np
+import pytest
+
+import equishare as es
+from equishare import cluster, ranks
+
+pytestmark = pytest.mark.slow
+distributed = pytest.importorskip("distributed")
+
+
+@pytest.fixture(scope="module")
+def address():
+    options = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
+    with distributed.LocalCluster(**options, silence_logs=50) as found:
+        yield found
+
+
+def slow_square(i):
+    time.sleep(0.2)
+    return i * i
+
+
+def test_resamples_and_problems_are_shared_out_bit_by_bit(address):
+    x = np.random.default_rng(0).normal(size=(400, 12)) + np.repeat([0, 1, 3], 4) * 0.5
+    alone = es.discover(es.MeanProblem(x), resamples=4)
+    with cluster.joined(address.scheduler_address):
+        shared = es.discover(es.MeanProblem(x), resamples=4)
+        several = es.discover([es.MeanProblem(x[:200]), es.MeanProblem(x[200:])])
+    assert shared.partition == alone.partition and (shared.values == alone.values).all()
+    assert (shared.confidence.labels == alone.confidence.labels).all()
+    for one, own in zip(several, (x[:200], x[200:]), strict=True):
+        assert one.partition == es.discover(es.MeanProblem(own), resamples=0).partition
+
+
+def test_blocks_are_reduced_where_they_lie(address, tmp_path):
+    dask_array = pytest.importorskip("dask.array")
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(900, 3))
+    y = x @ np.array([[1.0, 2, 1], [2, 1, 2]]).T + 0.2 * rng.normal(size=(900, 2))
+    alone = es.LinearProblem.from_batches((x, y))
+    with distributed.Client(address):
+        lying = (dask_array.from_array(x, chunks=(200, 3)), dask_array.from_array(y, chunks=(200, 2)))
+        shared = es.LinearProblem.from_batches(tuple(one.persist() for one in lying))
+    np.testing.assert_allclose(shared.pooled.sxx, alone.pooled.sxx, rtol=1e-12, atol=1e-10)
+    assert es.discover(shared).partition == es.discover(alone).partition
+    with cluster.joined(address.scheduler_address):
+        again = es.LinearProblem.from_batches((x, y))
+    assert (again.pooled.sxx == alone.pooled.sxx).all()
+    assert (again.estimate().variance == alone.estimate().variance).all()
+
+
+def test_a_worker_that_is_killed_loses_nothing(address):
+    def kill():
+        time.sleep(0.6)
+        os.kill(next(iter(address.workers.values())).pid, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    with cluster.joined(address.scheduler_address):
+        killer.start()
+        assert ranks.mapped(slow_square, range(12), anywhere=True) == [i * i for i in range(12)]
+    killer.join()
+
+
+def test_nobody_at_the_address():
+    with pytest.raises(ConnectionError, match="no Dask scheduler answers"), cluster.joined("tcp://127.0.0.1:9"):
+        pass
