@@ -87,6 +87,29 @@ def test_lines_of_the_others():
     assert repr(es.symmetry_group(ring_labels(3))).startswith("SymmetryGroup(D_3, order=6")
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda x, names: es.MeanProblem(dict(zip(names, x.T, strict=True))),
+        lambda x, names: es.LinearProblem(x, x[:, :2]),
+        lambda x, names: es.GeneralizedLinearProblem(x, (x[:, 0] > 0).astype(int), family="binomial"),
+        lambda x, names: es.FactorProblem({names[0]: (x[:, 0] > 0).astype(str)}, x[:, 1]),
+        lambda x, names: es.CovarianceProblem(x),
+        lambda x, names: es.ModelProblem(columns(), *split(columns_data(count=20), 10), mse),
+        lambda x, names: confidence(ring_labels(3)),
+        lambda x, names: es.symmetry_group(ring_labels(3)),
+    ],
+)
+def test_html_of_the_others_is_a_line_and_a_table(make):
+    one = make(np.random.default_rng(0).normal(size=(40, 3)), (HOSTILE, '"&', "$x"))
+    page = Page(one._repr_html_())
+    assert {tag for tag, _ in page.elements} <= {"p", "table", "tr", "th", "td"}
+    assert page.text.startswith(repr(one)) or isinstance(one, es.SymmetryGroup)
+    assert len(page.all("table")) == (0 if isinstance(one, es.SymmetryGroup) else 1)
+    if not isinstance(one, es.SymmetryGroup | type(confidence(ring_labels(3)))):
+        assert one.about().question in page.text
+
+
 CELLS = (
     "import numpy as np, equishare as es\n"
     "x = np.random.default_rng(0).normal(size=(200, 3))\n"

@@ -12,6 +12,7 @@ from equishare.arrays import Names, column_names, sample_matrix
 from equishare.checks import flag
 from equishare.problems.base import About, Labels, Quality, Refit, Session, Slot
 from equishare.problems.commutant import distinct
+from equishare.problems.described import Described
 from equishare.problems.estimates import BlockEstimate
 from equishare.problems.split import halves, same_columns
 from equishare.problems.tied_covariance import fit_tied, mean_errors
@@ -30,7 +31,7 @@ class CovarianceSession(Session):
     takes = ("auto", "gap", "merge", "no_sharing", "oracle")
 
 
-class CovarianceProblem:
+class CovarianceProblem(Described):
     """Which covariances of p variables are equal, and which permutations of the variables leave all as they are?
 
     The model is ``x ~ N(μ, Σ)`` with Σ (p, p) shared: ``Σ[π i, π j] = Σ[i, j]`` for the permutations π of a group that

@@ -13,6 +13,7 @@ import scipy
 from equishare.linalg import pseudo_inverse
 from equishare.problems.additive import MOST_DENSE, Additive, Fit
 from equishare.problems.base import About, Labels, Predictor, Quality, Refit, Slot
+from equishare.problems.described import Described
 from equishare.problems.factor_tables import is_named, is_same, numeric_columns, orders
 from equishare.problems.families import Family
 from equishare.problems.level_estimate import LevelEstimate
@@ -27,7 +28,7 @@ _LEAST_UNIT = 1e-146
 _LARGEST_P = 1 - 1e-12
 
 
-class FactorProblem:
+class FactorProblem(Described):
     """Which levels of a factor have the same effect on an outcome?
 
     The model is ``η = b + Σ_j ψ_j[label_j[level]] + z γ`` with the mean ``g⁻¹(η)`` of y. Levels of one factor may be

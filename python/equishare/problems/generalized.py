@@ -13,6 +13,7 @@ import numpy as np
 from equishare.arrays import column_names, real_array, sample_matrix
 from equishare.linalg import pseudo_inverse, solve
 from equishare.problems.base import About, Labels, Predictor, Quality, Refit, Slot
+from equishare.problems.described import Described
 from equishare.problems.estimates import BlockEstimate
 from equishare.problems.families import WIDE, Family
 from equishare.problems.linear import about_map
@@ -44,7 +45,7 @@ class Samples:
     offset: np.ndarray
 
 
-class GeneralizedLinearProblem:
+class GeneralizedLinearProblem(Described):
     """Which weights of a map from inputs to the mean of an outcome are equal?
 
     The model is ``E y = g⁻¹(W x + b + offset)`` with W (O, I) shared and b free: the logit for yes or no, the log for

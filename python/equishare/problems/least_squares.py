@@ -13,6 +13,7 @@ from equishare.columns import ignoring
 from equishare.linalg import solve
 from equishare.problems.base import Labels, Refit, Slot
 from equishare.problems.bootstrap import resampled_moments
+from equishare.problems.described import Described
 from equishare.problems.estimates import BlockEstimate, gather_curvature
 from equishare.problems.moments import Moments, Rows
 from equishare.problems.noise import Residuals, Unshared, estimate, residuals
@@ -32,7 +33,7 @@ class Undetermined(ValueError):
     """Samples that do not determine the weights."""
 
 
-class LeastSquares:
+class LeastSquares(Described):
     """What means and linear maps have in common: a quadratic loss in the weight W (O, I) for each split.
 
     Attributes:

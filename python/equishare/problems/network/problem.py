@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from equishare.problems.base import About, Labels, Refit, Slot
+from equishare.problems.described import Described
 from equishare.problems.network.replicas import slots_of
 from equishare.problems.network.samples import LoaderSamples, Samples, TensorSamples, as_samples
 from equishare.problems.network.session import NetworkSession
@@ -21,7 +22,7 @@ from equishare.sharing.search import check_complete, check_module, shared_locati
 __all__ = ["ModelProblem"]
 
 
-class ModelProblem:
+class ModelProblem(Described):
     """Which entries of the parameters of a model are equal?
 
         min over A   U(w*(A), A; val) + penalties(A)    s.t.   w*(A) = argmin over w  L(w, A; train)

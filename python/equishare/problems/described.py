@@ -1,0 +1,20 @@
+"""What a notebook shows of a problem."""
+
+from __future__ import annotations
+
+from equishare.notebook import shown
+from equishare.problems.base import About
+
+
+class Described:
+    """A problem that shows in a notebook what it asks of which data."""
+
+    def about(self) -> About:
+        """The data in words and numbers."""
+        raise NotImplementedError
+
+    def _repr_html_(self) -> str:
+        about = self.about()
+        counts = [("samples to fit", about.num_train), ("samples to validate", about.num_val)]
+        known = [(name, f"{count:,}") for name, count in counts if count is not None]
+        return shown(repr(self), [("question", about.question), *known, ("loss", about.loss), *about.facts])
