@@ -7,6 +7,8 @@ import html
 import json
 import re
 import runpy
+import subprocess
+import sys
 import warnings
 from dataclasses import fields
 from importlib.util import find_spec
@@ -177,3 +179,13 @@ def test_sessions(name, tmp_path, monkeypatch, capsys):
             assert runner.run(test, clear_globs=False).failed == 0
         names.update(test.globs)
     assert "es" in names
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["README.md", "docs/quickstart.md"])
+def test_sessions_have_types(name, tmp_path):
+    examples = doctest.DocTestParser().get_examples((ROOT / name).read_text(encoding="utf-8"))
+    (tmp_path / "session.py").write_text("".join(one.source for one in examples), encoding="utf-8")
+    command = [sys.executable, "-m", "mypy", "--config-file", "", "--cache-dir", str(tmp_path / "cache"), "session.py"]
+    found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert found.returncode == 0, found.stdout + found.stderr
