@@ -210,8 +210,13 @@ def test_large_files_are_read_in_blocks_on_the_command_line(samples, frame, tmp_
     code, printed, _ = told(capsys, tmp_path / name, "--outputs", "u,v", "--json")
     found = json.loads(printed)
     assert es.Partition(np.array(found["labels"])) == es.Partition(WEIGHT)
-    code, _, error = told(capsys, tmp_path / name, "--covariance")
-    assert code == 2 and "fits into memory" in error
+    code, printed, error = told(capsys, tmp_path / name, "--covariance")
+    if name == "folder":
+        assert code == 2 and "covariances need all samples at once" in error
+    else:
+        assert code == 0 and "blocks of rows" not in printed
+    code, _, error = told(capsys, tmp_path / name, "--outputs", "u,v", "--sheet", "A")
+    assert code == 2 and "sheet belongs to a spreadsheet" in error
     code, _, error = told(capsys, tmp_path / name, "--outputs", "w")
     assert code == 2 and "w" in error
 
@@ -230,3 +235,36 @@ def test_a_large_text_without_names(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(datafiles, "_STREAMED", 100)
     code, _, error = told(capsys, tmp_path / "data.csv", "--means")
     assert code == 2 and "line of names" in error
+
+
+def test_names_that_are_numbers_in_a_folder_of_parquet(samples, tmp_path, capsys):
+    pytest.importorskip("pyarrow")
+    pandas = pytest.importorskip("pandas")
+    pandas.DataFrame(samples[0]).to_parquet(tmp_path / "1.parquet")
+    code, printed, _ = told(capsys, tmp_path, "--means")
+    assert code == 0 and "blocks of rows" in printed
+
+
+def test_blocks_without_rows_are_passed_over(samples, frame):
+    x, y = samples
+    whole = es.LinearProblem.from_batches((x, y))
+    parts = [(x[:0], y[:0]), (x[:100], y[:100]), (x[:0], y[:0]), (x[100:], y[100:])]
+    np.testing.assert_array_equal(es.LinearProblem.from_batches(parts).estimate().values, whole.estimate().values)
+    tables = [frame[:0], frame[:100], frame[100:]]
+    found = es.LinearProblem.from_batches(tables, outputs=["u", "v"])
+    np.testing.assert_array_equal(found.estimate().values, whole.estimate().values)
+    with pytest.raises(ValueError, match="at least one block of rows"):
+        es.LinearProblem.from_batches([(x[:0], y[:0])])
+
+
+def test_columns_by_name(samples, frame):
+    x, y = samples
+    columns = {name: frame[name].to_numpy() for name in frame}
+    found = es.LinearProblem.from_batches(columns, outputs=["u", "v"])
+    np.testing.assert_array_equal(found.estimate().values, es.LinearProblem.from_batches((x, y)).estimate().values)
+    with pytest.raises(TypeError, match=r"outputs must be a list of names of columns, got the string 'u'"):
+        es.LinearProblem.from_batches(frame, outputs="u")
+    with pytest.raises(ValueError, match="inputs must come with outputs"):
+        es.LinearProblem.from_batches([(frame, y)], inputs=["u"])
+    with pytest.raises(ValueError, match="a block must have the columns w, got"):
+        es.LinearProblem.from_batches(frame, outputs=["u", "w"])

@@ -240,3 +240,13 @@ def test_layers_of_one_assignment_keep_it_after_training():
     assert small[0].labels.data_ptr() != small[2].labels.data_ptr()
     functional.mse_loss(small(torch.randn(8, 4)), torch.zeros(8, 4)).backward()
     assert all(parameter.grad is not None for parameter in small.parameters())
+
+
+def test_a_layer_that_stays_as_it_is_keeps_labels_of_its_own(tmp_path):
+    model = nn.Sequential(nn.Conv1d(3, 3, 5, padding=2), nn.Conv1d(3, 3, 5, padding=2))
+    share(model, ("0.weight", "1.weight"))
+    impose(model, {"0.weight": Partition((np.arange(45) % 20).reshape(3, 3, 5))})
+    model[0].register_forward_hook(lambda *given: None)
+    small = compact(model)
+    assert type(small[1]) is SharedConv1d and type(small[0]) is not SharedConv1d
+    safetensors.torch.save_file(small.state_dict(), tmp_path / "state")

@@ -2,7 +2,7 @@
 //
 //   product  out (M, N) = or += a (M, K) b (K, N), vectors along N; a has any strides
 //   turn     out (N, M) = a (M, N)^T
-//   dots     out (M, N) = or += a (M, C) b (N, C)^T, vectors along C
+//   dots     out (M, N) = a (M, C) b (N, C)^T, vectors along C
 #pragma once
 
 #include "cpu/work.h"

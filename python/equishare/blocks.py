@@ -88,7 +88,8 @@ def head_of(path: Path, count: int, names: bool = False) -> Any:
     """The first rows of a table as a pandas DataFrame; of text as lists of cells, unless its first line holds names."""
     if path.suffix.lower() not in (".csv", ".tsv"):
         first = next(iter(_of_path(path, None, "data")[0].read()))
-        return first.slice(0, count).to_pandas()
+        # Names as they stand in the file, which are texts: pandas would make numbers of some, or an index.
+        return first.slice(0, count).to_pandas(ignore_metadata=True)
     options = {"sep": _separator(path), "nrows": count}
     if names:
         return _pandas().read_csv(path, **options)
@@ -173,7 +174,8 @@ def _of_dask_frame(frame: Any) -> list[Part]:
     tasks = frame.to_delayed()
     counts = dask.compute(*[dask.delayed(len)(one) for one in tasks])
     starts = np.concatenate([[0], np.cumsum(counts)]).tolist()
-    return [Part(start, list, int(count), own) for start, count, own in zip(starts, counts, tasks, strict=False)]
+    parts = zip(starts, counts, tasks, strict=False)
+    return [Part(start, list, int(count), own) for start, count, own in parts if count]
 
 
 def _of_path(path: Path, columns: Sequence[str] | None, name: str) -> list[Part]:
@@ -208,7 +210,7 @@ def _of_data_set(data: Any, columns: Sequence[str] | None) -> list[Part]:
                 parts.append(Part(start, _Fragment(one, names, data.schema), count))
                 start += count
     if not parts:
-        raise ValueError("there is no Parquet file with rows in the folder")
+        raise ValueError("there are no rows of Parquet files: give a folder, or a file, that has some")
     return parts
 
 
@@ -222,7 +224,7 @@ class _Fragment:
 
     def __call__(self) -> Iterator[Any]:
         from pyarrow import Table
-        from pyarrow.dataset import ParquetFragmentScanOptions
+        from pyarrow.dataset import ParquetFileFragment, ParquetFragmentScanOptions
 
         # Nothing is read ahead: a block is as much as is held.
         options = {
@@ -230,8 +232,9 @@ class _Fragment:
             "batch_readahead": 0,
             "fragment_readahead": 0,
             "use_threads": False,
-            "fragment_scan_options": ParquetFragmentScanOptions(use_buffered_stream=True, pre_buffer=False),
         }
+        if isinstance(self.fragment, ParquetFileFragment):
+            options["fragment_scan_options"] = ParquetFragmentScanOptions(use_buffered_stream=True, pre_buffer=False)
         for batch in self.fragment.to_batches(self.schema, columns=list(self.columns), **options):
             if batch.num_rows:
                 yield Table.from_batches([batch])

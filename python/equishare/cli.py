@@ -263,35 +263,22 @@ def discover(
         from equishare.report import document, print_discovery, write_files
 
     problem: Any
-    if outcome is None and is_streamed(data):
-        with joined(dask, installing("dask")), progress_bar("read") as progress:
-            problem, notes = stream_problem(
-                data,
-                inputs=inputs,
-                outputs=outputs,
-                ignore=ignore,
-                means=means,
-                covariance=covariance,
-                train_fraction=train_fraction,
-                seed=seed,
-                bias=not no_bias,
-                progress=progress,
-            )
-    elif outcome is not None:
-        chosen = {"inputs": inputs, "ignore": ignore, "factors": factors, "sheet": sheet}
-        problem, notes = outcome_problem(data, outcome, family=family, seed=seed, **chosen)
-    else:
-        columns = {"inputs": inputs, "outputs": outputs, "ignore": ignore}
-        read = read_data(data, **columns, means=means, covariance=covariance, sheet=sheet)
-        problem, notes = split_problem(read, train_fraction, seed, bias=not no_bias), read.notes
-        del read  # the problem has taken of the samples what it needs
     options: dict[str, Any] = {} if restarts is None else {"restarts": restarts}
-    with (
-        launched() as is_first,
-        joined(dask, installing("dask")),
-        progress_bar(f"discover ({method})", is_first) as progress,
-    ):
-        found = find(problem, method, seed=seed, progress=progress, resamples=resamples, **options)
+    columns: dict[str, Any] = {"inputs": inputs, "ignore": ignore, "sheet": sheet}
+    asked_of: dict[str, Any] = {"outputs": outputs, "means": means, "covariance": covariance}
+    with launched() as is_first, joined(dask, installing("dask")):
+        if outcome is not None:
+            problem, notes = outcome_problem(data, outcome, family=family, seed=seed, factors=factors, **columns)
+        elif is_streamed(data, covariance):
+            split: dict[str, Any] = {"train_fraction": train_fraction, "seed": seed, "bias": not no_bias}
+            with progress_bar("read", is_first) as progress:
+                problem, notes = stream_problem(data, **columns, **asked_of, **split, progress=progress)
+        else:
+            read = read_data(data, **columns, **asked_of)
+            problem, notes = split_problem(read, train_fraction, seed, bias=not no_bias), read.notes
+            del read  # the problem has taken of the samples what it needs
+        with progress_bar(f"discover ({method})", is_first) as progress:
+            found = find(problem, method, seed=seed, progress=progress, resamples=resamples, **options)
     if not is_first:
         return
     if found.origin is not None:

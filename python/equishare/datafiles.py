@@ -133,9 +133,14 @@ def split_problem(
     return LinearProblem(data.x, data.y, bias=bias, seed=seed, train_fraction=train_fraction)
 
 
-def is_streamed(path: Path) -> bool:
-    """Whether a file is so large that it is read in blocks of rows; a folder of Parquet files always is."""
-    return path.is_dir() or (path.suffix.lower() in ENDINGS and path.stat().st_size >= _STREAMED)
+def is_streamed(path: Path, covariance: bool = False) -> bool:
+    """Whether a file is so large that it is read in blocks of rows; a folder of Parquet files always is.
+
+    Covariances need all samples at once.
+    """
+    if path.is_dir():
+        return True
+    return not covariance and path.suffix.lower() in ENDINGS and path.stat().st_size >= _STREAMED
 
 
 def stream_problem(
@@ -149,6 +154,7 @@ def stream_problem(
     train_fraction: float = 0.5,
     seed: int = 0,
     bias: bool = True,
+    sheet: str | None = None,
     progress: Progress | None = None,
 ) -> tuple[MeanProblem | LinearProblem, tuple[str, ...]]:
     """The problem of a file larger than memory, read twice in blocks of rows, and sentences on what was taken of it.
@@ -159,8 +165,12 @@ def stream_problem(
     Raises:
         OSError, ValueError, ImportError: as of :func:`read_data`; covariances, which need all samples at once.
     """
+    readers(path, sheet)  # refuses a sheet of what is no spreadsheet
     if covariance:
-        CovarianceProblem.from_batches()
+        raise ValueError(
+            f"{shown(path)}: covariances need all samples at once, and a folder is read in blocks of rows: give one "
+            "file, whose rows fit into memory"
+        )
     given = {"inputs": inputs, "outputs": outputs, "ignore": ignore}
     asked = {argument: own for argument, own in given.items() if own is not None}
     options: dict[str, Any] = {"train_fraction": train_fraction, "seed": seed, "progress": progress}

@@ -13,7 +13,7 @@ from equishare.problems.base import About, Slot
 from equishare.problems.least_squares import LeastSquares
 from equishare.problems.moments import Rows
 from equishare.problems.split import check_map_call, check_order, check_rows, check_validation, halves
-from equishare.problems.streamed import Reader, Stream
+from equishare.problems.streamed import Reader, Stream, named_columns
 from equishare.problems.within import checked_within
 from equishare.progress import Progress
 
@@ -95,7 +95,8 @@ class LinearProblem(LeastSquares):
         """The problem of samples that come in blocks of rows: two passes over them, and none is kept.
 
         The answer is that of all rows at once, up to rounding, but for the validation losses: here each row is drawn by
-        its number to fit or to validate, as nobody knows beforehand how many there are.
+        its number to fit or to validate, as nobody knows beforehand how many there are. It has no caution where the
+        outputs hold two values alone.
 
         Args:
             batches: blocks (x, y), or a pair of arrays on disk, of Dask or zarr; or with ``outputs`` tables, files and
@@ -111,7 +112,9 @@ class LinearProblem(LeastSquares):
             ValueError: as of the class; blocks of other columns than the first.
         """
         flag("bias", bias)
-        x, y = (None if own is None else tuple(own) for own in (inputs, outputs))
+        x, y = named_columns("inputs", inputs), named_columns("outputs", outputs)
+        if x is not None and y is None:
+            raise ValueError("inputs must come with outputs, which tell the columns of a table that are y")
         stream = Stream(batches, Reader(x, y, is_map=True), seed, train_fraction, progress)
         problem = cls.__new__(cls)
         slot = Slot.of("weight", stream.widths[::-1], "weight", stream.names[::-1])

@@ -12,7 +12,7 @@ from equishare.problems.base import About, Labels, Slot
 from equishare.problems.least_squares import LeastSquares
 from equishare.problems.moments import Rows
 from equishare.problems.split import check_columns, halves, same_columns
-from equishare.problems.streamed import Reader, Stream
+from equishare.problems.streamed import Reader, Stream, named_columns
 from equishare.problems.within import checked_within
 from equishare.progress import Progress
 
@@ -92,7 +92,7 @@ class MeanProblem(LeastSquares):
             TypeError: no numbers; an iterator, which can be gone through once.
             ValueError: as of the class; blocks of other columns than the first.
         """
-        reader = Reader(None if columns is None else tuple(columns), None, is_map=False)
+        reader = Reader(named_columns("columns", columns), None, is_map=False)
         stream = Stream(batches, reader, seed, train_fraction, progress)
         problem = cls.__new__(cls)
         problem.within = checked_within(within, (stream.widths[-1],))

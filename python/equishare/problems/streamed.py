@@ -11,7 +11,7 @@ rows that fit.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -84,6 +84,8 @@ class Reader:
         for number, block in enumerate(blocks):
             try:
                 tables = self.tables(block)
+                if _is_empty(tables[0]):
+                    continue
                 found = tuple(sample_matrix(*one, one_column=one[1] == "y") for one in zip(tables, sides, strict=True))
                 check_rows((found[0], found[-1]), ("x", "y"))
                 if len(tables) == 2:
@@ -95,11 +97,32 @@ class Reader:
             yield found
 
 
+def _is_empty(table: Any) -> bool:
+    """Whether a block has no rows, as when all of them were filtered out."""
+    one = next(iter(table.values()), ()) if isinstance(table, Mapping) else table
+    shape = getattr(one, "shape", None)
+    return (shape[0] if shape else len(one)) == 0
+
+
+def named_columns(name: str, given: Sequence[str] | None) -> tuple[str, ...] | None:
+    """Names of columns that were given; None where none were.
+
+    Raises:
+        TypeError: a string, whose letters are no columns.
+    """
+    if isinstance(given, str):
+        raise TypeError(f"{name} must be a list of names of columns, got the string {given!r}: write [{given!r}]")
+    return None if given is None else tuple(given)
+
+
 def _columns(table: Any, names: Sequence[str]) -> Any:
     own = column_names(table, "a block")
     missing = [one for one in names if one not in own]
     if missing:
-        raise ValueError(f"a block must have the columns {', '.join(names[:5])}, got none of {', '.join(missing[:5])}")
+        have = ", ".join(map(str, own[:5])) or "no names"
+        raise ValueError(f"a block must have the columns {', '.join(missing[:5])}, got {have}")
+    if isinstance(table, Mapping):
+        return {one: table[one] for one in names}
     return table.select(list(names)) if hasattr(table, "column_names") else table[list(names)]
 
 
@@ -187,9 +210,10 @@ class Stream:
         self.origin = 0.0 if reader.is_map else float(low / 2 + high / 2)
 
     def _first(self) -> Any:
-        for part in self.parts[:1]:
+        for part in self.parts:
             for block in part.read() if part.task is None else [_computed(part.task)]:
-                return block
+                if not _is_empty(self.reader.tables(block)[0]):
+                    return block
         raise ValueError("batches must hold at least one block of rows, got none")
 
     def totals(self, centred: bool) -> Totals:

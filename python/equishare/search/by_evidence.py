@@ -168,7 +168,7 @@ def _left_out(posterior: Posterior, exact: Candidates) -> list[str]:
             f"Whether {size:,} entries are only nearly equal was not asked: the precisions of all rows would take too "
             "much memory."
         )
-    if MOST_GROUPS <= exact.ranked()[0].num_groups < size:
+    if not exact.evidence.estimate.is_diagonal and MOST_GROUPS <= exact.ranked()[0].num_groups < size:
         found.append(f"More groups than {MOST_GROUPS:,} were not tried, but for no ties at all.")
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import cached_property
 
@@ -44,6 +45,10 @@ class LikelihoodEvidence(Evidence):
         """Values of maximum likelihood, their information, and twice the log likelihood that tying costs."""
         values, information, likelihood = self._problem.likelihood(labels)
         return Fit(values, information, max(2 * (self._free - likelihood), 0.0))
+
+    def fits(self, partitions: Iterable[Partition]) -> Iterator[Fit]:
+        """One after another: the likelihood is no quadratic, so that no fit follows from that of a finer partition."""
+        return (self.fitted(one.labels, one.num_groups) for one in partitions)
 
 
 def propose_by_likelihood(problem: GeneralizedLinearProblem) -> Proposal:

@@ -47,8 +47,10 @@ def compact(model: nn.Module) -> nn.Module:
         raise ValueError("model has no hard shared parameter: call equishare.harden first")
     replica = copy.deepcopy(model)
     small: dict[nn.Module, nn.Module] = {}
-    taken: set[Assignment] = set()
-    for location in shared_locations(replica).values():
+    locations = shared_locations(replica).values()
+    # What stays as it is keeps the labels of its assignment.
+    taken = {one.shared.assignment for one in locations if one.shared is not None and not _is_replaceable(one)}
+    for location in locations:
         if location.owner not in small and _is_replaceable(location):
             small[location.owner] = _compact_layer(location, taken)
     if replica in small:
