@@ -154,14 +154,19 @@ _MATRIX = torch.tensor([[0, 2, 1, 1], [2, 2, 0, 1]], dtype=torch.uint8)
 OPCHECK_HARD = {
     "hard_gather": (_LABELS, (2, 3), False),
     "hard_scatter": (_LABELS, (2, 4, 2), 3, True),
-    "shared_linear": ((5, 4), _MATRIX, (3,), None),
-    "shared_linear_backward": ((5, 4), _MATRIX, (3,), (5, 2), True, True),
+    "shared_linear": ((5, 4), _MATRIX, (3,), None, False),
+    "shared_linear_backward": ((5, 4), _MATRIX, (3,), (5, 2), True, True, False),
 }
 
 
-@pytest.mark.parametrize("name", [*OPCHECK, *OPCHECK_HARD])
-def test_registration(name):
-    described = {**OPCHECK, **OPCHECK_HARD}[name]
+OPCHECK_PACKED = {
+    "shared_linear": ((5, 4), ops.pack_labels(_MATRIX), (3,), None, True),
+    "shared_linear_backward": ((5, 4), ops.pack_labels(_MATRIX), (3,), (5, 2), True, True, True),
+}
+
+
+@pytest.mark.parametrize(("name", "described"), [*OPCHECK.items(), *OPCHECK_HARD.items(), *OPCHECK_PACKED.items()])
+def test_registration(name, described):
     inputs = tuple(tensor(i, *x) if isinstance(x, tuple) else x for i, x in enumerate(described))
     overload = getattr(torch.ops.equishare, name).default
     # The derivative lies outside of the operators, in autograd Functions.

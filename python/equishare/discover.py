@@ -310,7 +310,7 @@ def _gaps(partition: Partition, values: np.ndarray, variance: np.ndarray) -> np.
 
 def _asked(problem: Any, y: Any, method: Any, seed: int) -> tuple[Any, Any]:
     """The problem and the method, from arguments in either form."""
-    if problem is None and y is not None:
+    if problem is None and _is_data(y):
         raise TypeError("discover takes inputs x and outputs y, got y alone: discover(x, y)")
     if _is_problem(problem) or isinstance(problem, list | tuple) and any(map(_is_problem, problem)):
         if y is None:
