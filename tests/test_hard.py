@@ -282,4 +282,4 @@ def test_neither_the_weight_nor_its_gradient_is_stored():
     assert layer.values.grad is not None and x.grad is not None
     assert bytes_at_rest(layer) <= 0.26 * bytes_at_rest(dense)
     held = [v for v in vars(layer).values() if isinstance(v, torch.Tensor)]
-    assert not held and set(layer.state_dict()) == {"values", "bias", "labels"}
+    assert not held and set(layer.state_dict()) == {"values", "bias", "codes"}
