@@ -70,7 +70,7 @@ def test_no_sharing_is_scored_without_a_matrix_of_all_entries():
     values, precision = fit_estimate(estimate, labels, 48)
     whole = Fit(values, precision, misfit(estimate, labels, values))
     assert own.fitted(labels, 48).precision.shape == (48,)
-    for spread in (own, Evidence(estimate, 0.3)):
+    for spread in (own, own.scattered(0.3)):
         values, precision = fit_estimate(spread.estimate, labels, 48)
         whole = Fit(values, precision, 0.0)
         assert spread.score(labels)[1] == pytest.approx(spread.score(labels, fit=whole)[1], rel=1e-8)
