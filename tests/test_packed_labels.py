@@ -55,6 +55,20 @@ def test_what_cannot_be_packed(labels, exception, message):
         ops.pack_labels(labels)
 
 
+@pytest.mark.parametrize(
+    ("packed", "exception", "message"),
+    [
+        (torch.zeros(2, 2, dtype=torch.uint8), ValueError, r"\(\.\.\., 5\) for 9 labels, two a byte, got \(2, 2\)"),
+        (torch.zeros((), dtype=torch.uint8), ValueError, r"got \(\)"),
+        (torch.zeros(2, 5), TypeError, "uint8, as pack_labels gives it, got torch.float32"),
+        ([1], TypeError, "got list"),
+    ],
+)
+def test_what_cannot_be_unpacked(packed, exception, message):
+    with pytest.raises(exception, match=message):
+        ops.unpack_labels(packed, 9)
+
+
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("sizes", SIZES, ids=str)
 def test_shared_linear_is_that_of_bytes(sizes, dtype):

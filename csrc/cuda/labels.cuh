@@ -1,6 +1,8 @@
 // Labels of any width.
 #pragma once
 
+#include <stdexcept>
+
 #include "cuda/element.cuh"
 
 namespace equishare::cuda {
@@ -18,7 +20,7 @@ void with_label_type(LabelType type, F f) {
     case LabelType::i64:
       return f(int64_t{});
     case LabelType::u4:
-      return;  // read on the CPU alone
+      throw std::invalid_argument("labels of two a byte are read on the CPU alone");
   }
 }
 

@@ -41,5 +41,16 @@ def pack_labels(labels: Tensor) -> Tensor:
 
 
 def unpack_labels(packed: Tensor, count: int) -> Tensor:
-    """The (..., count) uint8 labels that :func:`pack_labels` made (..., ⌈count/2⌉) bytes of."""
+    """The (..., count) uint8 labels that :func:`pack_labels` made (..., ⌈count/2⌉) bytes of.
+
+    Raises:
+        TypeError: packed is no tensor of bytes.
+        ValueError: it has another number of bytes in its last dimension.
+    """
+    if not isinstance(packed, Tensor) or packed.dtype != torch.uint8:
+        kind = packed.dtype if isinstance(packed, Tensor) else type(packed).__name__
+        raise TypeError(f"packed must be a torch.Tensor of uint8, as pack_labels gives it, got {kind}")
+    if packed.dim() < 1 or packed.shape[-1] != (count + 1) // 2:
+        form = f"(..., {(count + 1) // 2}) for {count} labels, two a byte"
+        raise ValueError(f"packed must have shape {form}, got {tuple(packed.shape)}")
     return torch.stack((packed & 15, packed >> 4), -1).flatten(-2)[..., :count]

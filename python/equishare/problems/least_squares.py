@@ -18,7 +18,7 @@ from equishare.problems.estimates import BlockEstimate, gather_curvature
 from equishare.problems.moments import Moments, Rows
 from equishare.problems.noise import Residuals, Unshared, estimate, residuals
 from equishare.problems.quality import quality
-from equishare.problems.streamed import Stream, check_varies
+from equishare.problems.streamed import Stream
 
 _P = TypeVar("_P", bound="LeastSquares")
 
@@ -93,7 +93,7 @@ class LeastSquares(Described):
                 "batches must hold more rows: too few were drawn to fit, or to validate; give all rows at once to "
                 f"{type(self).__name__}(…), which takes one half of them exactly"
             )
-        check_varies(totals, bias, stream.reader.is_map)
+        stream.check_varies(totals, bias)
         self._begin(slot, (totals.train, totals.val), bias, stream.residuals)
 
     def __repr__(self) -> str:

@@ -12,7 +12,7 @@ from equishare.checks import flag
 from equishare.problems.base import About, Slot
 from equishare.problems.least_squares import LeastSquares
 from equishare.problems.moments import Rows
-from equishare.problems.split import check_map_call, check_order, check_rows, check_validation, halves
+from equishare.problems.split import check_map_call, check_order, check_rows, check_validation, check_varies, halves
 from equishare.problems.streamed import Reader, Stream, named_columns
 from equishare.problems.within import checked_within
 from equishare.progress import Progress
@@ -66,10 +66,7 @@ class LinearProblem(LeastSquares):
             more = sample_matrix(x_val, "x_val"), sample_matrix(y_val, "y_val", one_column=True)
             check_validation((x_val, y_val), more, names[::-1], data)
         for a, b, name in zip(data, more, ("x", "y"), strict=True):
-            lowest, highest = np.minimum(a.min(0), b.min(0)), np.maximum(a.max(0), b.max(0))
-            # Without a bias a constant tells something, unless it is zero.
-            if (lowest == highest).all() and (bias or not highest.any()):
-                raise ValueError(f"{name} holds constant data: no column varies")
+            check_varies(name, np.minimum(a.min(0), b.min(0)), np.maximum(a.max(0), b.max(0)), bias)
         slot = Slot.of("weight", (data[1].shape[1], data[0].shape[1]), "weight", names)
         self.within = checked_within(within, slot.shapes[0])
         # Samples are made float64 when they are read, without copies.

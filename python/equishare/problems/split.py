@@ -25,14 +25,28 @@ def halves(count: int, seed: int, name: str, train_fraction: float = 0.5) -> tup
     Raises:
         ValueError: less than two samples, or a seed that is not a natural number.
     """
-    natural("seed", seed)
-    if not 0 < train_fraction < 1:
-        raise ValueError(f"train_fraction must lie between 0 and 1 (exclusive), got {train_fraction}")
+    check_split(seed, train_fraction)
     if count < 2:
         raise ValueError(f"{name} must hold at least two samples (rows), to fit and to validate, got {count}")
     order = np.random.default_rng(int(seed)).permutation(count)
     num_train = min(max(round(train_fraction * count), 1), count - 1)
     return order[:num_train], order[num_train:]
+
+
+def check_split(seed: int, train_fraction: float) -> None:
+    """ValueError unless the seed is a natural number and the share lies between 0 and 1."""
+    natural("seed", seed)
+    if not 0 < train_fraction < 1:
+        raise ValueError(f"train_fraction must lie between 0 and 1 (exclusive), got {train_fraction}")
+
+
+def check_varies(name: str, low: np.ndarray, high: np.ndarray, has_origin: bool) -> None:
+    """ValueError where data are constant, with these least and greatest numbers of each column.
+
+    Where nothing takes their origin a constant tells something, unless it is 0.
+    """
+    if (low == high).all() and (has_origin or not high.any()):
+        raise ValueError(f"{name} holds constant data: no column varies")
 
 
 def weighted_halves(weights: np.ndarray, seed: int, name: str) -> tuple[np.ndarray, np.ndarray]:

@@ -22,10 +22,9 @@ import numpy as np
 from equishare import cluster, ranks
 from equishare.arrays import Names, column_names, sample_matrix
 from equishare.blocks import Part, parts_of
-from equishare.checks import natural
 from equishare.problems.moments import Moments, folded, rows_at_a_time
 from equishare.problems.noise import Residuals, Unshared
-from equishare.problems.split import check_order, check_rows, same_columns
+from equishare.problems.split import check_order, check_rows, check_split, check_varies, same_columns
 from equishare.progress import Progress, silent
 
 T = TypeVar("T")
@@ -194,9 +193,7 @@ class Stream:
     def __init__(
         self, batches: Any, reader: Reader, seed: int, train_fraction: float, progress: Progress | None = None
     ) -> None:
-        natural("seed", seed)
-        if not 0 < train_fraction < 1:
-            raise ValueError(f"train_fraction must lie between 0 and 1 (exclusive), got {train_fraction}")
+        check_split(seed, train_fraction)
         self.parts = parts_of(batches, None if reader.inputs is None else (*reader.inputs, *(reader.outputs or ())))
         self.reader, self.seed, self.train_fraction = reader, int(seed), train_fraction
         self.progress = progress or silent
@@ -233,6 +230,14 @@ class Stream:
 
         seed, share = self.seed, self.train_fraction
         return self._folded(of, Totals.joined_with, 0)
+
+    def check_varies(self, totals: Totals, bias: bool) -> None:
+        """ValueError where inputs, or outputs, are constant."""
+        if not self.reader.is_map:
+            return check_varies("batches", totals.low[1:], totals.high[1:], True)
+        inputs = self.widths[0]
+        for name, own in (("x", slice(None, inputs)), ("y", slice(inputs, None))):
+            check_varies(name, totals.low[own], totals.high[own], bias)
 
     def residuals(self, fit: Unshared) -> Residuals:
         """The second pass: sums over the residuals of a fit."""
@@ -318,13 +323,3 @@ def _pairs(
     for pair in _aligned(reader.arrays(start, blocks, names)):
         x, y = pair if reader.is_map else (np.broadcast_to(1.0, (len(pair[0]), 1)), pair[0])
         yield x, y - origin if origin else y
-
-
-def check_varies(totals: Totals, bias: bool, is_map: bool = True) -> None:
-    """ValueError where inputs, or outputs, are constant: without a bias a constant tells something, unless it is 0."""
-    assert totals.train is not None
-    inputs = totals.train.sxx.shape[0]
-    for name, own in (("x", slice(None, inputs)), ("y", slice(inputs, None)))[0 if is_map else 1 :]:
-        low, high = totals.low[own], totals.high[own]
-        if (low == high).all() and (bias or not is_map or not high.any()):
-            raise ValueError(f"{name if is_map else 'batches'} holds constant data: no column varies")
