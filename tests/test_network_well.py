@@ -17,11 +17,12 @@ from equishare.problems.network.batches import HeldOut
 from equishare.problems.network.candidate import Candidate, with_gains
 from equishare.problems.network.checkpoint import Checkpoint
 from equishare.problems.network.optimizer import ReplicaAdam
-from equishare.problems.network.patterns import Pattern
+from equishare.problems.network.patterns import Pattern, hard_state
 from equishare.problems.network.refit import refit_trained, train_patterns
 from equishare.problems.network.replicas import Replicas, stacked
 from equishare.problems.network.session import NetworkSession
 from equishare.problems.network.training import RATES
+from equishare.search import by_training
 
 
 @pytest.mark.parametrize("rates", [(0.1, 0.01, 0.3), (0.1, 0.1, 0.1)])
@@ -157,6 +158,37 @@ def test_a_contest_in_a_large_layer_may_be_won_by_the_coarser_candidate(session_
     assert session.best(0).pattern != truth
     assert session.contest([0], "contest") == [0]
     assert session.best(0).pattern == truth
+
+
+def test_the_best_candidate_was_trained_well_even_after_the_last_round(monkeypatch):
+    session = NetworkSession([linear_problem(count=240, train=120)])
+    session.evaluate([[(TRUTH,), (FINER,)]])
+    monkeypatch.setattr(by_training, "_ROUNDS", 0)
+    by_training.improve(session)
+    assert session.best(0).trained is not None
+
+
+class Rows(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(3, 2))
+
+    def forward(self, x):
+        return x @ self.weight.T
+
+
+def test_tied_slices_start_from_the_first_or_the_last_of_a_group():
+    def build():
+        model = Rows()
+        es.share(model, "weight", dim=0)
+        return model
+
+    x, y = torch.randn(40, 2).double(), torch.randn(40, 3).double()
+    replicas = Replicas([es.ModelProblem(made(build), (x, y), (x, y), mse)])
+    patterns = [Pattern([np.array([0, 0, 1])]), Pattern([np.array([0, 1, 0])])]
+    lower, _ = hard_state(replicas, patterns, stacked(replicas.start, 2), mean=False, last=[False, True])
+    own = replicas.start["weight"]
+    assert torch.equal(lower["weight"], torch.stack([own[[0, 2]], own[[2, 1]]]))
 
 
 def test_everything_tied_is_kept_in_a_large_layer_even_if_it_diverges(session_of_a_large_layer):

@@ -104,7 +104,12 @@ def improve(session: NetworkSession, wide: bool = False) -> None:
         if not active:
             active = session.contest(range(len(session.found)), f"contest {turn + 1}")
         if not active:
-            break
+            return
+    # Only a pattern that was trained as well as final fits are is selected.
+    turn = _ROUNDS
+    while active:
+        turn += 1
+        active = session.contest(active, f"contest {turn}")
 
 
 def _try_paths(

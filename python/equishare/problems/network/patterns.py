@@ -58,7 +58,12 @@ def all_free(replicas: Replicas) -> Pattern:
 
 
 def hard_state(
-    replicas: Replicas, patterns: Sequence[Pattern], lower: State, mean: bool, of: Sequence[int] | None = None
+    replicas: Replicas,
+    patterns: Sequence[Pattern],
+    lower: State,
+    mean: bool,
+    of: Sequence[int] | None = None,
+    last: Sequence[bool] | None = None,
 ) -> tuple[State, State]:
     """State of one replica a pattern.
 
@@ -69,6 +74,7 @@ def hard_state(
         mean: whether ψ is the mean of the entries of its group; else the first of them, so that initial
             values keep their spread.
         of: which replica of ``lower`` each pattern starts from; None: as many as patterns, in their order.
+        last: which patterns take the last entry of a group in place of the first; None: none.
 
     Returns:
         lower and upper (R, ...), ψ filled up with zeros to the largest number of groups. Where no pattern ties any
@@ -89,8 +95,10 @@ def hard_state(
         for name in slot.names:
             # One after another: all entries of all replicas would take much memory.
             entries, found = lower[name], []
-            for own, r in zip(labels, rows, strict=True):
-                found.append(_grouped(own[None], entries[r : r + 1], groups, mean))
+            for own, r, end in zip(labels, rows, last or [False] * len(rows), strict=True):
+                # From behind, the first of a group is the last.
+                own, one = (t.flip(0) if end else t for t in (own, entries[r]))
+                found.append(_grouped(own[None], one[None], groups, mean))
             lower[name] = torch.cat(found)
     return lower, upper
 

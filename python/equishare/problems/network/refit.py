@@ -29,11 +29,13 @@ class Trained:
     Attributes:
         pattern: the partitions.
         start: the fit from which this one started; None: the model's own initial parameters.
+        last: whether it took the initial parameters of the last slice of a group, not of the first.
         well: the one fit.
     """
 
     pattern: Pattern
     start: Fit | None
+    last: bool
     well: Well
 
 
@@ -48,8 +50,9 @@ def train_patterns(
     """Fit N patterns well to the training samples.
 
     Each is fitted from the model's own initial parameters, with several rates around the one that was best without
-    sharing. Where this ends at a loss clearly above that of a fit from what the search found, it is stuck, and that one
-    counts.
+    sharing; where slices are tied, from those of the first slice of each group and from those of the last, which are
+    two draws. Where this ends at a loss clearly above that of a fit from what the search found, it is stuck, and that
+    one counts.
 
     Args:
         trainer: fits the replicas.
@@ -59,18 +62,24 @@ def train_patterns(
         unshared: the fits of the problems without sharing.
         stage: name for the checkpoint.
     """
-    starts, count = _starts(trainer.replicas, owner, patterns, [None] * len(patterns)), len(patterns)
+    count = len(patterns)
+    own: list[Fit | None] = [None] * count
+    kinds = [(own, [False] * count)]
+    if any(slot.is_sliced for slot in trainer.replicas.slots):
+        kinds.append((own, [True] * count))
     if searched is not None:
-        found = _starts(trainer.replicas, owner, patterns, searched)
-        starts = starts.joined(found)
+        kinds.append((list(searched), [False] * count))
+    starts = _starts(trainer.replicas, owner, patterns, *kinds[0])
+    for fits, last in kinds[1:]:
+        starts = starts.joined(_starts(trainer.replicas, owner, patterns, fits, last))
     rates = around(unshared.rates, trainer.training.rates)[starts.owner]
     rows = np.repeat(np.arange(len(rates)), rates.shape[1])
-    handicap = np.where(rows < count, 0.0, _STUCK)
+    handicap = np.array([0.0 if fits is own else _STUCK for fits, _ in kinds])[rows // count]
     well = train_well(trainer, starts[rows], rates.ravel(), stage, rows % count, handicap, moved=True)
-    own = rows[well.rows] < count
+    chosen = [kinds[kind] for kind in rows[well.rows] // count]
     return [
-        Trained(pattern, None if own[i] or searched is None else searched[i], well[i])
-        for i, pattern in enumerate(patterns)
+        Trained(pattern, fits[i], last[i], well[i])
+        for i, (pattern, (fits, last)) in enumerate(zip(patterns, chosen, strict=True))
     ]
 
 
@@ -87,7 +96,8 @@ def refit_trained(trainer: Trainer, trained: Sequence[Trained]) -> list[Fit]:
     for steps in np.unique(lengths).tolist():
         problems = np.flatnonzero(lengths == steps).tolist()
         some = [trained[p] for p in problems]
-        start = _starts(trainer.replicas, problems, [one.pattern for one in some], [one.start for one in some])
+        columns = ([getattr(one, name) for one in some] for name in ("pattern", "start", "last"))
+        start = _starts(trainer.replicas, problems, *columns)
         rates = np.concatenate([one.well.rates for one in some])
         until = None if has_stop else torch.cat([one.well.fit.step for one in some])
         sets = ("pooled", "stop" if has_stop else None)
@@ -99,9 +109,15 @@ def refit_trained(trainer: Trainer, trained: Sequence[Trained]) -> list[Fit]:
     return [fits[p] for p in range(len(trained))]
 
 
-def _starts(replicas: Replicas, owner: Sequence[int], patterns: Sequence[Pattern], fits: Sequence[Fit | None]) -> Start:
-    """Patterns as fits of them left them; None: with the model's own initial parameters."""
-    lower, upper = hard_state(replicas, patterns, stacked(replicas.start, len(patterns)), mean=False)
+def _starts(
+    replicas: Replicas,
+    owner: Sequence[int],
+    patterns: Sequence[Pattern],
+    fits: Sequence[Fit | None],
+    last: Sequence[bool],
+) -> Start:
+    """Patterns as fits of them left them; None: with the model's own initial parameters, of groups' first or last."""
+    lower, upper = hard_state(replicas, patterns, stacked(replicas.start, len(patterns)), mean=False, last=last)
     states = [taken(lower, [i]) for i in range(len(patterns))]
     states = [one if fit is None else _like(fit.lower, one) for one, fit in zip(states, fits, strict=True)]
     buffers = joined([stacked(replicas.buffers, 1) if fit is None else fit.buffers for fit in fits])
