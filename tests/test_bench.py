@@ -14,6 +14,7 @@ from matplotlib.image import imread
 from rich.console import Console
 
 from equishare import cli
+from equishare.cli import lab
 from equishare.lab import bench
 from equishare.lab.bench import result, show
 from equishare.lab.bench.case import Case, Contenders, Requirement, Work, at_least, at_most
@@ -126,7 +127,7 @@ class TestAgreement:
         wrong = replace(fixed(torch.zeros(1), torch.ones(1)), name="wrong row")
         results = bench.run([wrong, CASES[TINY]], compile=False, quick=True)
         with pytest.raises(typer.Exit) as exit:
-            cli.show_bench(results, None)
+            lab.show_bench(results, None)
         assert exit.value.exit_code == 1
         out, err = capsys.readouterr()
         assert err.startswith("equishare: error: wrong row: ours and eager disagree: ")

@@ -19,6 +19,7 @@ import torch
 import equishare
 from equishare import cli
 from equishare._native import cuda_status, instruction_set
+from equishare.cli import discover, lab
 from equishare.datafiles import read_data, split_problem
 from equishare.discover import MethodName
 from equishare.extras import installing
@@ -239,7 +240,7 @@ class TestReproduce:
             assert row["trials"] == 2 and row["bound"] > 0 and row["risk_bound"] > 0
 
     def test_without_options_every_trial_is_run(self):
-        defaults = {name: one.default for name, one in inspect.signature(cli.reproduce).parameters.items()}
+        defaults = {name: one.default for name, one in inspect.signature(lab.reproduce).parameters.items()}
         assert (defaults["trials"], defaults["seed"], defaults["out"]) == (None, 0, None)
 
 
@@ -261,10 +262,10 @@ class TestAbout:
         assert "Usage: equishare" in out
 
     def test_lists_are_those_of_the_registries(self):
-        assert list(cli._METHODS) == methods_for(is_trained=False, without_options=True)
+        assert list(discover._METHODS) == methods_for(is_trained=False, without_options=True)
         assert get_args(MethodName) == tuple(METHODS)
         assert get_args(MethodName) == tuple(METHODS)
-        assert list(cli._EXPERIMENTS) == list(EXPERIMENTS)
+        assert list(lab._EXPERIMENTS) == list(EXPERIMENTS)
 
     @pytest.mark.parametrize(
         ("arguments", "status"),

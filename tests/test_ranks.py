@@ -126,7 +126,7 @@ def test_the_first_rank_tells_an_error_for_all_and_a_lost_one_is_told_by_each(ra
     with pytest.raises(SystemExit) as ended:
         cli.main(["discover", "samples.npy", "--method", "nonsense"])
     assert ended.value.code == 2 and len(capsys.readouterr().err.splitlines()) == 1 - rank
-    monkeypatch.setattr(cli, "app", lost)
+    monkeypatch.setattr(cli.entry, "app", lost)
     with pytest.raises(SystemExit):
         cli.main([])
     assert capsys.readouterr().err == f"equishare: error: rank {rank} has lost another\n"
