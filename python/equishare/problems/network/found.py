@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from equishare.problems.base import Proposal
-from equishare.problems.network.candidate import Candidate, as_good, with_gains
+from equishare.problems.network.candidate import Candidate, as_good, gains_of
 from equishare.problems.network.patterns import Pattern
 
 # A candidate may become the best once it is done if its loss is above the least by no more than this part of it. So
@@ -59,19 +59,21 @@ class Found(dict[Pattern, Candidate]):
         Raises:
             FloatingPointError: all fits have diverged.
         """
-        candidates = with_gains(self.values(), *self.counts)
-        least = min(candidates, key=lambda c: c.expected)
+        candidates = list(self.values())
+        gains = gains_of(candidates, *self.counts)
+        # The losses that are expected of refits on training and validation samples together.
+        scores = np.array([c.loss for c in candidates]) - gains
+        least = candidates[int(scores.argmin())]
         if not math.isfinite(least.loss):
             raise FloatingPointError(f"the fits of problem {self.problem} have all diverged: lower lr, or clip")
-        good = np.array([as_good(c, least, self.standard_errors) for c in candidates])
-        for unshared in (c for c in candidates if c.pattern == self.free):
+        good = as_good(candidates, least, self.standard_errors, gains)
+        for i in (i for i, c in enumerate(candidates) if c.pattern == self.free):
             # However uncertain the difference is, a pattern that predicts worse than no sharing is none.
-            good &= np.array([c.expected <= unshared.expected for c in candidates])
+            good &= scores <= scores[i]
         if history is None:
             numbers = sorted(self._least)
             losses = np.array([self._least[number] for number in numbers])
             history = {"num_groups": np.array(numbers), "validation_loss": losses}
-        scores = np.array([c.expected for c in candidates])
         return Proposal([c.pattern.labels for c in candidates], scores, as_good=good, history=history)
 
     def best(self) -> Candidate:
@@ -85,7 +87,8 @@ class Found(dict[Pattern, Candidate]):
             return []
         least = min(candidates, key=lambda c: c.loss)
         most = least.loss + _CONTENDING * abs(least.loss)
-        close = [c for c in candidates if c.loss <= most or as_good(c, least, self.standard_errors)]
+        good = as_good(candidates, least, self.standard_errors)
+        close = [c for c, is_good in zip(candidates, good, strict=True) if c.loss <= most or is_good]
         return [*(c for c in close[:_MOST_CONTENDERS] if c is not least), least]
 
     def rivals(self, best: Candidate) -> list[Candidate]:

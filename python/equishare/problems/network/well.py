@@ -16,6 +16,8 @@ from equishare.problems.network.trainer import Trainer
 _LATE = 0.9
 # Of the fits of a problem so many, the best, are repeated with more steps.
 _KEPT = 2
+# A fit whose loss is above that of others by this part of it is not repeated.
+_BEHIND = 0.1
 # How often rates beyond those tried are tried.
 _EXTENSIONS = 6
 
@@ -65,6 +67,7 @@ def train_well(
     contests: np.ndarray,
     handicap: np.ndarray | None = None,
     moved: bool = False,
+    known: Tensor | None = None,
 ) -> Well:
     """Fit replicas on the training samples, and keep of each contest the one of the least validation loss.
 
@@ -79,6 +82,7 @@ def train_well(
         contests: (R,) which of N contests each replica is in; each has at least one.
         handicap: (R,) part of its loss by which each replica must be better than one without.
         moved: as in :class:`Plan`.
+        known: (N,) losses of other fits of each contest. One that is clearly above it is not repeated.
     """
     final = trainer.training.final
     extra = np.zeros(len(contests)) if handicap is None else handicap
@@ -87,7 +91,10 @@ def train_well(
     ranked = [_ranked(fitted.loss, np.flatnonzero(contests == c), extra) for c in range(count)]
     rows = np.array([own[0] for own in ranked])
     best, lengths = fitted[rows], np.full(count, final.steps)
-    waiting = np.flatnonzero(_is_late(best, lengths)) if final.doublings else rows[:0]
+    is_open = _is_late(best, lengths) & (final.doublings > 0)
+    if known is not None:
+        is_open &= (best.loss < known + _BEHIND * known.abs()).cpu().numpy()
+    waiting = np.flatnonzero(is_open)
     for turn in range(final.doublings):
         if not len(waiting):
             break
@@ -121,12 +128,12 @@ def train_unshared(trainer: Trainer, count: int) -> Well:
     """
     replicas, tried = trainer.replicas, list(trainer.training.rates)
 
-    def of(rates: list[float], stage: str) -> Well:
+    def of(rates: list[float], stage: str, known: Tensor | None = None) -> Well:
         owner = np.repeat(np.arange(count), len(rates))
         # A fit copies its start, so that copies of large layers here would be others.
         lower = {name: t.expand(len(owner), *t.shape) for name, t in replicas.start.items()}
         start = Start(owner.tolist(), lower, {}, stacked(replicas.buffers, len(owner)))
-        return train_well(trainer, start, np.tile(rates, count), stage, owner)
+        return train_well(trainer, start, np.tile(rates, count), stage, owner, known=known)
 
     well = of(tried, "no sharing")
     for turn in range(_EXTENSIONS if len(tried) > 1 else 0):
@@ -135,7 +142,7 @@ def train_unshared(trainer: Trainer, count: int) -> Well:
         more += [least / 10**0.5, least / 10] if (well.rates == least).any() else []
         if not more:
             break
-        well = well.or_better(of(more, f"no sharing, more rates {turn + 1}"))
+        well = well.or_better(of(more, f"no sharing, more rates {turn + 1}", well.fit.loss))
         tried += more
     return well
 
