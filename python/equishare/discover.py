@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import inspect
-import os
 import textwrap
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Literal, overload
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from equishare import ranks
+from equishare.asking import as_problems, problem_and_method, session_class, types
 from equishare.checks import CLOSED_FORM, TRAINED, checked_options
 from equishare.methods import METHODS, Method, methods_for, name_of, options_in_words
 from equishare.partition import Partition
-from equishare.problems import LinearProblem, MeanProblem
+from equishare.problems import MeanProblem
 from equishare.problems.base import Predictor, Problem, Proposal, Refit, Session, partitions_of
 from equishare.progress import Progress, part_of, progress_bar, silent
 from equishare.result import calibration
@@ -133,13 +132,13 @@ def discover(  # type: ignore[misc]  # behind a problem, method is the second ar
             f"discover takes x and y, got {2 + bool(hasattr(method, '__array__')) + len(more)} arrays: for validation "
             "samples of your own, discover(LinearProblem(x_train, y_train, x_val=x_val, y_val=y_val))"
         )
-    problem, method = _asked(problem, y, method, int(seed))
+    problem, method = problem_and_method(problem, y, method, int(seed))
     if resamples is not None and (isinstance(resamples, bool) or not isinstance(resamples, int | np.integer)):
         raise TypeError(f"resamples must be an integer, got {resamples!r}")
     if resamples is not None and resamples < 0:
         raise ValueError(f"resamples must not be negative, got {resamples}")
-    problems = _as_problems(problem)
-    is_trained = _session_class(problems).is_trained
+    problems = as_problems(problem)
+    is_trained = session_class(problems).is_trained
     chosen = _method(method, is_trained)
     asked = options if resamples is None else {**options, "resamples": int(resamples)}
     if resamples is None:
@@ -151,7 +150,7 @@ def discover(  # type: ignore[misc]  # behind a problem, method is the second ar
     if not getattr(chosen, "KEEPS_WITHIN", False) and any(getattr(one, "within", None) is not None for one in problems):
         keep = ", ".join(one for one, own in METHODS.items() if getattr(own, "KEEPS_WITHIN", False))
         raise ValueError(f"within must be left out for method {name!r}, which may tie any entries: {keep} keep to it")
-    takes = _session_class(problems).takes
+    takes = session_class(problems).takes
     if takes and METHODS.get(name) is chosen and name not in takes:
         kind = type(problems[0]).__name__
         raise ValueError(f"method must be one of {', '.join(takes)} for a {kind}, got {name!r}")
@@ -216,7 +215,7 @@ def _proposals(method: Method, session: Session) -> list[Proposal]:
     name, problems = session.method, session.problems
     proposals = method.propose(session, session.options)
     if not isinstance(proposals, Sequence) or not all(isinstance(one, Proposal) for one in proposals):
-        raise TypeError(f"method {name!r} must return a list of Proposals, got {_types(proposals)}")
+        raise TypeError(f"method {name!r} must return a list of Proposals, got {types(proposals)}")
     if len(proposals) != len(problems):
         raise ValueError(
             f"method {name!r} must return a Proposal for each of {len(problems)} problems, got {len(proposals)}"
@@ -308,86 +307,8 @@ def _gaps(partition: Partition, values: np.ndarray, variance: np.ndarray) -> np.
     return np.divide(gaps, error, out=np.zeros(len(gaps)), where=np.isfinite(gaps) & (error > 0))
 
 
-def _asked(problem: Any, y: Any, method: Any, seed: int) -> tuple[Any, Any]:
-    """The problem and the method, from arguments in either form."""
-    if problem is None and _is_data(y):
-        raise TypeError("discover takes inputs x and outputs y, got y alone: discover(x, y)")
-    if _is_problem(problem) or isinstance(problem, list | tuple) and any(map(_is_problem, problem)):
-        if y is None:
-            return problem, method
-        if method != "auto" or _is_data(y) or _is_problem(y):
-            raise TypeError(
-                f"y must not stand beside a problem, which holds its data, got {_types(y)}: discover(problem, method) "
-                "takes a problem or a list of problems, discover(x, y, method) arrays"
-            )
-        return problem, y
-    if _is_data(problem) and (y is None or isinstance(y, str)):
-        kind = "dict of columns" if isinstance(problem, Mapping) else "array"
-        got = f"one {kind} of samples" if y is None else f"one {kind} and y={y!r}, which is no array"
-        raise TypeError(
-            f"problem must be a problem, or inputs x followed by outputs y, got {got}: "
-            "MeanProblem(samples) asks which means are equal, discover(x, y) which weights of the map from x to y, "
-            "CovarianceProblem(samples) which variables are interchangeable"
-        )
-    if _is_problem(y):
-        raise TypeError(
-            f"y must be outputs of a map, got a {type(y).__name__}: discover(problem) takes a problem alone"
-        )
-    return (problem, method) if y is None or isinstance(y, str) else (LinearProblem(problem, y, seed=seed), method)
-
-
-def _is_data(value: Any) -> bool:
-    if isinstance(value, list | tuple):
-        return bool(value) and isinstance(value[0], list | tuple | float | np.ndarray | Tensor)
-    return isinstance(value, Mapping) or hasattr(value, "__array__") or hasattr(value, "columns")
-
-
-def _as_problems(problem: Any) -> list[Any]:
-    """One problem or a batch of them as a list.
-
-    Raises:
-        TypeError: something else, or problems of several kinds.
-        ValueError: an empty list, or problems that are no batch.
-    """
-    if isinstance(problem, str | os.PathLike):
-        path = os.fspath(problem)
-        raise TypeError(
-            f"problem must be data, got the text {path!r}: a file is read first (pandas.read_csv, numpy.load), or "
-            "asked in a terminal by equishare discover FILE"
-        )
-    problems = [problem] if _is_problem(problem) else problem
-    if not isinstance(problems, Sequence) or not all(map(_is_problem, problems)):
-        raise TypeError(
-            "problem must be a MeanProblem, a LinearProblem, a GeneralizedLinearProblem, a FactorProblem, a "
-            "CovarianceProblem, a ModelProblem (for a torch.nn.Module with its data), one of your own (see "
-            f"equishare.problems.Problem) or a list of one of them, got {_types(problem)}"
-        )
-    if not problems:
-        raise ValueError("problem must not be an empty list")
-    kinds = {_session_class([one]) for one in problems}
-    if len(kinds) > 1:
-        names = ", ".join(sorted({type(one).__name__ for one in problems}))
-        raise TypeError(f"problem must be a list of problems of one kind, got {names}")
-    kinds.pop().check(problems)
-    return list(problems)
-
-
-def _is_problem(one: Any) -> bool:
-    return isinstance(one, Problem) and not isinstance(one, type)
-
-
-def _types(problem: Any) -> str:
-    if not isinstance(problem, list | tuple):
-        return type(problem).__name__
-    return f"a {type(problem).__name__} of {', '.join(sorted({type(one).__name__ for one in problem}))}"
-
-
-def _session_class(problems: Sequence[Any]) -> type[Session]:
-    return getattr(problems[0], "Session", Session)
-
-
 def _session(problems: Sequence[Any], seed: int, progress: Progress, method: str, options: Any) -> Session:
-    session = _session_class(problems)(problems, seed, progress, method, options)
+    session = session_class(problems)(problems, seed, progress, method, options)
     ranks.check_same(session.fingerprint, "problem, method, seed and options")
     return session
 
