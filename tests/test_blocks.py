@@ -237,6 +237,23 @@ def test_a_large_text_without_names(tmp_path, capsys, monkeypatch):
     assert code == 2 and "line of names" in error
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"a;b\n1,5;2,5\n", "separates columns by semicolons; separate them by commas"),
+        (b"a\tb\n1\t2\n", "separates columns by tabs; separate them by commas"),
+        ("temp_é,b\n1,2\n".encode("cp1252"), "Windows-1252"),
+        ("a,b\n1,2\n".encode("utf-16"), "UTF-16"),
+        (b"\n\n", "empty"),
+    ],
+)
+def test_a_large_text_of_another_form_is_told_what_to_change(text, message, tmp_path, capsys, monkeypatch):
+    (tmp_path / "data.csv").write_bytes(text)
+    monkeypatch.setattr(datafiles, "_STREAMED", 1)
+    code, _, error = told(capsys, tmp_path / "data.csv", "--means")
+    assert code == 2 and message in error and len(error.splitlines()) == 1
+
+
 def test_names_that_are_numbers_in_a_folder_of_parquet(samples, tmp_path, capsys):
     pytest.importorskip("pyarrow")
     pandas = pytest.importorskip("pandas")

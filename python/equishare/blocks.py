@@ -18,10 +18,12 @@ import numpy as np
 
 from equishare.extras import installing
 
-__all__ = ["ENDINGS", "Part", "head_of", "parts_of"]
+__all__ = ["ENDINGS", "SEPARATORS", "Part", "head_of", "parts_of"]
 
+#: What separates the cells of tables of text, by the ending of their files.
+SEPARATORS = {".csv": ",", ".tsv": "\t"}
 #: Endings of the files that are read in blocks; a folder holds Parquet files.
-ENDINGS = (".csv", ".tsv", ".npy", ".parquet")
+ENDINGS = (*SEPARATORS, ".npy", ".parquet")
 # Numbers of a block, and of a part that is a range of rows.
 _BLOCK, _PART = 1 << 20, 1 << 24
 _READERS = "an array, (x, y) arrays, a table, a path, a list or a function that gives blocks of rows"
@@ -84,16 +86,14 @@ def parts_of(source: Any, columns: Sequence[str] | None = None, name: str = "bat
     raise TypeError(f"{name} must be {_READERS}, got {type(source).__name__}")
 
 
-def head_of(path: Path, count: int, names: bool = False) -> Any:
-    """The first rows of a table as a pandas DataFrame; of text as lists of cells, unless its first line holds names."""
-    if path.suffix.lower() not in (".csv", ".tsv"):
-        first = next(iter(_of_path(path, None, "data")[0].read()))
-        # Names as they stand in the file, which are texts: pandas would make numbers of some, or an index.
-        return first.slice(0, count).to_pandas(ignore_metadata=True)
-    options = {"sep": _separator(path), "nrows": count}
-    if names:
-        return _pandas().read_csv(path, **options)
-    return _pandas().read_csv(path, header=None, dtype=str, keep_default_na=False, **options).to_numpy().tolist()
+def head_of(path: Path, count: int) -> Any:
+    """The first rows of a table as a pandas DataFrame."""
+    ending = path.suffix.lower()
+    if ending in SEPARATORS:
+        return _pandas().read_csv(path, sep=SEPARATORS[ending], nrows=count)
+    first = next(iter(_of_path(path, None, "data")[0].read()))
+    # Names as they stand in the file, which are texts: pandas would make numbers of some, or an index.
+    return first.slice(0, count).to_pandas(ignore_metadata=True)
 
 
 def _called(source: Callable[[], Any], name: str) -> Iterable[Any]:
@@ -185,7 +185,7 @@ def _of_path(path: Path, columns: Sequence[str] | None, name: str) -> list[Part]
         return _of_data_set(_data_set(path), columns)
     if ending == ".npy":
         return _of_arrays((np.load(path, mmap_mode="r", allow_pickle=False),), name)
-    if ending in (".csv", ".tsv"):
+    if ending in SEPARATORS:
         return [Part(0, _Text(path, None if columns is None else tuple(columns)))]
     raise ValueError(f"{name} must be a folder of Parquet files or end in {', '.join(ENDINGS)}, got {path.name!r}")
 
@@ -248,16 +248,12 @@ class _Text:
     columns: tuple[str, ...] | None
 
     def __call__(self) -> Iterator[Any]:
-        separator = _separator(self.path)
+        separator = SEPARATORS[self.path.suffix.lower()]
         pandas = _pandas()
         width = max(len(pandas.read_csv(self.path, sep=separator, nrows=0).columns), 1)
         options = {"usecols": None if self.columns is None else list(self.columns), "sep": separator}
         with pandas.read_csv(self.path, chunksize=max(1, _BLOCK // width), **options) as reader:
             yield from reader
-
-
-def _separator(path: Path) -> str:
-    return "\t" if path.suffix.lower() == ".tsv" else ","
 
 
 def _pandas() -> Any:

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, NoReturn
 import numpy as np
 
 from equishare.arrays import sample_matrix
-from equishare.blocks import ENDINGS, head_of
+from equishare.blocks import ENDINGS, SEPARATORS, head_of
 from equishare.columns import chosen, ignoring, listed, option, suggested
 from equishare.files import BadFile
 from equishare.naming import printable
@@ -25,6 +25,7 @@ from equishare.problems.split import check_rows, halves
 from equishare.progress import Progress
 from equishare.table import names_in
 from equishare.tablefiles import Table, readers
+from equishare.textfiles import head_rows
 
 __all__ = ["Data", "read_data", "split_problem"]
 
@@ -191,15 +192,14 @@ def stream_problem(
 
 def _head(path: Path) -> Table:
     """The first rows of a table."""
+    note, separator = "", SEPARATORS.get(path.suffix.lower())
+    if separator is not None and not path.is_dir():
+        first, *below = head_rows(path, separator)
+        names, note = names_in(first, below)
+        if not names:
+            raise ValueError("must have a line of names above its numbers, as it is so large that it is read in blocks")
     frame = head_of(path, _HEAD)
-    if not isinstance(frame, list):
-        return Table(frame, lambda row, column: (f"row {row} counted from 0", str(frame.iloc[row, column])))
-    first, *below = frame
-    names, note = names_in(first, below)
-    if not names:
-        raise ValueError("must have a line of names above its numbers, as it is so large that it is read in blocks")
-    table = head_of(path, _HEAD, names=True)
-    return Table(table, lambda row, column: (f"row {row} counted from 0", str(table.iloc[row, column])), note)
+    return Table(frame, lambda row, column: (f"row {row} counted from 0", str(frame.iloc[row, column])), note)
 
 
 def _read_npz(file: BinaryIO, stack: ExitStack) -> dict[str, np.ndarray]:

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
+from equishare.blocks import SEPARATORS
 from equishare.columns import listed, option
 from equishare.files import BadFile, check_expansion
 from equishare.naming import printable
@@ -104,10 +105,11 @@ def readers(path: Path, sheet: str | None = None) -> dict[str, Callable[[BinaryI
     if sheet is not None and path.suffix.lower() != ".xlsx":
         raise ValueError(f"{printable(str(path))}: sheet belongs to a spreadsheet, .xlsx: leave it out")
     return {
-        ".csv": partial(read_text, separator=",", is_packed=False),
-        ".tsv": partial(read_text, separator="\t", is_packed=False),
-        ".csv.gz": partial(read_text, separator=",", is_packed=True),
-        ".tsv.gz": partial(read_text, separator="\t", is_packed=True),
+        **{
+            f"{ending}{packed}": partial(read_text, separator=separator, is_packed=bool(packed))
+            for packed in ("", ".gz")
+            for ending, separator in SEPARATORS.items()
+        },
         ".xlsx": partial(_read_spreadsheet, sheet=sheet),
         ".parquet": _read_parquet,
     }

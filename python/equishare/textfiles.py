@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from functools import partial
 from itertools import islice
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from equishare.files import BadFile, check_expansion
@@ -44,16 +45,8 @@ def read_text(file: BinaryIO, stack: ExitStack, separator: str, is_packed: bool)
     longest, is_plain, can_be_cut = _scanned(source, separator)
     if not is_plain:
         source = _plain(source, stack, separator)
-    rows = list(islice(_rows(source, separator), LOOKED_AT))
-    line, first = rows[0] if rows else (0, [])
-    if not first:
-        raise BadFile("the file is empty")
-    for sign, name in _SEPARATORS.items():
-        if len(first) == 1 and sign in first[0]:
-            raise BadFile(
-                f"line {line} separates columns by {name}; separate them by {_SEPARATORS[separator]}, and write "
-                "numbers with a decimal point"
-            )
+    rows = _first_rows(source, separator)
+    line, first = rows[0]
     names, note = names_in(first, [cells for _, cells in rows[1:]])
     if names and len(rows) < 2:
         raise BadFile("there is no row of numbers below the column names")
@@ -128,6 +121,33 @@ class _Kept(io.RawIOBase):
 
     def tell(self) -> int:
         return self._file.tell()
+
+
+def head_rows(path: Path, separator: str) -> list[list[str]]:
+    """The cells of the first rows of a text.
+
+    Raises:
+        BadFile: it is empty, has other separators, or is no UTF-8 from the beginning.
+    """
+    with path.open("rb") as file:
+        part = file.read(_PART)
+        _refuse_utf16(part, file)
+        _check_utf8(part.rpartition(b"\n")[0], 0)
+        return [cells for _, cells in _first_rows(file, separator)]
+
+
+def _first_rows(source: BinaryIO, separator: str) -> list[tuple[int, list[str]]]:
+    rows = list(islice(_rows(source, separator), LOOKED_AT))
+    if not rows:
+        raise BadFile("the file is empty")
+    line, first = rows[0]
+    for sign, name in _SEPARATORS.items():
+        if len(first) == 1 and sign in first[0]:
+            raise BadFile(
+                f"line {line} separates columns by {name}; separate them by {_SEPARATORS[separator]}, and write "
+                "numbers with a decimal point"
+            )
+    return rows
 
 
 def _scanned(source: BinaryIO, separator: str) -> tuple[int, bool, bool]:
