@@ -40,9 +40,11 @@ class Candidate:
     may_be_told: bool = True
     free: bool = False
 
-    def holds(self, generators: list[Permutation]) -> bool:
-        """Whether permutations leave the pattern unchanged."""
-        return all(np.array_equal(self.labels[np.ix_(p, p)], self.labels) for p in generators)
+    def holds(self, group: Candidate) -> bool:
+        """Whether the permutations of a group leave the pattern unchanged: each of its orbits lies in one label."""
+        label_of = np.empty(int(group.labels.max()) + 1, np.int64)
+        label_of[group.labels] = self.labels
+        return np.array_equal(label_of[group.labels], self.labels)
 
 
 def candidates_of(data: Rearranged) -> list[Candidate]:

@@ -115,13 +115,12 @@ def terms_of(commutant: Commutant, second: np.ndarray, count: int) -> Terms:
     strengths = strengths_of(len(second), count)
     prior = np.log(prior_of(strengths))
     targets = targets_of(second, np.diag(commutant.orbits))
-    found = np.full((len(targets), len(strengths)), -np.inf)
-    for i, target in enumerate(targets):
-        values = commutant.log_marginals(second, count, target.matrix, strengths)
-        told = count / (1 + count / strengths)
-        price = cost_of_variances(target.variances, np.outer(told, target.sizes / 2))
-        price += 0.5 * np.log1p(told * target.covariances)
-        found[i] = values - price + prior - np.log(len(targets))
+    found = commutant.log_marginals(second, count, np.stack([one.matrix for one in targets]), strengths)
+    found += prior - np.log(len(targets))
+    told = count / (1 + count / strengths)
+    for target, values in zip(targets, found, strict=True):
+        values -= cost_of_variances(target.variances, np.outer(told, target.sizes / 2))
+        values -= 0.5 * np.log1p(told * target.covariances)
     return Terms(found, strengths, targets, second, count)
 
 

@@ -10,13 +10,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import scipy
 
-from equishare.partition import Partition
 from equishare.problems.commutant import Commutant, distinct
 from equishare.search.covariance.evidence import Terms, terms_of
 from equishare.search.covariance.maps import Matcher, averaged
 from equishare.search.covariance.merges import variance_classes
 from equishare.search.covariance.near import near_terms, told_apart, unequal_orbits, unequal_terms
-from equishare.search.covariance.price import Group, closed, pair_orbits, with_map
+from equishare.search.covariance.price import Group, closed, orbits_of_blocks, pair_orbits, with_map
 from equishare.symmetry.permutations import (
     Permutation,
     cycle_and_exchange,
@@ -276,9 +275,3 @@ def interchangeable(matrices: Sequence[np.ndarray]) -> list[np.ndarray]:
     tree = scipy.cluster.hierarchy.linkage(condensed, "average")
     counts = np.unique(np.geomspace(1, size - 1, _CUTS).astype(int)).tolist()
     return [scipy.cluster.hierarchy.fcluster(tree, count, "maxclust").astype(np.int64) - 1 for count in counts]
-
-
-def orbits_of_blocks(blocks: np.ndarray) -> np.ndarray:
-    """(p, p) orbits on pairs when any two variables of a block may be exchanged, numbered by first appearance."""
-    low, high = np.minimum(blocks[:, None], blocks), np.maximum(blocks[:, None], blocks)
-    return Partition(2 * (low * len(blocks) + high) + np.eye(len(blocks), dtype=np.int64)).labels

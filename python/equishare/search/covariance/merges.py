@@ -107,10 +107,10 @@ def terms_of_pattern(name: str, labels: np.ndarray, second: np.ndarray, count: i
         value = log_likelihood(target, second, count) - float(cost_of_variances(own_variances, count * sizes / 2))
         return Terms(np.array([[value]]), np.array([np.inf]), [centre(target)], second, count)
     strengths = deviations_of(size, count, _STEP)
-    weights, fits = np.full(len(strengths), -np.inf), []
+    weights, fits, values = np.full(len(strengths), -np.inf), [], None
     num_groups = int(labels.max()) + 1
     for i, nu in enumerate(strengths.tolist()):
-        values = fit_tied(labels, (count * second + nu * target) / (count + nu))
+        values = fit_tied(labels, (count * second + nu * target) / (count + nu), values)
         if values is None:
             return None
         fitted = values[labels]
