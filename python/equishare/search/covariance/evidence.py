@@ -22,7 +22,9 @@ symmetry has to beat.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -36,6 +38,13 @@ _SMALL = (-32, 0, 4)
 _SPREADS = (-6, 16)
 # Correlations of targets keep so far from those that are singular.
 _INSIDE = 0.95
+
+
+class Centre(Protocol):
+    """A covariance (p, p) that the mean of Σ is drawn to."""
+
+    @property
+    def matrix(self) -> np.ndarray: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -74,7 +83,7 @@ class Terms:
 
     log_weights: np.ndarray
     strengths: np.ndarray
-    targets: list[Target]
+    targets: Sequence[Centre]
     second: np.ndarray
     count: int
 

@@ -73,10 +73,11 @@ def _means(data: Rearranged, candidates: list[Candidate]) -> list[np.ndarray]:
     ]
     found = []
     for i, own in enumerate(data.samples):
-        mean = sum(weight * one.means[i] for weight, one in kept) / sum(weight for weight, _ in kept)
-        free = sum(weight for weight, one in kept if one.free)
+        means = [(weight, one.terms[i].mean(), one.free) for weight, one in kept]
+        mean = sum(weight * one for weight, one, _ in means) / sum(weight for weight, _, _ in means)
+        free = sum(weight for weight, _, is_free in means if is_free)
         if free > _LEAST_FREE:
-            alike = sum(weight * one.means[i] for weight, one in kept if one.free) / free
+            alike = sum(weight * one for weight, one, is_free in means if is_free) / free
             mean = mean + free * (averaged_with(alike, _shrunk, own) - alike)
         found.append(data.back(mean))
     return found
