@@ -103,9 +103,9 @@ def _of_patterns(data: Rearranged) -> list[Candidate]:
     near = []
     for i in sorted(range(len(found)), key=lambda i: -found[i].log_weight)[:_NEAR]:
         one, (name, terms) = found[i], kept[i]
-        own = [
-            near_pattern(name, one.labels, term, second) for term, (second, _) in zip(terms, data.moments, strict=True)
-        ]
-        log_prior = one.log_weight - sum(old.log_evidence for old in terms)
-        near.append(_rival(log_prior, own, distinct(len(one.labels)), free=True))
+        pairs = zip(terms, data.moments, strict=True)
+        own = [near for near in (near_pattern(name, one.labels, term, second) for term, (second, _) in pairs) if near]
+        if len(own) == len(terms):
+            log_prior = one.log_weight - sum(old.log_evidence for old in terms)
+            near.append(_rival(log_prior, own, distinct(len(one.labels)), free=True))
     return found + near

@@ -120,7 +120,11 @@ class Search:
         blocks = interchangeable(matrices)
         blocks.sort(key=lambda own: -self.log_evidence(orbits_of_blocks(own)))
         for own in [*blocks[:_BLOCKS], *variance_classes(self.moments)]:
-            self.judge([p for block in groups_of(own) if len(block) > 1 for p in cycle_and_exchange(self.size, block)])
+            self.judge(_within_blocks(own))
+        for own in blocks[:_BLOCKS]:
+            # Of few samples hardly any map of whole blocks is right in all of their variables.
+            if between := _between_blocks(own):
+                self.judge([*_within_blocks(own), *between])
         for _ in range(_ROUNDS):
             maps, generators = self._joined(Matcher(matrices, variances))
             if not maps:
@@ -250,6 +254,22 @@ class Search:
 def _exchanged(order: np.ndarray, pair: tuple[int, int]) -> np.ndarray:
     found = order.copy()
     found[list(pair)] = order[list(pair[::-1])]
+    return found
+
+
+def _within_blocks(blocks: np.ndarray) -> list[Permutation]:
+    """Generators of all permutations within blocks, (p,) labels."""
+    return [p for own in groups_of(blocks) if len(own) > 1 for p in cycle_and_exchange(len(blocks), own)]
+
+
+def _between_blocks(blocks: np.ndarray) -> list[Permutation]:
+    """Exchanges of blocks of one size with each other, of two variables or more each."""
+    found = []
+    for one, other in itertools.pairwise(sorted(groups_of(blocks), key=len)):
+        if len(one) == len(other) > 1:
+            p = np.arange(len(blocks))
+            p[one], p[other] = other, one
+            found.append(p)
     return found
 
 
