@@ -57,36 +57,43 @@ class Commutant:
         self.orbits = orbits
         self.sizes = np.bincount(orbits.ravel())
         self.blocks = _blocks(orbits)
+        kinds: dict[tuple[int, int, int], list[np.ndarray]] = {}
+        for one in self.blocks:
+            kinds.setdefault((one.dimension, one.count, one.numbers), []).append(one.basis)
+        self._bases = {kind: np.stack(bases) for kind, bases in kinds.items()}
 
     def project(self, matrix: np.ndarray) -> np.ndarray:
         """The mean over the group: each entry becomes the mean of its orbit."""
         return (np.bincount(self.orbits.ravel(), matrix.ravel()) / self.sizes)[self.orbits]
 
-    def log_marginals(self, second: np.ndarray, count: float, target: np.ndarray, strengths: np.ndarray) -> np.ndarray:
-        """log p(X) for each strength, see above.
+    def log_marginals(self, second: np.ndarray, count: float, targets: np.ndarray, strengths: np.ndarray) -> np.ndarray:
+        """log p(X) for each target and strength, (…, ν), see above.
 
         Args:
             second: S (p, p), projected already.
             count: n.
-            target: T (p, p), positive definite, which the group leaves unchanged.
+            targets: T (…, p, p), positive definite, which the group leaves unchanged.
             strengths: (ν,); infinite: the covariance is T.
         """
         p, finite = len(second), np.isfinite(strengths)
         nu = strengths[finite]
-        total = np.full(len(strengths), -0.5 * count * p * np.log(2 * np.pi))
-        for block in self.blocks:
-            k, r, d = block.dimension, block.count, block.numbers
-            own, moved = (block.basis.T @ matrix @ block.basis for matrix in (target, second))
-            ratio = scipy.linalg.eigh(moved, own, eigvals_only=True)
-            log_det = np.linalg.slogdet(own)[1]
+        total = np.full((*targets.shape[:-2], len(strengths)), -0.5 * count * p * np.log(2 * np.pi))
+        for (k, r, d), bases in self._bases.items():
+            # Blocks of one kind at once: (blocks, …, k r, k r).
+            bases = bases.reshape(len(bases), *[1] * (targets.ndim - 2), p, k * r)
+            turned = bases.swapaxes(-1, -2)
+            lower = np.linalg.cholesky(turned @ targets @ bases)
+            half = np.linalg.solve(lower, turned @ second @ bases)
+            ratio = np.linalg.eigvalsh(np.linalg.solve(lower, half.swapaxes(-1, -2)))
+            log_det = 2 * np.log(np.diagonal(lower, axis1=-2, axis2=-1)).sum((0, -1))[..., None]
             shape = k * nu / 2 + 1 + d * (r - 1) / 2
             j = d / 2 * np.arange(r)
-            grown = np.log1p(count * np.maximum(ratio, 0) / nu[:, None]).sum(1)
+            grown = np.log1p(count * np.maximum(ratio, 0)[..., None, :] / nu[:, None]).sum((0, -1))
             gammas = scipy.special.gammaln(shape[:, None] + k * count / 2 - j)
             gammas -= scipy.special.gammaln(shape[:, None] - j)
-            total[finite] += gammas.sum(1) - 0.5 * count * k * r * np.log(k / 2)
-            total[finite] -= count / 2 * (log_det + k * r * np.log(nu)) + (shape / k + count / 2) * grown
-            total[~finite] -= count / 2 * (log_det + ratio.sum())
+            total[..., finite] += len(bases) * (gammas.sum(1) - 0.5 * count * k * r * np.log(k * nu / 2))
+            total[..., finite] -= count / 2 * log_det + (shape / k + count / 2) * grown
+            total[..., ~finite] -= count / 2 * (log_det + ratio.sum((0, -1))[..., None])
         return total
 
 
@@ -98,12 +105,12 @@ def distinct(size: int) -> np.ndarray:
 
 def log_likelihood(covariance: np.ndarray, second: np.ndarray, count: float) -> float:
     """log density of n samples with second moments S, ``−½ n (p log 2π + log det Σ + tr Σ⁻¹ S)``; −∞ if Σ is not PD."""
-    try:
-        factor = scipy.linalg.cho_factor(covariance, lower=True)
-    except np.linalg.LinAlgError:
+    # The routines of LAPACK themselves: of few variables the checks around them take ten times as long.
+    lower, failed = scipy.linalg.lapack.dpotrf(covariance, lower=1)
+    if failed:
         return -np.inf
-    log_det = 2 * np.log(np.diag(factor[0])).sum()
-    trace = np.trace(scipy.linalg.cho_solve(factor, second))
+    log_det = 2 * np.log(np.diag(lower)).sum()
+    trace = np.trace(scipy.linalg.lapack.dpotrs(lower, second, lower=1)[0])
     return float(-0.5 * count * (len(second) * np.log(2 * np.pi) + log_det + trace))
 
 

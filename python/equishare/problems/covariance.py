@@ -177,6 +177,12 @@ class CovarianceProblem(Described):
             notes.append("There are fewer samples than variables: theta may have no inverse; posterior_mean has one.")
         elif any(_is_singular(second) for second, _ in self.moments):
             notes.append("Some variables are exact combinations of others: the covariance has no inverse.")
+        if notes and _ties_nothing(labels):
+            notes.append(
+                "That nothing is tied may be for want of variation: in the directions in which the samples do not vary "
+                "nothing tells a symmetry from what is only near one. More samples may tell, or fewer variables: leave "
+                "out copies and sums."
+            )
         error = self._loss_error(labels)
         if len(self.samples) > 1:
             return Quality(loss_error=error, notes=tuple(notes))
@@ -275,6 +281,10 @@ def _entry_variances(second: np.ndarray, count: int) -> np.ndarray:
     return (np.outer(variances, variances) + second**2) / count
 
 
+def _ties_nothing(labels: np.ndarray) -> bool:
+    return int(labels.max()) + 1 == len(labels) * (len(labels) + 1) // 2
+
+
 def _is_singular(second: np.ndarray) -> bool:
     scale = np.sqrt(np.diag(second))
     return bool(np.linalg.eigvalsh(second / np.outer(scale, scale))[0] < _SINGULAR)
@@ -283,8 +293,7 @@ def _is_singular(second: np.ndarray) -> bool:
 def _values(labels: np.ndarray, second: np.ndarray, count: int) -> np.ndarray:
     """Values of the groups: of greatest likelihood where the samples determine them."""
     means = np.bincount(labels.ravel(), second.ravel()) / np.bincount(labels.ravel())
-    size = len(second)
-    if len(means) == size * (size + 1) // 2 or count < size or _is_singular(second):
+    if _ties_nothing(labels) or count < len(second) or _is_singular(second):
         return means
     values = fit_tied(labels, second)
     return means if values is None else values

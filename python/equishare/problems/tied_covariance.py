@@ -14,7 +14,7 @@ _MOST_WORK = 1 << 31
 _ENOUGH = 1e-9
 
 
-def fit_tied(labels: np.ndarray, second: np.ndarray) -> np.ndarray | None:
+def fit_tied(labels: np.ndarray, second: np.ndarray, near: np.ndarray | None = None) -> np.ndarray | None:
     """Values ψ (G,) that maximise ``−log det Σ − tr Σ⁻¹ S`` for ``Σ = ψ[labels]``.
 
     Fisher scoring; the information ``½ tr(Σ⁻¹ A_g Σ⁻¹ A_h)`` is only multiplied with vectors, by conjugate gradients.
@@ -23,6 +23,7 @@ def fit_tied(labels: np.ndarray, second: np.ndarray) -> np.ndarray | None:
     Args:
         labels: (p, p) symmetric, 0 … G − 1.
         second: S (p, p).
+        near: (G,) values to start from, which have a positive definite covariance.
 
     Returns:
         The values; None where no positive definite covariance was found from which to start.
@@ -33,7 +34,7 @@ def fit_tied(labels: np.ndarray, second: np.ndarray) -> np.ndarray | None:
     def gathered(matrix: np.ndarray) -> np.ndarray:
         return np.bincount(labels.ravel(), matrix.ravel(), count)
 
-    values = _start(labels, gathered(second) / sizes)
+    values = _start(labels, gathered(second) / sizes) if near is None else near
     if values is None:
         return None
     best = log_likelihood(values[labels], second, 1)

@@ -27,7 +27,7 @@ class Candidate:
     Attributes:
         labels: (p, p).
         log_weight: log of prior times likelihood.
-        means: of the covariance of each sample.
+        terms: the evidence of each sample, which knows the mean of its covariance.
         generators: of its group; None for a pattern that is no orbits.
         may_be_told: whether it may be the answer; False for what is only near a pattern.
         free: whether all numbers of the covariance deviate from what is simpler, and alike.
@@ -35,14 +35,16 @@ class Candidate:
 
     labels: np.ndarray
     log_weight: float
-    means: list[np.ndarray]
+    terms: list[Terms]
     generators: list[Permutation] | None = None
     may_be_told: bool = True
     free: bool = False
 
-    def holds(self, generators: list[Permutation]) -> bool:
-        """Whether permutations leave the pattern unchanged."""
-        return all(np.array_equal(self.labels[np.ix_(p, p)], self.labels) for p in generators)
+    def holds(self, group: Candidate) -> bool:
+        """Whether the permutations of a group leave the pattern unchanged: each of its orbits lies in one label."""
+        label_of = np.empty(int(group.labels.max()) + 1, np.int64)
+        label_of[group.labels] = self.labels
+        return np.array_equal(label_of[group.labels], self.labels)
 
 
 def candidates_of(data: Rearranged) -> list[Candidate]:
@@ -59,12 +61,11 @@ def _of_groups(data: Rearranged, search: Search) -> list[Candidate]:
     for number, one in enumerate(search.ranked()):
         labels, generators = one.group.orbits, one.group.generators
         evidence = sum(own.log_evidence for own in one.terms)
-        means = [own.mean() for own in one.terms]
         if not generators:
-            found.append(Candidate(labels, evidence + np.log(1 / 4), means, [], free=True))
+            found.append(Candidate(labels, evidence + np.log(1 / 4), one.terms, [], free=True))
             continue
         price = one.group.log_price - np.log(2)
-        found.append(Candidate(labels, price + evidence, means, generators))
+        found.append(Candidate(labels, price + evidence, one.terms, generators))
         if number < _NEAR:
             near, *unequal = search.near(one)
             found.append(_rival(price + near[1], near[2], near[0], free=True))
@@ -86,7 +87,7 @@ def _of_factors(data: Rearranged) -> list[Candidate]:
 def _rival(log_prior: float, terms: list[Terms], tied: np.ndarray, free: bool = False) -> Candidate:
     """A covariance that is no answer, since no pattern says all of it; and what of it is tied."""
     evidence = sum(own.log_evidence for own in terms)
-    return Candidate(tied, log_prior + evidence, [own.mean() for own in terms], None, False, free)
+    return Candidate(tied, log_prior + evidence, terms, None, False, free)
 
 
 def _of_patterns(data: Rearranged) -> list[Candidate]:
@@ -97,14 +98,14 @@ def _of_patterns(data: Rearranged) -> list[Candidate]:
         terms = [own for own in (terms_of_pattern(name, labels, *one) for one in data.moments) if own is not None]
         if len(terms) == len(data.moments):
             weight = log_price(name, labels) - np.log(2) + sum(own.log_evidence for own in terms)
-            found.append(Candidate(labels, weight, [own.mean() for own in terms]))
+            found.append(Candidate(labels, weight, terms))
             kept.append((name, terms))
     near = []
     for i in sorted(range(len(found)), key=lambda i: -found[i].log_weight)[:_NEAR]:
         one, (name, terms) = found[i], kept[i]
-        own = [
-            near_pattern(name, one.labels, term, second) for term, (second, _) in zip(terms, data.moments, strict=True)
-        ]
-        log_prior = one.log_weight - sum(old.log_evidence for old in terms)
-        near.append(_rival(log_prior, own, distinct(len(one.labels)), free=True))
+        pairs = zip(terms, data.moments, strict=True)
+        own = [near for near in (near_pattern(name, one.labels, term, second) for term, (second, _) in pairs) if near]
+        if len(own) == len(terms):
+            log_prior = one.log_weight - sum(old.log_evidence for old in terms)
+            near.append(_rival(log_prior, own, distinct(len(one.labels)), free=True))
     return found + near

@@ -22,7 +22,9 @@ symmetry has to beat.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -36,6 +38,13 @@ _SMALL = (-32, 0, 4)
 _SPREADS = (-6, 16)
 # Correlations of targets keep so far from those that are singular.
 _INSIDE = 0.95
+
+
+class Centre(Protocol):
+    """A covariance (p, p) that the mean of Σ is drawn to."""
+
+    @property
+    def matrix(self) -> np.ndarray: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -74,7 +83,7 @@ class Terms:
 
     log_weights: np.ndarray
     strengths: np.ndarray
-    targets: list[Target]
+    targets: Sequence[Centre]
     second: np.ndarray
     count: int
 
@@ -115,13 +124,12 @@ def terms_of(commutant: Commutant, second: np.ndarray, count: int) -> Terms:
     strengths = strengths_of(len(second), count)
     prior = np.log(prior_of(strengths))
     targets = targets_of(second, np.diag(commutant.orbits))
-    found = np.full((len(targets), len(strengths)), -np.inf)
-    for i, target in enumerate(targets):
-        values = commutant.log_marginals(second, count, target.matrix, strengths)
-        told = count / (1 + count / strengths)
-        price = cost_of_variances(target.variances, np.outer(told, target.sizes / 2))
-        price += 0.5 * np.log1p(told * target.covariances)
-        found[i] = values - price + prior - np.log(len(targets))
+    found = commutant.log_marginals(second, count, np.stack([one.matrix for one in targets]), strengths)
+    found += prior - np.log(len(targets))
+    told = count / (1 + count / strengths)
+    for target, values in zip(targets, found, strict=True):
+        values -= cost_of_variances(target.variances, np.outer(told, target.sizes / 2))
+        values -= 0.5 * np.log1p(told * target.covariances)
     return Terms(found, strengths, targets, second, count)
 
 

@@ -10,13 +10,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import scipy
 
-from equishare.partition import Partition
 from equishare.problems.commutant import Commutant, distinct
 from equishare.search.covariance.evidence import Terms, terms_of
 from equishare.search.covariance.maps import Matcher, averaged
 from equishare.search.covariance.merges import variance_classes
 from equishare.search.covariance.near import near_terms, told_apart, unequal_orbits, unequal_terms
-from equishare.search.covariance.price import Group, closed, pair_orbits, with_map
+from equishare.search.covariance.price import Group, closed, orbits_of_blocks, pair_orbits, with_map
 from equishare.symmetry.permutations import (
     Permutation,
     cycle_and_exchange,
@@ -121,7 +120,11 @@ class Search:
         blocks = interchangeable(matrices)
         blocks.sort(key=lambda own: -self.log_evidence(orbits_of_blocks(own)))
         for own in [*blocks[:_BLOCKS], *variance_classes(self.moments)]:
-            self.judge([p for block in groups_of(own) if len(block) > 1 for p in cycle_and_exchange(self.size, block)])
+            self.judge(_within_blocks(own))
+        for own in blocks[:_BLOCKS]:
+            # Of few samples hardly any map of whole blocks is right in all of their variables.
+            if between := _between_blocks(own):
+                self.judge([*_within_blocks(own), *between])
         for _ in range(_ROUNDS):
             maps, generators = self._joined(Matcher(matrices, variances))
             if not maps:
@@ -254,6 +257,22 @@ def _exchanged(order: np.ndarray, pair: tuple[int, int]) -> np.ndarray:
     return found
 
 
+def _within_blocks(blocks: np.ndarray) -> list[Permutation]:
+    """Generators of all permutations within blocks, (p,) labels."""
+    return [p for own in groups_of(blocks) if len(own) > 1 for p in cycle_and_exchange(len(blocks), own)]
+
+
+def _between_blocks(blocks: np.ndarray) -> list[Permutation]:
+    """Exchanges of blocks of one size with each other, of two variables or more each."""
+    found = []
+    for one, other in itertools.pairwise(sorted(groups_of(blocks), key=len)):
+        if len(one) == len(other) > 1:
+            p = np.arange(len(blocks))
+            p[one], p[other] = other, one
+            found.append(p)
+    return found
+
+
 def interchangeable(matrices: Sequence[np.ndarray]) -> list[np.ndarray]:
     """Blocks of variables any two of which may be exchanged: (p,) labels of them, for some numbers of blocks.
 
@@ -276,9 +295,3 @@ def interchangeable(matrices: Sequence[np.ndarray]) -> list[np.ndarray]:
     tree = scipy.cluster.hierarchy.linkage(condensed, "average")
     counts = np.unique(np.geomspace(1, size - 1, _CUTS).astype(int)).tolist()
     return [scipy.cluster.hierarchy.fcluster(tree, count, "maxclust").astype(np.int64) - 1 for count in counts]
-
-
-def orbits_of_blocks(blocks: np.ndarray) -> np.ndarray:
-    """(p, p) orbits on pairs when any two variables of a block may be exchanged, numbered by first appearance."""
-    low, high = np.minimum(blocks[:, None], blocks), np.maximum(blocks[:, None], blocks)
-    return Partition(2 * (low * len(blocks) + high) + np.eye(len(blocks), dtype=np.int64)).labels

@@ -107,34 +107,61 @@ def terms_of_pattern(name: str, labels: np.ndarray, second: np.ndarray, count: i
         value = log_likelihood(target, second, count) - float(cost_of_variances(own_variances, count * sizes / 2))
         return Terms(np.array([[value]]), np.array([np.inf]), [centre(target)], second, count)
     strengths = deviations_of(size, count, _STEP)
-    weights, fits = np.full(len(strengths), -np.inf), []
-    num_groups = int(labels.max()) + 1
-    for i, nu in enumerate(strengths.tolist()):
-        values = fit_tied(labels, (count * second + nu * target) / (count + nu))
-        if values is None:
-            return None
-        fitted = values[labels]
-        fits.append(fitted)
-        told = count / (1 + count / nu)
-        price = 0.5 * num_groups * np.log1p(count / nu) + float(cost_of_variances(own_variances, told * sizes / 2))
-        distance = log_likelihood(target, target, nu) - log_likelihood(fitted, target, nu)
-        weights[i] = log_likelihood(fitted, second, count) - distance - price
-    weights += np.log(prior_of(strengths))
+    found = _laplace(name, labels, second, count, target, strengths)
+    if found is None:
+        return None
+    weights, fits = found
+    told = count / (1 + count / strengths)
+    weights += np.log(prior_of(strengths)) - cost_of_variances(own_variances, np.outer(told, sizes / 2))
     share = np.exp(weights - scipy.special.logsumexp(weights))
     mean = np.tensordot(share, np.stack(fits), 1)
     return Terms(weights[:, None], np.array([np.inf]), [centre(mean)] * len(weights), second, count)
 
 
-def near_pattern(name: str, labels: np.ndarray, terms: Terms, second: np.ndarray) -> Terms:
-    """The evidence of a covariance that is near one of a pattern: as :func:`near_terms` for a group."""
-    numbers = labels.max() + 1 - name.startswith(_INDEPENDENT)
+def near_pattern(name: str, labels: np.ndarray, terms: Terms, second: np.ndarray) -> Terms | None:
+    """The evidence of a covariance that is near one of a pattern: as :func:`near_terms` for a group; None as above."""
     count, target = terms.count, terms.mean()
-    strengths = deviations_of(len(second), count, 1)
-    values = Commutant(distinct(len(second))).log_marginals(second, count, target, strengths)
-    values -= log_likelihood(target, second, count) - 0.5 * numbers * np.log1p(count / strengths)
+    strengths = deviations_of(len(second), count, _STEP)
+    found = _laplace(name, labels, second, count, target, strengths)
+    if found is None:
+        return None
+    # The numbers of the pattern deviate from the target in both, so the one is no likelihood at the target itself.
+    values = Commutant(distinct(len(second))).log_marginals(second, count, target, strengths) - found[0]
     prior = prior_of(strengths, _WEAK) if name.startswith(_INDEPENDENT) else prior_of(strengths)
     values += terms.log_evidence + np.log(prior)
     return Terms(values[None], strengths, [centre(target)], second, count)
+
+
+def _laplace(
+    name: str, labels: np.ndarray, second: np.ndarray, count: int, target: np.ndarray, strengths: np.ndarray
+) -> tuple[np.ndarray, list[np.ndarray]] | None:
+    """log p(X) of a pattern for each strength, but for what the target costs, and Σ̂; None where no covariance has it.
+
+    Args:
+        name: of the pattern.
+        labels: (p, p) of it.
+        second: S (p, p).
+        count: n.
+        target: T (p, p), which has the pattern.
+        strengths: (ν,).
+    """
+    values, logs, fits = None, [], []
+    independent = name.startswith(_INDEPENDENT)
+    numbers = int(labels.max()) + 1 - independent
+    for nu in strengths.tolist():
+        mixed = (count * second + nu * target) / (count + nu)
+        if independent:
+            own = np.diag(labels)
+            fitted = np.diag((np.bincount(own, np.diag(mixed)) / np.maximum(np.bincount(own), 1))[own])
+        else:
+            values = fit_tied(labels, mixed, values)
+            if values is None:
+                return None
+            fitted = values[labels]
+        distance = log_likelihood(target, target, nu) - log_likelihood(fitted, target, nu)
+        logs.append(log_likelihood(fitted, second, count) - distance - 0.5 * numbers * np.log1p(count / nu))
+        fits.append(fitted)
+    return np.array(logs), fits
 
 
 def log_price(name: str, labels: np.ndarray) -> float:

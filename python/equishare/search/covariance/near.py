@@ -12,12 +12,14 @@ it. A covariance is near Σ, the mean given the group, in one of these ways:
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import scipy
 
 from equishare.partition import Partition
 from equishare.problems.commutant import Commutant, distinct
-from equishare.search.covariance.evidence import Terms, centre, deviations_of, prior_of
+from equishare.search.covariance.evidence import Centre, Terms, centre, deviations_of, prior_of
 from equishare.search.covariance.gaussian import integrated
 
 # Every so manyth strength of scales and variances is tried.
@@ -70,7 +72,7 @@ def unequal_terms(larger: Terms, near: Commutant, second: np.ndarray, unequal: n
     gradient, information = spans.T @ gradient, spans.T @ information @ spans
     strengths = deviations_of(size, count, _STEP)
     grid = [*zip([np.inf, *strengths], np.append(1.0, prior_of(strengths)), strict=True)]
-    weights, targets, every = [], [], np.eye(2 * within.shape[1])
+    weights, targets, every = [], list[Centre](), np.eye(2 * within.shape[1])
     is_singular = np.linalg.eigvalsh(mean / np.sqrt(np.outer(variances, variances)))[0] < _SINGULAR
     for nu, own in grid:
         for other, share in grid[:1] if is_singular else grid:
@@ -79,7 +81,7 @@ def unequal_terms(larger: Terms, near: Commutant, second: np.ndarray, unequal: n
                 continue
             value, moved = integrated(gradient, information, (every * deviations)[:, deviations > 0])
             weights.append(larger.log_evidence + value + np.log(own * share / 3))
-            targets.append(centre(_moved(mean, spans @ moved)))
+            targets.append(_Moved(mean, spans @ moved))
     return Terms(np.array(weights)[:, None], np.array([np.inf]), targets, second, count)
 
 
@@ -113,10 +115,25 @@ def _within(points: np.ndarray) -> np.ndarray:
     return np.concatenate(columns, axis=1)
 
 
-def _moved(mean: np.ndarray, moved: np.ndarray) -> np.ndarray:
-    """The covariance of other scales and variances; without the variances, where they leave it no inverse."""
-    scale, change = np.exp(np.clip(moved[: len(mean)], -5, 5)), np.diag(mean) * moved[len(mean) :]
-    found = mean * np.outer(scale, scale)
-    changed = found + np.diag(change)
-    values = np.linalg.eigvalsh(changed)
-    return changed if values[0] > 1e-3 * np.linalg.eigvalsh(found)[0] else found
+@dataclass(frozen=True)
+class _Moved:
+    """The covariance of other scales and variances; without the variances, where they leave it no inverse.
+
+    Of the many there are few are ever asked for: it is computed where it is.
+
+    Attributes:
+        mean: Σ (p, p).
+        moved: (2 p,) logarithms of scales, and changes of variances in units of them.
+    """
+
+    mean: np.ndarray
+    moved: np.ndarray
+
+    @property
+    def matrix(self) -> np.ndarray:
+        size = len(self.mean)
+        scale, change = np.exp(np.clip(self.moved[:size], -5, 5)), np.diag(self.mean) * self.moved[size:]
+        found = self.mean * np.outer(scale, scale)
+        changed = found + np.diag(change)
+        values = np.linalg.eigvalsh(changed)
+        return changed if values[0] > 1e-3 * np.linalg.eigvalsh(found)[0] else found

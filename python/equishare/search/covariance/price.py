@@ -9,6 +9,7 @@ pairs, as in :mod:`equishare.search.price`. Half of the prior mass is that of no
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -20,7 +21,7 @@ from equishare.problems.commutant import distinct
 from equishare.search.price import log_classes
 from equishare.symmetry.automorphisms import automorphism_group, pattern_normaliser_order
 from equishare.symmetry.chain import StabilizerChain
-from equishare.symmetry.permutations import Permutation, joined
+from equishare.symmetry.permutations import Permutation, groups_of, joined
 
 
 @dataclass(frozen=True)
@@ -41,9 +42,8 @@ class Group:
 def pair_orbits(generators: list[Permutation], size: int) -> np.ndarray:
     """(p, p) orbits of the group that permutations generate on pairs without order, numbered by first appearance."""
     labels = distinct(size)
-    for p in generators:
-        labels = with_map(labels, p)
-    return labels
+    links = [np.column_stack([labels.ravel(), labels[np.ix_(p, p)].ravel()]) for p in generators]
+    return Partition(joined(labels, links)).labels if links else labels
 
 
 def with_map(orbits: np.ndarray, p: Permutation) -> np.ndarray:
@@ -62,9 +62,12 @@ def closed(orbits: np.ndarray, generators: list[Permutation]) -> Group:
         orbits: of the permutations, :func:`pair_orbits`.
         generators: them.
     """
-    size = len(orbits)
+    size, points = len(orbits), np.diag(orbits)
     if int(orbits.max()) + 1 == size * (size + 1) // 2:
         return Group(orbits, [], -math.log(2))
+    if np.array_equal(orbits_of_blocks(points), orbits):
+        generators, order = _exchanges(points)
+        return Group(orbits, generators, _log_price(orbits, order))
     try:
         triples, _ = automorphism_group(orbits, same_action=True)
         generators, order = [p for p, _, _ in triples], pattern_normaliser_order(orbits, same_action=True)
@@ -73,7 +76,35 @@ def closed(orbits: np.ndarray, generators: list[Permutation]) -> Group:
         for p in generators:
             chain.add(p)
         order = chain.order
-    count = math.log(orbits.max() + 1)
+    return Group(orbits, generators, _log_price(orbits, order))
+
+
+def orbits_of_blocks(blocks: np.ndarray) -> np.ndarray:
+    """(p, p) orbits on pairs when any two variables of a block may be exchanged, numbered by first appearance."""
+    low, high = np.minimum(blocks[:, None], blocks), np.maximum(blocks[:, None], blocks)
+    return Partition(2 * (low * (blocks.max() + 1) + high) + np.eye(len(blocks), dtype=np.int64)).labels
+
+
+def _exchanges(blocks: np.ndarray) -> tuple[list[Permutation], int]:
+    """Exchanges that generate all permutations within blocks, and the order of the normaliser.
+
+    That one permutes blocks of one size too.
+    """
+    generators, order, members = [], 1, groups_of(blocks)
+    for own in members:
+        order *= math.factorial(len(own))
+        for pair in itertools.pairwise(own):
+            p = np.arange(len(blocks))
+            p[list(pair)] = pair[::-1]
+            generators.append(p)
+    for count in np.bincount([len(own) for own in members]).tolist():
+        order *= math.factorial(count)
+    return generators, order
+
+
+def _log_price(orbits: np.ndarray, order: int) -> float:
+    """The price, given |N|."""
+    size = len(orbits)
     price = math.log(order) - scipy.special.gammaln(size + 1)
-    price -= log_classes(size) * count / math.log(size * (size + 1) / 2)
-    return Group(orbits, generators, float(price - math.log(2)))
+    price -= log_classes(size) * math.log(orbits.max() + 1) / math.log(size * (size + 1) / 2)
+    return float(price - math.log(2))

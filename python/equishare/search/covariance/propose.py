@@ -15,7 +15,6 @@ from equishare.search.covariance.eigenvalues import averaged_with
 from equishare.search.covariance.evidence import terms_of
 from equishare.search.covariance.groups import Moments
 from equishare.search.covariance.order import Rearranged
-from equishare.symmetry.permutations import Permutation
 
 #: Offset and slope of the probability that there is a symmetry, with log odds ℓ for the surest part of the one that is
 #: judged: 1 / (1 + exp(−a − b ℓ)). Of simulated covariances without a symmetry it tells one in about one of a hundred
@@ -74,10 +73,11 @@ def _means(data: Rearranged, candidates: list[Candidate]) -> list[np.ndarray]:
     ]
     found = []
     for i, own in enumerate(data.samples):
-        mean = sum(weight * one.means[i] for weight, one in kept) / sum(weight for weight, _ in kept)
-        free = sum(weight for weight, one in kept if one.free)
+        means = [(weight, one.terms[i].mean(), one.free) for weight, one in kept]
+        mean = sum(weight * one for weight, one, _ in means) / sum(weight for weight, _, _ in means)
+        free = sum(weight for weight, _, is_free in means if is_free)
         if free > _LEAST_FREE:
-            alike = sum(weight * one.means[i] for weight, one in kept if one.free) / free
+            alike = sum(weight * one for weight, one, is_free in means if is_free) / free
             mean = mean + free * (averaged_with(alike, _shrunk, own) - alike)
         found.append(data.back(mean))
     return found
@@ -88,9 +88,9 @@ def _shrunk(samples: np.ndarray) -> np.ndarray:
     return terms_of(Commutant(distinct(len(second))), second, len(samples)).mean()
 
 
-def _odds(candidates: list[Candidate], generators: list[Permutation]) -> float:
-    """Log odds of the candidates that permutations leave unchanged against all others."""
-    holds = [one.holds(generators) for one in candidates]
+def _odds(candidates: list[Candidate], group: Candidate) -> float:
+    """Log odds of the candidates that a group leaves unchanged against all others."""
+    holds = [one.holds(group) for one in candidates]
     both = [
         [one.log_weight for one, own in zip(candidates, holds, strict=True) if own is side] for side in (True, False)
     ]
@@ -104,10 +104,10 @@ def judged_groups(candidates: list[Candidate]) -> tuple[list[Candidate], list[fl
     It is that of there being a symmetry, by the surest part of the group, times that of the whole given the part.
     """
     groups = [one for one in candidates if one.generators]
-    odds = [_odds(candidates, one.generators or []) for one in groups]
+    odds = [_odds(candidates, one) for one in groups]
     chances = []
     for one, own in zip(groups, odds, strict=True):
-        most = max(part for other, part in zip(groups, odds, strict=True) if one.holds(other.generators or []))
+        most = max(part for other, part in zip(groups, odds, strict=True) if one.holds(other))
         whole = np.exp(_log_sigmoid(own) - _log_sigmoid(most))
         chances.append(float(scipy.special.expit(CURVE[0] + CURVE[1] * most) * whole))
     return groups, odds, chances
@@ -128,10 +128,10 @@ def told_of(candidates: list[Candidate], groups: list[Candidate], chances: list[
         total = scipy.special.logsumexp([one.log_weight for one in candidates])
         return next(one for one in plain if one.generators is not None or one.log_weight > total - np.log(2)), 0
     found = groups[sure[0]]
-    likelier = (one for one in plain if one.log_weight > found.log_weight and one.holds(found.generators or []))
+    likelier = (one for one in plain if one.log_weight > found.log_weight and one.holds(found))
     told = next(likelier, found)
     # It may have more symmetry than the group of the best evidence.
-    wider = [place for place in sure if told.holds(groups[place].generators or [])]
+    wider = [place for place in sure if told.holds(groups[place])]
     return told, min(wider, key=lambda place: int(groups[place].labels.max()))
 
 
