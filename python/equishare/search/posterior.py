@@ -9,9 +9,9 @@ import scipy
 
 from equishare.partition import Partition
 from equishare.problems.base import Belief
-from equishare.problems.estimates import BlockEstimate, tied_values
+from equishare.problems.estimates import MOST_GROUPS, BlockEstimate, tied_values
 from equishare.search.alignment import Permutations
-from equishare.search.evidence import LARGE, MOST_GROUPS, Evidence, Score
+from equishare.search.evidence import LARGE, Evidence, Score
 from equishare.search.price import Closure, Structure, closure_of, generated, is_kept, is_tabled, may_have_symmetry
 from equishare.search.shifts import coarsest_shift, shifts_of
 from equishare.symmetry.orbits import cell_orbits

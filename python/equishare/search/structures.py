@@ -21,8 +21,9 @@ from equishare.search.shifts import shift_patterns
 
 # Of the merges of orbits of a symmetry so many are tried, those of the best evidence.
 _MERGES = 4
-# Larger parameters are not searched, of which networks may have many: that takes seconds to minutes each.
-_MOST_ENTRIES = 1 << 16
+# Larger parameters are not searched, of which networks may have many: that takes seconds to minutes each. The patterns
+# of shifts, that are not searched but fitted, take a network for each.
+_MOST_ENTRIES, _MOST_SHIFTED = 1 << 16, 1 << 17
 
 
 def try_structures(session: NetworkSession, owner: Sequence[int], free: Fit, stage: str) -> None:
@@ -46,7 +47,7 @@ def try_structures(session: NetworkSession, owner: Sequence[int], free: Fit, sta
     rows = [owner.index(problem) for problem in range(len(session.problems))]
     start, buffers = stacked(replicas.start, len(rows)), stacked(replicas.buffers, len(rows))
     for s, slot in enumerate(replicas.slots):
-        if not _is_matrix(slot):
+        if not _is_matrix(slot) or slot.num_entries > _MOST_SHIFTED:
             continue
         shifts = [one.labels for one in shift_patterns(slot.shape_of(slot.key)) if one.num_groups <= slot.max_groups]
         owners = [problem for problem in range(len(rows)) for _ in shifts]
