@@ -11,14 +11,14 @@ import numpy as np
 from equishare.partition import Partition
 from equishare.problems.base import Problem, Proposal
 from equishare.problems.estimates import MOST_GROUPS, BlockEstimate, blocks_of
+from equishare.search import price, shifts
 from equishare.search.evidence import LARGE, Evidence, Score
 from equishare.search.orbits import find_symmetries, merges_of
 from equishare.search.path import conditional_path, greedy_merges, merge_path, shortest_path, thinned
 from equishare.search.polish import polish
 from equishare.search.posterior import Posterior
-from equishare.search.price import Structure, unsearched
 from equishare.search.segmentation import probable_segmentations
-from equishare.search.shifts import MOST_ENTRIES, Shifts, shift_patterns
+from equishare.search.shifts import Shifts, shift_patterns
 
 # How many of the best cuts of the path are polished.
 _POLISHED = 10
@@ -149,21 +149,23 @@ def propose_by_evidence(problem: Problem, polished: bool, symmetric: bool = True
         posterior.judge_spreads()
     posterior.judge_subgroups()
     partition, belief = posterior.answer(exact.ranked()[0])
-    notes += _left_out(posterior, exact)
+    notes += _left_out(posterior, exact, partition)
     history = _history(problem, exact, posterior)
     return Proposal([partition.labels], history=history, belief=belief, notes=tuple(dict.fromkeys(notes)))
 
 
-def _left_out(posterior: Posterior, exact: Candidates) -> list[str]:
+def _left_out(posterior: Posterior, exact: Candidates, partition: Partition) -> list[str]:
     """What was not searched of a parameter as large as this one, a sentence each."""
     shape = exact.evidence.estimate.values.shape
     size, found = math.prod(shape), []
     if posterior.is_matrix and not posterior.is_symmetric:
-        found.append(unsearched(shape))
-    if posterior.is_matrix and size > MOST_ENTRIES:
+        found.append(price.unsearched(shape))
+    if posterior.is_matrix and (missing := shifts.unsearched(shape)) is not None:
+        found.append(missing)
+    if posterior.left_out and posterior.has_symmetry(partition):
         found.append(
-            f"Shifts of rows and columns in the order in which they come were not looked for: that takes up to "
-            f"{MOST_ENTRIES:,} weights."
+            f"Parts of the symmetry of the pattern were not weighed against it: they leave {posterior.left_out:,} and "
+            f"more different weights, and up to {MOST_GROUPS:,} are."
         )
     if not posterior.has_spreads:
         found.append(
@@ -197,7 +199,7 @@ def likely_shifts(evidence: Evidence) -> list[tuple[Shifts, Score]]:
     estimate = evidence.estimate
 
     def ranked(patterns: Iterable[Shifts], by: Evidence) -> list[tuple[Shifts, Score]]:
-        scored = [(one, by.score(one.labels, Structure(None, (one,)))) for one in patterns]
+        scored = [(one, by.score(one.labels, price.Structure(None, (one,)))) for one in patterns]
         return sorted(scored, key=lambda pair: pair[1])
 
     patterns: Iterable[Shifts] = shift_patterns(estimate.values.shape)

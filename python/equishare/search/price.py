@@ -91,11 +91,11 @@ def may_have_symmetry(shape: tuple[int, ...]) -> bool:
     return is_tabled(shape) or (min(shape) >= _LEAST_SIDE and math.prod(shape) <= MOST_ENTRIES)
 
 
-def unsearched(shape: tuple[int, ...]) -> str:
-    """What to say of a matrix that may have symmetries which are not looked for."""
+def unsearched(shape: tuple[int, ...], most: int = MOST_ENTRIES) -> str:
+    """What to say of a matrix that may have symmetries which are not looked for, as beyond ``most`` entries none are."""
     return (
         f"No symmetry was looked for among {' × '.join(map(str, shape))} weights: the search takes up to "
-        f"{MOST_ENTRIES:,}, and of more than {_MOST_TABLED:,}, or {_LONGEST_TABLED} a side, at least {_LEAST_SIDE} "
+        f"{most:,}, and of more than {_MOST_TABLED:,}, or {_LONGEST_TABLED} a side, at least {_LEAST_SIDE} "
         "rows and columns."
     )
 

@@ -112,7 +112,6 @@ def _labels(grid_out: Grid, grid_in: Grid, names: np.ndarray) -> np.ndarray:
     return _windows(grid_out, grid_in, names).reshape(int(np.prod(grid_out)), -1)
 
 
-@lru_cache(maxsize=8)
 def shift_patterns(shape: tuple[int, ...]) -> tuple[Shifts, ...]:
     """All patterns of a weight (O, I) that shifts tie, in the order of rows and columns; of up to 4,096 groups.
 
@@ -122,9 +121,16 @@ def shift_patterns(shape: tuple[int, ...]) -> tuple[Shifts, ...]:
     inputs in two grids, one is as much wider than the other as it is higher, like those of a convolution with a square
     kernel.
     """
+    return _patterns(shape)[0]
+
+
+@lru_cache(maxsize=8)
+def _patterns(shape: tuple[int, ...]) -> tuple[tuple[Shifts, ...], int]:
+    """The patterns, and how many were left out as they have too many groups."""
     if len(shape) != 2 or min(shape) < _LEAST_SIDE or np.prod(shape) > MOST_ENTRIES:
-        return ()
+        return (), 0
     found: dict[Shifts, None] = {}
+    left_out = 0
     for grid_out, grid_in, stride in grids(*shape):
         wider = {i - o for o, i in zip(grid_out, grid_in, strict=True)}
         if stride > 1 or len(wider) > 1 or min(*grid_out, *grid_in) < _LEAST_STEPS:
@@ -139,7 +145,28 @@ def shift_patterns(shape: tuple[int, ...]) -> tuple[Shifts, ...]:
         for names in ways:
             if len(np.unique(names)) <= MOST_GROUPS:
                 found[Shifts.of(grid_out, grid_in, names)] = None
-    return tuple(found)
+            else:
+                left_out += 1
+    return tuple(found), left_out
+
+
+def unsearched(shape: tuple[int, ...], most: int = MOST_ENTRIES) -> str | None:
+    """What to say of a matrix some of whose patterns of shifts are not looked for, all of them beyond ``most`` entries.
+
+    None where all are.
+    """
+    if np.prod(shape) > most:
+        return (
+            f"Shifts of rows and columns in the order in which they come were not looked for among "
+            f"{' × '.join(map(str, shape))} weights: that takes up to {most:,}."
+        )
+    left_out = _patterns(shape)[1]
+    if not left_out:
+        return None
+    return (
+        f"Of the patterns of shifts of rows and columns in the order in which they come, {left_out} were not looked "
+        f"for: they have more than {MOST_GROUPS:,} different weights."
+    )
 
 
 def _ways(offset: np.ndarray, opposite: np.ndarray, grid: Grid) -> list[np.ndarray]:

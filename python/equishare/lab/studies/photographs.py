@@ -10,7 +10,8 @@ up to the boundary are asserted, ``exact`` in which the verdict is that.
 Blurred -> sharp: each window is turned into a torus, shifted along both axes by a random number of pixels, and blurred
 on that torus. Every shift is equally likely, so the best linear map commutes with all of them, whatever the photographs
 show, and, as the products of grey values are the same both ways, with half a turn. Scored are the number of groups and
-whether the pattern is unchanged by all of these.
+whether the pattern is unchanged by all of these, whether a group of that order is asserted, and the spread of the
+weights.
 """
 
 from __future__ import annotations
@@ -51,10 +52,10 @@ def plans() -> list[Plan]:
         Cell({"windows": count}, partial(draw_sharpening, count=count), TORUS_METHODS, TORUS_TRIALS)
         for count in TORUS_WINDOWS
     ]
-    sharpening_title = f"Windows of {TORUS_SIDE} × {TORUS_SIDE} pixels, blurred on a torus: half to fit, half to validate"
+    sharpening_title = f"Windows of {TORUS_SIDE} × {TORUS_SIDE} pixels, blurred on a torus; half to validate"
     return [
         Plan("photographs", title, METRICS, cells),
-        Plan("sharpening", sharpening_title, ("groups", "unchanged", "told"), sharpening),
+        Plan("sharpening", sharpening_title, ("groups", "unchanged", "told", "spread"), sharpening),
     ]
 
 
@@ -125,10 +126,12 @@ def draw_sharpening(rng: np.random.Generator, trials: int, *, count: int) -> Dra
     truth = Partition(np.minimum(shifts, shifts.T))  # half a turn exchanges output and input
 
     def score(_trial: int, answer: Discovery) -> Scores:
+        group = answer.symmetry()
         return {
             "groups": float(answer.partition.num_groups),
             "unchanged": float(truth.refines(answer.partition)),
-            "told": float(answer.symmetry().order >= 2 * points and answer.symmetry().verdict == "exact"),
+            "told": float(group.order >= 2 * points and group.verdict != "none"),
+            "spread": answer.spread,
         }
 
     return Draws(problems, [truth] * trials, score)
