@@ -28,12 +28,18 @@ def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
-def one(entries, groups, seed):
+def samples(entries, groups, seed):
+    """(SAMPLES, entries) draws, and the label of each entry."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(groups, size=entries) if groups else rng.permutation(entries)
     x = np.empty((SAMPLES, entries), np.float32)
     for row in x:
         row[:] = STEP * labels + rng.standard_normal(entries, dtype=np.float32)
+    return x, labels
+
+
+def one(entries, groups, seed):
+    x, labels = samples(entries, groups, seed)
     es.discover(es.MeanProblem(x[:, :10]))  # loads what is loaded once
     before, start, cpu = peak(), time.perf_counter(), time.process_time()
     found = es.discover(es.MeanProblem(x), resamples=0)

@@ -84,13 +84,13 @@ def measured(kind: str, side: int, separation: float, seed: int) -> Measured:
     rng = np.random.default_rng(seed)
     truth = np.zeros((0, 0), int) if kind == "ring" else kernel_weight(kind, side, rng)
     given = ring_problem(side**2, seed) if kind == "ring" else problem(truth, separation, rng)
-    held = _status("VmRSS")
+    held = resident("VmRSS")
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak is counted from here
     start = time.perf_counter(), time.process_time()
     found = es.discover(given)
     words = str(found.symmetry()).split(":")[0].split(".")[0]
     seconds, processor = time.perf_counter() - start[0], time.process_time() - start[1]
-    memory = _status("VmHWM") - held
+    memory = resident("VmHWM") - held
     if kind == "ring":
         labels = found.partition.labels
         turned, flipped = np.roll(labels, 1, (0, 1)), np.roll(labels[::-1, ::-1], 1, (0, 1))
@@ -101,7 +101,7 @@ def measured(kind: str, side: int, separation: float, seed: int) -> Measured:
     return Measured(seconds, processor, memory, right, words)
 
 
-def _status(name: str) -> int:
+def resident(name: str) -> int:
     """A number of bytes that Linux knows of this process."""
     text = Path("/proc/self/status").read_text(encoding="ascii")
     return int(text.split(f"{name}:")[1].split()[0]) * 1024

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import equishare as es
-from equishare import datafiles
+from equishare import blocks, datafiles
 from equishare.cli import main
 from equishare.problems.moments import Moments, folded
 from equishare.problems.streamed import fits
@@ -219,6 +219,23 @@ def test_large_files_are_read_in_blocks_on_the_command_line(samples, frame, tmp_
     assert code == 2 and "sheet belongs to a spreadsheet" in error
     code, _, error = told(capsys, tmp_path / name, "--outputs", "w")
     assert code == 2 and "w" in error
+
+
+def test_the_progress_of_one_file_of_text(frame, tmp_path, monkeypatch):
+    pandas = pytest.importorskip("pandas")
+    pandas.concat([frame] * 10).to_csv(tmp_path / "data.csv", index=False)
+    monkeypatch.setattr(blocks, "_MIB", 10)  # told in KiB
+    monkeypatch.setattr(blocks, "_BLOCK", 1 << 12)
+    size = (tmp_path / "data.csv").stat().st_size >> 10
+    seen = []
+    columns = {"inputs": list(frame.columns[:-2]), "outputs": list(frame.columns[-2:])}
+    es.LinearProblem.from_batches(
+        tmp_path / "data.csv", **columns, progress=lambda done, total: seen.append((done, total))
+    )
+    done = [one for one, _ in seen]
+    assert done == sorted(done) and done[-1] == 2 * size
+    assert {total for _, total in seen} == {2 * size}
+    assert {size, 2 * size} < set(done)  # both passes, and between their ends
 
 
 def test_a_large_array_on_the_command_line(samples, tmp_path, capsys, monkeypatch):

@@ -1,7 +1,10 @@
 """A Dask cluster of two processes: the bits of one process, and a worker that is killed loses nothing."""
 
+import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -66,6 +69,42 @@ def test_a_worker_that_is_killed_loses_nothing(address):
         killer.start()
         assert ranks.mapped(slow_square, range(12), anywhere=True) == [i * i for i in range(12)]
     killer.join()
+
+
+def run(*arguments):
+    """What the command line prints, in a process of its own."""
+    command = [sys.executable, "-m", "equishare", *map(str, arguments)]
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout
+
+
+def test_discover_on_the_command_line(address, tmp_path):
+    x = np.random.default_rng(2).normal(size=(300, 9)) + np.repeat([0, 1, 3], 3)
+    np.save(tmp_path / "x.npy", x)
+    call = "discover", tmp_path / "x.npy", "--means", "--resamples", 3, "--json"
+    before = address.scheduler.transition_counter
+    shared = json.loads(run(*call, "--dask", address.scheduler_address))
+    between = address.scheduler.transition_counter
+    alone = json.loads(run(*call))
+    assert before < between == address.scheduler.transition_counter
+    for one in (shared, alone):
+        del one["origin"]  # when, and by which call
+    assert shared == alone
+
+
+def test_reproduce_on_the_command_line(address, tmp_path):
+    call = "reproduce", "correlation", "--trials", 2, "--out"
+    before = address.scheduler.transition_counter
+    run(*call, tmp_path / "shared", "--dask", address.scheduler_address)
+    between = address.scheduler.transition_counter
+    run(*call, tmp_path / "alone")
+    assert before < between == address.scheduler.transition_counter
+    shared, alone = (json.loads((tmp_path / name / "correlation.json").read_text()) for name in ("shared", "alone"))
+    for one in (shared, alone):
+        for table in one["tables"]:
+            for row in table["rows"]:
+                del row["seconds"]
+        del one["seconds"]
+    assert shared == alone
 
 
 def test_nobody_at_the_address():

@@ -8,13 +8,15 @@ from test_large_symmetry import noisy, torus
 
 import equishare as es
 from equishare.linalg import log_det, pseudo_inverse
+from equishare.problems.base import Slot
 from equishare.problems.estimates import BlockEstimate, fit_estimate
-from equishare.search import alignment, by_evidence, evidence, orbits, path
+from equishare.search import alignment, evidence, orbits, path, posterior, price, shifts
 from equishare.search.evidence import Evidence, Fit
 from equishare.search.orbits import find_symmetries, merges_of
 from equishare.search.path import Path, greedy_merges, merge_path, segmentations
 from equishare.search.polish import misfit
 from equishare.search.price import generated, is_kept
+from equishare.search.structures import left_out
 from equishare.symmetry.orbits import cell_orbits
 
 
@@ -200,12 +202,47 @@ def test_what_is_left_out_is_told(monkeypatch):
     x, y = rng.normal(size=(60, 6)), rng.normal(size=(60, 6))
     assert es.discover(es.LinearProblem(x, x + y)).quality.notes == ()
     monkeypatch.setattr(evidence, "_MOST_WIDENED", 35)
-    monkeypatch.setattr(by_evidence, "MOST_ENTRIES", 35)
+    monkeypatch.setattr(shifts, "_patterns", lambda shape: ((), 3))
     told = es.discover(es.LinearProblem(x, x + y)).quality.notes
     assert [one.split(" were ")[0].split(" are ")[0] for one in told] == [
-        "Shifts of rows and columns in the order in which they come",
+        "Of the patterns of shifts of rows and columns in the order in which they come, 3",
         "Whether 36 entries",
     ]
+
+
+def test_what_is_left_out_of_the_shifts_is_told():
+    assert shifts.unsearched((784, 784)) is None
+    assert shifts.unsearched((4100, 100)) == (
+        "Of the patterns of shifts of rows and columns in the order in which they come, 1 were not looked for: they "
+        "have more than 4,096 different weights."
+    )
+    assert "among 2000 × 1000 weights: that takes up to 1,048,576." in shifts.unsearched((2000, 1000))
+
+
+def test_what_is_left_out_of_networks_is_told():
+    def slot(*shape):
+        return Slot.of("weight", shape)
+
+    assert left_out([slot(64, 64), slot(1000), slot(1, 900)]) == ()
+    (told,) = left_out([slot(300, 300)])
+    assert told.startswith("No symmetry was looked for among 300 × 300 weights: the search takes up to 65,536, and")
+    assert len(left_out([slot(64, 64), slot(200, 10), slot(400, 400)])) == 3
+
+
+def test_parts_of_a_symmetry_that_are_not_weighed_are_told(monkeypatch):
+    rng = np.random.default_rng(10)
+    points = rng.permutation(25)
+    weight = torus(5, rng)[points]
+    x = rng.normal(size=(400, 25))
+    problem = es.LinearProblem(x, x @ weight.T + 2 * rng.normal(size=(400, 25)))
+    monkeypatch.setattr(price, "is_tabled", lambda shape: False)
+    monkeypatch.setattr(posterior, "is_tabled", lambda shape: False)
+    assert es.discover(problem).quality.notes == ()
+    monkeypatch.setattr(posterior, "MOST_GROUPS", 100)
+    found = es.discover(problem)
+    assert es.partition_distance(found.partition, weight) == 0
+    (told,) = found.quality.notes
+    assert told.startswith("Parts of the symmetry of the pattern were not weighed against it: they leave 125 and more")
 
 
 def test_orbits_that_are_too_many_are_told(monkeypatch):

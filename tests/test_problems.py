@@ -7,6 +7,7 @@ import torch
 import equishare as es
 from equishare.problems.least_squares import fit_values
 from equishare.problems.moments import Moments
+from equishare.search.polish import misfit
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(40, 3)), RNG.normal(size=(40, 2))
@@ -54,6 +55,29 @@ def test_variances_of_estimates_are_those_of_repeated_draws(noise):
         draws.append(problem.estimate().values)
         claimed.append(problem.estimate().variance)
     np.testing.assert_allclose(np.mean(claimed, 0), np.var(draws, 0), rtol=0.25)
+
+
+def test_noise_that_outputs_share_inflates_the_variance_of_a_misfit():
+    rng = np.random.default_rng(5)
+    outputs, count = 30, 400
+    mixed = np.kron(np.eye(outputs // 5), np.ones((5, 5)) + 0.5 * np.eye(5))  # five outputs at a time share noise
+    truth = np.zeros((outputs, 6), np.int64)
+    misfits, inflations = [], []
+    for _ in range(150):
+        x, noise = rng.standard_normal((count, 6)), rng.standard_normal((count, outputs)) @ mixed
+        estimate = es.LinearProblem(x, noise).estimate()
+        misfits.append(misfit(estimate, truth, np.zeros(1)) / (outputs * 6))
+        inflations.append(estimate.inflation)
+    correlation = mixed @ mixed / (mixed @ mixed)[0, 0]
+    assert np.mean(inflations) == pytest.approx((correlation**2).sum(1).mean(), rel=0.05)
+    assert np.mean(misfits) == pytest.approx(1, abs=0.1)
+    assert np.var(misfits) == pytest.approx(2 * np.mean(inflations) / (outputs * 6), rel=0.35)
+    alone = es.LinearProblem(x, rng.standard_normal((count, outputs))).estimate()
+    assert 1 <= alone.inflation < 1.1
+    blocks = [(x[:150], noise[:150]), (x[150:], noise[150:])]
+    streamed = es.LinearProblem.from_batches(blocks).estimate()
+    assert streamed.inflation == pytest.approx(estimate.inflation, rel=1e-9)
+    assert es.MeanProblem(noise).estimate().inflation == 1
 
 
 def test_equal_noise_is_recognised_and_pooled():

@@ -8,6 +8,8 @@ from map_cases import map_problem
 
 import equishare as es
 from equishare.lab.studies.patterns import circulant, dihedral, torus
+from equishare.lab.studies.rings import sample_rings
+from equishare.problems.estimates import MOST_GROUPS
 from equishare.report import write_files
 from equishare.search import price
 from equishare.search.by_evidence import likely_shifts
@@ -23,10 +25,18 @@ def plane(rows, columns):
     return row - row[:, None], column - column[:, None]
 
 
+def partitions(shape):
+    return {es.Partition(one.labels) for one in shift_patterns(shape)}
+
+
 @pytest.mark.parametrize("shape", [(8, 8), (9, 9), (4, 6), (9, 16), (3, 8), (12, 12)])
 def test_labels_depend_on_the_offset_alone(shape):
     found = shift_patterns(shape)
-    assert len(set(found)) == len(found)
+    assert len(set(found)) == len(found) == len(partitions(shape))
+    for one in found:
+        entries = np.unique(one.labels, return_index=True)[1]
+        assert (es.Partition(one.labels).labels == one.labels).all() and (one.first == entries).all()
+        assert one.num_groups == len(entries)
     assert bool(found) == (min(shape) >= 4)
     offset = np.arange(shape[1]) - np.arange(shape[0])[:, None]
     first = np.unique(offset, return_index=True)[1]
@@ -36,13 +46,13 @@ def test_labels_depend_on_the_offset_alone(shape):
 
 def test_the_patterns_of_a_line_and_of_a_plane():
     wanted = [LINE, abs(LINE), circulant(8), dihedral(8)]
-    found = set(shift_patterns((8, 8)))
+    found = partitions((8, 8))
     assert found == {es.Partition(one) for one in wanted}
     rows, columns = plane(3, 4)
     a, b = abs(rows), abs(columns)
     opposite = np.minimum(10 * rows + columns, -10 * rows - columns)
     wanted = [10 * rows + columns, opposite, 10 * a + b, torus(3, 4)]
-    found = set(shift_patterns((12, 12)))
+    found = partitions((12, 12))
     assert {es.Partition(one) for one in wanted} < found
     exchanged = es.Partition(10 * np.minimum(a, b) + np.maximum(a, b))
     assert exchanged not in found  # the axes have different lengths
@@ -52,7 +62,7 @@ def test_of_a_convolution_with_a_square_kernel():
     # 2 × 2 outputs would be too few steps; 3 × 3 outputs of a kernel of 2 on 4 × 4 inputs.
     outputs, inputs = (np.stack(np.divmod(np.arange(n * n), n)) for n in (3, 4))
     offset = inputs[:, None] - outputs[:, :, None]
-    assert es.Partition(10 * offset[0] + offset[1]) in shift_patterns((9, 16))
+    assert es.Partition(10 * offset[0] + offset[1]) in partitions((9, 16))
 
 
 def test_of_which_patterns_a_partition_is_a_union():
@@ -63,8 +73,21 @@ def test_of_which_patterns_a_partition_is_a_union():
 
 
 def test_a_pattern_of_very_many_groups_is_left_out():
-    assert shift_patterns((600, 4)) == () != shift_patterns((500, 4))
-    assert max(one.num_groups for one in shift_patterns((256, 256))) <= 512
+    assert shift_patterns((4100, 4)) == () != shift_patterns((500, 4))
+    largest = shift_patterns((1024, 1024))
+    assert max(one.num_groups for one in largest) == 63**2 <= MOST_GROUPS
+    assert sum(one.names.nbytes + one.first.nbytes for one in largest) < 1 << 22  # labels are made at need
+    assert shift_patterns((1025, 1024)) == ()
+
+
+def test_permutations_that_keep_a_pattern_of_a_ring_or_torus():
+    for labels, order in ((circulant(9), 9), (dihedral(9), 18), (torus(4, 4), 16), (torus(3, 5), 15), (LINE, 1)):
+        (own,) = (one for one in shift_patterns(labels.shape) if es.Partition(one.labels) == es.Partition(labels))
+        found = price.generated(own.labels, own.maps())
+        assert (1 if found is None else round(np.exp(found.log_normaliser))) == order
+        assert order == 1 or es.Partition(found.orbits) == es.Partition(labels)
+    (wide,) = {id(one): one for one in shift_patterns((4, 6))}.values()
+    assert wide.maps() == []
 
 
 def test_the_price_of_a_union_of_shifts():
@@ -123,7 +146,7 @@ def test_the_likely_ones_come_first():
     weight = np.exp(-abs(rows) - abs(columns))
     found = likely_shifts(Evidence(map_problem(weight, 3000, rng).estimate()))
     near, far = np.minimum(abs(rows), abs(columns)), np.maximum(abs(rows), abs(columns))
-    assert found[0][0] == es.Partition(10 * near + far)
+    assert es.Partition(found[0][0].labels) == es.Partition(10 * near + far)
     assert [score for _, score in found] == sorted(score for _, score in found)
 
 
@@ -140,3 +163,15 @@ def test_shifts_of_a_weight_of_4356_entries():
     found = es.discover(map_problem(np.exp(-abs(offset) / 2), 3000, rng))
     assert found.belief.shift_log_odds > 10
     assert (found.symmetry().verdict, found.symmetry().extension.verdict) == ("exact", "exact")
+
+
+@pytest.mark.slow
+def test_rings_of_photographs_keep_every_turn_and_flip():
+    pytest.importorskip("sklearn")
+    x, y = sample_rings(640, 160, 4.0)
+    problem = es.LinearProblem(x[:320], y[:320], x_val=x[320:], y_val=y[320:])
+    # Neighbouring points have nearly the same noise: a misfit over all outputs scatters more than they let think.
+    assert problem.estimate().inflation > 3
+    found = es.discover(problem)
+    assert es.Partition(dihedral(160)).refines(found.partition)
+    assert (found.symmetry().name, found.symmetry().verdict) == ("D_160", "exact")

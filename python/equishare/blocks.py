@@ -26,6 +26,7 @@ SEPARATORS = {".csv": ",", ".tsv": "\t"}
 ENDINGS = (*SEPARATORS, ".npy", ".parquet")
 # Numbers of a block, and of a part that is a range of rows.
 _BLOCK, _PART = 1 << 20, 1 << 24
+_MIB = 20
 _READERS = "an array, (x, y) arrays, a table, a path, a list or a function that gives blocks of rows"
 
 
@@ -35,15 +36,18 @@ class Part:
 
     Attributes:
         start: number of its first row.
-        read: gives its blocks, each an array, a table or a pair (x, y); anew whenever it is called.
+        read: gives its blocks, each an array, a table or a pair (x, y); anew whenever it is called. Of a size above 1
+            it takes a function, and calls it with how much of that it has read.
+        size: how much there is to read: 1, or MiB of a table of text, whose rows are not counted.
         rows: how many it has; None where that is not known before it is read.
         task: what Dask computes its one block from, where that lies on a cluster; ``read`` is not used then.
     """
 
     start: int
-    read: Callable[[], Iterable[Any]]
+    read: Callable[..., Iterable[Any]]
     rows: int | None = None
     task: Any = None
+    size: int = 1
 
 
 def parts_of(source: Any, columns: Sequence[str] | None = None, name: str = "batches") -> list[Part]:
@@ -186,7 +190,8 @@ def _of_path(path: Path, columns: Sequence[str] | None, name: str) -> list[Part]
     if ending == ".npy":
         return _of_arrays((np.load(path, mmap_mode="r", allow_pickle=False),), name)
     if ending in SEPARATORS:
-        return [Part(0, _Text(path, None if columns is None else tuple(columns)))]
+        text = _Text(path, None if columns is None else tuple(columns))
+        return [Part(0, text, size=max(1, path.stat().st_size >> _MIB))]
     raise ValueError(f"{name} must be a folder of Parquet files or end in {', '.join(ENDINGS)}, got {path.name!r}")
 
 
@@ -247,13 +252,16 @@ class _Text:
     path: Path
     columns: tuple[str, ...] | None
 
-    def __call__(self) -> Iterator[Any]:
+    def __call__(self, tell: Callable[[int], None] = lambda read: None) -> Iterator[Any]:
         separator = SEPARATORS[self.path.suffix.lower()]
         pandas = _pandas()
         width = max(len(pandas.read_csv(self.path, sep=separator, nrows=0).columns), 1)
         options = {"usecols": None if self.columns is None else list(self.columns), "sep": separator}
-        with pandas.read_csv(self.path, chunksize=max(1, _BLOCK // width), **options) as reader:
-            yield from reader
+        step = max(1, _BLOCK // width)
+        with self.path.open("rb") as file, pandas.read_csv(file, chunksize=step, **options) as reader:
+            for block in reader:
+                yield block
+                tell(file.tell() >> _MIB)
 
 
 def _pandas() -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from equishare.checks import TRAINED, count, option
 from equishare.problems.base import Problem, Proposal, Session
@@ -17,6 +17,7 @@ from equishare.search.by_factor import propose_by_factor
 from equishare.search.by_likelihood import propose_by_likelihood
 from equishare.search.by_training import search_from_tied
 from equishare.search.covariance.propose import propose_covariance
+from equishare.search.structures import left_out
 
 KEEPS_WITHIN = True
 
@@ -66,7 +67,8 @@ def propose(session: Session, options: Options) -> list[Proposal]:
     """Candidates for each problem."""
     if isinstance(session, NetworkSession):
         session.until_interrupted(lambda: search_from_tied(session, options.restarts))
-        return [found.proposal() for found in session.found]
+        notes = left_out(session.replicas.slots)
+        return [replace(found.proposal(), notes=notes) for found in session.found]
     return session.each(lambda problem: _propose(problem, session.seed))
 
 

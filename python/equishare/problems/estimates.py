@@ -15,6 +15,8 @@ from equishare.problems.base import Estimate, Problem
 
 # An estimate of another class is made dense, which takes the square of its number of entries.
 _MOST_DENSE = 4096
+#: Groups whose values may covary, at most: their precision is held as a matrix, and factored.
+MOST_GROUPS = 4096
 
 
 class Weighted(NamedTuple):
@@ -43,6 +45,8 @@ class BlockEstimate:
         curvature: S (L, L), or one for each block (B, L, L).
         scale: d in the shape of the parameter.
         origin: number that was subtracted from the values, and is added to those of the answer.
+        inflation: by how much noise that the blocks have in common multiplies the variance of a misfit
+            ``(ŵ − Aψ)ᵀ Ω (ŵ − Aψ)``; 1 where the blocks are independent, as Ω states. Its expectation does not change.
     """
 
     values: np.ndarray
@@ -51,6 +55,7 @@ class BlockEstimate:
     curvature: np.ndarray
     scale: np.ndarray
     origin: float = 0.0
+    inflation: float = 1.0
 
     @classmethod
     def dense(cls, values: np.ndarray, covariance: np.ndarray, freedom: float = np.inf) -> BlockEstimate:

@@ -101,7 +101,7 @@ class LinearProblem(LeastSquares):
             inputs: of a table, names of the columns that are x; None for all that are not y.
             outputs: of a table, names of the columns that are y.
             bias, within, seed, train_fraction: as of the class.
-            progress: called with the parts read and the parts in total, of both passes.
+            progress: called with what is read and what there is to read, of both passes: parts, of text MiB.
 
         Raises:
             TypeError: no numbers; an iterator, which can be gone through once; blocks that are no pairs, without

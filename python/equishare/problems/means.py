@@ -86,7 +86,7 @@ class MeanProblem(LeastSquares):
                 folders of Parquet, tables, or a function that returns an iterator of blocks.
             columns: names of those that are taken, of a table.
             within, seed, train_fraction: as of the class.
-            progress: called with the parts read and the parts in total, of both passes.
+            progress: called with what is read and what there is to read, of both passes: parts, of text MiB.
 
         Raises:
             TypeError: no numbers; an iterator, which can be gone through once.

@@ -16,6 +16,8 @@ _LEAST_RELATIVE_VARIANCE = 1e-5
 _LEAST_RELATIVE_NOISE = 1e-8
 # Entries keep one noise level unless the data reject that at this significance.
 _POOLING_SIGNIFICANCE = 0.01
+# Of so many outputs at most the correlation of the noise with that of every output is formed.
+_COMPARED = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,12 +63,15 @@ class Unshared:
         xc *= p
         leverage = xc @ column + (1 / self.count if self.centred else 0.0)
         residual /= np.sqrt(self.spread)
+        # Means have as many outputs as entries, and no shared inputs.
+        crossed = residual.T @ residual[:, _compared(self.weight)] if self.weight.shape[1] > 1 else None
         squared, p2 = np.square(residual, out=residual), np.square(p, out=p)
         less = 1 / np.maximum(1 - leverage, 1 / self.count)[:, None]
         is_wide = p2.shape[1] > squared.shape[1]
         sandwich = (squared * less).T @ p2 if is_wide else squared.T @ (p2 * less)
         total = squared.sum(0)
-        return Residuals(total, sandwich, np.square(squared, out=squared).T @ np.square(p2, out=p2), len(x))
+        squares = np.square(squared, out=squared).T @ np.square(p2, out=p2)
+        return Residuals(total, sandwich, squares, len(x), crossed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,12 +83,14 @@ class Residuals:
         sandwich: (O, I) ``Σ P² e² / (1 − h)``.
         squares: (O, I) ``Σ P⁴ e⁴``.
         count: the number of samples.
+        crossed: (O, m) ``Σ e_o e_p`` with m outputs p in equal steps; None for means.
     """
 
     squared: np.ndarray
     sandwich: np.ndarray
     squares: np.ndarray
     count: int
+    crossed: np.ndarray | None
 
     def joined_with(self, other: Residuals) -> Residuals:
         """Sums over both."""
@@ -92,6 +99,7 @@ class Residuals:
             self.sandwich + other.sandwich,
             self.squares + other.squares,
             self.count + other.count,
+            None if self.crossed is None or other.crossed is None else self.crossed + other.crossed,
         )
 
 
@@ -107,7 +115,8 @@ def estimate(fit: Unshared, found: Residuals, sxx: np.ndarray, shape: tuple[int,
     The variance of each weight is the sandwich ``Σ_n P[n, i]² e[n, o]² / (1 − h_n)``, P = X S⁻¹ (MacKinnon
     and White 1985, HC2). It is right also where the noise depends on x or differs between outputs. The variance of a
     single weight is itself uncertain, so all of them are shrunk to a common level, by as much as the data allow
-    (Smyth 2004).
+    (Smyth 2004). Where noise is correlated between outputs, the estimate states by how much that multiplies the
+    variance of a misfit, which counts each of them.
 
     The estimates get ``shape``, the shape of the shared parameter. ``sxx`` is the scatter of the inputs.
     """
@@ -127,7 +136,25 @@ def estimate(fit: Unshared, found: Residuals, sxx: np.ndarray, shape: tuple[int,
         float(freedom * weight.shape[0]),
         sxx,
         np.sqrt(1 / variance).reshape(shape),
+        inflation=_inflation(found, freedom),
     )
+
+
+def _compared(weight: np.ndarray) -> slice:
+    return slice(None, None, -(-len(weight) // _COMPARED))
+
+
+def _inflation(found: Residuals, freedom: int) -> float:
+    """``Σ r_op² / O`` with the correlations r of the noise of O outputs, without what chance adds; at least 1.
+
+    A misfit is a sum over outputs of quadratic forms. Two of them have the covariance r² times the variance of one.
+    """
+    if found.crossed is None:
+        return 1.0
+    scale = np.sqrt(np.maximum(found.squared, _LEAST_RELATIVE_NOISE**2))
+    correlation = found.crossed / np.outer(scale, scale[_compared(found.squared)])
+    others = (correlation**2).sum(0) - 1 - (len(scale) - 1) / freedom
+    return max(1.0, 1.0 + float(others.mean()))
 
 
 def _shrunk(variance: np.ndarray, freedom: np.ndarray) -> np.ndarray:

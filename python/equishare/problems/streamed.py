@@ -182,7 +182,7 @@ class Stream:
         reader: of the blocks.
         seed: of the split.
         train_fraction: share of the rows that fit, about.
-        progress: called with the parts done and the parts in total, of both passes.
+        progress: called with what is read and what there is to read, of both passes: parts, of text MiB.
 
     Attributes:
         names: of the columns of x and y, or of the samples.
@@ -267,7 +267,7 @@ class Stream:
         def either(a: T | None, b: T | None) -> T | None:
             return join(a, b) if a is not None and b is not None else a or b
 
-        parts, total = self.parts, 2 * len(self.parts)
+        parts = self.parts
         result: T | None
         if any(part.task is not None for part in parts):
             result = cluster.folded(_of_task(found), either, [_members(part) for part in parts])
@@ -276,7 +276,7 @@ class Stream:
         elif ranks.count() > 1:
             result = folded(ranks.mapped(_of_part(found), parts), either)
         else:
-            result = folded(self._watched(_of_part(found), number, total), either)
+            result = folded(self._watched(found, number), either)
         if result is None:
             raise ValueError(
                 "batches must hold rows whenever they are gone through, got none: give a function that opens its "
@@ -284,10 +284,14 @@ class Stream:
             )
         return result
 
-    def _watched(self, found: Callable[[Part], T], number: int, total: int) -> Iterator[T]:
-        for i, part in enumerate(self.parts):
-            yield found(part)
-            self.progress(number * len(self.parts) + i + 1, total)
+    def _watched(self, found: Callable[[int, Iterable[Any]], T], number: int) -> Iterator[T]:
+        size = sum(part.size for part in self.parts)
+        done = number * size
+        for part in self.parts:
+            watch = partial(lambda before, read: self.progress(before + read, 2 * size), done)
+            yield found(part.start, part.read(watch) if part.size > 1 else part.read())
+            done += part.size
+            self.progress(done, 2 * size)
 
 
 def _range_of(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -10,15 +10,15 @@ import numpy as np
 
 from equishare.partition import Partition
 from equishare.problems.base import Problem, Proposal
-from equishare.problems.estimates import blocks_of
-from equishare.search.evidence import LARGE, MOST_GROUPS, Evidence, Score
+from equishare.problems.estimates import MOST_GROUPS, BlockEstimate, blocks_of
+from equishare.search import price, shifts
+from equishare.search.evidence import LARGE, Evidence, Score
 from equishare.search.orbits import find_symmetries, merges_of
 from equishare.search.path import conditional_path, greedy_merges, merge_path, shortest_path, thinned
 from equishare.search.polish import polish
 from equishare.search.posterior import Posterior
-from equishare.search.price import Structure, unsearched
 from equishare.search.segmentation import probable_segmentations
-from equishare.search.shifts import MOST_ENTRIES, shift_patterns
+from equishare.search.shifts import Shifts, shift_patterns
 
 # How many of the best cuts of the path are polished.
 _POLISHED = 10
@@ -27,8 +27,10 @@ _PATIENCE = 3
 # Of the history of a large parameter so many rows are kept.
 _SHOWN = 24
 _MAX_ROUNDS = 6
-# Merges of so many patterns of shifts are scored.
+# Merges of so many patterns of shifts are scored; of large parameters so many patterns, the likely ones by their
+# entries' own variances.
 _SHIFTS = 4
+_SCORED_SHIFTS = 12
 # So many of the best candidates of each source are judged with what their symmetry is worth.
 _FINALISTS = 12
 
@@ -147,21 +149,23 @@ def propose_by_evidence(problem: Problem, polished: bool, symmetric: bool = True
         posterior.judge_spreads()
     posterior.judge_subgroups()
     partition, belief = posterior.answer(exact.ranked()[0])
-    notes += _left_out(posterior, exact)
+    notes += _left_out(posterior, exact, partition)
     history = _history(problem, exact, posterior)
     return Proposal([partition.labels], history=history, belief=belief, notes=tuple(dict.fromkeys(notes)))
 
 
-def _left_out(posterior: Posterior, exact: Candidates) -> list[str]:
+def _left_out(posterior: Posterior, exact: Candidates, partition: Partition) -> list[str]:
     """What was not searched of a parameter as large as this one, a sentence each."""
     shape = exact.evidence.estimate.values.shape
     size, found = math.prod(shape), []
     if posterior.is_matrix and not posterior.is_symmetric:
-        found.append(unsearched(shape))
-    if posterior.is_matrix and size > MOST_ENTRIES:
+        found.append(price.unsearched(shape))
+    if posterior.is_matrix and (missing := shifts.unsearched(shape)) is not None:
+        found.append(missing)
+    if posterior.left_out and posterior.has_symmetry(partition):
         found.append(
-            f"Shifts of rows and columns in the order in which they come were not looked for: that takes up to "
-            f"{MOST_ENTRIES:,} weights."
+            f"Parts of the symmetry of the pattern were not weighed against it: they leave {posterior.left_out:,} and "
+            f"more different weights, and up to {MOST_GROUPS:,} are."
         )
     if not posterior.has_spreads:
         found.append(
@@ -185,15 +189,24 @@ def _search(posterior: Posterior, spread: float, polished: bool, notes: list[str
         # Where a pattern does not fit, hardly a union of its groups does. It may with another spread.
         merges = () if rejected else merges_of(evidence.estimate, pattern.labels)
         finalists += _best_of(evidence, pattern.labels, merges)
+        maps += pattern.maps()
     posterior.judge(finalists, spread, maps)
     return found
 
 
-def likely_shifts(evidence: Evidence) -> list[tuple[Partition, Score]]:
+def likely_shifts(evidence: Evidence) -> list[tuple[Shifts, Score]]:
     """The patterns of shifts with the best scores, best first."""
-    patterns = shift_patterns(evidence.estimate.values.shape)
-    scored = [(one, evidence.score(one.labels, Structure(None, (one,)))) for one in patterns]
-    return sorted(scored, key=lambda pair: pair[1])[:_SHIFTS]
+    estimate = evidence.estimate
+
+    def ranked(patterns: Iterable[Shifts], by: Evidence) -> list[tuple[Shifts, Score]]:
+        scored = [(one, by.score(one.labels, price.Structure(None, (one,)))) for one in patterns]
+        return sorted(scored, key=lambda pair: pair[1])
+
+    patterns: Iterable[Shifts] = shift_patterns(estimate.values.shape)
+    if estimate.values.size >= LARGE:
+        alone = BlockEstimate.diagonal(estimate.values, estimate.variance, estimate.freedom)
+        patterns = [one for one, _ in ranked(patterns, Evidence(alone))[:_SCORED_SHIFTS]]
+    return ranked(patterns, evidence)[:_SHIFTS]
 
 
 def _best_of(evidence: Evidence, orbits: np.ndarray, merges: Sequence[np.ndarray]) -> list[Partition]:

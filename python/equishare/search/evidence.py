@@ -30,7 +30,7 @@ from equishare.linalg import log_det, pseudo_inverse, solve
 from equishare.partition import Partition
 from equishare.problems.estimates import BlockEstimate, fit_estimate
 from equishare.search.polish import misfit
-from equishare.search.price import Structure, log_prior
+from equishare.search.price import Structure, log_prior, one_of_each
 from equishare.search.segmentation import prior_width
 
 # Prior of the log gap y between neighbouring values, in standard errors: y ~ N(log 4, v / 0.05), v ~ InvGamma(1, 0.2).
@@ -45,8 +45,6 @@ _REJECTION = 1e-5
 _MOST_WIDENED = 1 << 24
 #: From so many entries on, where a score takes long, fewer candidates are tried.
 LARGE = 1 << 14
-#: Groups whose values may covary, at most: their precision is held as a matrix, and factored.
-MOST_GROUPS = 4096
 # Of large parameters partitions are fitted together, through a common refinement of at most so many groups.
 _MOST_REFINED = 2048
 # Summing a precision over pairs of groups takes so much less time a number than gathering it from a precision of rows.
@@ -149,11 +147,14 @@ class Evidence:
         values, distance = fit.values, fit.misfit
         freedom = self.estimate.freedom
         spare = num_entries - num_groups
+        # A sum of squares of which some say the same has the distribution of a mean of fewer.
+        inflation = self.estimate.inflation
         if np.isinf(freedom):  # the noise level is known
-            misfitting, tail = 0.5 * distance, scipy.special.chdtrc(max(spare, 1), distance)
+            misfitting, tail = 0.5 * distance, scipy.special.chdtrc(max(spare, 1) / inflation, distance / inflation)
         else:
             misfitting = 0.5 * (freedom + spare) * np.log1p(distance / freedom)
-            tail = scipy.special.fdtrc(max(spare, 1), freedom, distance / max(spare, 1))
+            shares = max(spare, 1) / inflation, freedom / inflation
+            tail = scipy.special.fdtrc(*shares, distance / max(spare, 1))
         # det Ω is a constant, but for τ.
         laplace = 0.5 * (self._log_det_of(fit) - self._log_det - num_groups * np.log(2 * np.pi))
         order = np.argsort(values)
@@ -213,9 +214,9 @@ class Evidence:
         if finest is None:
             return
         whole = self.fitted(finest.labels, finest.num_groups)
-        first = np.unique(finest.labels, return_index=True)[1]
+        entry = one_of_each(finest.labels)
         for one in unions:
-            yield whole if one == finest else whole.merged(one.labels.ravel()[first])
+            yield whole if one == finest else whole.merged(one.labels.ravel()[entry])
 
     def _log_det_of(self, fit: Fit) -> float:
         """log det AᵀΩA."""

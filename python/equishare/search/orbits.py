@@ -12,9 +12,8 @@ import numpy as np
 import scipy
 
 from equishare.linalg import pseudo_inverse
-from equishare.problems.estimates import BlockEstimate, fit_estimate
+from equishare.problems.estimates import MOST_GROUPS, BlockEstimate, fit_estimate
 from equishare.search.alignment import Alignment, Permutations, background
-from equishare.search.evidence import MOST_GROUPS
 from equishare.search.large_alignment import LargeAlignment
 from equishare.search.path import MAX_GREEDY_GROUPS, Path, greedy_merges, segmentations, thinned
 from equishare.search.price import is_tabled, may_have_symmetry
@@ -156,6 +155,7 @@ class _Orbits:
         self.inputs = np.arange(estimate.values.shape[1])
         self._weight = estimate.values.ravel()
         self._precision = 1 / estimate.variance.ravel()
+        self._inflation = estimate.inflation
         self._background = background(estimate.values, estimate.variance)
 
     def join(self, maps: Permutations) -> bool | None:
@@ -188,7 +188,7 @@ class _Orbits:
         count = np.bincount(to)
         misfit = float((precision * (mean - centre[to]) ** 2).sum())
         removed = len(mean) - len(total)
-        if scipy.special.chdtrc(removed, misfit) < _REJECTION:
+        if scipy.special.chdtrc(removed / self._inflation, misfit / self._inflation) < _REJECTION:
             return False
         log_density = -0.5 * misfit - 0.5 * removed * np.log(2 * np.pi)
         log_density += 0.5 * (np.log(precision).sum() - np.log(total).sum())

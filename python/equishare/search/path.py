@@ -10,8 +10,8 @@ import scipy
 
 from equishare.clustering import segmentation_path
 from equishare.linalg import pseudo_inverse
-from equishare.problems.estimates import BlockEstimate, fit_estimate
-from equishare.search.evidence import LARGE, MOST_GROUPS
+from equishare.problems.estimates import MOST_GROUPS, BlockEstimate, fit_estimate
+from equishare.search.evidence import LARGE
 from equishare.search.segmentation import bin_ends, probable_segmentations
 
 # A greedy path from G groups costs O(G³) time and O(G²) memory. Larger problems start from the best segmentation of the

@@ -9,9 +9,9 @@ import scipy
 
 from equishare.partition import Partition
 from equishare.problems.base import Belief
-from equishare.problems.estimates import BlockEstimate, tied_values
+from equishare.problems.estimates import MOST_GROUPS, BlockEstimate, tied_values
 from equishare.search.alignment import Permutations
-from equishare.search.evidence import LARGE, MOST_GROUPS, Evidence, Score
+from equishare.search.evidence import LARGE, Evidence, Score
 from equishare.search.price import Closure, Structure, closure_of, generated, is_kept, is_tabled, may_have_symmetry
 from equishare.search.shifts import coarsest_shift, shifts_of
 from equishare.symmetry.orbits import cell_orbits
@@ -79,6 +79,7 @@ class Posterior:
         is_matrix: whether the parameter may have symmetries, or shifts up to a boundary.
         is_symmetric: whether symmetries are looked for.
         scores: of a partition and a spread.
+        left_out: the fewest orbits of the subgroups that were not judged, as they have too many; 0 for none.
     """
 
     def __init__(self, estimate: BlockEstimate, symmetric: bool) -> None:
@@ -91,6 +92,7 @@ class Posterior:
         self.is_matrix = symmetric and self.evidence(0.0).is_matrix
         self.is_symmetric = self.is_matrix and may_have_symmetry(estimate.values.shape)
         self.scores: dict[tuple[Partition, float], Score] = {}
+        self.left_out = 0
         # Weights without any structure scatter about one value, and means about any.
         one = Partition(np.zeros(estimate.values.shape, np.int64))
         value = abs(float(tied_values(estimate, one.labels, 1)[0]) + estimate.origin)
@@ -170,8 +172,14 @@ class Posterior:
             maps = self._structures[partition].closure.maps  # type: ignore[union-attr]
             found = {Partition(cell_orbits(some, partition.shape)) for some in _subgroups(maps, rng)}
             if not is_tabled(partition.shape):
+                many = [one.num_groups for one in found if one.num_groups > MOST_GROUPS]
+                self.left_out = min([*many, self.left_out] if self.left_out else many, default=0)
                 found = {one for one in found if one.num_groups <= MOST_GROUPS}
             self.judge([one for one in found if (one, spread) not in self.scores], spread)
+
+    def has_symmetry(self, partition: Partition) -> bool:
+        """Whether a partition was judged and has one."""
+        return self._structures.get(partition, Structure()).closure is not None
 
     def _best_symmetric(self) -> tuple[Partition, float] | None:
         """The best partition with a symmetry, and its spread."""

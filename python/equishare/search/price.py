@@ -44,9 +44,8 @@ from dataclasses import dataclass
 import numpy as np
 import scipy
 
-from equishare.partition import Partition
 from equishare.search.alignment import Permutations
-from equishare.search.shifts import shift_patterns
+from equishare.search.shifts import MOST_ENTRIES, Shifts, shift_patterns
 from equishare.symmetry.automorphisms import automorphism_group, pattern_normaliser_order, transposition
 from equishare.symmetry.chain import StabilizerChain
 from equishare.symmetry.orbits import cell_orbits
@@ -73,7 +72,7 @@ _FIRST_ROWS = 4
 # beam, which takes a step for each output and input: time grows with the square of a side.
 _MOST_TABLED, _LONGEST_TABLED = 4096, 128
 # Larger weights are searched by matrix products, where both sides are so long that these tell the maps.
-_MOST_ENTRIES, _LEAST_SIDE = 1 << 20, 24
+_LEAST_SIDE = 24
 
 
 def is_tabled(shape: tuple[int, ...]) -> bool:
@@ -89,14 +88,14 @@ def may_have_symmetry(shape: tuple[int, ...]) -> bool:
     """
     if len(shape) != 2 or min(shape) < 2:
         return False
-    return is_tabled(shape) or (min(shape) >= _LEAST_SIDE and math.prod(shape) <= _MOST_ENTRIES)
+    return is_tabled(shape) or (min(shape) >= _LEAST_SIDE and math.prod(shape) <= MOST_ENTRIES)
 
 
-def unsearched(shape: tuple[int, ...]) -> str:
-    """What to say of a matrix that may have symmetries which are not looked for."""
+def unsearched(shape: tuple[int, ...], most: int = MOST_ENTRIES) -> str:
+    """What to say of a matrix that may have symmetries which are not looked for, as beyond ``most`` entries none are."""
     return (
         f"No symmetry was looked for among {' × '.join(map(str, shape))} weights: the search takes up to "
-        f"{_MOST_ENTRIES:,}, and of more than {_MOST_TABLED:,}, or {_LONGEST_TABLED} a side, at least {_LEAST_SIDE} "
+        f"{most:,}, and of more than {_MOST_TABLED:,}, or {_LONGEST_TABLED} a side, at least {_LEAST_SIDE} "
         "rows and columns."
     )
 
@@ -184,7 +183,7 @@ class Structure:
     """
 
     closure: Closure | None = None
-    shifts: tuple[Partition, ...] = ()
+    shifts: tuple[Shifts, ...] = ()
 
 
 def log_prior(labels: np.ndarray, structure: Structure, is_matrix: bool) -> tuple[float, float, np.ndarray]:
@@ -208,9 +207,11 @@ def log_prior(labels: np.ndarray, structure: Structure, is_matrix: bool) -> tupl
     closure = structure.closure
     if closure is not None:
         found = [o for o in (closure.orbits, closure.both_ways) if o is not None]
-        ways += [_log_through(labels, one, _log_group(closure, one) - math.log(len(found))) for one in found]
+        for one in found:
+            of_orbits = labels.ravel()[one_of_each(one)]
+            ways.append(_log_through(of_orbits, _log_group(closure, one) - math.log(len(found))))
     count = len(shift_patterns(labels.shape))
-    ways += [_log_through(labels, one.labels, math.log(_SHIFTS / count)) for one in structure.shifts]
+    ways += [_log_through(labels.ravel()[one.first], math.log(_SHIFTS / count)) for one in structure.shifts]
     named, unnamed, zero = (np.logaddexp.reduce(part) for part in zip(*ways, strict=True))
     return float(named), float(unnamed), zero
 
@@ -224,15 +225,24 @@ def _log_group(closure: Closure, orbits: np.ndarray) -> float:
     return float(price - _GROUPS_EXPONENT * count + math.log(_GROUPS))
 
 
-def _log_through(labels: np.ndarray, orbits: np.ndarray, price: float) -> tuple[float, float, np.ndarray]:
-    """The parts of the prior of a partition whose groups are unions of orbits, which have this share of it."""
-    representatives = np.unique(orbits, return_index=True)[1]
-    merged = np.bincount(labels.ravel()[representatives])
+def one_of_each(labels: np.ndarray) -> np.ndarray:
+    """(G,) an entry of each group of labels 0 … G − 1, in time O(K)."""
+    entry = np.empty(int(labels.max()) + 1, np.int64)
+    entry[labels.ravel()] = np.arange(labels.size)
+    return entry
+
+
+def _log_through(of_orbits: np.ndarray, price: float) -> tuple[float, float, np.ndarray]:
+    """The parts of the prior of a partition whose groups are unions of orbits, which have this share of it.
+
+    ``of_orbits`` is the label of each orbit.
+    """
+    merged = np.bincount(of_orbits)
     price -= math.log(2)
     named = price + _log_labels(merged) + _log_count(len(merged))
     zero = _log_zero(merged)
     few = np.logaddexp(
-        math.log(1 - _ZEROS - _ONE_VALUE) + _log_few(len(representatives), len(merged)),
+        math.log(1 - _ZEROS - _ONE_VALUE) + _log_few(len(of_orbits), len(merged)),
         math.log(_ONE_VALUE) + zero.max(),
     )
     return named, price + few, price + math.log(_ZEROS) + zero

@@ -7,27 +7,113 @@ permutation keeps the pattern.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 
-from equishare.partition import Partition
-from equishare.symmetry.boundary import grids, offsets
+from equishare.problems.estimates import MOST_GROUPS
+from equishare.symmetry.boundary import grids
 
 # A line of fewer outputs or inputs has few weights at one offset.
 _LEAST_SIDE = 4
 # Along each axis of a plane there are so many positions at least.
 _LEAST_STEPS = 3
-# A pattern has so many groups at most: their merges take the cube of that.
-_MOST_GROUPS = 512
-#: The most entries of a weight whose shifts are searched.
-MOST_ENTRIES = 1 << 17
+#: The most entries of a weight whose symmetries and shifts are searched.
+MOST_ENTRIES = 1 << 20
+
+Grid = tuple[int, ...]
 
 
-@lru_cache(maxsize=8)
-def shift_patterns(shape: tuple[int, ...]) -> tuple[Partition, ...]:
-    """All patterns of a weight (O, I) that shifts tie, in the order of rows and columns; of up to 512 groups.
+@dataclass(frozen=True, eq=False)
+class Shifts:
+    """A pattern (O, I) whose labels depend on the offset of the input from the output; equal where its labels are.
+
+    Attributes:
+        grid_out, grid_in: positions of the outputs and of the inputs along each axis.
+        names: label of each offset, along each axis from the least to the greatest.
+        first: (G,) of each group the first entry, in C order.
+    """
+
+    grid_out: Grid
+    grid_in: Grid
+    names: np.ndarray
+    first: np.ndarray
+    _digest: bytes
+
+    @classmethod
+    def of(cls, grid_out: Grid, grid_in: Grid, names: np.ndarray) -> Shifts:
+        """The pattern of offsets with these names, which may be any numbers."""
+        groups, names = np.unique(names, return_inverse=True)
+        names = names.reshape([o + i - 1 for o, i in zip(grid_out, grid_in, strict=True)])
+        # The first entry of an offset is that of the first output that has it.
+        offsets = np.indices(names.shape)
+        outputs, inputs = [], []
+        for offset, num_out in zip(offsets, grid_out, strict=True):
+            outputs.append(np.maximum(num_out - 1 - offset, 0))
+            inputs.append(np.maximum(offset - (num_out - 1), 0))
+        entry = np.ravel_multi_index([*outputs, *inputs], grid_out + grid_in)
+        first = np.full(len(groups), np.prod(grid_out + grid_in))
+        np.minimum.at(first, names, entry)
+        order = np.argsort(first)
+        number = np.empty(len(groups), np.int64)
+        number[order] = np.arange(len(groups))
+        names = number[names]
+        labels = _labels(grid_out, grid_in, names)
+        return cls(grid_out, grid_in, names, first[order], hashlib.blake2b(labels.tobytes()).digest())
+
+    @property
+    def num_groups(self) -> int:
+        """G."""
+        return len(self.first)
+
+    @property
+    def labels(self) -> np.ndarray:
+        """(O, I) labels, numbered by first appearance; made when they are asked for."""
+        return _labels(self.grid_out, self.grid_in, self.names)
+
+    def ties(self, labels: np.ndarray) -> bool:
+        """Whether a partition (O, I) is a union of the groups of the pattern."""
+        label_of = labels.ravel()[self.first]
+        rows = _windows(self.grid_out, self.grid_in, label_of[self.names])
+        # Nearly all patterns are told apart by the first rows.
+        every = zip(np.ndindex(self.grid_out), labels, strict=True)
+        return all((rows[output].ravel() == row).all() for output, row in every)
+
+    def maps(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Pairs of permutations that keep such patterns: steps along a ring, mirrored axes, all of them, two exchanged.
+
+        Which of them keep this one is not told.
+        """
+        if self.grid_out != self.grid_in:
+            return []
+        points = np.arange(np.prod(self.grid_in)).reshape(self.grid_in)
+        axes = range(points.ndim)
+        moved = [np.roll(points, 1, axis) for axis in axes] + [np.flip(points, axis) for axis in axes]
+        moved += [np.flip(points), points.T] if points.ndim > 1 else []
+        return [(one.ravel(), one.ravel()) for one in moved if one.shape == points.shape]
+
+    def __eq__(self, other: object) -> bool:
+        return self._digest == other._digest if isinstance(other, Shifts) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._digest)
+
+
+def _windows(grid_out: Grid, grid_in: Grid, names: np.ndarray) -> np.ndarray:
+    """(*grid_out, *grid_in) the names of the offsets from each output to each input, not copied."""
+    backwards = (slice(None, None, -1),) * len(grid_out)
+    return np.lib.stride_tricks.sliding_window_view(names, grid_in)[backwards]
+
+
+def _labels(grid_out: Grid, grid_in: Grid, names: np.ndarray) -> np.ndarray:
+    return _windows(grid_out, grid_in, names).reshape(int(np.prod(grid_out)), -1)
+
+
+def shift_patterns(shape: tuple[int, ...]) -> tuple[Shifts, ...]:
+    """All patterns of a weight (O, I) that shifts tie, in the order of rows and columns; of up to 4,096 groups.
 
     A label depends on the offset of the input from the output. Where outputs and inputs are the same positions, the
     label may also be that of the opposite offset (the transposed weight), of the offset mirrored along each axis, and,
@@ -35,59 +121,76 @@ def shift_patterns(shape: tuple[int, ...]) -> tuple[Partition, ...]:
     inputs in two grids, one is as much wider than the other as it is higher, like those of a convolution with a square
     kernel.
     """
+    return _patterns(shape)[0]
+
+
+@lru_cache(maxsize=8)
+def _patterns(shape: tuple[int, ...]) -> tuple[tuple[Shifts, ...], int]:
+    """The patterns, and how many were left out as they have too many groups."""
     if len(shape) != 2 or min(shape) < _LEAST_SIDE or np.prod(shape) > MOST_ENTRIES:
-        return ()
-    found: dict[Partition, None] = {}
+        return (), 0
+    found: dict[Shifts, None] = {}
+    left_out = 0
     for grid_out, grid_in, stride in grids(*shape):
         wider = {i - o for o, i in zip(grid_out, grid_in, strict=True)}
         if stride > 1 or len(wider) > 1 or min(*grid_out, *grid_in) < _LEAST_STEPS:
             continue
-        offset = offsets(grid_out, grid_in, 1)
-        ways = [_of(offset)]
+        offset = np.indices([o + i - 1 for o, i in zip(grid_out, grid_in, strict=True)])
+        ways = [_numbered(offset)]
         if grid_out == grid_in:
-            ring = np.reshape(grid_out, (-1, 1, 1))
+            ring = np.reshape(grid_out, (-1, *[1] * len(grid_out)))
             line = offset - (ring - 1)
             around = line % ring
-            ways += [*_ways(line, -line, grid_in), _of(around), *_ways(around, -around % ring, grid_in)]
-        found |= dict.fromkeys(way for way in ways if way.num_groups <= _MOST_GROUPS)
-    return tuple(found)
+            ways += [*_ways(line, -line, grid_in), _numbered(around), *_ways(around, -around % ring, grid_in)]
+        for names in ways:
+            if len(np.unique(names)) <= MOST_GROUPS:
+                found[Shifts.of(grid_out, grid_in, names)] = None
+            else:
+                left_out += 1
+    return tuple(found), left_out
 
 
-def _ways(offset: np.ndarray, opposite: np.ndarray, grid: tuple[int, ...]) -> list[Partition]:
-    """Patterns in which opposite offsets are alike, mirrored ones too, and those with their axes exchanged."""
+def unsearched(shape: tuple[int, ...], most: int = MOST_ENTRIES) -> str | None:
+    """What to say of a matrix some of whose patterns of shifts are not looked for, all of them beyond ``most`` entries.
+
+    None where all are.
+    """
+    if np.prod(shape) > most:
+        return (
+            f"Shifts of rows and columns in the order in which they come were not looked for among "
+            f"{' × '.join(map(str, shape))} weights: that takes up to {most:,}."
+        )
+    left_out = _patterns(shape)[1]
+    if not left_out:
+        return None
+    return (
+        f"Of the patterns of shifts of rows and columns in the order in which they come, {left_out} were not looked "
+        f"for: they have more than {MOST_GROUPS:,} different weights."
+    )
+
+
+def _ways(offset: np.ndarray, opposite: np.ndarray, grid: Grid) -> list[np.ndarray]:
+    """Names where opposite offsets are alike, where mirrored ones are too, and where exchanged ones are."""
     is_first = np.zeros(offset.shape[1:], bool)
     for own, other in zip(offset[::-1], opposite[::-1], strict=True):
         is_first = (own < other) | ((own == other) & is_first)
     mirrored = np.minimum(abs(offset), abs(opposite))
-    ways = [_of(np.where(is_first, offset, opposite)), _of(mirrored)]
-    return ways if len(set(grid)) > 1 else [*ways, _of(np.sort(mirrored, axis=0))]
+    ways = [_numbered(np.where(is_first, offset, opposite)), _numbered(mirrored)]
+    return ways if len(set(grid)) > 1 else [*ways, _numbered(np.sort(mirrored, axis=0))]
 
 
-def _of(offset: np.ndarray) -> Partition:
-    """Labels of the offsets (axes, O, I)."""
-    least = offset.min(axis=(1, 2), keepdims=True)
-    span = (offset - least).max(axis=(1, 2)) + 1
-    return Partition(np.ravel_multi_index(tuple(offset - least), tuple(span)))
+def _numbered(offset: np.ndarray) -> np.ndarray:
+    """A number for each of the offsets (axes, …)."""
+    own = offset.reshape(len(offset), -1)
+    least = own.min(1, keepdims=True)
+    return np.ravel_multi_index(tuple(own - least), tuple(np.ptp(own, axis=1) + 1)).reshape(offset.shape[1:])
 
 
-def shifts_of(labels: np.ndarray) -> tuple[Partition, ...]:
+def shifts_of(labels: np.ndarray) -> tuple[Shifts, ...]:
     """Those of the patterns that a partition is a union of."""
-    every = zip(shift_patterns(labels.shape), _firsts(labels.shape), strict=True)
-    return tuple(one for one, first in every if _is_union(labels, one.labels, first))
+    return tuple(one for one in shift_patterns(labels.shape) if one.ties(labels))
 
 
-def coarsest_shift(shifts: Sequence[Partition]) -> Partition | None:
+def coarsest_shift(shifts: Sequence[Shifts]) -> Shifts | None:
     """The pattern of the fewest groups; None where there is none."""
     return min(shifts, key=lambda one: one.num_groups, default=None)
-
-
-@lru_cache(maxsize=8)
-def _firsts(shape: tuple[int, ...]) -> tuple[np.ndarray, ...]:
-    """Of each pattern the first entry of each group."""
-    return tuple(np.unique(one.labels, return_index=True)[1] for one in shift_patterns(shape))
-
-
-def _is_union(labels: np.ndarray, pattern: np.ndarray, first: np.ndarray) -> bool:
-    label_of = labels.ravel()[first]
-    # Nearly all patterns are told apart by the first rows.
-    return all((label_of[own] == row).all() for own, row in zip(pattern, labels, strict=True))

@@ -14,15 +14,16 @@ from equishare.problems.network.patterns import Pattern
 from equishare.problems.network.replicas import stacked, taken
 from equishare.problems.network.samples import num_samples
 from equishare.problems.network.session import NetworkSession
+from equishare.search import price, shifts
 from equishare.search.evidence import Evidence
 from equishare.search.orbits import find_symmetries
-from equishare.search.price import may_have_symmetry
 from equishare.search.shifts import shift_patterns
 
 # Of the merges of orbits of a symmetry so many are tried, those of the best evidence.
 _MERGES = 4
-# Larger parameters are not searched, of which networks may have many: that takes seconds to minutes each.
-_MOST_ENTRIES = 1 << 16
+# Larger parameters are not searched, of which networks may have many: that takes seconds to minutes each. The patterns
+# of shifts, that are not searched but fitted, take a network for each.
+_MOST_ENTRIES, _MOST_SHIFTED = 1 << 16, 1 << 17
 
 
 def try_structures(session: NetworkSession, owner: Sequence[int], free: Fit, stage: str) -> None:
@@ -46,11 +47,11 @@ def try_structures(session: NetworkSession, owner: Sequence[int], free: Fit, sta
     rows = [owner.index(problem) for problem in range(len(session.problems))]
     start, buffers = stacked(replicas.start, len(rows)), stacked(replicas.buffers, len(rows))
     for s, slot in enumerate(replicas.slots):
-        if not _is_matrix(slot):
+        if not _is_matrix(slot) or slot.num_entries > _MOST_SHIFTED:
             continue
-        shifts = [one.labels for one in shift_patterns(slot.shape_of(slot.key)) if one.num_groups <= slot.max_groups]
-        owners = [problem for problem in range(len(rows)) for _ in shifts]
-        tried = [_with(session, problem, s, labels) for problem in range(len(rows)) for labels in shifts]
+        shifted = [one.labels for one in shift_patterns(slot.shape_of(slot.key)) if one.num_groups <= slot.max_groups]
+        owners = [problem for problem in range(len(rows)) for _ in shifted]
+        tried = [_with(session, problem, s, labels) for problem in range(len(rows)) for labels in shifted]
         session.try_patterns(owners, tried, start, buffers, f"{stage} {s}, shifts", mean=False, of=owners)
         owners, tried = [], []
         for problem, row in enumerate(rows) if _is_searched(slot) else ():
@@ -64,12 +65,24 @@ def try_structures(session: NetworkSession, owner: Sequence[int], free: Fit, sta
         session.try_patterns(owners, tried, free.lower, free.buffers, f"{stage} {s}, orbits", of=of)
 
 
+def left_out(slots: Sequence[Slot]) -> tuple[str, ...]:
+    """What :func:`try_structures` does not try of large matrices, a sentence each."""
+    found = []
+    for slot in slots:
+        shape = slot.shape_of(slot.key)
+        if not _is_matrix(slot) or min(shape) < 2:
+            continue
+        found += [] if _is_searched(slot) else [price.unsearched(shape, _MOST_ENTRIES)]
+        found += [one for one in [shifts.unsearched(shape, _MOST_SHIFTED)] if one is not None]
+    return tuple(found)
+
+
 def _is_matrix(slot: Slot) -> bool:
     return not slot.is_sliced and len(slot.shape_of(slot.key)) == 2
 
 
 def _is_searched(slot: Slot) -> bool:
-    return slot.num_entries <= _MOST_ENTRIES and may_have_symmetry(slot.shape_of(slot.key))
+    return slot.num_entries <= _MOST_ENTRIES and price.may_have_symmetry(slot.shape_of(slot.key))
 
 
 def _with(session: NetworkSession, problem: int, s: int, labels: np.ndarray) -> Pattern:
