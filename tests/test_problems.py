@@ -35,7 +35,11 @@ def test_shared_values_are_the_least_squares_solution():
         for i in range(3):
             design[:, o, labels[o, i]] += xc[:, i]
     want = np.linalg.lstsq(design.reshape(-1, 3), yc.reshape(-1), rcond=None)[0]
-    np.testing.assert_allclose(fit_values(moments, labels, 3), want)
+    np.testing.assert_allclose(fit_values(moments, labels, 3, np.ones(2)), want)
+    weights = np.array([1.0, 0.25])
+    root = np.sqrt(weights)[:, None]
+    want = np.linalg.lstsq((root * design).reshape(-1, 3), (yc * root.T).reshape(-1), rcond=None)[0]
+    np.testing.assert_allclose(fit_values(moments, labels, 3, weights), want)
 
 
 @pytest.mark.parametrize("noise", ["equal", "of each output", "growing with x"])
@@ -183,3 +187,25 @@ def test_inputs_too_small_to_be_squared_are_told_so(unit, all_columns):
     units = [unit] * 3 if all_columns else [1, 1, unit]
     with pytest.raises(ValueError, match="too small to be squared"):
         es.LinearProblem(x * units, x[:, :1] + rng.normal(size=(60, 1)))
+
+
+def test_values_are_told_by_the_outputs_of_little_noise():
+    rng = np.random.default_rng(0)
+    weight = np.array([[2.0, 0.7, 0.7, 0.7], [0.7, 2.0, 0.7, 0.7]])
+    x = rng.normal(size=(400, 4))
+    y = x @ weight.T + np.array([1.0, 1000.0]) * rng.normal(size=(400, 2))
+    found = es.discover(x, y)
+    # The other 2 has a standard error of 50.
+    assert found.partition == es.Partition([[0, 1, 1, 1], [1, 1, 1, 1]])
+    assert (abs(found.values - [2.0, 0.7]) < 3 * found.quality.value_errors).all()
+    assert (found.quality.value_errors < 0.2).all() and found.quality.r_squared > 0.5
+    samples = 3 + np.array([1.0, 1.0, 1.0, 1000.0]) * rng.normal(size=(200, 4))
+    means = es.discover(es.MeanProblem(samples), resamples=0)
+    assert means.partition.num_groups == 1 and abs(means.values[0] - 3) < 0.2
+
+
+def test_outputs_of_equal_noise_have_equal_weights():
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(300, 3))
+    problem = es.LinearProblem(x, x + rng.normal(size=(300, 3)))
+    assert (problem._output_weights() == 1).all()

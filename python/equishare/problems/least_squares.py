@@ -25,6 +25,8 @@ _P = TypeVar("_P", bound="LeastSquares")
 
 # Smaller sums of squares have few digits, and their inverses are no numbers.
 _LEAST_SQUARES = 1e6 * np.finfo(float).tiny
+# An output of more noise counts as if it had less: equations of too different sizes cannot be solved together.
+_LEAST_WEIGHT = 1e-12
 # So many columns are told by name.
 _FEW = 5
 
@@ -168,7 +170,7 @@ class LeastSquares(Described):
 
     def validation_loss(self, labels: np.ndarray) -> float:
         """Mean squared error on the validation samples of a pattern fitted on the training samples."""
-        weight = self._trained(labels.reshape(self.weight_shape))
+        weight = self._trained(labels.reshape(self.weight_shape), self._output_weights())
         return self.val.loss(weight, self.train.bias(weight))
 
     def evaluate(self, patterns: Sequence[Labels]) -> np.ndarray:
@@ -176,15 +178,20 @@ class LeastSquares(Described):
         return np.array([self.validation_loss(labels) for (labels,) in patterns])
 
     def refit(self, pattern: Labels) -> Refit:
-        """The pattern's values by least squares on training and validation samples together."""
-        labels = pattern[0].reshape(self.weight_shape)
-        values = fit_values(self.pooled, labels, int(labels.max()) + 1)
-        tied, free = (self._trained(own) for own in (labels, np.arange(labels.size).reshape(labels.shape)))
+        """The pattern's values by least squares on training and validation samples together.
+
+        Outputs count by the inverse of their noise variances, as far as these are told to differ: so the least noisy
+        say most of what a value is, and no unit of an output changes it.
+        """
+        labels, weights = pattern[0].reshape(self.weight_shape), self._output_weights()
+        values = fit_values(self.pooled, labels, int(labels.max()) + 1, weights)
+        tied, free = (self._trained(own, weights) for own in (labels, np.arange(labels.size).reshape(labels.shape)))
         found = quality(
             labels,
             self._estimate,
             (self.train, self.val, self.pooled),
             (tied, free),
+            weights,
             self.has_bias,
             self._input_names if len(self.shape) > 1 else (),
         )
@@ -197,9 +204,17 @@ class LeastSquares(Described):
             quality=replace(found, notes=found.notes + self.notes),
         )
 
-    def _trained(self, labels: np.ndarray) -> np.ndarray:
-        """Weights of a pattern (O, I) fitted on the training samples."""
-        return fit_values(self.train, labels, int(labels.max()) + 1)[labels]
+    def _trained(self, labels: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """Weights of a pattern (O, I) fitted on the training samples, for weights (O,) of the outputs."""
+        return fit_values(self.train, labels, int(labels.max()) + 1, weights)[labels]
+
+    def _output_weights(self) -> np.ndarray:
+        """(O,) the inverse noise variance of each output, as a part of the greatest; all 1 where nothing tells them."""
+        if self._estimate is None:
+            return np.ones(self.weight_shape[0])
+        scale = self._estimate.scale.reshape(self.weight_shape)
+        own = np.square(scale / scale.max()).mean(1)
+        return np.maximum(own / own.max(), _LEAST_WEIGHT)
 
     @property
     def _input_names(self) -> tuple[str, ...]:
@@ -251,18 +266,18 @@ def _few(names: Sequence[str]) -> str:
     return ", ".join(names[:_FEW]) + ", …" * (len(names) > _FEW)
 
 
-def fit_values(moments: Moments, labels: np.ndarray, num_groups: int) -> np.ndarray:
-    """Least-squares values ψ (G,) of y = W x + b with W[o, i] = ψ[labels[o, i]].
+def fit_values(moments: Moments, labels: np.ndarray, num_groups: int, weights: np.ndarray) -> np.ndarray:
+    """Least-squares values ψ (G,) of y = W x + b with W[o, i] = ψ[labels[o, i]], for weights ω (O,) of the outputs.
 
-    Solves ``(Σ_o A_oᵀ S A_o) ψ = Σ_o A_oᵀ c_o``; where the samples leave a direction of ψ open, the
+    Solves ``(Σ_o ω_o A_oᵀ S A_o) ψ = Σ_o ω_o A_oᵀ c_o``; where the samples leave a direction of ψ open, the
     solution of least norm in units of the inputs' spread.
     """
     if num_groups == labels.size:
         values = np.empty(num_groups)
         values[labels.ravel()] = moments.least_squares().ravel()
         return values
-    right = np.bincount(labels.ravel(), moments.sxy.ravel(), num_groups)
+    right = np.bincount(labels.ravel(), (weights[:, None] * moments.sxy).ravel(), num_groups)
     if labels.shape[1] == 1:
-        return right / np.bincount(labels.ravel(), minlength=num_groups) / moments.sxx[0, 0]
-    normal = gather_curvature(labels, num_groups, moments.sxx, np.ones(1))
+        return right / np.bincount(labels.ravel(), weights, num_groups) / moments.sxx[0, 0]
+    normal = gather_curvature(labels, num_groups, moments.sxx, np.sqrt(weights)[:, None])
     return solve(normal, right)

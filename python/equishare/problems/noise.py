@@ -159,7 +159,9 @@ def _inflation(found: Residuals, freedom: int) -> float:
 
 def _shrunk(variance: np.ndarray, freedom: np.ndarray) -> np.ndarray:
     """Posterior means of variances under a scaled inverse chi-squared prior fitted to them (Smyth 2004, limma)."""
-    variance = np.maximum(variance, _LEAST_RELATIVE_VARIANCE * np.median(variance))
+    # Of a map those of its own output: others may have other units.
+    usual = np.median(variance, axis=None if variance.shape[1] == 1 else 1, keepdims=True)
+    variance = np.maximum(variance, _LEAST_RELATIVE_VARIANCE * usual)
     pooled = np.average(variance, weights=freedom)
     if variance.size == 1:
         return variance

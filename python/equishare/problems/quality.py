@@ -24,7 +24,8 @@ def quality(
     labels: np.ndarray,
     estimate: BlockEstimate | None,
     moments: tuple[Moments, Moments, Moments],
-    weights: tuple[np.ndarray, np.ndarray],
+    maps: tuple[np.ndarray, np.ndarray],
+    weights: np.ndarray,
     centred: bool,
     names: tuple[str, ...],
 ) -> Quality:
@@ -34,19 +35,19 @@ def quality(
         labels: (O, I) groups of the weights.
         estimate: of the unshared weights, from all samples; None where they do not determine them.
         moments: of the training samples, of the validation samples and of both.
-        weights: (O, I) weights fitted on the training samples, with the pattern and without sharing.
+        maps: (O, I) weights fitted on the training samples, with the pattern and without sharing.
+        weights: (O,) of the outputs in the fit.
         centred: whether the moments are about the sample means.
         names: of the inputs; empty where there are none, and the weights are means.
     """
     train, val, pooled = moments
     is_map = bool(names)
-    tied, free = weights
-    loss = val.loss(tied, train.bias(tied))
-    spread = val.syy.mean() / val.count
+    tied, free = maps
+    loss, spread = (weights @ own for own in (val.losses(tied, train.bias(tied)), val.syy / val.count))
     return Quality(
         None if estimate is None else estimate.values + estimate.origin,
         None if estimate is None else np.sqrt(estimate.variance),
-        None if estimate is None else _value_errors(labels, estimate, pooled.sxx),
+        None if estimate is None else _value_errors(labels, estimate, pooled.sxx, weights),
         float(1 - loss / spread) if is_map and spread > 0 else np.nan,
         dependence(pooled, centred) if is_map else np.nan,
         _loss_error(val, tied - free, val.losses(free, train.bias(free))),
@@ -89,23 +90,25 @@ def _p_values(moments: Moments, centred: bool) -> np.ndarray:
     return np.asarray(np.clip(scipy.special.fdtrc(rank, freedom, ratio), 1e-300, 1 - 1e-12))
 
 
-def _value_errors(labels: np.ndarray, estimate: BlockEstimate, sxx: np.ndarray) -> np.ndarray:
-    """(G,) standard errors of the values, which are those of ordinary least squares: ``M⁻¹ AᵀS Ω⁻¹ SA M⁻¹``, M = AᵀSA.
+def _value_errors(labels: np.ndarray, estimate: BlockEstimate, sxx: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """(G,) standard errors of the values of weighted least squares: ``M⁻¹ AᵀWS Ω⁻¹ SWA M⁻¹`` with M = AᵀWSA.
 
-    Ω⁻¹ is the covariance of the unshared estimates. Where that is too much work they count as independent.
+    Ω⁻¹ is the covariance of the unshared estimates, W the weights of the outputs. Where that is too much work the
+    estimates count as independent.
     """
     count = int(labels.max()) + 1
     if estimate.is_diagonal or labels.size * labels.shape[1] * count > _MOST_WORK:
-        sizes = np.bincount(labels.ravel(), minlength=count)
-        return np.asarray(np.sqrt(np.bincount(labels.ravel(), estimate.variance.ravel(), count)) / sizes)
+        each = np.repeat(weights, labels.shape[1])
+        total = np.bincount(labels.ravel(), each**2 * estimate.variance.ravel(), count)
+        return np.asarray(np.sqrt(total) / np.bincount(labels.ravel(), each, count))
     covariance = np.zeros((count, count))
     inverse = pseudo_inverse(sxx)
-    for row, scale in zip(labels, estimate.scale.reshape(labels.shape), strict=True):
+    for row, scale, weight in zip(labels, estimate.scale.reshape(labels.shape), weights, strict=True):
         gathered = np.zeros((count, len(row)))
-        np.add.at(gathered, row, sxx)
+        np.add.at(gathered, row, weight * sxx)
         gathered /= scale
         covariance += gathered @ inverse @ gathered.T
-    own = pseudo_inverse(gather_curvature(labels, count, sxx, np.ones(1)))
+    own = pseudo_inverse(gather_curvature(labels, count, sxx, np.sqrt(weights)[:, None]))
     return np.asarray(np.sqrt(np.maximum(np.einsum("ij,jk,ki->i", own, covariance, own), 0)))
 
 

@@ -288,7 +288,7 @@ def _facts(view: View) -> list[tuple[str, str]]:
         pairs.append(
             (
                 "p-value",
-                f"{p_value(quality.dependence).removeprefix('= ')}, of no output depending on any input (F test)",
+                f"{p_value(quality.dependence).removeprefix('= ')}, of no output depending on any input",
             )
         )
     loss, unshared = view.validation_loss, view.no_sharing_loss

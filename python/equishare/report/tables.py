@@ -59,7 +59,7 @@ def _summary(view: View) -> Table:
     if np.isfinite(view.quality.r_squared):
         table.add_row("R²", f"{view.quality.r_squared:.3f} of the validation samples")
     if np.isfinite(view.quality.dependence):
-        table.add_row("any dependence", f"p {p_value(view.quality.dependence)} (F test)")
+        table.add_row("any dependence", f"p {p_value(view.quality.dependence)}")
     return table
 
 

@@ -27,7 +27,7 @@ def cautions(view: View) -> tuple[str, ...]:
     if quality.dependence > SIGNIFICANCE:
         equal = "effects" if view.parameters[0].noun == "level" else "weights"
         found.append(
-            f"The test that no output depends on any input gives p = {quality.dependence:.2g} (F test): {equal} may be "
+            f"The test that no output depends on any input gives p = {quality.dependence:.2g}: {equal} may be "
             "equal only because all are zero."
         )
     found += quality.notes

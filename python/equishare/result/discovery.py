@@ -29,7 +29,7 @@ from equishare.result.cautions import SIGNIFICANCE, cautions
 from equishare.result.confidence import Confidence
 from equishare.result.origin import Origin
 from equishare.result.plotting import Plotting
-from equishare.result.verdict import judged, symmetry_probability
+from equishare.result.verdict import judged, not_judged, symmetry_probability
 from equishare.result.view import ParameterView, View
 from equishare.sharing import impose
 from equishare.symmetry import EquivarianceError, SymmetryGroup, equivariance_error, symmetry_group
@@ -307,7 +307,7 @@ class Discovery(Plotting):
             belief, covariance = self.belief, same_action and self.slots[0].same_action
             is_seen = not self.quality.dependence > SIGNIFICANCE
             self._known_groups[same_action] = {
-                n: symmetry_group(p, same_action=same_action, covariance=covariance)
+                n: not_judged(symmetry_group(p, same_action=same_action, covariance=covariance), is_seen)
                 if belief is None
                 else judged(p, belief, same_action, covariance, is_seen)
                 for n, p in self.partitions.items()

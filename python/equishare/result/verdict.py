@@ -75,6 +75,14 @@ def judged(
     return replace(group, verdict=verdict, probability=probability, explanation=" ".join(sentences))
 
 
+def not_judged(group: SymmetryGroup, is_seen: bool) -> SymmetryGroup:
+    """The group of a pattern whose evidence was not asked; none where the data show no dependence at all."""
+    if is_seen or group.is_trivial:
+        return group
+    told = f"No symmetry can be told from these data. That of the pattern is {group.name}."
+    return replace(group, verdict="none", explanation=told)
+
+
 def _identity(partition: Partition, same_action: bool) -> SymmetryGroup:
     distinct = Partition(np.arange(len(partition)).reshape(partition.shape))
     group = part_of_symmetry(partition, distinct, same_action)

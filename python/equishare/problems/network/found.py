@@ -32,10 +32,13 @@ class Found(dict[Pattern, Candidate]):
         super().__init__()
         self.problem, self.free, self.counts, self.standard_errors = problem, free, counts, standard_errors
         self._least: dict[int, float] = {}
+        #: how many patterns were compared, those that were dropped too
+        self.tried = 0
 
     def add(self, candidate: Candidate, replace: bool = False) -> None:
         """Keep a candidate, in place of one of the same pattern if it is better or ``replace``."""
         known = self.get(candidate.pattern)
+        self.tried += known is None
         if known is None or replace or candidate.loss < known.loss:
             self[candidate.pattern] = candidate
         number = candidate.num_groups

@@ -155,17 +155,18 @@ class Replicas:
                     full[name] = theta.view(*theta.shape[:2], *shape[:dim], *shape[dim + 1 :]).movedim(1, 1 + dim)
         return full
 
-    def _call(self, parameters: State, buffers: State, x: tuple[Tensor, ...]) -> Any:
+    def output(self, parameters: State, buffers: State, x: tuple[Tensor, ...]) -> Any:
+        """What the model returns, of one replica."""
         return functional_call(self.twin, {**parameters, **buffers}, x)
 
     def _loss(self, parameters: State, buffers: State, x: tuple[Tensor, ...], y: Tensor) -> Tensor:
-        return self.loss(self._call(parameters, buffers, x), y)
+        return self.loss(self.output(parameters, buffers, x), y)
 
     def _losses(self, cautious: bool) -> Callable[..., Tensor]:
         """A function that gives the loss (1,), and with caution that with the labels of other samples (2,)."""
 
         def losses(parameters: State, buffers: State, x: tuple[Tensor, ...], y: Tensor) -> Tensor:
-            output = self._call(parameters, buffers, x)
+            output = self.output(parameters, buffers, x)
             return torch.stack([self.loss(output, one) for one in ((y, y.roll(1, 0)) if cautious else (y,))])
 
         return losses

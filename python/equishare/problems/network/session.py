@@ -10,9 +10,10 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from equishare.problems.base import Labels, Refit, Session
+from equishare.problems.base import Labels, Quality, Refit, Session
 from equishare.problems.network.candidate import Candidate
 from equishare.problems.network.checkpoint import Checkpoint, fingerprint
+from equishare.problems.network.dependence import dependence
 from equishare.problems.network.fit import Fit, Start, block_losses, gained, loss_errors, mean_and_error
 from equishare.problems.network.found import Found
 from equishare.problems.network.memory import release
@@ -323,13 +324,15 @@ class NetworkSession(Session):
                 wells = [one.well for one in trained]
                 facts = [self._facts(i, well) for i, well in enumerate(wells)]
                 losses, settled = [float(well.losses[0]) for well in wells], [bool(well.settled[0]) for well in wells]
-                return self._refitted(chosen, fits, losses, settled, facts, complete=True)
+                told = [self._quality(i, one) for i, one in enumerate(trained)]
+                return self._refitted(chosen, fits, losses, settled, facts, told, complete=True)
             except KeyboardInterrupt:
                 if len(known) < len(chosen):
                     raise
                 self.interrupted = True
-        losses, done = [candidate.plain_loss for candidate in known], [True] * len(chosen)
-        return self._refitted(chosen, [one.fit for one in known], losses, done, [()] * len(chosen), complete=False)
+        losses, count = [candidate.plain_loss for candidate in known], len(chosen)
+        columns = losses, [True] * count, [()] * count, [Quality()] * count
+        return self._refitted(chosen, [one.fit for one in known], *columns, complete=False)
 
     def _trained(self, chosen: Sequence[Pattern]) -> list[Trained]:
         """The selected pattern of each problem, fitted well."""
@@ -353,8 +356,13 @@ class NetworkSession(Session):
         ]
         return (*told, ("samples a step", str(size))) if size is not None else tuple(told)
 
+    def _quality(self, problem: int, one: Trained) -> Quality:
+        fitted = Start([problem], one.well.fit.lower, self.labels(one.pattern), one.well.fit.buffers)
+        tried = max(1, self.found[problem].tried)
+        return Quality(dependence=dependence(self.replicas, self.problems[problem], fitted, tried))
+
     def _refitted(self, patterns: Sequence[Pattern], fits: Sequence[Fit], *columns: Any, complete: bool) -> list[Refit]:
-        names = ("validation_loss", "settled", "facts", "no_sharing_loss")
+        names = ("validation_loss", "settled", "facts", "quality", "no_sharing_loss")
         unshared = [math.nan] * len(patterns) if self._unshared is None else self._unshared.losses.tolist()
         rows = zip(self.problems, patterns, fits, zip(*columns, unshared, strict=True), strict=True)
         return [
