@@ -32,7 +32,7 @@ from equishare.search.covariance.eigenvalues import ridge
 from equishare.symmetry import SymmetryGroup, symmetry_group
 
 TRIALS, PUBLISHED_TRIALS = 20, 10
-SAMPLES = (40, 70, 120, 200, 400, 1000)
+SAMPLES = (40, 80, 160, 320, 1000)
 #: Where there is no group.
 SAMPLES_WITHOUT = (40, 150, 600)
 PUBLISHED_SAMPLES = (10, 20, 40)
