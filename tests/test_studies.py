@@ -243,7 +243,7 @@ def test_every_experiment_fills_its_tables(experiments):
         "correlation": ["correlation"],
         "denoising": ["denoising"],
         "rings": ["rings", "large_rings"],
-        "photographs": ["photographs"],
+        "photographs": ["photographs", "sharpening"],
         "symmetry": ["names", "needed", "recovery", "no_symmetry"],
     }
     # The samples needed are read off another table.

@@ -12,6 +12,7 @@ from equishare.partition import Partition
 from equishare.problems.base import Problem, Proposal
 from equishare.problems.estimates import MOST_GROUPS, BlockEstimate, blocks_of
 from equishare.search import price, shifts
+from equishare.search.alignment import Permutations
 from equishare.search.evidence import LARGE, Evidence, Score
 from equishare.search.orbits import find_symmetries, merges_of
 from equishare.search.path import conditional_path, greedy_merges, merge_path, shortest_path, thinned
@@ -24,6 +25,8 @@ from equishare.search.shifts import Shifts, shift_patterns
 _POLISHED = 10
 # So many in a row that come out no better than the best end the polishing; of large parameters the first.
 _PATIENCE = 3
+# Of so many entries and more, merges that a structure has beaten are not improved, which takes long.
+_LONG = 1 << 10
 # Of the history of a large parameter so many rows are kept.
 _SHOWN = 24
 _MAX_ROUNDS = 6
@@ -112,18 +115,28 @@ class Candidates:
             if not min(self.scores.values()) < before:
                 return
 
+    def is_beaten_by(self, other: Score) -> bool:
+        """Whether a score is better than the best of these if that fitted exactly, which is all that improving does."""
+        best = self.ranked()[0]
+        cost = self.evidence.cost_of_misfit(self.evidence.fitted(best.labels, best.num_groups))
+        return other < (False, self.scores[best][1] - cost)
 
-def candidates(evidence: Evidence, polished: bool) -> Candidates:
+
+def candidates(evidence: Evidence, polished: bool, known: Score | None = None) -> Candidates:
     """Merges of entries.
 
     Args:
         evidence: of the problem.
         polished: whether they are improved; see :meth:`Candidates.improve`.
+        known: score of a partition that is no merge, where there is one. Where it beats what many entries can come to,
+            they are not improved.
     """
     found = Candidates(evidence)
     found.add_path()
     if polished and not evidence.estimate.is_diagonal:
-        found.improve()
+        is_long = evidence.estimate.values.size >= _LONG
+        if not (is_long and known is not None and found.is_beaten_by(known)):
+            found.improve()
     return found
 
 
@@ -180,8 +193,8 @@ def _left_out(posterior: Posterior, exact: Candidates, partition: Partition) -> 
 def _search(posterior: Posterior, spread: float, polished: bool, notes: list[str]) -> Candidates:
     """Search with entries that scatter by ``spread``; the best partitions are judged."""
     evidence = posterior.evidence(spread)
-    found = candidates(evidence, polished)
-    finalists, maps = found.ranked()[:_FINALISTS], []
+    finalists: list[Partition] = []
+    maps: list[Permutations] = []
     for symmetry in find_symmetries(evidence.estimate, notes) if posterior.is_symmetric else ():
         finalists += _best_of(evidence, symmetry.orbits, symmetry.merges)
         maps += symmetry.maps
@@ -191,6 +204,9 @@ def _search(posterior: Posterior, spread: float, polished: bool, notes: list[str
         finalists += _best_of(evidence, pattern.labels, merges)
         maps += pattern.maps()
     posterior.judge(finalists, spread, maps)
+    known = min((posterior.scores[one, spread] for one in finalists), default=None)
+    found = candidates(evidence, polished, known)
+    posterior.judge(found.ranked()[:_FINALISTS], spread)
     return found
 
 

@@ -146,13 +146,12 @@ class Evidence:
         fit = self.fitted(labels, num_groups) if fit is None else fit
         values, distance = fit.values, fit.misfit
         freedom = self.estimate.freedom
-        spare = num_entries - num_groups
+        spare, misfitting = num_entries - num_groups, self.cost_of_misfit(fit)
         # A sum of squares of which some say the same has the distribution of a mean of fewer.
         inflation = self.estimate.inflation
         if np.isinf(freedom):  # the noise level is known
-            misfitting, tail = 0.5 * distance, scipy.special.chdtrc(max(spare, 1) / inflation, distance / inflation)
+            tail = scipy.special.chdtrc(max(spare, 1) / inflation, distance / inflation)
         else:
-            misfitting = 0.5 * (freedom + spare) * np.log1p(distance / freedom)
             shares = max(spare, 1) / inflation, freedom / inflation
             tail = scipy.special.fdtrc(*shares, distance / max(spare, 1))
         # det Ω is a constant, but for τ.
@@ -170,6 +169,14 @@ class Evidence:
             log_values = np.logaddexp(log_values, np.logaddexp.reduce(zero + self._log_one_zero(fit)))
         log_prior_all = log_values + self._log_prior
         return bool(spare > 0 and tail < _REJECTION), float(misfitting + laplace - log_prior_all)
+
+    def cost_of_misfit(self, fit: Fit) -> float:
+        """What the misfit of a partition costs, the first of the terms above."""
+        freedom = self.estimate.freedom
+        if np.isinf(freedom):
+            return 0.5 * fit.misfit
+        spare = self.estimate.values.size - len(fit.values)
+        return float(0.5 * (freedom + spare) * np.log1p(fit.misfit / freedom))
 
     def fitted(self, labels: np.ndarray, num_groups: int) -> Fit:
         """The partition of so many groups fitted to the estimates."""
