@@ -92,7 +92,7 @@ def may_have_symmetry(shape: tuple[int, ...]) -> bool:
 
 
 def unsearched(shape: tuple[int, ...], most: int = MOST_ENTRIES) -> str:
-    """What to say of a matrix that may have symmetries which are not looked for, of more than ``most`` entries say."""
+    """What to say of a matrix whose symmetries are not looked for; beyond ``most`` entries none are."""
     return (
         f"No symmetry was looked for among {' × '.join(map(str, shape))} weights: the search takes up to "
         f"{most:,}, and of more than {_MOST_TABLED:,}, or {_LONGEST_TABLED} a side, at least {_LEAST_SIDE} "
