@@ -154,7 +154,7 @@ TURNED = [1, 2, 3, 0, 5, 6, 7, 4], [4, 7, 6, 5, 0, 3, 2, 1]  # D_4 acting on its
             [[1, 0, 3, 2], [2, 3, 0, 1]],
             "C_3 ≀ (C_2 × C_2)",
             324,
-            "shifts of a torus of 2 × 2, on 4 blocks, and cyclic shifts within each",
+            "2 exchanges, each with or without the others, on 4 blocks, and cyclic shifts within each",
         ),
     ],
 )

@@ -65,6 +65,9 @@ def _matched(part: str, places: dict[str, int], argument: str) -> list[str]:
     unknown = next((end for end in part.split(":") if end.strip() not in names), part)
     near = get_close_matches(unknown, names, n=3)
     remedy = f"did you mean {' or '.join(near)}?" if near else f"the columns are {listed(names)}"
+    with_comma = next((name for name in names if part in map(str.strip, name.split(",")[:-1])), None)
+    if with_comma is not None:
+        remedy = f"a name with a comma stands in double quotes, {quoted(with_comma)}"
     raise ValueError(f"{argument} must name columns of the table, and none is named {unknown!r}: {remedy}")
 
 

@@ -48,8 +48,8 @@ def discover(
     inputs: Annotated[
         str | None,
         typer.Option(
-            help="Columns of the inputs: names, patterns such as 'temp_*' and ranges such as temp_n:temp_w, with "
-            "commas between them. Else columns x0, x1, …, or all that are no outputs.",
+            help="Columns of the inputs: names (with a comma: in double quotes), patterns such as 'temp_*' and ranges "
+            "such as temp_n:temp_w, with commas between them. Else columns x0, x1, …, or all that are no outputs.",
             show_default=False,
         ),
     ] = None,

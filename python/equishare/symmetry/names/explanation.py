@@ -79,6 +79,8 @@ def _wreath(part: Structure) -> str:
 def _product(part: Structure) -> str:
     kinds = {factor.kind for factor in part.parts}
     sizes = " × ".join(str(factor.index) for factor in part.parts)
+    if kinds == {"cyclic"} and all(factor.index == 2 for factor in part.parts):
+        return f"{len(part.parts)} exchanges, each with or without the others"
     if kinds == {"cyclic"}:
         return f"shifts of a torus of {sizes}"
     if kinds == {"dihedral"}:
