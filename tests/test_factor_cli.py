@@ -40,6 +40,7 @@ def test_text_columns_are_factors_and_the_answer_names_their_levels(table, tmp_p
     assert "ash, bay" in printed and "cove, dale" in printed
     found = json.loads((out / "labels.json").read_text())
     assert found["parameters"]["region"]["labels"] == [0, 0, 1, 1]
+    assert list(found["numeric"]) == ["age"] and f"{found['numeric']['age']:.4g}, never tied" in printed
     page = (out / "report.html").read_text()
     assert "ash" in page
     weight = dict(es.Discovery.load(out / "discovery.npz").about.facts)["weights of numeric columns, never tied"]

@@ -183,6 +183,11 @@ class Predictor:
     coefficients: np.ndarray = field(default_factory=lambda: np.empty(0))
     unseen: np.ndarray = field(default_factory=lambda: np.empty(0))
 
+    @property
+    def weights(self) -> dict[str, float]:
+        """γ by the names of the columns."""
+        return dict(zip(self.numeric, np.asarray(self.coefficients).tolist(), strict=True))
+
 
 @dataclass(frozen=True)
 class Refit:

@@ -179,7 +179,7 @@ class FactorProblem(Described):
             self.family.name, bias, self.numeric_names, fit.coefficients * unit, unseen_values(fit, pattern) * unit
         )
         values = {slot.key: own * unit for slot, own in zip(self.slots, fit.values, strict=True)}
-        weights = ", ".join(f"{n} {w:.4g}" for n, w in zip(self.numeric_names, predictor.coefficients, strict=True))
+        weights = ", ".join(f"{name} {weight:.4g}" for name, weight in predictor.weights.items())
         return Refit(
             values,
             float(loss),

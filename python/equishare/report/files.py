@@ -104,6 +104,8 @@ def document(view: View, group: SymmetryGroup | None) -> str:
     }
     if one.confidence is not None:
         found["confidence"] = _confidence(one.confidence)
+    if view.predictor is not None and view.predictor.numeric:
+        found["numeric"] = view.predictor.weights
     if one.name is not None:
         found["parameters"] = {own.name: _parameter(own) for own in view.parameters}
     return json.dumps(found)

@@ -384,6 +384,7 @@ class Discovery(Plotting):
             "settled",
             "is_of_model",
             "quality",
+            "predictor",
         )
         fields = {name: getattr(self, name) for name in names}
         return View(tuple(parameters), num_groups, about=self.about, origin=self.origin, **fields)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from equishare.partition import Partition
-from equishare.problems.base import About, Belief, Quality
+from equishare.problems.base import About, Belief, Predictor, Quality
 from equishare.result.confidence import Confidence
 from equishare.result.origin import Origin
 
@@ -48,8 +48,8 @@ class View:
         parameters: what is shared.
         num_groups: of the answer; those of parameters that are tied alike count once.
         bias: of a map, or None.
-        validation_loss, no_sharing_loss, method, seed, history, complete, settled, is_of_model, about, origin, quality:
-            as in :class:`equishare.Discovery`.
+        validation_loss, no_sharing_loss, method, seed, history, complete, settled, is_of_model, about, origin, quality,
+            predictor: as in :class:`equishare.Discovery`.
     """
 
     parameters: tuple[ParameterView, ...]
@@ -66,3 +66,4 @@ class View:
     about: About
     origin: Origin | None
     quality: Quality
+    predictor: Predictor | None = None
