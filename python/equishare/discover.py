@@ -84,7 +84,7 @@ def discover(
 def discover(  # type: ignore[misc]  # behind a problem, method is the second argument
     problem: Any = None,
     y: Any = None,
-    method: Any = "auto",
+    method: MethodName | Method = "auto",
     *more: Any,
     seed: int = 0,
     progress: Progress | bool | None = None,
