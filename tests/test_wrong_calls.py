@@ -189,6 +189,10 @@ MAP = "the weights of a map (equishare discover {} {}) or which means are equal 
         (["map.npz", "--outputs", "y"], "outputs must choose among named columns, and this file has no names"),
         (["weather.csv", "--outputs", "flow9"], "none is named 'flow9': did you mean flow2 or flow1?"),
         (["weather.csv", "--outputs", "wind"], "none is named 'wind': the columns are station, temp_n, temp_e, flow1"),
+        (
+            ["one.csv", "--means"],
+            "means must be asked of two columns of numbers at least, got temp_n (not used: station)",
+        ),
         (["odd.csv", "--inputs", "a,b,c"], 'a name with a comma stands in double quotes, "a,b"'),
         (["weather.csv", "--outputs", "flow1:flo2"], "none is named 'flo2': did you mean flow2 or flow1?"),
         (["weather.csv", "--outputs", "temp_n:flow1:flow2"], "none is named 'temp_n:flow1:flow2'"),
