@@ -193,6 +193,12 @@ class TestPattern:
         assert max(map(len, short)) <= longest
         assert all(part in name for name, own in zip(names, short, strict=True) for part in own.split("…"))
 
+    def test_long_names_are_cut_between_words(self):
+        names = [f"Température {one} moyenne" for one in ("nord", "sud", "ouest")]
+        assert shortened(names, 14) == ["…nord moyenne", "…sud moyenne", "…ouest moyenne"]
+        assert shortened(["strain 0 (µm)", "strain 1 (µm)"], 10) == ["strain 0…", "strain 1…"]
+        assert shortened(["abcdefghijklmnop", "abcdefghijklmnoq"], 10) == ["…hijklmnop", "…hijklmnoq"]
+
     def test_colour_bar_of_many_groups(self):
         one = discovery(np.arange(36).reshape(6, 6))
         _, bar = one.plot_pattern().figure.axes
