@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -295,6 +296,11 @@ class TestWarnings:
         found = es.discover(rng.normal(size=(300, 6)), rng.normal(size=(300, 6)))
         assert "no output depends on any input gives p = 0." in told(found)
         assert found.symmetry().verdict == "none"
+
+    def test_worse_than_the_mean(self):
+        found = es.discover(*ring_data())
+        worse = dataclasses.replace(found, quality=dataclasses.replace(found.quality, r_squared=-0.1))
+        assert "R² is negative" in told(worse) and "R² is negative" not in told(found)
 
     def test_few_samples(self):
         x, y = ring_data(samples=8, noise=0.01)

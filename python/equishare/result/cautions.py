@@ -30,6 +30,8 @@ def cautions(view: View) -> tuple[str, ...]:
             f"The test that no output depends on any input gives p = {quality.dependence:.2g}: {equal} may be "
             "equal only because all are zero."
         )
+    elif quality.r_squared < 0:
+        found.append("R² is negative: the validation samples are predicted worse than by their mean.")
     found += quality.notes
     excess = view.validation_loss - view.no_sharing_loss
     error = quality.loss_error if np.isfinite(quality.loss_error) else _NOISE / 2 * abs(view.no_sharing_loss)
