@@ -288,12 +288,12 @@ def _of_table(path: Path, table: Table, asked: dict[str, Columns], of_samples: s
         raise ValueError(f"inputs and outputs must be different columns, got {listed(both)} in both: name it in one")
     used = {*x, *y}
     unused = [name for name in left if name not in used]
-    if of_samples and len(x) < 2:
-        rest = f" (not used: {listed(unused)})" if unused else ""
-        raise ValueError(f"{of_samples} must be asked of two columns of numbers at least, got {listed(x)}{rest}")
     if unused:
         notes.append(f"Not used: {listed(unused)}.")
     data = [table.numbers([table.places[name] for name in own]) if own else None for own in (x, y)]
+    if of_samples and len(x) < 2:
+        rest = f" (not used: {listed(unused)})" if unused else ""
+        raise ValueError(f"{of_samples} must be asked of two columns of numbers at least, got {listed(x)}{rest}")
     return Data(data[0], data[1], tuple(notes))
 
 
