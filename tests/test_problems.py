@@ -208,4 +208,4 @@ def test_outputs_of_equal_noise_have_equal_weights():
     rng = np.random.default_rng(1)
     x = rng.normal(size=(300, 3))
     problem = es.LinearProblem(x, x + rng.normal(size=(300, 3)))
-    assert (problem._output_weights() == 1).all()
+    assert (problem._weights == 1).all()

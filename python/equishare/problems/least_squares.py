@@ -16,7 +16,7 @@ from equishare.problems.bootstrap import resampled_moments
 from equishare.problems.described import Described
 from equishare.problems.estimates import BlockEstimate, gather_curvature
 from equishare.problems.moments import Moments, Rows
-from equishare.problems.noise import Residuals, Unshared, estimate, residuals
+from equishare.problems.noise import Residuals, Unshared, estimate, output_weights, residuals
 from equishare.problems.quality import quality
 from equishare.problems.streamed import Stream
 
@@ -25,8 +25,6 @@ _P = TypeVar("_P", bound="LeastSquares")
 
 # Smaller sums of squares have few digits, and their inverses are no numbers.
 _LEAST_SQUARES = 1e6 * np.finfo(float).tiny
-# An output of more noise counts as if it had less: equations of too different sizes cannot be solved together.
-_LEAST_WEIGHT = 1e-12
 # So many columns are told by name.
 _FEW = 5
 
@@ -70,6 +68,7 @@ class LeastSquares(Described):
         with np.errstate(over="ignore", invalid="ignore"):
             self.pooled = self.train.pooled_with(self.val)
         self._estimate: BlockEstimate | None = None
+        self._weights = np.ones(self.weight_shape[0])
         squares = self.pooled.syy.sum(), self.pooled.sxx.trace(), np.abs(self.pooled.sxy).sum()
         inputs, means = self.pooled.sxx.diagonal(), np.abs(self.pooled.x_mean)
         # A constant has a mean without squares about it; so has what is too small to be squared.
@@ -78,8 +77,10 @@ class LeastSquares(Described):
             raise ValueError("the samples are too large or too small to be squared in float64: rescale them")
         if self.pooled.count > self.num_inputs + int(bias) and self.pooled.is_full_rank():
             fit = Unshared.of(self.pooled, bias)
-            self._estimate = estimate(fit, residuals_of(fit), self.pooled.sxx, self.shape)
+            found = residuals_of(fit)
+            self._estimate = estimate(fit, found, self.pooled.sxx, self.shape)
             self._estimate = replace(self._estimate, origin=self.origin)
+            self._weights = output_weights(found, self.pooled.count - self.num_inputs - int(bias))
 
     def _begin_streamed(self, slot: Slot, stream: Stream, bias: bool) -> None:
         """The same for samples that come in blocks of rows: two passes over them.
@@ -170,7 +171,7 @@ class LeastSquares(Described):
 
     def validation_loss(self, labels: np.ndarray) -> float:
         """Mean squared error on the validation samples of a pattern fitted on the training samples."""
-        weight = self._trained(labels.reshape(self.weight_shape), self._output_weights())
+        weight = self._trained(labels.reshape(self.weight_shape))
         return self.val.loss(weight, self.train.bias(weight))
 
     def evaluate(self, patterns: Sequence[Labels]) -> np.ndarray:
@@ -183,15 +184,15 @@ class LeastSquares(Described):
         Outputs count by the inverse of their noise variances, as far as these are told to differ: so the least noisy
         say most of what a value is, and no unit of an output changes it.
         """
-        labels, weights = pattern[0].reshape(self.weight_shape), self._output_weights()
-        values = fit_values(self.pooled, labels, int(labels.max()) + 1, weights)
-        tied, free = (self._trained(own, weights) for own in (labels, np.arange(labels.size).reshape(labels.shape)))
+        labels = pattern[0].reshape(self.weight_shape)
+        values = fit_values(self.pooled, labels, int(labels.max()) + 1, self._weights)
+        tied, free = (self._trained(own) for own in (labels, np.arange(labels.size).reshape(labels.shape)))
         found = quality(
             labels,
             self._estimate,
             (self.train, self.val, self.pooled),
             (tied, free),
-            weights,
+            self._weights,
             self.has_bias,
             self._input_names if len(self.shape) > 1 else (),
         )
@@ -204,17 +205,9 @@ class LeastSquares(Described):
             quality=replace(found, notes=found.notes + self.notes),
         )
 
-    def _trained(self, labels: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        """Weights of a pattern (O, I) fitted on the training samples, for weights (O,) of the outputs."""
-        return fit_values(self.train, labels, int(labels.max()) + 1, weights)[labels]
-
-    def _output_weights(self) -> np.ndarray:
-        """(O,) the inverse noise variance of each output, as a part of the greatest; all 1 where nothing tells them."""
-        if self._estimate is None:
-            return np.ones(self.weight_shape[0])
-        scale = self._estimate.scale.reshape(self.weight_shape)
-        own = np.square(scale / scale.max()).mean(1)
-        return np.maximum(own / own.max(), _LEAST_WEIGHT)
+    def _trained(self, labels: np.ndarray) -> np.ndarray:
+        """Weights of a pattern (O, I) fitted on the training samples."""
+        return fit_values(self.train, labels, int(labels.max()) + 1, self._weights)[labels]
 
     @property
     def _input_names(self) -> tuple[str, ...]:

@@ -16,6 +16,8 @@ _LEAST_RELATIVE_VARIANCE = 1e-5
 _LEAST_RELATIVE_NOISE = 1e-8
 # Entries keep one noise level unless the data reject that at this significance.
 _POOLING_SIGNIFICANCE = 0.01
+# An output of more noise counts as if it had less: equations of too different sizes cannot be solved together.
+_LEAST_WEIGHT = 1e-12
 # Of so many outputs at most the correlation of the noise with that of every output is formed.
 _COMPARED = 64
 
@@ -124,11 +126,10 @@ def estimate(fit: Unshared, found: Residuals, sxx: np.ndarray, shape: tuple[int,
     freedom = count - len(sxx) - int(fit.centred)
     noise = max(found.squared.mean() / freedom, _LEAST_RELATIVE_NOISE**2)
     sandwich = np.maximum(found.sandwich, _LEAST_RELATIVE_NOISE**2)
-    # Degrees of freedom of each variance: twice its square over its own sampling variance. Heavy tails and leverage
-    # lower them. The median over outputs is less noisy.
-    own_freedom = np.median(2 / np.maximum(found.squares / sandwich**2 - 1 / count, 1 / count), axis=0)
-    own_freedom = np.broadcast_to(np.minimum(own_freedom, count) * (freedom / count), weight.shape)
-    ratio = _shrunk(sandwich / noise, own_freedom)
+    # Of a map the usual variance is that of its own output: others may have other units.
+    usual = np.median(sandwich, axis=None if sandwich.shape[1] == 1 else 1, keepdims=True)
+    floored = np.maximum(sandwich, _LEAST_RELATIVE_VARIANCE * usual)
+    ratio = _shrunk(floored / noise, np.broadcast_to(_own_freedom(found, freedom), weight.shape))
     variance = noise * ratio * fit.spread
     return BlockEstimate(
         weight.reshape(shape),
@@ -138,6 +139,23 @@ def estimate(fit: Unshared, found: Residuals, sxx: np.ndarray, shape: tuple[int,
         np.sqrt(1 / variance).reshape(shape),
         inflation=_inflation(found, freedom),
     )
+
+
+def output_weights(found: Residuals, freedom: int) -> np.ndarray:
+    """(O,) inverse noise variance of each output, as a part of the greatest; all 1 where no difference is told."""
+    noise = np.maximum(found.squared / freedom, _LEAST_RELATIVE_NOISE**2)[:, None]
+    shrunk = _shrunk(noise, np.full(noise.shape, np.median(_own_freedom(found, freedom))))[:, 0]
+    return np.maximum(shrunk.min() / shrunk, _LEAST_WEIGHT)
+
+
+def _own_freedom(found: Residuals, freedom: int) -> np.ndarray:
+    """(I,) degrees of freedom of the variance of a weight: twice its square over its own sampling variance.
+
+    Heavy tails and leverage lower them. The median over outputs is less noisy.
+    """
+    sandwich = np.maximum(found.sandwich, _LEAST_RELATIVE_NOISE**2)
+    own = np.median(2 / np.maximum(found.squares / sandwich**2 - 1 / found.count, 1 / found.count), axis=0)
+    return np.asarray(np.minimum(own, found.count) * (freedom / found.count))
 
 
 def _compared(weight: np.ndarray) -> slice:
@@ -159,9 +177,6 @@ def _inflation(found: Residuals, freedom: int) -> float:
 
 def _shrunk(variance: np.ndarray, freedom: np.ndarray) -> np.ndarray:
     """Posterior means of variances under a scaled inverse chi-squared prior fitted to them (Smyth 2004, limma)."""
-    # Of a map those of its own output: others may have other units.
-    usual = np.median(variance, axis=None if variance.shape[1] == 1 else 1, keepdims=True)
-    variance = np.maximum(variance, _LEAST_RELATIVE_VARIANCE * usual)
     pooled = np.average(variance, weights=freedom)
     if variance.size == 1:
         return variance
