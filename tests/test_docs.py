@@ -117,7 +117,8 @@ def test_every_field_of_labels_json_is_described():
     rng = np.random.default_rng(0)
     x, region = rng.normal(size=(90, 3)), rng.choice(list("ab"), 90)
     means = equishare.discover(equishare.MeanProblem(x), resamples=2)
-    levels = equishare.discover(equishare.FactorProblem({"region": region}, x[:, 0]))
+    table = {"region": region, "age": x[:, 1]}
+    levels = equishare.discover(equishare.FactorProblem(table, x[:, 0], numeric=["age"]))
     documents = [json.loads(document(one.view(), group)) for one, group in ((means, means.symmetry()), (levels, None))]
     assert told[0] == {key for one in documents for key in one}
     assert told[1:] == [set(documents[0]["symmetry"]), set(documents[0]["confidence"])]
