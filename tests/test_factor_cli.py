@@ -47,6 +47,13 @@ def test_text_columns_are_factors_and_the_answer_names_their_levels(table, tmp_p
     assert weight.startswith("age ") and weight in page
 
 
+def test_names_of_numeric_columns_are_no_markup(table, tmp_path, capsys):
+    frame = pd.read_csv(table).rename(columns={"age": "age [y]"})
+    frame.to_csv(tmp_path / "odd.csv", index=False)
+    assert run("discover", tmp_path / "odd.csv", "--outcome", "cost", "--inputs", "region,age [y]") == 0
+    assert "weight of age [y]" in capsys.readouterr().out
+
+
 def test_the_family_follows_from_the_outcome(table, capsys):
     assert run("discover", table, "--outcome", "claim", "--ignore", "cost") == 0
     assert "The family is binomial: outcome 'claim' has 2 values" in capsys.readouterr().out

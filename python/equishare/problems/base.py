@@ -150,7 +150,8 @@ class Quality:
         value_errors: (G,) standard error of the value of each group, if its entries are equal; those of all slots one
             after another.
         r_squared: share of the variance of the validation samples' outputs that the map explains,
-            ``1 − loss / variance``; NaN where nothing is predicted.
+            ``1 − loss / variance``; of a map outputs count as in the fit, by the inverse of their noise variance. NaN
+            where nothing is predicted.
         dependence: p-value of the test that no output depends on any input; NaN where there is none.
         loss_error: standard error of the validation loss less that without sharing; NaN where not known.
         notes: sentences on what makes the answer unsure.

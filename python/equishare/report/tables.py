@@ -60,8 +60,11 @@ def _summary(view: View) -> Table:
         table.add_row("R²", f"{view.quality.r_squared:.3f} of the validation samples")
     if np.isfinite(view.quality.dependence):
         table.add_row("any dependence", f"p {p_value(view.quality.dependence)}")
-    for name, weight in ({} if view.predictor is None else view.predictor.weights).items():
-        table.add_row(f"weight of {name}", f"{weight:.4g}, never tied")
+    weights = [] if view.predictor is None else list(view.predictor.weights.items())
+    for name, weight in weights[:_MAX_GROUPS_SHOWN]:
+        table.add_row(Text(f"weight of {name}"), f"{weight:.4g}, never tied")
+    if len(weights) > _MAX_GROUPS_SHOWN:
+        table.add_row("weights", f"{len(weights) - _MAX_GROUPS_SHOWN} more, never tied")
     return table
 
 

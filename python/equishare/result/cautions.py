@@ -26,10 +26,10 @@ def cautions(view: View) -> tuple[str, ...]:
         found.append("The loss was still falling at the end of the longest fit: more steps may change the answer.")
     if quality.dependence > SIGNIFICANCE:
         equal = "effects" if view.parameters[0].noun == "level" else "weights"
-        found.append(
-            f"The test that no output depends on any input gives p = {quality.dependence:.2g}: {equal} may be "
-            "equal only because all are zero."
-        )
+        told = f"{equal} may be equal only because all are zero"
+        if view.is_of_model:
+            told = "the pattern may be one of noise"
+        found.append(f"The test that no output depends on any input gives p = {quality.dependence:.2g}: {told}.")
     elif quality.r_squared < 0:
         found.append("R² is negative: the validation samples are predicted worse than by their mean.")
     found += quality.notes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import combinations
+from itertools import combinations, count
 
 import numpy as np
 from torch import Tensor
@@ -105,11 +105,10 @@ def improve(session: NetworkSession, wide: bool = False) -> None:
             active = session.contest(range(len(session.found)), f"contest {turn + 1}")
         if not active:
             return
-    # Only a pattern that was trained as well as final fits are is selected.
-    turn = _ROUNDS
-    while active:
-        turn += 1
-        active = session.contest(active, f"contest {turn}")
+    # Only a pattern that was trained as well as final fits are is selected, also of problems that were done before.
+    for turn in count(_ROUNDS + 1):
+        if not session.contest(range(len(session.found)), f"contest {turn}"):
+            return
 
 
 def _try_paths(
