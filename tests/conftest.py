@@ -10,7 +10,10 @@ import pytest
 # No test depends on the clock: a first call may load what the package leaves until then.
 hypothesis.settings.register_profile("equishare", deadline=None)
 hypothesis.settings.load_profile("equishare")
-# Several test processes share the cores: a thread that waits must not spin. Read when torch is loaded.
+# Several test processes share the cores: each has its part of them, and a thread that waits must not spin. Read when
+# torch and numpy are loaded.
+WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // WORKERS)))
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 

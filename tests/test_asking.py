@@ -321,6 +321,25 @@ class TestWarnings:
         labels = rng.integers(0, 3, (6, 6))
         assert "continuum" not in told(es.discover(x, x @ labels.T + rng.normal(size=(300, 6))))
 
+    @pytest.mark.parametrize(
+        ("values", "says"),
+        [
+            ([0, 1], "two values only, 0 and 1, as classes do"),
+            ([2.5, 7], "two values only, 2.5 and 7, as classes do"),
+            ([0, 1, 2], "whole numbers 0 to 2 only, as classes and counts do"),
+            ([1, 2, 3, 4, 5], "whole numbers 1 to 5 only, as classes and counts do"),
+            ([-1, 0, 1], None),
+            ([0, 0.5, 1], None),
+            (range(40), None),
+        ],
+        ids=str,
+    )
+    def test_outputs_that_look_like_classes(self, values, says):
+        x, y = ring_data()
+        steps = np.linspace(y[:, 0].min(), y[:, 0].max(), len(values) + 1)[1:-1]
+        found = es.discover(x, np.array(values)[np.searchsorted(steps, y[:, 0])])
+        assert (says in told(found)) if says else "measurements" not in told(found)
+
     def test_values_that_may_be_one(self):
         x, y = ring_data()
         found = es.discover(x, y, "oracle", partition=np.arange(16).reshape(4, 4))

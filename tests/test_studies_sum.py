@@ -73,16 +73,17 @@ def test_positions_that_share_are_found(method, rank):
 
 
 @pytest.mark.slow
-def test_the_table_has_a_row_for_each_method():
+def test_the_table_has_a_row_for_each_method(monkeypatch):
+    monkeypatch.setattr(sum_of_numbers, "RANKS", (1,))
     counts = []
     experiment = sum_of_numbers.run(
         trials=1, lengths=(2,), augerino_samples=(3,), progress=lambda done, total: counts.append((done, total))
     )
     table, summary = experiment.tables
     methods = ["no sharing", "oracle", "Augerino, 3 samples", "bilevel", "auto"]
-    assert [(row["rank"], row["method"]) for row in table.rows] == [(r, m) for r in (1, 2) for m in methods]
-    assert counts == [(i, 10) for i in range(1, 11)]
-    scored = {row["method"]: row for row in table.rows if row["rank"] == 1}
+    assert [(row["rank"], row["method"]) for row in table.rows] == [(r, m) for r in (1,) for m in methods]
+    assert counts == [(i, 5) for i in range(1, 6)]
+    scored = {row["method"]: row for row in table.rows}
     assert scored["oracle"]["pd"] == scored["auto"]["pd"] == 0 and scored["no sharing"]["pd"] == 1
     assert "pd" not in scored["Augerino, 3 samples"]
     # The same partition is fitted in the same way.

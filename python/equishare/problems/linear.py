@@ -17,8 +17,10 @@ from equishare.problems.streamed import Reader, Stream, named_columns
 from equishare.problems.within import checked_within
 from equishare.progress import Progress
 
-# Fewer samples may hold two values by chance.
+# Fewer samples may hold few values by chance.
 _FEW_SAMPLES = 10
+# Classes and counts are 0 or 1 and what follows, up to so many.
+_MOST_CLASSES = 10
 
 
 class LinearProblem(LeastSquares):
@@ -74,7 +76,7 @@ class LinearProblem(LeastSquares):
             [Rows((one, own)) for one, own in zip(pair, rows, strict=True)] for pair in zip(data, more, strict=True)
         ]
         super().__init__(slot, tuple(splits[0]), tuple(splits[1]), bool(bias))
-        self.notes = _of_two_values(data[1])
+        self.notes = _of_few_values(data[1])
 
     @classmethod
     def from_batches(
@@ -93,7 +95,7 @@ class LinearProblem(LeastSquares):
 
         The answer is that of all rows at once, up to rounding, but for the validation losses: here each row is drawn by
         its number to fit or to validate, as nobody knows beforehand how many there are. It has no caution where the
-        outputs hold two values alone.
+        outputs hold few values, as classes do.
 
         Args:
             batches: blocks (x, y), or a pair of arrays on disk, of Dask or zarr; or with ``outputs`` tables, files and
@@ -124,16 +126,33 @@ class LinearProblem(LeastSquares):
         return about_map(self.shape, self.has_bias, self.num_train, self.num_val)
 
 
-def _of_two_values(outputs: np.ndarray) -> tuple[str, ...]:
-    """What to say where all outputs hold two values each: they are rather classes than measurements."""
-    lowest, highest = outputs.min(0), outputs.max(0)
-    several = len(outputs) >= _FEW_SAMPLES and ((outputs[:100] == lowest) | (outputs[:100] == highest)).all()
-    if not several or not ((outputs == lowest) | (outputs == highest)).all():
+def _of_few_values(outputs: np.ndarray) -> tuple[str, ...]:
+    """What to say where all outputs hold two values each, or 0 to few: rather classes or counts than measurements."""
+    if len(outputs) < _FEW_SAMPLES:
         return ()
-    return (
-        f"The outputs hold two values only, {lowest[0]:g} and {highest[0]:g}, as classes do: their probability is told "
-        f"by GeneralizedLinearProblem(x, y == {highest[0]:g}, family='binomial'), on the command line by --outcome.",
-    )
+    lowest, highest = outputs.min(0), outputs.max(0)
+
+    def are_two(rows: np.ndarray) -> bool:
+        return bool(((rows == lowest) | (rows == highest)).all())
+
+    def are_classes(rows: np.ndarray) -> bool:
+        return bool((np.round(rows) == rows).all() and lowest.min() in (0, 1) and highest.max() <= _MOST_CLASSES)
+
+    first = outputs[:100]  # which decides for most data
+    if are_two(first) and are_two(outputs):
+        return (
+            f"The outputs hold two values only, {lowest[0]:g} and {highest[0]:g}, as classes do: their probability is "
+            f"told by GeneralizedLinearProblem(x, y == {highest[0]:g}, family='binomial'), on the command line by "
+            "--outcome.",
+        )
+    if are_classes(first) and are_classes(outputs):
+        return (
+            f"The outputs hold the whole numbers {lowest.min():g} to {highest.max():g} only, as classes and counts do, "
+            "and were taken as measurements. Of classes the probability of each is told by "
+            f"GeneralizedLinearProblem(x, y == {highest.max():g}, family='binomial') and the like, of counts the mean "
+            "by family='poisson', on the command line by --outcome with --family poisson.",
+        )
+    return ()
 
 
 def about_map(shape: tuple[int, ...], has_bias: bool, num_train: int | None, num_val: int | None) -> About:

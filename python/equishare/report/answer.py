@@ -46,10 +46,15 @@ def brief(view: View, parameters: Sequence[Parameter]) -> str:
         told.append(counts if one.name is None else f"{one.name}: {counts}")
         if one.group is None or one.is_of_ties or len(parameters) > 1:
             continue
-        sure = "" if np.isnan(one.symmetry_probability) else f" {percent(one.symmetry_probability)}"
         found = one.group.verdict != "none" and not one.group.is_trivial
-        verdict = "of the pattern" if one.belief is None else f"{one.group.verdict}{sure}"
-        told.append(f"{one.group.name} {verdict}" if found else "no symmetry")
+        kinds = [(one.group.name, one.group.verdict, one.symmetry_probability)] if found else []
+        if one.group.extension is not None and one.group.extension.verdict != "none":
+            kinds.append(("shifts up to the boundary", one.group.extension.verdict, one.group.extension.probability))
+        for name, verdict, probability in kinds:
+            sure = "" if np.isnan(probability) else f" {percent(probability)}"
+            told.append(f"{name} {'of the pattern' if one.belief is None else f'{verdict}{sure}'}")
+        if not kinds:
+            told.append("no symmetry")
     if len(parameters) > _MAX_LISTED:
         told.append(f"and {counted(len(parameters) - _MAX_LISTED, 'more parameter')}")
     if np.isfinite(view.quality.r_squared):

@@ -156,7 +156,7 @@ def _symmetry(group: SymmetryGroup, one: ParameterView) -> dict[str, object]:
     is_found = group.verdict != "none" and not group.is_trivial
     return {
         "verdict": None if one.belief is None else group.verdict,
-        "probability": _finite(one.symmetry_probability),
+        "probability": _finite(one.symmetry_probability if math.isnan(group.probability) else group.probability),
         "log_odds": None if one.belief is None else _finite(one.belief.symmetry_log_odds),
         "guess": None if one.belief is None else name_of_guess(one.belief, one.noun == "covariance"),
         "name": group.name if is_found else None,

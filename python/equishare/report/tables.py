@@ -60,6 +60,9 @@ def _summary(view: View) -> Table:
         table.add_row("R²", f"{view.quality.r_squared:.3f} of the validation samples")
     if np.isfinite(view.quality.dependence):
         table.add_row("any dependence", f"p {p_value(view.quality.dependence)}")
+    has_odds = any(np.isfinite(one.symmetry_probability) or one.confidence is not None for one in view.parameters)
+    if view.method == "auto" and not view.is_of_model and not has_odds:
+        table.add_row("each tie", "how probable it is, --resamples 20 tells")
     weights = [] if view.predictor is None else list(view.predictor.weights.items())
     for name, weight in weights[:_MAX_GROUPS_SHOWN]:
         table.add_row(Text(f"weight of {name}"), f"{weight:.4g}, never tied")

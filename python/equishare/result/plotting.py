@@ -66,6 +66,7 @@ class Plotting:
 
         Without ``ax`` the picture gets a figure of its own, which a notebook shows once. In a script nothing keeps it
         but its axes: ``ax.figure.savefig(path)`` writes it, and ``plt.show()`` shows what is drawn on ``ax=plt.gca()``.
+        Several pictures side by side need room for their legends: ``plt.subplots(1, 2, layout="constrained")``.
 
         Args:
             name: of the parameter, where there are several.

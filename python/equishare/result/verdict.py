@@ -71,7 +71,7 @@ def judged(
         sentences.insert(0 if sure else 1, _of_shifts(group.extension, shifts))
     if belief.spread:
         sentences.append(f"The entries of a group scatter by {belief.spread:.2g} about its value.")
-    probability = probability if holds else math.nan
+    probability = probability if holds else shifts
     return replace(group, verdict=verdict, probability=probability, explanation=" ".join(sentences))
 
 

@@ -80,8 +80,9 @@ class SymmetryGroup:
             mirror image are one.
         verdict: ``exact``; of a pattern that was found in data ``approximate`` where its entries are only nearly equal,
             and ``none`` where the data tell neither a symmetry nor shifts up to the boundary.
-        probability: that all of the group are symmetries of the truth; NaN of a pattern as it is, of one that was found
-            in data and has no probability (:attr:`equishare.Discovery.symmetry_probability`), and with ``none``.
+        probability: that all of the group are symmetries of the truth, and where only shifts up to the boundary hold
+            that of these; NaN of a pattern as it is, of one that was found in data and has no probability
+            (:attr:`equishare.Discovery.symmetry_probability`), and with ``none``.
     """
 
     partition: Partition
@@ -247,8 +248,9 @@ class SymmetryGroup:
         if not math.isnan(self.probability):
             # Rounded down, so that none is sure.
             judged = f"verdict={self.verdict!r}, probability={math.floor(1000 * self.probability) / 1000:.3f}, "
+        shifts = "" if self.extension is None else f"shifts up to the boundary {self.extension.verdict}, "
         return (
-            f"SymmetryGroup({self.name}, {judged}order={decimal_digits(self.order)}, shape={self.partition.shape}, "
+            f"SymmetryGroup({self.name}, {judged}{shifts}order={decimal_digits(self.order)}, shape={self.partition.shape}, "
             f"same_action={self.same_action}, generators={len(self.generators)}, closure_gap={self.closure_gap})"
         )
 
