@@ -14,9 +14,7 @@ import pytest
 HERE = Path(__file__).parent / "kernels"
 ARM = "aarch64-linux-gnu"
 # What the address sanitizer sees at the access itself is not asked a second time: it doubles the time of compiling.
-SANITIZERS = (
-    "-fsanitize=address,undefined -fno-sanitize=null,object-size,pointer-overflow -fno-sanitize-recover=all"
-)
+SANITIZERS = "-fsanitize=address,undefined -fno-sanitize=null,object-size,pointer-overflow -fno-sanitize-recover=all"
 # Compiler, options, definitions, and what runs the programs. -O1 takes a third of the time of -O3, which the build that
 # all other tests use has. At -O0 no product is fused into a sum unless the code says so.
 BUILDS = {

@@ -115,6 +115,9 @@ def test_shifts_up_to_the_boundary_are_found(tmp_path):
     told = json.loads((tmp_path / "labels.json").read_text(encoding="utf-8"))["symmetry"]
     assert (told["name"], told["verdict"], told["shifts"]["closed"]) == (None, "exact", "C_15")
     assert told["shifts"]["log_odds"] == found.belief.shift_log_odds
+    assert told["probability"] == told["shifts"]["probability"] == group.probability > 0.99
+    assert "shifts up to the boundary exact above 99.9 %" in repr(found) and "no symmetry" not in repr(found)
+    assert "shifts up to the boundary exact" in repr(group)
     found.save(tmp_path / "found.npz")
     assert es.Discovery.load(tmp_path / "found.npz").belief.shift_log_odds == found.belief.shift_log_odds
 

@@ -250,8 +250,8 @@ class SymmetryGroup:
             judged = f"verdict={self.verdict!r}, probability={math.floor(1000 * self.probability) / 1000:.3f}, "
         shifts = "" if self.extension is None else f"shifts up to the boundary {self.extension.verdict}, "
         return (
-            f"SymmetryGroup({self.name}, {judged}{shifts}order={decimal_digits(self.order)}, shape={self.partition.shape}, "
-            f"same_action={self.same_action}, generators={len(self.generators)}, closure_gap={self.closure_gap})"
+            f"SymmetryGroup({self.name}, {judged}{shifts}order={decimal_digits(self.order)}, "
+            f"shape={self.partition.shape}, same_action={self.same_action}, generators={len(self.generators)}, closure_gap={self.closure_gap})"
         )
 
     def _repr_html_(self) -> str:
