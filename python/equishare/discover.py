@@ -48,6 +48,8 @@ MethodName = Literal[
 # Where resamples take seconds, they are the default: so many, for means of up to so many entries.
 _RESAMPLES = 20
 _MAX_ENTRIES_RESAMPLED = 100
+# Where patterns are drawn anyway, their ties are counted for up to so many entries: it takes their square.
+_MOST_DRAWN = 1000
 
 
 @overload
@@ -251,6 +253,7 @@ def _discovery(
         tried = [refit.validation_loss] if proposal.scores is None else proposal.scores
         history = {"num_groups": np.array(groups), "validation_loss": np.asarray(tried)}
     belief = proposal.belief
+    draws = {} if proposal.draws is None else dict(zip((s.key for s in problem.slots), proposal.draws, strict=True))
     values = {name: np.asarray(own) for name, own in refit.values.items()}
     for name, own in values.items():
         count = partitions[name].num_groups
@@ -272,6 +275,7 @@ def _discovery(
         about=replace(about, facts=(*about.facts, *refit.facts)),
         bias=refit.bias,
         belief=belief,
+        confidences=_drawn(partitions, values, draws, refit.quality.unshared_errors),
         model=refit.model,
         is_of_model=refit.model is not None,
         validation_loss=float(refit.validation_loss),  # NumPy's numbers are no JSON
@@ -281,6 +285,23 @@ def _discovery(
         quality=replace(refit.quality, notes=(*refit.quality.notes, *proposal.notes)),
         predictor=refit.predictor,
     )
+
+
+def _drawn(
+    partitions: dict[str, Partition],
+    values: dict[str, np.ndarray],
+    draws: dict[str, np.ndarray],
+    errors: np.ndarray | None,
+) -> dict[str, Confidence]:
+    """How often the ties of a discovery are in patterns drawn given the data, by parameter name."""
+    confidences, start = {}, 0
+    for name, own in draws.items():
+        end = start + len(partitions[name])
+        gaps = None if errors is None else _gaps(partitions[name], values[name], errors[start:end] ** 2)
+        if len(partitions[name]) <= _MOST_DRAWN:
+            confidences[name] = Confidence(partitions[name], own, gaps, calibration.DRAWN)
+        start = end
+    return confidences
 
 
 def _confidences(

@@ -31,6 +31,7 @@ _EXPERIMENTS = (
     "bound",
     "calibration",
     "model-calibration",
+    "level-calibration",
     "factors",
     "glm",
     "everyday",

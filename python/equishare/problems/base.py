@@ -303,6 +303,8 @@ class Proposal:
             number of groups and its score.
         belief: what else the evidence says of the candidate that is selected; None where it was not asked.
         notes: sentences on what the search left out; the answer tells them.
+        draws: (B, K) for each slot, groups of its entries drawn given the data, where the search does; the answer tells
+            by them how probable each tie is.
     """
 
     patterns: Sequence[Labels | np.ndarray]
@@ -311,6 +313,7 @@ class Proposal:
     history: dict[str, np.ndarray] | None = field(default=None, kw_only=True)
     belief: Belief | None = field(default=None, kw_only=True)
     notes: tuple[str, ...] = field(default=(), kw_only=True)
+    draws: tuple[np.ndarray, ...] | None = field(default=None, kw_only=True)
 
     def checked(self, slots: Sequence[Slot], name: str) -> Proposal:
         """The proposal of a method from outside: labels numbered from 0 without holes, all lengths as they must be.

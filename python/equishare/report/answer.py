@@ -123,7 +123,9 @@ def _ties(parameter: Parameter) -> list[str]:
     sure, ties = parameter.confidence.sure_ties()
     if not ties:
         return []
+    if parameter.confidence.curves.of_draws:  # they seldom make one sure: of levels some may nearly coincide
+        chances = parameter.confidence.groups[parameter.group_sizes > 1]
+        low, high = percent(float(chances.min())), percent(float(chances.max()))
+        return [f"A tie is {low if low == high else f'{low} to {high}'} probable, by group."]
     many = {0: "none is", 1: "1 is"}.get(sure, f"{sure:,} are")
-    return [
-        f"Of {counted(ties, 'tie')}, {many} at least 95 % probable ({parameter.confidence.num_resamples} resamples)."
-    ]
+    return [f"Of {counted(ties, 'tie')}, {many} at least 95 % probable ({parameter.confidence.counted})."]

@@ -119,6 +119,7 @@ def _parameter(one: ParameterView) -> dict[str, object]:
         "values": None if one.values is None else one.values.tolist(),
         "value_errors": None if one.errors is None else one.errors.tolist(),
         "labels": one.partition.labels.tolist(),
+        **({} if one.confidence is None else {"confidence": _confidence(one.confidence)}),
     }
 
 

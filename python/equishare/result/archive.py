@@ -18,7 +18,7 @@ from equishare.problems.base import About, Belief, Predictor, Quality, Slot
 from equishare.problems.linear import about_map
 from equishare.problems.means import about_means
 from equishare.problems.network.problem import about_model
-from equishare.result.calibration import CLOSED_FORM, TRAINED
+from equishare.result.calibration import CLOSED_FORM, DRAWN, TRAINED
 from equishare.result.confidence import Confidence
 from equishare.result.origin import Origin
 from equishare.result.schema import check_arrays, check_document
@@ -50,6 +50,7 @@ def save_discovery(path: str | os.PathLike[str], found: Any) -> None:
         "averaged": _plain_predictor(None if found.belief is None else found.belief.predictor),
         "is_of_model": found.is_of_model,
         "is_trained": any(one.curves is TRAINED for one in found.confidences.values()),
+        "is_drawn": any(one.curves is DRAWN for one in found.confidences.values()),
         "dtypes": {name: str(t.dtype).removeprefix("torch.") for name, t in state.items()},
     }
     # NumPy has no bfloat16; its numbers are float32 numbers too.
@@ -116,7 +117,7 @@ def _decoded(about: Any, arrays: dict[str, np.ndarray]) -> tuple[dict[str, Any],
     partitions = {name: Partition(labels) for name, labels in kinds["labels"].items()}
     slots = tuple(_slot(one) for one in about["slots"])
     values = kinds.get("values", {})
-    curves = TRAINED if about["is_trained"] else CLOSED_FORM
+    curves = TRAINED if about["is_trained"] else DRAWN if about.get("is_drawn") else CLOSED_FORM
     gaps = kinds.get("gaps", {})
     found = {name: about[name] for name in (*_PLAIN, "complete", "settled", "is_of_model")} | {
         "slots": slots,

@@ -11,6 +11,8 @@ import scipy
 class Curves(NamedTuple):
     """Two logistic curves that turn the frequency of a tie into the log odds that the tie is true.
 
+    Frequencies are those among resamples, or among draws of the pattern given the data.
+
     Each curve is an offset followed by slopes, one for each of its arguments.
 
     Attributes:
@@ -21,12 +23,15 @@ class Curves(NamedTuple):
         over_chance: what the curve for ties has as arguments. False: those of :func:`evidence`. True: a single one, the
             :func:`log_odds` of the pair, less those of the mean frequency of all pairs. This is also subtracted from
             the argument of ``apart``.
+        of_draws: whether frequencies are those of draws; then the curve for ties has the :func:`log_odds` of the pair
+            and the distance :func:`far` to another group.
     """
 
     tied: tuple[float, ...]
     apart: tuple[float, float]
     num_resamples: int
     over_chance: bool
+    of_draws: bool = False
 
 
 #: Of means and linear maps, as fitted on the simulated means of ``equishare reproduce calibration``.
@@ -35,6 +40,9 @@ CLOSED_FORM = Curves((-1.06, 1.0, -1.85, 0.774, 0.253), (-1.43, 1.55), num_resam
 #: little, a network predicts best with few groups, true or not, and the resamples agree on that. So what counts is how
 #: much more often than others a tie is found.
 TRAINED = Curves((-0.0534, 0.953), (-0.985, 1.54), num_resamples=10, over_chance=True)
+#: Of levels of factors, as fitted on the simulated tables of ``equishare reproduce level-calibration``. Draws of the
+#: model of :mod:`equishare.search.averaging` tie too often: it takes few values to be likelier than they are.
+DRAWN = Curves((-1.39, 0.669, 0.168), (-1.4, 0.739), num_resamples=160, over_chance=False, of_draws=True)
 # How far apart values were at most, in standard errors, where CLOSED_FORM was fitted.
 _MOST_GAP = 100.0
 
@@ -70,8 +78,12 @@ def evidence(
             there is no other.
     """
     relative = np.log(sizes * num_groups / num_entries)
-    far = np.log1p(np.minimum(gaps, _MOST_GAP))
-    return np.stack(np.broadcast_arrays(np.minimum(x, x_group), relative, np.log(num_groups), far), axis=-1)
+    return np.stack(np.broadcast_arrays(np.minimum(x, x_group), relative, np.log(num_groups), far(gaps)), axis=-1)
+
+
+def far(gaps: np.ndarray) -> np.ndarray:
+    """``log (1 + min(gap, 100))``."""
+    return np.asarray(np.log1p(np.minimum(gaps, _MOST_GAP)))
 
 
 def probability(features: np.ndarray, curve: tuple[float, ...]) -> np.ndarray:

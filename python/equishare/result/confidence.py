@@ -10,7 +10,7 @@ import numpy as np
 
 from equishare.notebook import shown
 from equishare.partition import Partition
-from equishare.result.calibration import CLOSED_FORM, Curves, evidence, log_odds, probability
+from equishare.result.calibration import CLOSED_FORM, Curves, evidence, far, log_odds, probability
 from equishare.result.verdict import percent
 
 # `frequencies` and `ties` hold the square of the number of entries.
@@ -29,11 +29,11 @@ class Confidence:
     *frequency* of the tie is n/B. The *probability* that the two truly hold one value rises with n, along a curve that
     was fitted for ``auto`` on simulated problems (:mod:`equishare.result.calibration`). For a tie of the partition it
     also depends on the size of its group and on the frequencies in it. For networks it depends on how much more often
-    the two are tied than others.
+    the two are tied than others. Levels of factors need no resamples: their patterns are drawn given the data.
 
     Attributes:
         partition: what was found on the data themselves.
-        labels: (B, K) groups found on each resample, entries in C order.
+        labels: (B, K) groups found on each resample, or drawn given the data; entries in C order.
         gaps: (G,) distance from the value of each group to the nearest other value, in standard errors of an entry of
             the group; 0 where there is no other. None where it cannot be computed; the curves of networks do without.
         curves: turn frequencies into probabilities.
@@ -58,7 +58,7 @@ class Confidence:
     def __repr__(self) -> str:
         count, groups = len(self.partition), self.partition.num_groups
         words = f"{count} entr{'ies' if count > 1 else 'y'} in {groups} group{'s' * (groups > 1)}"
-        words += f", {self.num_resamples} resample{'s' * (self.num_resamples > 1)}"
+        words += f", {self.counted}"
         if len(self.partition) <= MAX_ENTRIES:
             words += ", {} of {} ties at least 95 % probable".format(*self.sure_ties())
         return f"Confidence({words})"
@@ -78,6 +78,11 @@ class Confidence:
     def num_resamples(self) -> int:
         """B."""
         return len(self.labels)
+
+    @property
+    def counted(self) -> str:
+        """``20 resamples``; ``160 draws`` where the patterns were drawn given the data."""
+        return f"{self.num_resamples} {'draw' if self.curves.of_draws else 'resample'}{'s' * (self.num_resamples > 1)}"
 
     @property
     def frequencies(self) -> np.ndarray:
@@ -174,7 +179,8 @@ class Confidence:
     def evidence(self) -> np.ndarray:
         """(G, B + 1, d) the d arguments of the curve for ties, in each group, where 0, 1, …, B resamples find the tie.
 
-        See :func:`equishare.result.calibration.evidence`; for networks there is one argument, that of pairs apart. With
+        See :func:`equishare.result.calibration.evidence`; for networks there is one argument, that of pairs apart, and
+        for draws the first and the last. With
         more resamples than the curves were fitted with, a tie that all find counts as if so many as those found it.
         """
         counts, sizes = np.arange(self.num_resamples + 1), self.partition.group_sizes[:, None]
@@ -183,6 +189,8 @@ class Confidence:
         if self.curves.over_chance:
             return np.broadcast_to((x - self._chance)[:, None], (len(sizes), len(counts), 1))
         gaps = np.zeros((len(sizes), 1)) if self.gaps is None else self.gaps[:, None]
+        if self.curves.of_draws:
+            return np.stack(np.broadcast_arrays(x, far(gaps)), axis=-1)
         x_group = log_odds(self.mean_counts, self.num_resamples)[:, None]
         return evidence(x, x_group, sizes, len(self.partition), len(sizes), gaps)
 

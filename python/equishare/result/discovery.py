@@ -66,7 +66,8 @@ class Discovery(Plotting):
             the model has seen the training samples alone.
         settled: False where the loss of a network was still falling at the end of the longest fit: more ``steps``, or
             another ``lr``, may change the answer.
-        confidences: how sure each partition is, where ``discover`` was called with ``resamples``; else empty.
+        confidences: how sure each partition is, where ``discover`` was called with ``resamples``, and of factors with
+            up to 1,000 levels; else empty.
         origin: what it takes to repeat it; None where that is not known.
         quality: how well it rests on the data: unshared estimates, standard errors, R², the test of any dependence.
         belief: what the evidence says beside the partition, from which ``spread``, ``posterior_mean`` and
@@ -277,7 +278,7 @@ class Discovery(Plotting):
 
     @property
     def confidence(self) -> Any:
-        """How sure the partition is: a :class:`Confidence`, or a dict of them by name; None without ``resamples``."""
+        """How sure the partition is: a :class:`Confidence`, or a dict of them by name; None if there is none."""
         return self._bare(self.confidences) if self.confidences else None
 
     def symmetry(self, same_action: bool | None = None) -> Any:

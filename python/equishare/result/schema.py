@@ -74,6 +74,7 @@ _DOCUMENT: dict[str, tuple[_Check, str]] = {
     "origin": (_or_none(lambda value: isinstance(value, dict)), "an object or null"),
 }
 _OPTIONAL: dict[str, tuple[_Check, str]] = {
+    "is_drawn": _FLAG,
     "notes": (_list_of(_is_text), "a list of sentences"),
     "predictor": (_or_none(lambda value: isinstance(value, dict)), "an object or null"),
     "averaged": (_or_none(lambda value: isinstance(value, dict)), "an object or null"),

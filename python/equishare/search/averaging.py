@@ -32,6 +32,8 @@ _CHAINS = 16
 _FEW_CHAINS = 4
 _ROUNDS = 40
 _BURN_IN = 10
+# Of so many rounds one is kept: neighbours differ little.
+_KEPT = 3
 # Values of a factor, at most; more where the partition that chains start from has more.
 _MOST_VALUES = 6
 # Prior of the number of values, exp(−K/2)/K. For a single pattern that of few is steeper; a mean over patterns loses
@@ -48,14 +50,16 @@ class Averaged:
         bias: b.
         coefficients: (P,) γ in units of the columns.
         unseen: (J,) effect of a level that was never seen: the mean of the values by their frequencies.
-        labels: partitions that chains were in at the end.
+        draws: (B, L) for each factor, groups of its levels in some rounds of all chains, those of the last at the end.
+        chains: how many there are.
     """
 
     effects: np.ndarray
     bias: float
     coefficients: np.ndarray
     unseen: np.ndarray
-    labels: list[Labels]
+    draws: list[np.ndarray]
+    chains: int
 
 
 @cache
@@ -287,6 +291,7 @@ def averaged(start: RandomEffects, labels: Labels, ordered: tuple[bool, ...], wi
     shares = [quadratic.counts[own] / max(quadratic.counts[own].sum(), 1e-300) for own in quadratic.slices]
     effects, unseen = np.zeros(quadratic.num_levels), np.zeros(len(labels))
     rest = np.zeros(len(quadratic.corner))
+    draws: list[list[np.ndarray]] = [[] for _ in labels]
     for round_ in range(_ROUNDS):
         for j, own in enumerate(quadratic.slices):
             means, new = chains.draw_factor(j)
@@ -299,6 +304,8 @@ def averaged(start: RandomEffects, labels: Labels, ordered: tuple[bool, ...], wi
             middles = [chains.effects[:, own] @ share for own, share in zip(quadratic.slices, shares, strict=True)]
             rest += drawn.mean(0)
             rest[0] += float(np.mean(sum(middles)))
-    ends = [tuple(own[c] for own in chains.labels) for c in range(chains.chains)]
-    count = _ROUNDS - _BURN_IN
-    return Averaged(effects / count, float(rest[0] / count), rest[1:] / count, unseen / count, ends)
+            if (_ROUNDS - 1 - round_) % _KEPT == 0:
+                for own_draws, now in zip(draws, chains.labels, strict=True):
+                    own_draws.append(now.astype(np.int32))
+    count, kept = _ROUNDS - _BURN_IN, [np.concatenate(one) for one in draws]
+    return Averaged(effects / count, float(rest[0] / count), rest[1:] / count, unseen / count, kept, chains.chains)

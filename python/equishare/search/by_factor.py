@@ -291,7 +291,8 @@ def propose_by_factor(problem: FactorProblem, seed: int) -> Proposal:
     best = search.ranked()[0]
     continuum = search.continuum_log_odds(best, effects)
     mean = averaged(search.tied(best, effects), best, ordered, search.width2, seed)
-    for labels in mean.labels:  # where chains ended: other good patterns
+    ends = [own[-mean.chains :] for own in mean.draws]
+    for labels in zip(*ends, strict=True):  # where chains ended: other good patterns
         search.score(tuple(np.unique(own, return_inverse=True)[1] for own in labels))
     search.improve(search.ranked()[0], range(len(ordered)))
     scores, patterns = (list(column) for column in zip(*judged(search, model), strict=True))
@@ -305,7 +306,8 @@ def propose_by_factor(problem: FactorProblem, seed: int) -> Proposal:
         "validation_loss": problem.evaluate([shown[count][1] for count in counts]),
         "evidence": np.array([-shown[count][0] for count in counts]),
     }
-    return Proposal([chosen], history=history, belief=_belief(problem, mean, continuum))
+    belief = _belief(problem, mean, continuum)
+    return Proposal([chosen], history=history, belief=belief, draws=tuple(mean.draws))
 
 
 def projected(search: FactorSearch, effects: np.ndarray, best: Labels) -> Labels:

@@ -251,7 +251,8 @@ class SymmetryGroup:
         shifts = "" if self.extension is None else f"shifts up to the boundary {self.extension.verdict}, "
         return (
             f"SymmetryGroup({self.name}, {judged}{shifts}order={decimal_digits(self.order)}, "
-            f"shape={self.partition.shape}, same_action={self.same_action}, generators={len(self.generators)}, closure_gap={self.closure_gap})"
+            f"shape={self.partition.shape}, same_action={self.same_action}, generators={len(self.generators)}, "
+            f"closure_gap={self.closure_gap})"
         )
 
     def _repr_html_(self) -> str:

@@ -163,6 +163,8 @@ def reliability(problems: Sequence[Pairs]) -> Table:
 def curves(problems: Sequence[Pairs], shipped: Curves) -> Table:
     """The curves that these problems give beside the shipped ones; every problem weighs the same."""
     names = ("offset", "odds", "size", "groups", "gap")[: len(shipped.tied)]
+    if shipped.of_draws:
+        names = ("offset", "odds", "gap")
     own = [p for p in problems if not p.held_out]
     rows = []
     for pairs, known in (("tied", shipped.tied), ("apart", shipped.apart)):

@@ -49,6 +49,9 @@ STYLES = {
     "maps": ("#d55e00", "D"),
     "entries": ("#0040c0", "o"),
     "slices": ("#d55e00", "D"),
+    "gaussian": ("#0040c0", "o"),
+    "binomial": ("#d55e00", "D"),
+    "poisson": ("#009e73", "s"),
 }
 NAMES = {
     "mse": "MSE",
