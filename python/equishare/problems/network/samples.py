@@ -13,7 +13,17 @@ from torch.utils.data import DataLoader, DistributedSampler
 
 from equishare.arrays import real_array
 
-__all__ = ["Batch", "LoaderSamples", "Samples", "Stream", "TensorSamples", "as_samples", "num_batches", "num_samples"]
+__all__ = [
+    "Batch",
+    "LoaderSamples",
+    "Samples",
+    "Stream",
+    "TensorSamples",
+    "as_samples",
+    "in_words",
+    "num_batches",
+    "num_samples",
+]
 
 # Inputs of the model, in the order of its arguments, and the target.
 Batch = tuple[tuple[Tensor, ...], Tensor]
@@ -207,6 +217,16 @@ def as_samples(data: Any, name: str, model: nn.Module) -> Samples:
             f"got {type(data).__name__}" + (f" of {len(data)}" if isinstance(data, tuple | list) else "")
         )
     return TensorSamples(*_checked_batch(data, name, model, convert=True))
+
+
+def in_words(x: Sequence[Tensor], count: str | None = None) -> str:
+    """Shapes and dtypes of inputs, such as "(20, 8) of float32"; ``count`` stands for the number of samples."""
+
+    def shape(t: Tensor) -> str:
+        sizes = [count or str(t.shape[0]), *map(str, t.shape[1:])] if t.dim() else []
+        return f"({', '.join(sizes)}{',' if len(sizes) == 1 else ''})"
+
+    return ", ".join(f"{shape(t)} of {str(t.dtype).removeprefix('torch.')}" for t in x)
 
 
 def num_samples(samples: Samples) -> int:

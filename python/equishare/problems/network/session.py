@@ -14,7 +14,7 @@ from equishare.problems.base import Labels, Quality, Refit, Session
 from equishare.problems.network.candidate import Candidate
 from equishare.problems.network.checkpoint import Checkpoint, fingerprint
 from equishare.problems.network.dependence import dependence
-from equishare.problems.network.fit import Fit, Start, block_losses, gained, loss_errors, mean_and_error
+from equishare.problems.network.fit import Fit, Start, block_losses, gained, has_classes, loss_errors, mean_and_error
 from equishare.problems.network.found import Found
 from equishare.problems.network.memory import release
 from equishare.problems.network.patterns import Pattern, all_free, hard_state
@@ -260,14 +260,16 @@ class NetworkSession(Session):
         replace: bool = False,
     ) -> None:
         losses, sizes = block_losses(self.replicas, owner, fitted, upper)
-        plain, trained = (
-            mean_and_error(*block_losses(self.replicas, owner, fitted, upper, cautious=False, which=which))[0].tolist()
-            for which in ("val", "train")
-        )
+
+        def mean(which: str) -> np.ndarray:
+            return mean_and_error(*block_losses(self.replicas, owner, fitted, upper, cautious=False, which=which))[0]
+
+        plain = mean("val") if has_classes(self.replicas) else mean_and_error(losses, sizes)[0]
+        trained = mean("train")
         for i, (problem, pattern) in enumerate(zip(owner, patterns, strict=True)):
             # A copy: a view would keep the fits of all candidates of the batch.
             own = fitted[i : i + 1].copy() if len(patterns) > 1 else fitted
-            candidate = Candidate(pattern, own, losses[i], sizes, bool(settled[i]), plain[i], trained[i])
+            candidate = Candidate(pattern, own, losses[i], sizes, bool(settled[i]), float(plain[i]), float(trained[i]))
             self.found[problem].add(candidate, replace)
 
     def drop_beaten(self) -> None:
