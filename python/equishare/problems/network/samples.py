@@ -52,6 +52,13 @@ class TensorSamples:
         """The samples at an index."""
         return tuple(x[index] for x in self.x), self.y[index]
 
+    def folds(self, count: int, generator: torch.Generator) -> list[tuple[TensorSamples, TensorSamples]]:
+        """So many random parts of one size, each after all samples that are not in it."""
+        order, size = torch.randperm(len(self), generator=generator).to(self.y.device), len(self) // count
+        held = [order[i * size : (i + 1) * size] for i in range(count)]
+        rest = [torch.cat((order[: i * size], order[(i + 1) * size :])) for i in range(count)]
+        return [(TensorSamples(*self.take(a)), TensorSamples(*self.take(b))) for a, b in zip(rest, held, strict=True)]
+
     def resampled(self, rng: np.random.Generator) -> TensorSamples:
         """As many samples, drawn with replacement."""
         return TensorSamples(*self.take(torch.from_numpy(rng.integers(len(self), size=len(self))).to(self.y.device)))
