@@ -30,7 +30,8 @@ from equishare.problems import LinearProblem
 from equishare.result.discovery import Discovery
 
 TRIALS = 20
-FEW = 5
+#: Of maps and of the sum of numbers.
+FEW = 3
 METHODS = ("no sharing", "oracle", "gap", "weight sharing", "SLOPE", "sinkhorn", "bilevel", "auto")
 #: Of 4,096 entries only these take minutes at most.
 METHODS_LARGE = ("no sharing", "oracle", "gap", "weight sharing", "SLOPE", "auto")
