@@ -40,6 +40,22 @@ def test_everything_comes_back(saved):
     assert numbers(again) == numbers(found)
 
 
+def test_inputs_that_the_model_does_not_take_are_told(saved):
+    found, path = saved
+    dtype = found.model.out.weight.dtype
+    name = str(dtype).removeprefix("torch.")
+    x = columns_data(count=5, dtype=dtype)[0]
+    for one in (found, es.Discovery.load(path, columns(dtype=dtype))):
+        assert torch.equal(one.predict(x), found.model(x))
+        expected = rf"^x must be samples as the model was trained on, \(samples, 4, 2\) of {name}, got \(5, 3, 2\) of "
+        with pytest.raises(ValueError, match=expected + rf"{name}: give samples of that shape and dtype \(einsum"):
+            one.predict(x[:, :3])
+        with pytest.raises(ValueError, match=r"got \(5, 4, 2\) of int64: give samples of that shape"):
+            one.predict(x.long())
+        with pytest.raises(ValueError, match=rf"got \(5, 4, 2\) of {name}, \(5, 4, 2\) of {name}: give samples"):
+            one.predict((x, x))
+
+
 def test_without_a_model_the_numbers_come_back(saved, tmp_path):
     found, path = saved
     loaded = es.Discovery.load(path)

@@ -13,7 +13,7 @@ import equishare as es
 from equishare import reference
 from equishare.problems.base import Slot
 from equishare.problems.estimates import Weighted
-from equishare.problems.network.fisher import entry_weights, fisher_estimates, flat_entries
+from equishare.problems.network.fisher import entry_weights, fisher_estimates, flat_entries, one_step_estimates
 from equishare.problems.network.memory import replicas_at_once
 from equishare.problems.network.patterns import Pattern, all_free, all_tied, free_state, hard_state
 from equishare.problems.network.replicas import Replicas, stacked
@@ -133,6 +133,9 @@ def test_weights_are_squares_of_the_gradients_of_samples():
     (estimate,) = fisher_estimates(replicas, replicas.start, {}, problem.train.first())
     assert np.array_equal(estimate.values, flat)
     assert estimate.precision == pytest.approx(weights)
+    (step,) = one_step_estimates(replicas, replicas.start, {}, problem.train.first())
+    assert step.precision == pytest.approx(weights)
+    assert (step.values * weights)[:, 0] == pytest.approx(-gradients.sum(0).flatten().numpy())
 
 
 def test_weights_are_one_where_samples_cannot_be_taken_apart():
@@ -141,6 +144,7 @@ def test_weights_are_one_where_samples_cannot_be_taken_apart():
     replicas.loss = lambda output, y: mse(output, y) if output.sum() > 0 else mse(output, y)
     (weights,) = entry_weights(replicas, replicas.start, {}, problem.train.first())
     assert (weights == 1).all()
+    assert one_step_estimates(replicas, replicas.start, {}, problem.train.first()) == []
 
 
 def test_memory_counts_what_is_saved_for_the_gradients():

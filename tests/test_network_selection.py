@@ -5,16 +5,19 @@ import functools
 import numpy as np
 import pytest
 import torch
-from model_cases import made
+from model_cases import LINEAR_LABELS, linear, linear_data, made, mse, split
 from torch import nn
 
 import equishare as es
+from equishare.problems.network import session
 from equishare.problems.network.candidate import Candidate, as_good
 from equishare.problems.network.checkpoint import fingerprint
 from equishare.problems.network.fit import gained
 from equishare.problems.network.found import Found
 from equishare.problems.network.patterns import Pattern
+from equishare.problems.network.refit import cross_validated
 from equishare.problems.network.replicas import Replicas
+from equishare.problems.network.samples import TensorSamples
 from equishare.problems.network.training import STANDARD_ERRORS
 from equishare.search.levels import levels, near
 
@@ -201,3 +204,38 @@ def test_rivals_have_no_more_groups_than_the_best_and_a_loss_that_can_be_mended(
 def test_a_candidate_is_kept_in_place_of_a_worse_one_alone():
     found = found_of(([0, 0, 1, 1], 2.0), ([5, 5, 3, 3], 1.0), ([0, 0, 1, 1], 3.0))
     assert [c.loss for c in found.values()] == [1.0]
+
+
+def test_parts_hold_each_sample_once():
+    x = torch.arange(11.0)[:, None]
+    parts = TensorSamples((x,), x).folds(4, torch.Generator().manual_seed(0))
+    held = torch.cat([one.y for _, one in parts])[:, 0]
+    assert len(held) == len(held.unique()) == 8
+    for rest, one in parts:
+        assert sorted(torch.cat([rest.y, one.y])[:, 0].tolist()) == x[:, 0].tolist()
+        assert torch.equal(one.x[0], one.y)
+
+
+def circulant_problem(seed=0):
+    return es.ModelProblem(linear(), *split(linear_data(seed, 40), 20), mse)
+
+
+@pytest.mark.slow
+def test_what_cross_validation_shows_to_be_worse_than_no_sharing_is_refused(monkeypatch):
+    asked = []
+    brief = {"lr": 0.1, "steps": 40, "refit_steps": 60, "restarts": 1}
+
+    def judged(trainer, owner, trained, seed):
+        losses = cross_validated(trainer, owner, trained, seed)
+        asked.append((owner, [one.pattern.num_groups for one in trained], losses))
+        return np.array([1.0, 1.0, 1.005, 1.02])
+
+    monkeypatch.setattr(session, "cross_validated", judged)
+    kept, refused = es.discover([circulant_problem(), circulant_problem(1)], **brief)
+    assert kept.partition == es.Partition(LINEAR_LABELS)
+    assert refused.partition.num_groups == 9
+    ((owner, groups, losses),) = asked
+    assert owner == [0, 1, 0, 1] and groups == [(9,), (9,), (3,), (3,)]
+    assert (losses[2:] < losses[:2]).all() and (losses > 0.005).all()
+    es.discover(circulant_problem(), **brief, standard_errors=0)
+    assert len(asked) == 1

@@ -118,6 +118,15 @@ def test_msr_finds_what_tasks_have_in_common():
     assert len(np.unique(values.round(6), axis=0)) == len(found)
 
 
+@pytest.mark.slow
+def test_the_pattern_of_tasks_with_fewer_samples_than_inputs_is_found(monkeypatch):
+    # Fits without sharing of five samples in 30 dimensions predict no better than one group.
+    monkeypatch.setattr(tasks, "FITS", {"auto": {"lr": 3e-2, "steps": 60, "refit_steps": 60, "restarts": 1}})
+    drawn = tasks.draw(np.random.default_rng([0, 1, 0]), tasks.Size(30, 3, 48, 10))
+    found = es.Partition(tasks.by_slices(drawn, 0).reshape(drawn.shape))
+    assert es.partition_distance(found, drawn.truth) <= 4
+
+
 def test_the_table_of_peers(monkeypatch):
     pytest.importorskip("sklearn", reason="scikit-learn is not installed")
     monkeypatch.setattr(tasks, "FITS", {"auto": {"steps": 5}, "bilevel": {"steps": 3, "fit_steps": 5}})

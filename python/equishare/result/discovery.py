@@ -22,8 +22,10 @@ from equishare.problems.base import About, Belief, Predictor, Quality, Slot
 from equishare.problems.factor_tables import predicted
 from equishare.problems.families import Family
 from equishare.problems.generalized import offset_of
+from equishare.problems.network.problem import INPUTS
 from equishare.problems.network.refit import group_values
 from equishare.problems.network.replicas import slots_of
+from equishare.problems.network.samples import in_words
 from equishare.result.archive import load_discovery, save_discovery
 from equishare.result.cautions import SIGNIFICANCE, cautions
 from equishare.result.confidence import Confidence
@@ -179,8 +181,8 @@ class Discovery(Plotting):
 
         Raises:
             TypeError: no tensors for a network, no numbers for a map.
-            ValueError: means, which predict nothing; other inputs than those of the data; a network that was loaded
-                without its model; an argument that this kind of problem does not have.
+            ValueError: means, which predict nothing; other inputs than those of the data, or than a network takes; a
+                network that was loaded without its model; an argument that this kind of problem does not have.
         """
         self._require_model()
         flag("averaged", averaged)
@@ -203,8 +205,7 @@ class Discovery(Plotting):
                     f"x must be a tensor, or a tuple of them, for a network, got {type(x).__name__}: "
                     "torch.as_tensor(x, dtype=...) in the dtype of the model"
                 )
-            with evaluating(self.model), torch.no_grad():
-                return self.model(*x) if isinstance(x, tuple) else self.model(x)
+            return self._output(x if isinstance(x, tuple) else (x,))
         if of_factors:
             assert self.predictor is not None
             used = self.belief if averaged else None
@@ -224,6 +225,21 @@ class Discovery(Plotting):
         if not isinstance(x, Tensor):
             return found
         return torch.from_numpy(found).to(x.device, x.dtype if x.is_floating_point() else torch.get_default_dtype())
+
+    def _output(self, x: tuple[Tensor, ...]) -> Any:
+        """What the network gives, in evaluation mode and without gradients."""
+        assert self.model is not None
+        try:
+            with evaluating(self.model), torch.no_grad():
+                return self.model(*x)
+        except torch.OutOfMemoryError:
+            raise
+        except (RuntimeError, IndexError, TypeError, ValueError) as error:
+            trained = dict(self.about.facts).get(INPUTS)  # version 0.1 did not keep it
+            expected = "samples as the model was trained on" + ("" if trained is None else f", {trained}")
+            raise ValueError(
+                f"x must be {expected}, got {in_words(x)}: give samples of that shape and dtype ({error})"
+            ) from error
 
     @property
     def spread(self) -> float:

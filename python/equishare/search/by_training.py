@@ -9,8 +9,9 @@ import numpy as np
 from torch import Tensor
 
 from equishare import ranks
+from equishare.problems.estimates import Weighted
 from equishare.problems.network.candidate import Candidate
-from equishare.problems.network.fisher import MOST_DENSE, dense_estimate, fisher_estimates
+from equishare.problems.network.fisher import MOST_DENSE, dense_estimate, fisher_estimates, one_step_estimates
 from equishare.problems.network.fit import Fit
 from equishare.problems.network.patterns import Pattern, all_tied, free_state, hard_state
 from equishare.problems.network.replicas import Replicas, State, joined, reordered, stacked, taken
@@ -29,6 +30,8 @@ _ROUNDS = 5
 _LABELS_AT_A_TIME = 1 << 20
 # So many of the fits without sharing go on to paths of merges.
 _BEST_FITS = 2
+# They hardly gain on the fit with everything tied where their loss is not below its loss by this part.
+_HARDLY = 0.1
 
 
 def search_from_tied(session: NetworkSession, restarts: int) -> None:
@@ -44,6 +47,8 @@ def search_from_tied(session: NetworkSession, restarts: int) -> None:
        that path are fitted, all as one batch, and compared on the validation samples. The coarsest that they cannot
        tell from the best is the best pattern so far.
        For matrices, patterns that a structure ties are among them (:func:`equishare.search.structures.try_structures`).
+       Where fits without sharing hardly predict better than everything tied, samples are too few for them. Then the
+       entries are also merged by how far one step from everything tied would take them.
     4. The entries of that pattern are released, and so on while this finds a better pattern.
 
     Args:
@@ -52,6 +57,7 @@ def search_from_tied(session: NetworkSession, restarts: int) -> None:
     """
     owner, best = _best_free(session, restarts)
     _try_paths(session, owner, best, [levels(session.replicas.slots)] * len(owner), "path 0")
+    _try_one_step(session, owner, best.loss)
     try_structures(session, owner, best, "structures")
     del best  # of large layers the fits are most of the memory
     improve(session)
@@ -104,11 +110,12 @@ def improve(session: NetworkSession, wide: bool = False) -> None:
         if not active:
             active = session.contest(range(len(session.found)), f"contest {turn + 1}")
         if not active:
-            return
+            break
     # Only a pattern that was trained as well as final fits are is selected, also of problems that were done before.
     for turn in count(_ROUNDS + 1):
         if not session.contest(range(len(session.found)), f"contest {turn}"):
-            return
+            break
+    session.confirm()
 
 
 def _try_paths(
@@ -133,9 +140,37 @@ def _try_paths(
         tried(range(i, min(i + size, len(owner))), f"{stage}, row {i}" if i else stage)
 
 
+def _try_one_step(session: NetworkSession, owner: Sequence[int], loss: Tensor) -> None:
+    """Where fits without sharing, of this loss, hardly gain on everything tied, merge by single steps from that."""
+    replicas, tied = session.replicas, all_tied(session.replicas)
+    best = [min(float(loss[r]) for r, o in enumerate(owner) if o == p) for p in range(len(session.problems))]
+    kept = [session.found[p][tied] for p in range(len(best))]
+    problems = [p for p, one in enumerate(kept) if best[p] > one.loss - _HARDLY * abs(one.loss)]
+    if not problems:
+        return
+    fits = [kept[p].fit for p in problems]
+    free = joined([free_state(replicas, fit.lower, session.labels(tied)) for fit in fits])
+    buffers = joined([fit.buffers for fit in fits])
+
+    def proposed(r: int) -> list[Pattern]:
+        batch = session.problems[problems[r]].train.first()
+        estimates = one_step_estimates(replicas, taken(free, r), taken(buffers, r), batch)
+        return _cuts(session, estimates, levels(replicas.slots)) if estimates else []
+
+    paths = ranks.mapped(proposed, range(len(problems)))
+    rows = [r for r, path in enumerate(paths) for _ in path]
+    patterns = [pattern for path in paths for pattern in path]
+    session.try_patterns([problems[r] for r in rows], patterns, free, buffers, "one step", of=rows)
+    session.drop_beaten()
+
+
 def _path(session: NetworkSession, free: Fit, r: int, problem: int, totals: Sequence[int]) -> list[Pattern]:
     batch = session.problems[problem].train.first()
     estimates = fisher_estimates(session.replicas, taken(free.lower, r), taken(free.buffers, r), batch)
+    return _cuts(session, estimates, totals)
+
+
+def _cuts(session: NetworkSession, estimates: Sequence[Weighted], totals: Sequence[int]) -> list[Pattern]:
     path = ward_path(estimates, totals, [slot.max_groups for slot in session.replicas.slots])
     # One after another: labels in two forms take much memory.
     return [Pattern(path.pop(total)) for total in list(path)]

@@ -40,6 +40,27 @@ def fisher_estimates(replicas: Replicas, lower: State, buffers: State, batch: Ba
     return [Weighted(one, _floored(weight)) for one, weight in zip(values, weights, strict=True)]
 
 
+def one_step_estimates(replicas: Replicas, lower: State, buffers: State, batch: Batch) -> list[Weighted]:
+    """How far the entries (K, C) of each slot would go in one step of Fisher scoring, ``−g / J``, with precision J.
+
+    g is the summed gradient of the samples, J the weight of :func:`entry_weights`. At a fit with everything tied,
+    entries that should be equal go equally far. Empty where a model cannot be differentiated sample by sample.
+
+    Source: Rao 1948 (the score test, of which g² / J is the statistic).
+    """
+    values = _entries(replicas, lower)
+    slopes, squares = ({name: torch.zeros_like(t) for name, t in values.items()} for _ in range(2))
+    try:
+        for gradients in _sample_gradients(replicas, lower, buffers, batch):
+            for name, g in gradients.items():
+                slopes[name] += g.sum(0)
+                squares[name] += g.square().sum(0)
+    except Exception:  # whatever torch raises for what it cannot batch
+        return []
+    weights = [_floored(weight) for weight in _flat(replicas, squares)]
+    return [Weighted(-slope / weight, weight) for slope, weight in zip(_flat(replicas, slopes), weights, strict=True)]
+
+
 def calibrated_estimates(
     replicas: Replicas, lower: State, buffers: State, batch: Batch, num_train: int
 ) -> list[BlockEstimate]:

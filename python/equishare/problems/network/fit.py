@@ -153,9 +153,14 @@ def block_losses(
     return np.concatenate([losses for losses, _ in parts]), parts[0][1]
 
 
+def has_classes(replicas: Replicas) -> bool:
+    """Whether the labels are classes: only of these does caution add to the losses."""
+    return HeldOut(replicas.problems, "val", [0]).has_classes
+
+
 def loss_errors(replicas: Replicas, owner: Sequence[int], fitted: Fit, upper: State) -> np.ndarray:
     """Standard errors (R,) of the validation losses of fits, for :func:`gained`; 0 where labels are no classes."""
-    if not HeldOut(replicas.problems, "val", owner[:1]).has_classes:
+    if not has_classes(replicas):
         return np.zeros(len(owner))
     return mean_and_error(*block_losses(replicas, owner, fitted, upper))[1]
 

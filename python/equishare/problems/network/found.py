@@ -34,6 +34,8 @@ class Found(dict[Pattern, Candidate]):
         self._least: dict[int, float] = {}
         #: how many patterns were compared, those that were dropped too
         self.tried = 0
+        #: whether the best pattern was seen to predict worse than no sharing, so that the latter is the answer
+        self.is_refused = False
 
     def add(self, candidate: Candidate, replace: bool = False) -> None:
         """Keep a candidate, in place of one of the same pattern if it is better or ``replace``."""
@@ -73,6 +75,8 @@ class Found(dict[Pattern, Candidate]):
         for i in (i for i, c in enumerate(candidates) if c.pattern == self.free):
             # However uncertain the difference is, a pattern that predicts worse than no sharing is none.
             good &= scores <= scores[i]
+            if self.is_refused:
+                good = np.arange(len(candidates)) == i
         if history is None:
             numbers = sorted(self._least)
             losses = np.array([self._least[number] for number in numbers])

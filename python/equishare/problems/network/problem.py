@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence, Sized
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,13 +14,16 @@ from torch import Tensor, nn
 from equishare.problems.base import About, Labels, Refit, Slot
 from equishare.problems.described import Described
 from equishare.problems.network.replicas import slots_of
-from equishare.problems.network.samples import LoaderSamples, Samples, TensorSamples, as_samples
+from equishare.problems.network.samples import LoaderSamples, Samples, TensorSamples, as_samples, in_words
 from equishare.problems.network.session import NetworkSession
 from equishare.problems.network.trial import check_loss, check_reached, check_smallest_batch
 from equishare.sharing import assignments
 from equishare.sharing.search import check_complete, check_module, shared_locations, wrapper_of
 
-__all__ = ["ModelProblem"]
+__all__ = ["INPUTS", "ModelProblem"]
+
+#: The fact of :meth:`ModelProblem.about` that tells shapes and dtypes of the inputs.
+INPUTS = "inputs"
 
 
 class ModelProblem(Described):
@@ -93,10 +97,11 @@ class ModelProblem(Described):
                 if samples is not None and trained:
                     check_smallest_batch(model, loss, samples, name)
             check_reached(model, loss, self.train)
+            self._inputs = in_words(self.train.first()[0], "samples")
 
     def __repr__(self) -> str:
         about = self.about()
-        shared = ", ".join(f"{name.removeprefix('parameter ')} {told}" for name, told in about.facts)
+        shared = ", ".join(" ".join(one) for one in _sizes(self.slots))
         known = about.num_train is not None and about.num_val is not None
         samples = f"{about.num_train} samples to fit, {about.num_val} to validate" if known else "samples of a loader"
         return f"{type(self).__name__}({type(self.model).__name__}: {shared}; {samples})"
@@ -146,18 +151,25 @@ class ModelProblem(Described):
     def about(self) -> About:
         """The data in words and numbers, for the report."""
         train, val = (len(one) if isinstance(one, Sized) else None for one in (self.train, self.val))
-        return about_model(self.slots, train, val)
+        about = about_model(self.slots, train, val)
+        return replace(about, facts=(*about.facts, (INPUTS, self._inputs)))
 
 
 def about_model(slots: Sequence[Slot], num_train: int | None, num_val: int | None) -> About:
-    """What a report tells of the data of a model."""
-    facts = []
+    """What a report tells of the data of a model, but for its inputs."""
+    facts = tuple((f"parameter {name}", size) for name, size in _sizes(slots))
+    question = "which entries or slices of a model's parameters are shared"
+    return About(question, num_train, num_val, "loss", facts)
+
+
+def _sizes(slots: Sequence[Slot]) -> list[tuple[str, str]]:
+    """Name and size of each shared parameter."""
+    sizes = []
     for slot in slots:
         for name in slot.names:
             shape = " × ".join(map(str, slot.shape_of(name)))
-            facts.append((f"parameter {name}", f"{shape} slices" if slot.is_sliced else shape))
-    question = "which entries or slices of a model's parameters are shared"
-    return About(question, num_train, num_val, "loss", tuple(facts))
+            sizes.append((name, f"{shape} slices" if slot.is_sliced else shape))
+    return sizes
 
 
 def _check_shared(model: nn.Module) -> None:

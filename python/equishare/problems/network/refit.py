@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,8 @@ from equishare.sharing import impose
 
 # A fit is stuck where its loss is above that of another by more than this part of it.
 _STUCK = 0.1
+#: Parts of the samples that patterns are compared with no sharing on.
+FOLDS = 4
 
 
 @dataclass(frozen=True)
@@ -90,23 +93,67 @@ def refit_trained(trainer: Trainer, trained: Sequence[Trained]) -> list[Fit]:
     ``stop`` samples end it. Other samples can lead it into a poor minimum. So where its loss on its own samples is
     clearly above that of the first fit on samples held out, the first fit is the answer.
     """
-    fits: dict[int, Fit] = {}
-    lengths = np.array([int(one.well.lengths[0]) for one in trained])
     has_stop = trainer.replicas.problems[0].stop is not None
+    problems = list(range(len(trained)))
+    sets = ("pooled", "stop" if has_stop else None)
+    fits, losses = _trained_again(trainer, problems, trained, "refit", sets, "pooled")
+    befores = [float(one.well.losses[0]) for one in trained]
+    return [
+        fit if loss <= before + _STUCK * abs(before) else one.well.fit
+        for one, fit, loss, before in zip(trained, fits, losses.tolist(), befores, strict=True)
+    ]
+
+
+def cross_validated(trainer: Trainer, owner: Sequence[int], trained: Sequence[Trained], seed: int) -> np.ndarray:
+    """Losses (N,) of N patterns on samples of both sets, each fourth held out of a fit to the others.
+
+    Each fit is like that of :func:`refit_trained`.
+
+    Args:
+        trainer: of the problems, which hold tensors.
+        owner: problem of each pattern.
+        trained: the patterns.
+        seed: of the parts.
+    """
+    replicas, generator = trainer.replicas, torch.Generator().manual_seed(seed)
+    parts = []
+    for problem in replicas.problems:
+        for train, val in problem.pooled.folds(FOLDS, generator):
+            part = copy.copy(problem)
+            part.train, part.val = train, val
+            parts.append(part)
+    own = replace(trainer, replicas=Replicas(parts, replicas.batch_size, replicas.at_once()))
+    owners = [p * FOLDS + i for p in owner for i in range(FOLDS)]
+    every = [one for one in trained for _ in range(FOLDS)]
+    _, losses = _trained_again(own, owners, every, "folds", ("train", None), "val", cautious=True)
+    return losses.reshape(-1, FOLDS).mean(1)
+
+
+def _trained_again(
+    trainer: Trainer,
+    owner: Sequence[int],
+    trained: Sequence[Trained],
+    stage: str,
+    sets: tuple[str, str | None],
+    judged: str,
+    cautious: bool = False,
+) -> tuple[list[Fit], np.ndarray]:
+    """Patterns fitted to other samples from where their fits started; and the losses (N,) on the set ``judged``."""
+    fits: dict[int, Fit] = {}
+    losses = np.empty(len(trained))
+    lengths = np.array([int(one.well.lengths[0]) for one in trained])
     for steps in np.unique(lengths).tolist():
-        problems = np.flatnonzero(lengths == steps).tolist()
-        some = [trained[p] for p in problems]
+        rows = np.flatnonzero(lengths == steps).tolist()
+        some, own = [trained[r] for r in rows], [owner[r] for r in rows]
         columns = ([getattr(one, name) for one in some] for name in ("pattern", "start", "last"))
-        start = _starts(trainer.replicas, problems, *columns)
+        start = _starts(trainer.replicas, own, *columns)
         rates = np.concatenate([one.well.rates for one in some])
-        until = None if has_stop else torch.cat([one.well.fit.step for one in some])
-        sets = ("pooled", "stop" if has_stop else None)
-        fitted = trainer.fit(f"refit, {steps} steps", start, steps, rates, sets=sets, until=until)
-        own = block_losses(trainer.replicas, problems, fitted, start.upper, cautious=False, which="pooled")
-        for i, (p, loss) in enumerate(zip(problems, mean_and_error(*own)[0].tolist(), strict=True)):
-            before = float(some[i].well.losses[0])
-            fits[p] = fitted[i : i + 1] if loss <= before + _STUCK * abs(before) else some[i].well.fit
-    return [fits[p] for p in range(len(trained))]
+        until = torch.cat([one.well.fit.step for one in some]) if sets[1] is None else None
+        fitted = trainer.fit(f"{stage}, {steps} steps", start, steps, rates, sets=sets, until=until)
+        blocks = block_losses(trainer.replicas, own, fitted, start.upper, cautious, which=judged)
+        losses[rows] = mean_and_error(*blocks)[0]
+        fits |= {r: fitted[i : i + 1] for i, r in enumerate(rows)}
+    return [fits[r] for r in range(len(trained))], losses
 
 
 def _starts(

@@ -13,7 +13,17 @@ from torch.utils.data import DataLoader, DistributedSampler
 
 from equishare.arrays import real_array
 
-__all__ = ["Batch", "LoaderSamples", "Samples", "Stream", "TensorSamples", "as_samples", "num_batches", "num_samples"]
+__all__ = [
+    "Batch",
+    "LoaderSamples",
+    "Samples",
+    "Stream",
+    "TensorSamples",
+    "as_samples",
+    "in_words",
+    "num_batches",
+    "num_samples",
+]
 
 # Inputs of the model, in the order of its arguments, and the target.
 Batch = tuple[tuple[Tensor, ...], Tensor]
@@ -41,6 +51,13 @@ class TensorSamples:
     def take(self, index: Tensor) -> Batch:
         """The samples at an index."""
         return tuple(x[index] for x in self.x), self.y[index]
+
+    def folds(self, count: int, generator: torch.Generator) -> list[tuple[TensorSamples, TensorSamples]]:
+        """So many random parts of one size, each after all samples that are not in it."""
+        order, size = torch.randperm(len(self), generator=generator).to(self.y.device), len(self) // count
+        held = [order[i * size : (i + 1) * size] for i in range(count)]
+        rest = [torch.cat((order[: i * size], order[(i + 1) * size :])) for i in range(count)]
+        return [(TensorSamples(*self.take(a)), TensorSamples(*self.take(b))) for a, b in zip(rest, held, strict=True)]
 
     def resampled(self, rng: np.random.Generator) -> TensorSamples:
         """As many samples, drawn with replacement."""
@@ -207,6 +224,16 @@ def as_samples(data: Any, name: str, model: nn.Module) -> Samples:
             f"got {type(data).__name__}" + (f" of {len(data)}" if isinstance(data, tuple | list) else "")
         )
     return TensorSamples(*_checked_batch(data, name, model, convert=True))
+
+
+def in_words(x: Sequence[Tensor], count: str | None = None) -> str:
+    """Shapes and dtypes of inputs, such as "(20, 8) of float32"; ``count`` stands for the number of samples."""
+
+    def shape(t: Tensor) -> str:
+        sizes = [count or str(t.shape[0]), *map(str, t.shape[1:])] if t.dim() else []
+        return f"({', '.join(sizes)}{',' if len(sizes) == 1 else ''})"
+
+    return ", ".join(f"{shape(t)} of {str(t.dtype).removeprefix('torch.')}" for t in x)
 
 
 def num_samples(samples: Samples) -> int:

@@ -11,14 +11,14 @@ import numpy as np
 import torch
 
 from equishare.problems.base import Labels, Quality, Refit, Session
-from equishare.problems.network.candidate import Candidate
+from equishare.problems.network.candidate import SLACK, Candidate
 from equishare.problems.network.checkpoint import Checkpoint, fingerprint
 from equishare.problems.network.dependence import dependence
-from equishare.problems.network.fit import Fit, Start, block_losses, gained, loss_errors, mean_and_error
+from equishare.problems.network.fit import Fit, Start, block_losses, gained, has_classes, loss_errors, mean_and_error
 from equishare.problems.network.found import Found
 from equishare.problems.network.memory import release
 from equishare.problems.network.patterns import Pattern, all_free, hard_state
-from equishare.problems.network.refit import Trained, refit_trained, refitted, train_patterns
+from equishare.problems.network.refit import FOLDS, Trained, cross_validated, refit_trained, refitted, train_patterns
 from equishare.problems.network.replicas import Replicas, State, joined, stacked, taken
 from equishare.problems.network.samples import LoaderSamples, TensorSamples, num_samples
 from equishare.problems.network.trainer import Trainer
@@ -250,6 +250,27 @@ class NetworkSession(Session):
             found[one.pattern] = replace(found[one.pattern], trained=one)
         return [p for p, best in zip(problems, before, strict=True) if self.best(p).pattern != best.pattern]
 
+    def confirm(self) -> None:
+        """Where cross-validation shows the best pattern to predict worse than no sharing, refuse it.
+
+        Its validation loss is the least of many, and what no sharing gains once validation samples are fitted too is
+        only estimated. On parts of all samples that are held out, fits like those of the answer are compared.
+        """
+        free, pooled = self._free, self.problems[0].pooled
+        if not isinstance(pooled, TensorSamples) or len(pooled) < FOLDS:
+            return
+        bests = [
+            self.best(p) if found.standard_errors and free in found else None for p, found in enumerate(self.found)
+        ]
+        asked = [(p, one.trained) for p, one in enumerate(bests) if one and one.trained and one.pattern != free]
+        if not asked:
+            return
+        owner = [p for p, _ in asked]
+        rivals = [Trained(free, None, False, self.unshared[p]) for p in owner]
+        losses = cross_validated(self.trainer, [*owner, *owner], [*rivals, *(one for _, one in asked)], self.seed)
+        for p, unshared, loss in zip(owner, *np.split(np.nan_to_num(losses, nan=np.inf), 2), strict=True):
+            self.found[p].is_refused = bool(loss > unshared + SLACK * abs(unshared))
+
     def _note(
         self,
         owner: Sequence[int],
@@ -260,14 +281,16 @@ class NetworkSession(Session):
         replace: bool = False,
     ) -> None:
         losses, sizes = block_losses(self.replicas, owner, fitted, upper)
-        plain, trained = (
-            mean_and_error(*block_losses(self.replicas, owner, fitted, upper, cautious=False, which=which))[0].tolist()
-            for which in ("val", "train")
-        )
+
+        def mean(which: str) -> np.ndarray:
+            return mean_and_error(*block_losses(self.replicas, owner, fitted, upper, cautious=False, which=which))[0]
+
+        plain = mean("val") if has_classes(self.replicas) else mean_and_error(losses, sizes)[0]
+        trained = mean("train")
         for i, (problem, pattern) in enumerate(zip(owner, patterns, strict=True)):
             # A copy: a view would keep the fits of all candidates of the batch.
             own = fitted[i : i + 1].copy() if len(patterns) > 1 else fitted
-            candidate = Candidate(pattern, own, losses[i], sizes, bool(settled[i]), plain[i], trained[i])
+            candidate = Candidate(pattern, own, losses[i], sizes, bool(settled[i]), float(plain[i]), float(trained[i]))
             self.found[problem].add(candidate, replace)
 
     def drop_beaten(self) -> None:
