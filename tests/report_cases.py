@@ -10,7 +10,7 @@ import numpy as np
 
 import equishare as es
 from equishare.problems import About, Slot
-from equishare.problems.base import Belief, Quality
+from equishare.problems.answers import Belief, Quality
 from equishare.result.confidence import Confidence
 from equishare.result.discovery import Discovery
 from equishare.result.origin import Origin

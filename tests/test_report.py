@@ -17,7 +17,7 @@ from report_cases import Page, believed, found, measured, named
 from rich.console import Console
 
 from equishare.partition import Partition
-from equishare.problems.base import Belief
+from equishare.problems.answers import Belief
 from equishare.report import print_discovery, write_files
 from equishare.report.grid import NO_GROUP, wrapped
 from equishare.report.palette import ranked_colours

@@ -14,7 +14,7 @@ import torch
 from report_cases import believed, found, ring_labels
 
 import equishare as es
-from equishare.problems.base import Belief
+from equishare.problems.answers import Belief
 
 DATA = Path(__file__).parent / "data"
 

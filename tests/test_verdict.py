@@ -10,7 +10,7 @@ import pytest
 from report_cases import answer, believed, found, ring_labels
 
 import equishare as es
-from equishare.problems.base import Belief
+from equishare.problems.answers import Belief
 from equishare.result import verdict
 from equishare.search import posterior
 

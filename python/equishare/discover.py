@@ -19,7 +19,8 @@ from equishare.checks import CLOSED_FORM, TRAINED, checked_options
 from equishare.methods import METHODS, Method, methods_for, name_of, options_in_words
 from equishare.partition import Partition
 from equishare.problems import MeanProblem
-from equishare.problems.base import Predictor, Problem, Proposal, Refit, Session, partitions_of
+from equishare.problems.answers import Predictor, Refit
+from equishare.problems.base import Problem, Proposal, Session, partitions_of
 from equishare.progress import Progress, part_of, progress_bar, silent
 from equishare.result import calibration
 from equishare.result.confidence import Confidence

@@ -1,6 +1,7 @@
 """Problems: data, and parameters of which some may be equal. One file a problem."""
 
-from equishare.problems.base import About, Estimate, Problem, Proposal, Quality, Refit, Session, Slot
+from equishare.problems.answers import About, Quality, Refit
+from equishare.problems.base import Estimate, Problem, Proposal, Session, Slot
 from equishare.problems.covariance import CovarianceProblem
 from equishare.problems.estimates import BlockEstimate
 from equishare.problems.factors import FactorProblem

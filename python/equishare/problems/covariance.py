@@ -10,7 +10,8 @@ import numpy as np
 
 from equishare.arrays import Names, column_names, sample_matrix
 from equishare.checks import flag
-from equishare.problems.base import About, Labels, Quality, Refit, Session, Slot
+from equishare.problems.answers import About, Quality, Refit
+from equishare.problems.base import Labels, Session, Slot
 from equishare.problems.commutant import distinct
 from equishare.problems.described import Described
 from equishare.problems.estimates import BlockEstimate

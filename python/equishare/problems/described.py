@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from equishare.notebook import shown
-from equishare.problems.base import About
+from equishare.problems.answers import About
 
 
 class _Problem(Protocol):

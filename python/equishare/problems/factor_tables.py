@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from equishare.checks import did_you_mean
-from equishare.problems.base import Predictor, Slot
+from equishare.problems.answers import Predictor
+from equishare.problems.base import Slot
 from equishare.problems.families import Family
 from equishare.problems.levels import codes_in, columns_of, numbers_of
 from equishare.problems.split import sample_vector

@@ -12,7 +12,8 @@ import scipy
 
 from equishare.linalg import pseudo_inverse
 from equishare.problems.additive import MOST_DENSE, Additive, Fit
-from equishare.problems.base import About, Labels, Predictor, Quality, Refit, Slot
+from equishare.problems.answers import About, Predictor, Quality, Refit
+from equishare.problems.base import Labels, Slot
 from equishare.problems.described import Described
 from equishare.problems.factor_tables import is_named, is_same, numeric_columns, orders
 from equishare.problems.families import Family

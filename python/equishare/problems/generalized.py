@@ -12,7 +12,8 @@ import numpy as np
 
 from equishare.arrays import column_names, real_array, sample_matrix
 from equishare.linalg import pseudo_inverse, solve
-from equishare.problems.base import About, Labels, Predictor, Quality, Refit, Slot
+from equishare.problems.answers import About, Predictor, Quality, Refit
+from equishare.problems.base import Labels, Slot
 from equishare.problems.described import Described
 from equishare.problems.estimates import BlockEstimate
 from equishare.problems.families import WIDE, Family

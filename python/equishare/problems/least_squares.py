@@ -11,7 +11,8 @@ import numpy as np
 
 from equishare.columns import ignoring
 from equishare.linalg import solve
-from equishare.problems.base import Labels, Refit, Slot
+from equishare.problems.answers import Refit
+from equishare.problems.base import Labels, Slot
 from equishare.problems.bootstrap import resampled_moments
 from equishare.problems.described import Described
 from equishare.problems.estimates import BlockEstimate, gather_curvature

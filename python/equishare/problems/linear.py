@@ -9,7 +9,8 @@ import numpy as np
 
 from equishare.arrays import column_names, sample_matrix
 from equishare.checks import flag
-from equishare.problems.base import About, Slot
+from equishare.problems.answers import About
+from equishare.problems.base import Slot
 from equishare.problems.least_squares import LeastSquares
 from equishare.problems.moments import Rows
 from equishare.problems.split import check_map_call, check_order, check_rows, check_validation, check_varies, halves

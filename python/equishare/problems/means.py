@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from equishare.arrays import column_names, sample_matrix
-from equishare.problems.base import About, Labels, Slot
+from equishare.problems.answers import About
+from equishare.problems.base import Labels, Slot
 from equishare.problems.least_squares import LeastSquares
 from equishare.problems.moments import Rows
 from equishare.problems.split import check_columns, halves, same_columns

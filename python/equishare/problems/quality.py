@@ -6,7 +6,7 @@ import numpy as np
 import scipy
 
 from equishare.linalg import pseudo_inverse, unit_scale
-from equishare.problems.base import Quality
+from equishare.problems.answers import Quality
 from equishare.problems.estimates import BlockEstimate, gather_curvature
 from equishare.problems.moments import Moments
 

@@ -14,7 +14,8 @@ from torch import Tensor
 from equishare.files import written_whole
 from equishare.npz import read_arrays
 from equishare.partition import Partition
-from equishare.problems.base import About, Belief, Predictor, Quality, Slot
+from equishare.problems.answers import About, Belief, Predictor, Quality
+from equishare.problems.base import Slot
 from equishare.problems.linear import about_map
 from equishare.problems.means import about_means
 from equishare.problems.network.problem import about_model

@@ -18,7 +18,8 @@ from equishare.arrays import in_order, sample_matrix
 from equishare.checks import flag
 from equishare.modes import evaluating
 from equishare.partition import Partition
-from equishare.problems.base import About, Belief, Predictor, Quality, Slot
+from equishare.problems.answers import About, Belief, Predictor, Quality
+from equishare.problems.base import Slot
 from equishare.problems.factor_tables import predicted
 from equishare.problems.families import Family
 from equishare.problems.generalized import offset_of

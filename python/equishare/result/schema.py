@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from equishare.naming import printable
-from equishare.problems.base import Belief, Quality
+from equishare.problems.answers import Belief, Quality
 
 #: Arrays by kind and name: labels, values, state, resamples, gaps, history, belief, quality, and the bias by itself.
 Kinds = Mapping[str, Mapping[str, np.ndarray]]

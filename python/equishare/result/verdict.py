@@ -1,6 +1,6 @@
 """Whether a symmetry holds, holds nearly, or cannot be told: the odds of the evidence, calibrated.
 
-The log odds of :class:`equishare.problems.base.Belief` become a probability by the curve of
+The log odds of :class:`equishare.problems.answers.Belief` become a probability by the curve of
 :mod:`equishare.search.posterior`.
 """
 
@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from equishare.partition import Partition
-from equishare.problems.base import Belief
+from equishare.problems.answers import Belief
 from equishare.search import posterior
 from equishare.symmetry import SymmetryGroup, part_of_symmetry, symmetry_group
 from equishare.symmetry.boundary import SHIFTS

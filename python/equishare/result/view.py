@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from equishare.partition import Partition
-from equishare.problems.base import About, Belief, Predictor, Quality
+from equishare.problems.answers import About, Belief, Predictor, Quality
 from equishare.result.confidence import Confidence
 from equishare.result.origin import Origin
 

@@ -22,7 +22,8 @@ import scipy
 from equishare.clustering import segmentation_path
 from equishare.linalg import solve
 from equishare.problems.additive import MOST_DENSE, Additive, Quadratic, RandomEffects, joined
-from equishare.problems.base import Belief, Labels, Predictor, Proposal
+from equishare.problems.answers import Belief, Predictor
+from equishare.problems.base import Labels, Proposal
 from equishare.problems.factors import FactorProblem
 from equishare.search.averaging import Averaged, averaged
 from equishare.search.price import Structure, log_prior

@@ -8,7 +8,7 @@ import numpy as np
 import scipy
 
 from equishare.partition import Partition
-from equishare.problems.base import Belief
+from equishare.problems.answers import Belief
 from equishare.problems.estimates import MOST_GROUPS, BlockEstimate, tied_values
 from equishare.search.alignment import Permutations
 from equishare.search.evidence import LARGE, Evidence, Score

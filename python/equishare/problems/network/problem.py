@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from equishare.problems.base import About, Labels, Refit, Slot
+from equishare.problems.answers import About, Refit
+from equishare.problems.base import Labels, Slot
 from equishare.problems.described import Described
 from equishare.problems.network.replicas import slots_of
 from equishare.problems.network.samples import LoaderSamples, Samples, TensorSamples, as_samples, in_words

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from equishare.problems.base import Refit, partitions_of
+from equishare.problems.answers import Refit
+from equishare.problems.base import partitions_of
 from equishare.problems.network.fit import Fit, Start, block_losses, mean_and_error
 from equishare.problems.network.patterns import Pattern, hard_state
 from equishare.problems.network.replicas import Replicas, State, copied, joined, psi, stacked, taken

@@ -10,7 +10,8 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from equishare.problems.base import Labels, Quality, Refit, Session
+from equishare.problems.answers import Quality, Refit
+from equishare.problems.base import Labels, Session
 from equishare.problems.network.candidate import SLACK, Candidate
 from equishare.problems.network.checkpoint import Checkpoint, fingerprint
 from equishare.problems.network.dependence import dependence

@@ -8,7 +8,8 @@ import numpy as np
 import scipy
 
 from equishare.partition import Partition
-from equishare.problems.base import Belief, Labels, Proposal
+from equishare.problems.answers import Belief
+from equishare.problems.base import Labels, Proposal
 from equishare.problems.commutant import Commutant, distinct
 from equishare.search.covariance.candidates import Candidate, candidates_of
 from equishare.search.covariance.eigenvalues import averaged_with
