@@ -16,6 +16,7 @@ from equishare.search.covariance.maps import Matcher, averaged
 from equishare.search.covariance.merges import variance_classes
 from equishare.search.covariance.near import near_terms, told_apart, unequal_orbits, unequal_terms
 from equishare.search.covariance.price import Group, closed, orbits_of_blocks, pair_orbits, with_map
+from equishare.search.covariance.rings import Rings
 from equishare.symmetry.permutations import (
     Permutation,
     cycle_and_exchange,
@@ -40,6 +41,8 @@ _LIKELIEST = 24
 _CUTS, _BLOCKS = 16, 4
 # Two variables are exchanged in so many of the best groups, where there are no more pairs of them than that.
 _REARRANGED, _MOST_EXCHANGES = 2, 300
+# Where the best ring is so much less likely than another group, no others are looked at.
+_UNLIKELY = 12.0
 # Random subgroups of the best group that are judged, besides those without one of its generators.
 _SUBGROUPS = 12
 _DROPPED = 16
@@ -139,6 +142,8 @@ class Search:
             variances = [v / min(len(some) + 1, 8) for v in variances]
         self._unite()
         self._rearrange()
+        if Rings.takes(self.size):
+            self._ring()
         self._parts()
 
     def ranked(self) -> list[Judged]:
@@ -232,6 +237,21 @@ class Search:
                 back = inverse(order)
                 best = self.judge([order[p][back] for p in one.group.generators])
 
+    def _ring(self) -> None:
+        """Judge the likeliest ring, and rings of other orders that are nearly as likely."""
+        rings = Rings(self.moments)
+        first = rings.best()
+        best = self.judge(_around(first))
+        if best.score < self.ranked()[0].score - _UNLIKELY:
+            return
+        for order in rings.others():
+            place, back = order[inverse(first)], first[inverse(order)]
+            generators = [place[p][back] for p in best.group.generators]
+            orbits = pair_orbits(generators, self.size)
+            self.judged.setdefault(
+                orbits.tobytes(), Judged(Group(orbits, generators, best.group.log_price), self.terms(orbits))
+            )
+
     def _evidence_in(self, commutant: Commutant, order: np.ndarray) -> float:
         at = np.ix_(order, order)
         return sum(terms_of(commutant, second[at], count).log_evidence for second, count in self.moments)
@@ -255,6 +275,13 @@ def _exchanged(order: np.ndarray, pair: tuple[int, int]) -> np.ndarray:
     found = order.copy()
     found[list(pair)] = order[list(pair[::-1])]
     return found
+
+
+def _around(order: Permutation) -> list[Permutation]:
+    """The turn of a ring by one place, and its reflection."""
+    turn, mirror = np.empty_like(order), np.empty_like(order)
+    turn[order], mirror[order] = np.roll(order, -1), order[::-1]
+    return [turn, mirror]
 
 
 def _within_blocks(blocks: np.ndarray) -> list[Permutation]:
