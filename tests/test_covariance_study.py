@@ -7,6 +7,7 @@ import pytest
 
 from equishare.lab.studies import covariance, covariance_calibration
 from equishare.lab.studies.covariance_families import FAMILIES, SAMPLES, VARIABLES, drawn
+from equishare.lab.studies.write import write_experiment
 
 
 @pytest.mark.parametrize(
@@ -36,7 +37,7 @@ def test_covariances_without_a_group(name):
     assert covariance.group_of(covariance.WITHOUT[name]).is_trivial
 
 
-def test_curves():
+def test_curves(tmp_path):
     planned = [
         replace(plan, cells=[cell for cell in plan.cells if cell.settings["samples"] in (40, 1000)][:2])
         for plan in covariance.plans()
@@ -46,6 +47,8 @@ def test_curves():
     assert all(row["trials"] == 2 for table in found.tables for row in table.rows)
     assert found.tables[1].rows[1]["exact"] == 1
     assert all(row["false"] == 0 for table in found.tables[1:] for row in table.rows)
+    written = {path.name for path in write_experiment(found, tmp_path)}
+    assert {"covariance_recovery.csv", "covariance_none.csv", "covariance_recovery_exact.png"} <= written
 
 
 @pytest.mark.slow

@@ -19,6 +19,7 @@ is Graczyk, Ishi, Kołodziejek, Massam, "Model selection in the space of Gaussia
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import scipy
@@ -61,6 +62,15 @@ class Commutant:
         for one in self.blocks:
             kinds.setdefault((one.dimension, one.count, one.numbers), []).append(one.basis)
         self._bases = {kind: np.stack(bases) for kind, bases in kinds.items()}
+
+    def joins(self, orbit: int) -> bool:
+        """Whether the pairs of an orbit, as edges of a graph, join all variables."""
+        return bool(scipy.sparse.csgraph.connected_components(self.orbits == orbit, directed=False)[0] == 1)
+
+    @cached_property
+    def num_joining(self) -> int:
+        """How many orbits join all variables."""
+        return sum(self.joins(orbit) for orbit in range(len(self.sizes)))
 
     def project(self, matrix: np.ndarray) -> np.ndarray:
         """The mean over the group: each entry becomes the mean of its orbit."""

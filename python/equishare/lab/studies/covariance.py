@@ -140,7 +140,7 @@ def plans() -> list[Plan]:
         for n in SAMPLES
     ]
     without = [
-        Cell({"covariance": name, "samples": n}, partial(draw, covariance=own, samples=n), ("auto",), TRIALS)
+        Cell({"covariance": name, "samples": n}, partial(_draw_without, covariance=own, samples=n), ("auto",), TRIALS)
         for name, own in WITHOUT.items()
         for n in SAMPLES_WITHOUT
     ]
@@ -175,6 +175,12 @@ def draw(rng: np.random.Generator, trials: int, *, covariance: np.ndarray, sampl
         return {"exact": float(exact), "false": float(told and not is_within(group, covariances[trial]))}
 
     return Draws(problems, truths, score)
+
+
+def _draw_without(rng: np.random.Generator, trials: int, *, covariance: np.ndarray, samples: int) -> Draws:
+    """The same where there is no group, so that none can be found."""
+    found = draw(rng, trials, covariance=covariance, samples=samples)
+    return replace(found, score=lambda trial, answer: {"false": found.score(trial, answer)["false"]})
 
 
 def samples_needed(table: Table) -> Table:

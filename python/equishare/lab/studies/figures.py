@@ -14,6 +14,8 @@ from equishare.lab.studies.result import Table
 LINEAR_BELOW = 0.1
 #: Methods are drawn side by side, this part of the axis apart, so that equal values show.
 SHIFT = 0.006
+# So many values of a logarithmic axis have a tick each.
+_FEW_TICKS = 6
 
 #: One look a method, in all figures: colour, marker.
 STYLES = {
@@ -107,6 +109,7 @@ def draw_figure(table: Table, metric: str, path: Path) -> None:
                 _draw_line(axis, measured, table.x, metric, shift, logarithmic)
         if logarithmic:
             axis.set_xscale("log")
+            _mark_values(axis, sorted({row[table.x] for row in rows}))
         axis.set_title(title, fontsize=10)
         axis.set_xlabel(NAMES.get(table.x, table.x))
         axis.set_ylabel(NAMES.get(metric, metric.replace("_", " ")))
@@ -120,6 +123,13 @@ def draw_figure(table: Table, metric: str, path: Path) -> None:
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right upper", fontsize=8, frameon=False)
     figure.savefig(path, dpi=150)
+
+
+def _mark_values(axis: Any, values: list[float]) -> None:
+    """Ticks at the values themselves, where they are few: 40 and 320 say more than powers of ten."""
+    if len(values) <= _FEW_TICKS:
+        axis.set_xticks(values, [f"{value:g}" for value in values])
+        axis.minorticks_off()
 
 
 def _make_logarithmic(axes: np.ndarray, least: float) -> None:

@@ -7,13 +7,15 @@ are not known, the evidence is a mean over targets and over ν:
     equal      one variance, no covariances
     common     variances as they are, one correlation
     alike      one variance, one covariance
+    smooth     one variance, covariances that fall off along a graph; only where H takes any variable to any other
 
 Variances are equal within the orbits of H. ν lies on a grid of powers of two with weights ∝ ν^(−¾) from 1 on: the
 relative distance ν^(−½) of Σ from its target has a density ∝ distance^½. Below 1, where variables may be nearly exact
 combinations of others, the weights are ∝ ν^¾. The numbers in T are integrated out approximately, where what the data
 tell of T is what n ν/(n + ν) samples tell of a covariance that is T itself. One correlation, or one covariance, costs
 ``½ log (1 + information)``; logarithms of variances are normal about a common mean, as near to each other as the data
-say (:func:`cost_of_variances`). That no covariance differs from zero is a
+say (:func:`cost_of_variances`). Half of the prior is that of smooth targets, where there are any
+(:func:`smooth_targets`). That no covariance differs from zero is a
 pattern of its own (:mod:`equishare.search.covariance.merges`).
 
 So the answer "no symmetry" is no free covariance: it may be as simple as one that is nearly symmetric. That is what a
@@ -23,7 +25,7 @@ symmetry has to beat.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -38,6 +40,8 @@ _SMALL = (-32, 0, 4)
 _SPREADS = (-6, 16)
 # Correlations of targets keep so far from those that are singular.
 _INSIDE = 0.95
+# How far smooth correlations reach, and their shares of a variance; the rest is white noise.
+_REACHES, _SMOOTH = (1.0, 8.0, 64.0), (0.4, 0.8)
 
 
 class Centre(Protocol):
@@ -56,17 +60,19 @@ class Target:
         variances: those that may differ, (G,).
         sizes: of how many variables each of them is, (G,).
         covariances: of how many covariances the one number is that they have; 0 where there are none.
+        share: of the prior.
     """
 
     matrix: np.ndarray
     variances: np.ndarray
     sizes: np.ndarray
     covariances: float
+    share: float
 
 
 def centre(matrix: np.ndarray) -> Target:
     """A centre whose numbers have been paid for."""
-    return Target(matrix, np.empty(0), np.empty(0), 0.0)
+    return Target(matrix, np.empty(0), np.empty(0), 0.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -123,18 +129,21 @@ def terms_of(commutant: Commutant, second: np.ndarray, count: int) -> Terms:
     second = commutant.project(second)
     strengths = strengths_of(len(second), count)
     prior = np.log(prior_of(strengths))
-    targets = targets_of(second, np.diag(commutant.orbits))
+    targets = flat_targets(second, np.diag(commutant.orbits))
+    if smooth := smooth_targets(second, commutant):
+        targets = [replace(one, share=one.share / 2) for one in (*targets, *smooth)]
     found = commutant.log_marginals(second, count, np.stack([one.matrix for one in targets]), strengths)
-    found += prior - np.log(len(targets))
+    found += prior
     told = count / (1 + count / strengths)
     for target, values in zip(targets, found, strict=True):
+        values += np.log(target.share)
         values -= cost_of_variances(target.variances, np.outer(told, target.sizes / 2))
         values -= 0.5 * np.log1p(told * target.covariances)
     return Terms(found, strengths, targets, second, count)
 
 
-def targets_of(second: np.ndarray, points: np.ndarray) -> list[Target]:
-    """The targets of a group, see above.
+def flat_targets(second: np.ndarray, points: np.ndarray) -> list[Target]:
+    """The targets of a group with no covariances or one, see above.
 
     Args:
         second: S (p, p), projected.
@@ -148,13 +157,54 @@ def targets_of(second: np.ndarray, points: np.ndarray) -> list[Target]:
     own = np.bincount(np.unique(points, return_inverse=True)[1], variances) / sizes
     whole = (variances, own, sizes), (np.full(size, variances.mean()), variances.mean()[None], np.array([size]))
     for full, differing, counts in whole[len(sizes) == 1 :]:
-        found.append(Target(np.diag(full), differing, counts, 0.0))
+        found.append(Target(np.diag(full), differing, counts, 0.0, 1.0))
         if size > 1:
             scale = np.sqrt(full)
             mean = float((second / np.outer(scale, scale))[off].mean())
             mean = float(np.clip(mean, -_INSIDE / (size - 1), _INSIDE))
             matrix = np.outer(scale, scale) * (mean + (1 - mean) * np.eye(size))
-            found.append(Target(matrix, differing, counts, size * (size - 1) / 2))
+            found.append(Target(matrix, differing, counts, size * (size - 1) / 2, 1.0))
+    return [replace(one, share=1 / len(found)) for one in found]
+
+
+def smooth_targets(second: np.ndarray, commutant: Commutant) -> list[Target]:
+    """Targets of a group on a graph: variables that covary most are neighbours, and covariances fall off from there.
+
+        T ∝ s K + (1 − s) I,    K ∝ (I + t L)⁻¹ of diagonal one
+
+    L is the normalised Laplacian of the graph whose edges are the orbit on pairs of the greatest covariance. There are
+    none unless the group takes any variable to any other, has several orbits on pairs, and the graph joins all
+    variables: on a ring it does, in blocks of interchangeable variables it does not. Which of the orbits that could
+    join all is that of the neighbours is not known, and each is as probable.
+
+    Args:
+        second: S (p, p), projected.
+        commutant: of the group.
+    """
+    orbits = commutant.orbits
+    if orbits[np.diag_indices(len(orbits))].any() or len(commutant.sizes) < 3:
+        return []
+    values = np.bincount(orbits.ravel(), second.ravel()) / commutant.sizes
+    nearest = 1 + int(np.argmax(values[1:]))
+    if not commutant.joins(nearest):
+        return []
+    size = len(second)
+    edges = orbits == nearest
+    kernels = smooth_kernels(edges / edges[0].sum())
+    share = 1 / (len(kernels) * commutant.num_joining)
+    return [Target(own * values[0], values[:1], np.array([size]), 0.0, share) for own in kernels]
+
+
+def smooth_kernels(steps: np.ndarray) -> list[np.ndarray]:
+    """The correlations of smooth targets, see above.
+
+    Args:
+        steps: (p, p) of a random walk on the graph, symmetric.
+    """
+    every, found = np.eye(len(steps)), []
+    for reach in _REACHES:
+        kernel = np.linalg.inv(every + reach * (every - steps))
+        found += [share * kernel / kernel[0, 0] + (1 - share) * every for share in _SMOOTH]
     return found
 
 

@@ -16,6 +16,7 @@ from equishare.search.covariance.maps import Matcher, averaged
 from equishare.search.covariance.merges import variance_classes
 from equishare.search.covariance.near import near_terms, told_apart, unequal_orbits, unequal_terms
 from equishare.search.covariance.price import Group, closed, orbits_of_blocks, pair_orbits, with_map
+from equishare.search.covariance.rings import Rings
 from equishare.symmetry.permutations import (
     Permutation,
     cycle_and_exchange,
@@ -40,6 +41,10 @@ _LIKELIEST = 24
 _CUTS, _BLOCKS = 16, 4
 # Two variables are exchanged in so many of the best groups, where there are no more pairs of them than that.
 _REARRANGED, _MOST_EXCHANGES = 2, 300
+# Variables that one of so many of the best groups moves are searched alone, from so few on; so many groups are taken.
+_LOOKED_ALONE, _FEWEST_ALONE, _TAKEN_ALONE = 3, 4, 6
+# Where the best ring is so much less likely than another group, no others are looked at.
+_UNLIKELY = 12.0
 # Random subgroups of the best group that are judged, besides those without one of its generators.
 _SUBGROUPS = 12
 _DROPPED = 16
@@ -69,9 +74,11 @@ class Search:
 
     Args:
         moments: of each sample.
+        is_whole: whether groups of some of the variables are looked for among these alone, too.
     """
 
     moments: Sequence[Moments]
+    is_whole: bool = True
     judged: dict[bytes, Judged] = field(default_factory=dict)
     _evidence: dict[bytes, list[Terms]] = field(default_factory=dict)
     _commutants: dict[bytes, Commutant] = field(default_factory=dict)
@@ -138,7 +145,11 @@ class Search:
             matrices = [averaged(one, some) for one in matrices]
             variances = [v / min(len(some) + 1, 8) for v in variances]
         self._unite()
+        if self.is_whole:
+            self._some_alone()
         self._rearrange()
+        if Rings.takes(self.size):
+            self._ring()
         self._parts()
 
     def ranked(self) -> list[Judged]:
@@ -209,6 +220,24 @@ class Search:
             for other in best[:i]:
                 self.judge([*other.group.generators, *one.group.generators])
 
+    def _some_alone(self) -> None:
+        """Judge the best groups of those variables alone that one of the best groups moves.
+
+        The others add noise to every map, and hide a group that few samples of its own variables tell.
+        """
+        searched = set()
+        for one in [own for own in self.ranked() if own.group.generators][:_LOOKED_ALONE]:
+            points = np.diag(one.group.orbits)
+            moved = np.flatnonzero(np.bincount(points)[points] > 1)
+            if not _FEWEST_ALONE <= len(moved) < self.size or moved.tobytes() in searched:
+                continue
+            searched.add(moved.tobytes())
+            at = np.ix_(moved, moved)
+            alone = Search([(second[at], count) for second, count in self.moments], is_whole=False)
+            alone.run()
+            for own in [own for own in alone.ranked() if own.group.generators][:_TAKEN_ALONE]:
+                self.judge([_lifted(p, moved, self.size) for p in own.group.generators])
+
     def _rearrange(self) -> None:
         """Judge the best groups with two variables exchanged, as long as that is better.
 
@@ -231,6 +260,21 @@ class Search:
                 # order[i] is the variable in the place of variable i of the group.
                 back = inverse(order)
                 best = self.judge([order[p][back] for p in one.group.generators])
+
+    def _ring(self) -> None:
+        """Judge the likeliest ring, and rings of other orders that are nearly as likely."""
+        rings = Rings(self.moments)
+        first = rings.best()
+        best = self.judge(_around(first))
+        if best.score < self.ranked()[0].score - _UNLIKELY:
+            return
+        for order in rings.others():
+            place, back = order[inverse(first)], first[inverse(order)]
+            generators = [place[p][back] for p in best.group.generators]
+            orbits = pair_orbits(generators, self.size)
+            self.judged.setdefault(
+                orbits.tobytes(), Judged(Group(orbits, generators, best.group.log_price), self.terms(orbits))
+            )
 
     def _evidence_in(self, commutant: Commutant, order: np.ndarray) -> float:
         at = np.ix_(order, order)
@@ -255,6 +299,20 @@ def _exchanged(order: np.ndarray, pair: tuple[int, int]) -> np.ndarray:
     found = order.copy()
     found[list(pair)] = order[list(pair[::-1])]
     return found
+
+
+def _lifted(p: Permutation, moved: np.ndarray, size: int) -> Permutation:
+    """A permutation of some variables, that leaves all others where they are."""
+    found = np.arange(size)
+    found[moved] = moved[p]
+    return found
+
+
+def _around(order: Permutation) -> list[Permutation]:
+    """The turn of a ring by one place, and its reflection."""
+    turn, mirror = np.empty_like(order), np.empty_like(order)
+    turn[order], mirror[order] = np.roll(order, -1), order[::-1]
+    return [turn, mirror]
 
 
 def _within_blocks(blocks: np.ndarray) -> list[Permutation]:
