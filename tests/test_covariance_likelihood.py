@@ -48,6 +48,18 @@ def test_blocks_count_the_orbits(name):
     assert {b.numbers for b in blocks} == kinds
 
 
+def test_eigenvalues_that_nearly_coincide_by_chance_are_of_parts_of_their_own():
+    # Of 49 variables some may be exchanged: two eigenvalues of the first random element lie 1e-7 apart.
+    sets = ((0, 10, 29), (1, 4), (3, 11, 12, 13), (5, 16, 38), (9, 32), (14, 22), (17, 24), (21, 25))
+    swaps = []
+    for a, b in [pair for one in sets for pair in itertools.pairwise(one)]:
+        swaps.append(np.arange(49))
+        swaps[-1][[a, b]] = b, a
+    blocks = Commutant(pair_orbits(swaps, 49)).blocks
+    assert all(b.basis.shape == (49, b.count * b.dimension) for b in blocks)
+    assert sum(b.count + b.numbers * b.count * (b.count - 1) // 2 for b in blocks) == 711
+
+
 @pytest.mark.parametrize("name", GROUPS)
 def test_samples_one_after_the_other_are_as_probable_as_together(name):
     # The posterior given the first samples is the prior of the others: this tests every normalising constant.

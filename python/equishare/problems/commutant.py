@@ -26,8 +26,10 @@ import scipy
 
 from equishare.partition import Partition
 
-# Numbers closer than that, relative to the largest, are equal: eigenvalues of a random element of the commutant.
-_EQUAL = 1e-7
+# Eigenvalues of a random element of the commutant, relative to the largest, are equal or lie apart by chance. Another is
+# drawn where some lie between.
+_EQUAL, _APART = 1e-11, 1e-7
+_DRAWS = 8
 
 
 @dataclass(frozen=True)
@@ -129,15 +131,19 @@ def _blocks(orbits: np.ndarray) -> list[Block]:
     if num == size * (size + 1) // 2:
         return [Block(np.eye(size), size, 1, 1)]
     rng = np.random.default_rng(0)
-    values, vectors = np.linalg.eigh(rng.normal(size=num)[orbits])
-    ends = np.flatnonzero(np.diff(values) > _EQUAL * np.abs(values).max()) + 1
+    for _ in range(_DRAWS):
+        values, vectors = np.linalg.eigh(rng.normal(size=num)[orbits])
+        gaps = np.diff(values) / np.abs(values).max()
+        if not ((gaps > _EQUAL) & (gaps < _APART)).any():
+            break
+    ends = np.flatnonzero(gaps > _EQUAL) + 1
     parts = np.split(vectors, ends, axis=1)
     # Between equivalent parts a random element is no zero.
     other = rng.normal(size=num)[orbits]
     dimensions = np.array([part.shape[1] for part in parts])
     starts, squares = np.r_[0, ends], (vectors.T @ other @ vectors) ** 2
     between = np.add.reduceat(np.add.reduceat(squares, starts, axis=0), starts, axis=1)
-    joined = between > _EQUAL**2 * between.max()
+    joined = between > _APART**2 * between.max()
     _, block_of = scipy.sparse.csgraph.connected_components(joined, directed=False)
     found = []
     for block in range(int(block_of.max()) + 1):
