@@ -26,8 +26,8 @@ import scipy
 
 from equishare.partition import Partition
 
-# Eigenvalues of a random element of the commutant, relative to the largest, are equal or lie apart by chance. Another is
-# drawn where some lie between.
+# Eigenvalues of a random element of the commutant, relative to the largest, are equal or lie apart. Another element is
+# drawn where some lie between by chance.
 _EQUAL, _APART = 1e-11, 1e-7
 _DRAWS = 8
 
