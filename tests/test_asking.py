@@ -328,6 +328,7 @@ class TestWarnings:
             ([2.5, 7], "two values only, 2.5 and 7, as classes do"),
             ([0, 1, 2], "whole numbers 0 to 2 only, as classes and counts do"),
             ([1, 2, 3, 4, 5], "whole numbers 1 to 5 only, as classes and counts do"),
+            ([-0.0, 1, 2], "whole numbers 0 to 2 only"),
             ([-1, 0, 1], None),
             ([0, 0.5, 1], None),
             (range(40), None),

@@ -63,6 +63,16 @@ def test_the_ring_is_found_whatever_the_order(size, kernel):
     assert neighbours(Rings([(second, 400 * size)]).best().tolist()) == neighbours(order.tolist())
 
 
+@pytest.mark.parametrize(("size", "seed"), [(24, 0), (30, 1)])
+def test_the_best_order_does_not_depend_on_which_variable_is_the_first(size, seed):
+    second, scores = second_moments(ring(size, 6.0), 2 * size, seed), []
+    for first in range(3):
+        order = np.random.default_rng(first).permutation(size)
+        own = second[np.ix_(order, order)]
+        scores.append(_Weighed(own, 2 * size).log_evidence(Rings([(own, 2 * size)]).best()[None])[0])
+    np.testing.assert_allclose(scores, scores[0], atol=1e-6)
+
+
 def test_other_orders_are_ranked_and_near_the_best():
     second = second_moments(ring(12, 3.0), 40, 0)
     rings = Rings([(second, 40)])

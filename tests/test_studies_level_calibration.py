@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 
 import numpy as np
@@ -62,6 +63,17 @@ def test_the_answer_tells_how_probable_ties_are(tmp_path):
     found.save(tmp_path / "found.npz")
     loaded = es.Discovery.load(tmp_path / "found.npz").confidence["factor 0"]
     np.testing.assert_array_equal(loaded.ties, found.confidence["factor 0"].ties)
+    copy.deepcopy(found).save(tmp_path / "copy.npz")
+    copied = es.Discovery.load(tmp_path / "copy.npz").confidence["factor 0"]
+    np.testing.assert_array_equal(copied.ties, loaded.ties)
+
+
+def test_ties_of_very_many_levels_are_not_counted():
+    rng = np.random.default_rng(0)
+    table = {"many": rng.permutation(np.arange(3600) % 1200), "few": rng.integers(4, size=3600)}
+    found = es.discover(es.FactorProblem(table, table["few"] + rng.standard_normal(3600)))
+    assert set(found.confidence) == {"few"}
+    assert found.confidence["few"].num_resamples in (40, 160)
 
 
 def test_experiment(tmp_path):

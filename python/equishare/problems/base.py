@@ -160,8 +160,8 @@ class Proposal:
             number of groups and its score.
         belief: what else the evidence says of the candidate that is selected; None where it was not asked.
         notes: sentences on what the search left out; the answer tells them.
-        draws: (B, K) for each slot, groups of its entries drawn given the data, where the search does; the answer tells
-            by them how probable each tie is.
+        draws: (B, K) for each slot, groups of levels drawn given the data, where the search of factors does; the answer
+            tells by them how probable each tie is. Of a method from outside they do not count.
     """
 
     patterns: Sequence[Labels | np.ndarray]
@@ -201,7 +201,7 @@ class Proposal:
         numbers = all(column.dtype.kind in "fiub" and column.ndim == 1 for column in columns.values())
         if not numbers or len({len(column) for column in columns.values()}) > 1:
             raise ValueError(f"history of method {name!r} must have columns of numbers of one length")
-        return replace(self, patterns=patterns, history=columns or None)
+        return replace(self, patterns=patterns, history=columns or None, draws=None)
 
     def labels(self, i: int) -> Labels:
         """The i-th candidate, a tuple."""

@@ -131,7 +131,7 @@ def _of_few_values(outputs: np.ndarray) -> tuple[str, ...]:
     """What to say where all outputs hold two values each, or 0 to few: rather classes or counts than measurements."""
     if len(outputs) < _FEW_SAMPLES:
         return ()
-    lowest, highest = outputs.min(0), outputs.max(0)
+    lowest, highest = outputs.min(0) + 0.0, outputs.max(0) + 0.0  # no minus before a zero
 
     def are_two(rows: np.ndarray) -> bool:
         return bool(((rows == lowest) | (rows == highest)).all())
@@ -141,9 +141,10 @@ def _of_few_values(outputs: np.ndarray) -> tuple[str, ...]:
 
     first = outputs[:100]  # which decides for most data
     if are_two(first) and are_two(outputs):
+        which = f", {lowest[0]:g} and {highest[0]:g}," if len({*lowest}) == len({*highest}) == 1 else " each"
         return (
-            f"The outputs hold two values only, {lowest[0]:g} and {highest[0]:g}, as classes do: their probability is "
-            f"told by GeneralizedLinearProblem(x, y == {highest[0]:g}, family='binomial'), on the command line by "
+            f"The outputs hold two values only{which} as classes do: their probability is told by "
+            f"GeneralizedLinearProblem(x, y == {highest[0]:g}, family='binomial'), on the command line by "
             "--outcome.",
         )
     if are_classes(first) and are_classes(outputs):

@@ -61,7 +61,8 @@ def _summary(view: View) -> Table:
     if np.isfinite(view.quality.dependence):
         table.add_row("any dependence", f"p {p_value(view.quality.dependence)}")
     has_odds = any(np.isfinite(one.symmetry_probability) or one.confidence is not None for one in view.parameters)
-    if view.method == "auto" and not view.is_of_model and not has_odds:
+    has_ties = any(one.partition.num_groups < len(one.partition) for one in view.parameters)
+    if view.method == "auto" and not view.is_of_model and has_ties and not has_odds:
         table.add_row("each tie", "how probable it is, --resamples 20 tells")
     weights = [] if view.predictor is None else list(view.predictor.weights.items())
     for name, weight in weights[:_MAX_GROUPS_SHOWN]:

@@ -50,8 +50,8 @@ def save_discovery(path: str | os.PathLike[str], found: Any) -> None:
         "predictor": _plain_predictor(found.predictor),
         "averaged": _plain_predictor(None if found.belief is None else found.belief.predictor),
         "is_of_model": found.is_of_model,
-        "is_trained": any(one.curves is TRAINED for one in found.confidences.values()),
-        "is_drawn": any(one.curves is DRAWN for one in found.confidences.values()),
+        "is_trained": any(one.curves == TRAINED for one in found.confidences.values()),
+        "is_drawn": any(one.curves == DRAWN for one in found.confidences.values()),
         "dtypes": {name: str(t.dtype).removeprefix("torch.") for name, t in state.items()},
     }
     # NumPy has no bfloat16; its numbers are float32 numbers too.

@@ -180,8 +180,8 @@ class Confidence:
         """(G, B + 1, d) the d arguments of the curve for ties, in each group, where 0, 1, …, B resamples find the tie.
 
         See :func:`equishare.result.calibration.evidence`; for networks there is one argument, that of pairs apart, and
-        for draws the first and the last. With
-        more resamples than the curves were fitted with, a tie that all find counts as if so many as those found it.
+        for draws the first and the last. With more resamples than the curves were fitted with, a tie that all find
+        counts as if so many as those found it.
         """
         counts, sizes = np.arange(self.num_resamples + 1), self.partition.group_sizes[:, None]
         most = log_odds(np.array(self.curves.num_resamples), self.curves.num_resamples)

@@ -237,6 +237,8 @@ class Discovery(Plotting):
             raise
         except (RuntimeError, IndexError, TypeError, ValueError) as error:
             trained = dict(self.about.facts).get(INPUTS)  # version 0.1 did not keep it
+            if trained == in_words(x, "samples"):
+                raise
             expected = "samples as the model was trained on" + ("" if trained is None else f", {trained}")
             raise ValueError(
                 f"x must be {expected}, got {in_words(x)}: give samples of that shape and dtype ({error})"
@@ -295,7 +297,7 @@ class Discovery(Plotting):
 
     @property
     def confidence(self) -> Any:
-        """How sure the partition is: a :class:`Confidence`, or a dict of them by name; None if there is none."""
+        """How sure the partition is: a :class:`Confidence`, or a dict of them by name; None where it was not asked."""
         return self._bare(self.confidences) if self.confidences else None
 
     def symmetry(self, same_action: bool | None = None) -> Any:

@@ -88,6 +88,12 @@ def _best_free(session: NetworkSession, restarts: int) -> tuple[list[int], Fit]:
 
 
 def improve(session: NetworkSession, wide: bool = False) -> None:
+    """The rounds of :func:`_improved`; then the best pattern of each problem is confirmed, or refused."""
+    _improved(session, wide)
+    session.confirm()
+
+
+def _improved(session: NetworkSession, wide: bool) -> None:
     """Fit the best patterns without sharing, propose patterns from where the entries go, and repeat while this helps.
 
     Args:
@@ -110,12 +116,11 @@ def improve(session: NetworkSession, wide: bool = False) -> None:
         if not active:
             active = session.contest(range(len(session.found)), f"contest {turn + 1}")
         if not active:
-            break
+            return
     # Only a pattern that was trained as well as final fits are is selected, also of problems that were done before.
     for turn in count(_ROUNDS + 1):
         if not session.contest(range(len(session.found)), f"contest {turn}"):
-            break
-    session.confirm()
+            return
 
 
 def _try_paths(

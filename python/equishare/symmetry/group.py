@@ -248,7 +248,8 @@ class SymmetryGroup:
         if not math.isnan(self.probability):
             # Rounded down, so that none is sure.
             judged = f"verdict={self.verdict!r}, probability={math.floor(1000 * self.probability) / 1000:.3f}, "
-        shifts = "" if self.extension is None else f"shifts up to the boundary {self.extension.verdict}, "
+        found = self.extension is not None and self.extension.verdict != "none"
+        shifts = f"shifts up to the boundary {self.extension.verdict}, " if self.extension and found else ""
         return (
             f"SymmetryGroup({self.name}, {judged}{shifts}order={decimal_digits(self.order)}, "
             f"shape={self.partition.shape}, same_action={self.same_action}, generators={len(self.generators)}, "

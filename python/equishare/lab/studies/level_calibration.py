@@ -1,4 +1,4 @@
-"""The same for levels of factors: do ties that are reported at 95 % hold 95 times in 100?
+"""Reported probabilities of ties between levels of factors, against how often the ties hold.
 
 Tables of one to four factors with known groups of levels, and an outcome that is a number, a yes or no, or a count.
 The patterns are drawn given the data, so no resamples are made. The curves are fitted on values that are evenly spaced

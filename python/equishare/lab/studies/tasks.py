@@ -116,7 +116,7 @@ def by_slices(drawn: Draw, seed: int, method: MethodName = "auto") -> np.ndarray
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = Maps(len(drawn.x), outputs, inputs)
-    share(model, "weight", num_groups=min(_COLUMNS, len(model.weight)), dim=0)
+        share(model, "weight", num_groups=min(_COLUMNS, len(model.weight)), dim=0)
     x, y = (torch.from_numpy(one).float().transpose(0, 1).contiguous() for one in (drawn.x, drawn.y))
     half = len(x) // 2
     problem = ModelProblem(model, (x[:half], y[:half]), (x[half:], y[half:]), nn.functional.mse_loss)

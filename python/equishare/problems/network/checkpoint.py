@@ -18,7 +18,7 @@ from equishare import ranks
 from equishare.files import written_whole
 from equishare.problems.network.fit import Fit
 
-_FORMAT = "equishare.Checkpoint/4"
+_FORMAT = "equishare.Checkpoint/5"
 # The file ends with the SHA-256 of all that stands before it: torch itself does not tell a bit that was flipped.
 _DIGEST = hashlib.sha256().digest_size
 _PART = 1 << 20

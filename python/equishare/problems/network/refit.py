@@ -117,14 +117,14 @@ def cross_validated(trainer: Trainer, owner: Sequence[int], trained: Sequence[Tr
         seed: of the parts.
     """
     replicas, generator = trainer.replicas, torch.Generator().manual_seed(seed)
-    parts = []
-    for problem in replicas.problems:
+    parts, asked = [], sorted(set(owner))
+    for problem in [replicas.problems[p] for p in asked]:
         for train, val in problem.pooled.folds(FOLDS, generator):
             part = copy.copy(problem)
             part.train, part.val = train, val
             parts.append(part)
     own = replace(trainer, replicas=Replicas(parts, replicas.batch_size, replicas.at_once()))
-    owners = [p * FOLDS + i for p in owner for i in range(FOLDS)]
+    owners = [asked.index(p) * FOLDS + i for p in owner for i in range(FOLDS)]
     every = [one for one in trained for _ in range(FOLDS)]
     _, losses = _trained_again(own, owners, every, "folds", ("train", None), "val", cautious=True)
     return losses.reshape(-1, FOLDS).mean(1)

@@ -269,7 +269,7 @@ class NetworkSession(Session):
         owner = [p for p, _ in asked]
         rivals = [Trained(free, None, False, self.unshared[p]) for p in owner]
         losses = cross_validated(self.trainer, [*owner, *owner], [*rivals, *(one for _, one in asked)], self.seed)
-        for p, unshared, loss in zip(owner, *np.split(np.nan_to_num(losses, nan=np.inf), 2), strict=True):
+        for p, unshared, loss in zip(owner, *np.split(np.where(np.isnan(losses), np.inf, losses), 2), strict=True):
             self.found[p].is_refused = bool(loss > unshared + SLACK * abs(unshared))
 
     def _note(

@@ -175,7 +175,7 @@ def smooth_targets(second: np.ndarray, commutant: Commutant) -> list[Target]:
     L is the normalised Laplacian of the graph whose edges are the orbit on pairs of the greatest covariance. There are
     none unless the group takes any variable to any other, has several orbits on pairs, and the graph joins all
     variables: on a ring it does, in blocks of interchangeable variables it does not. Which of the orbits that could
-    join all is that of the neighbours is not known, and each is as probable.
+    join all is that of the neighbours is not known, and each is as probable; the evidence at the others is left out.
 
     Args:
         second: S (p, p), projected.

@@ -38,6 +38,7 @@ class Rings:
 
     def __init__(self, moments: Sequence[tuple[np.ndarray, int]]) -> None:
         self._weighed = [_Weighed(*one) for one in moments]
+        self._size = len(moments[0][0])
         self._scores: dict[bytes, float] = {}
         self._expanded: set[bytes] = set()
         self._weigh(_seriated(moments))
@@ -72,10 +73,12 @@ class Rings:
 
     def _expand(self, key: bytes) -> None:
         self._expanded.add(key)
-        self._weigh(_near(np.frombuffer(key, np.int64)))
+        order = np.frombuffer(key, np.int64)
+        # From another place on, too: neighbours in the ring stand at both ends of an order.
+        self._weigh([*_near(order), *_near(np.roll(order, self._size // 2))])
 
     def _weigh(self, orders: list[Permutation]) -> None:
-        new = {order.tobytes(): order for order in map(_turned, orders)}
+        new = {order.tobytes(): order for order in _turned(np.stack(orders))}
         new = {key: order for key, order in new.items() if key not in self._scores}
         if new:
             every = np.stack(list(new.values()))
@@ -122,10 +125,13 @@ class _Weighed:
         return np.asarray(scipy.special.logsumexp(total, axis=(1, 2)))
 
 
-def _turned(order: Permutation) -> Permutation:
-    """From variable 0 on, towards the lesser of its two neighbours."""
-    order = np.roll(order, -int(np.argmin(order)))
-    return order if order[1] < order[-1] else np.roll(order[::-1], 1)
+def _turned(orders: np.ndarray) -> np.ndarray:
+    """Orders (M, p) from variable 0 on, towards the lesser of its two neighbours."""
+    size = orders.shape[1]
+    orders = np.take_along_axis(orders, (orders.argmin(1)[:, None] + np.arange(size)) % size, 1)
+    back = orders[:, 1] > orders[:, -1]
+    orders[back, 1:] = orders[back, :0:-1]
+    return orders
 
 
 def _seriated(moments: Sequence[tuple[np.ndarray, int]]) -> list[Permutation]:
