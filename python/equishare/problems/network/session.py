@@ -12,7 +12,7 @@ import torch
 
 from equishare.problems.answers import Quality, Refit
 from equishare.problems.base import Labels, Session
-from equishare.problems.network.candidate import SLACK, Candidate
+from equishare.problems.network.candidate import MOST_COST, Candidate
 from equishare.problems.network.checkpoint import Checkpoint, fingerprint
 from equishare.problems.network.dependence import dependence
 from equishare.problems.network.fit import Fit, Start, block_losses, gained, has_classes, loss_errors, mean_and_error
@@ -255,7 +255,8 @@ class NetworkSession(Session):
         """Where cross-validation shows the best pattern to predict worse than no sharing, refuse it.
 
         Its validation loss is the least of many, and what no sharing gains once validation samples are fitted too is
-        only estimated. On parts of all samples that are held out, fits like those of the answer are compared.
+        only estimated. On parts of all samples that are held out, fits like those of the answer are compared. They end
+        after as many steps as before, with what a step more or less changes.
         """
         free, pooled = self._free, self.problems[0].pooled
         if not isinstance(pooled, TensorSamples) or len(pooled) < FOLDS:
@@ -270,7 +271,7 @@ class NetworkSession(Session):
         rivals = [Trained(free, None, False, self.unshared[p]) for p in owner]
         losses = cross_validated(self.trainer, [*owner, *owner], [*rivals, *(one for _, one in asked)], self.seed)
         for p, unshared, loss in zip(owner, *np.split(np.where(np.isnan(losses), np.inf, losses), 2), strict=True):
-            self.found[p].is_refused = bool(loss > unshared + SLACK * abs(unshared))
+            self.found[p].is_refused = bool(loss > unshared + MOST_COST * abs(unshared))
 
     def _note(
         self,
