@@ -116,7 +116,7 @@ def _improved(session: NetworkSession, wide: bool) -> None:
         if not active:
             active = session.contest(range(len(session.found)), f"contest {turn + 1}")
         if not active:
-            return
+            break
     # Only a pattern that was trained as well as final fits are is selected, also of problems that were done before.
     for turn in count(_ROUNDS + 1):
         if not session.contest(range(len(session.found)), f"contest {turn}"):
