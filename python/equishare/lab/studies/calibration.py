@@ -17,7 +17,7 @@ from equishare.discover import discover
 from equishare.lab.studies import calibration_tables as tables
 from equishare.lab.studies.calibration_data import FAMILIES, RATIOS, VALUES, Family, draw
 from equishare.lab.studies.calibration_tables import Pairs, compared
-from equishare.lab.studies.cells import Progress, number_of_trials
+from equishare.lab.studies.cells import Progress
 from equishare.lab.studies.result import Experiment
 from equishare.result.calibration import CLOSED_FORM
 
@@ -38,16 +38,8 @@ def run(
         ValueError: ``trials`` is less than one.
     """
     start = time.perf_counter()
-    settings = [
-        (family, values, ratio, trial)
-        for family, values, ratio in product(families, VALUES, ratios)
-        for trial in range(number_of_trials(trials, family.trials))
-    ]
-    problems = []
-    for index, (family, values, ratio, _) in enumerate(settings):
-        problems.append(measure(family, values, ratio, np.random.default_rng([seed, index])))
-        if progress is not None:
-            progress(index + 1, len(settings))
+    every = product(families, VALUES, ratios)
+    problems = tables.simulated(every, trials, seed, lambda *own: [measure(*own)], progress)
     shown = tables.every(problems, "separation", "The same by the separation of the values", CLOSED_FORM)
     return Experiment("calibration", seed, shown, time.perf_counter() - start)
 

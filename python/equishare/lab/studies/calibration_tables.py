@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from equishare.lab.studies.cells import Progress, number_of_trials
 from equishare.lab.studies.result import Table
 from equishare.result.calibration import Curves, fitted
 from equishare.result.confidence import Confidence
@@ -58,6 +59,34 @@ def compared(confidence: Confidence, truth: np.ndarray) -> dict[str, np.ndarray]
         "evidence": confidence.evidence[labels[a], counts],
         "evidence_apart": confidence.evidence_apart[counts],
     }
+
+
+def simulated(
+    settings: Iterable[tuple[Any, ...]],
+    trials: int | None,
+    seed: int,
+    measure: Callable[..., Sequence[Pairs]],
+    progress: Progress | None,
+) -> list[Pairs]:
+    """The pairs of every setting, each drawn as often as its family, the first of the setting, says.
+
+    Args:
+        settings: a family and what else a problem is drawn by, the arguments of ``measure`` before the generator.
+        trials: at most so many of each; None for all.
+        seed: of the generators, which differ from problem to problem.
+        measure: gives the pairs of one problem.
+        progress: called with how many problems are done, and how many there are.
+
+    Raises:
+        ValueError: ``trials`` is less than one.
+    """
+    every = [own for own in settings for _ in range(number_of_trials(trials, own[0].trials))]
+    problems: list[Pairs] = []
+    for index, own in enumerate(every):
+        problems += measure(*own, np.random.default_rng([seed, index]))
+        if progress is not None:
+            progress(index + 1, len(every))
+    return problems
 
 
 Choice = Callable[[Pairs], np.ndarray]

@@ -19,7 +19,7 @@ import scipy
 from equishare.discover import discover
 from equishare.lab.studies import calibration_tables as tables
 from equishare.lab.studies.calibration_tables import Pairs, compared
-from equishare.lab.studies.cells import Progress, number_of_trials
+from equishare.lab.studies.cells import Progress
 from equishare.lab.studies.result import Experiment
 from equishare.problems import FactorProblem
 from equishare.result.calibration import DRAWN
@@ -74,16 +74,7 @@ def run(
         ValueError: ``trials`` is less than one.
     """
     start = time.perf_counter()
-    settings = [
-        (family, count, trial)
-        for family, count in product(families, samples)
-        for trial in range(number_of_trials(trials, family.trials))
-    ]
-    problems = []
-    for index, (family, count, _) in enumerate(settings):
-        problems += measure(family, count, np.random.default_rng([seed, index]))
-        if progress is not None:
-            progress(index + 1, len(settings))
+    problems = tables.simulated(product(families, samples), trials, seed, measure, progress)
     shown = tables.every(problems, "samples", "The same by the number of rows", DRAWN)
     return Experiment("level-calibration", seed, shown, time.perf_counter() - start)
 

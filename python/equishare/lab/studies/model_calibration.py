@@ -18,7 +18,7 @@ import numpy as np
 from equishare.discover import discover
 from equishare.lab.studies import calibration_tables as tables
 from equishare.lab.studies.calibration_tables import Pairs, compared
-from equishare.lab.studies.cells import Progress, number_of_trials
+from equishare.lab.studies.cells import Progress
 from equishare.lab.studies.models_data import (
     CASES,
     Case,
@@ -107,16 +107,11 @@ def run(
         ValueError: ``trials`` is less than one.
     """
     start = time.perf_counter()
-    settings = [
-        (family, noise, trial)
-        for family, noise in product(families, noises)
-        for trial in range(number_of_trials(trials, family.trials))
-    ]
-    problems = []
-    for index, (family, noise, _) in enumerate(settings):
-        problems.append(measure(family, noise, np.random.default_rng([seed, index]), resamples, steps))
-        if progress is not None:
-            progress(index + 1, len(settings))
+
+    def measured(family: Family, noise: float, rng: np.random.Generator) -> list[Pairs]:
+        return [measure(family, noise, rng, resamples, steps)]
+
+    problems = tables.simulated(product(families, noises), trials, seed, measured, progress)
     shown = tables.every(problems, "label_noise", "The same by the noise on labels of standard deviation 1", TRAINED)
     return Experiment("model-calibration", seed, shown, time.perf_counter() - start)
 
