@@ -8,6 +8,7 @@ from model_cases import columns_problem, linear_problem
 
 import equishare as es
 from equishare.lab.studies import peers, tasks
+from equishare.lab.studies.figures import STYLES
 from equishare.relax.proximal import PairwiseDifferences, SortedL1, penalised_path
 
 PENALTIES = [PairwiseDifferences(), SortedL1(0.1), SortedL1(0.9)]
@@ -125,6 +126,10 @@ def test_the_pattern_of_tasks_with_fewer_samples_than_inputs_is_found(monkeypatc
     drawn = tasks.draw(np.random.default_rng([0, 1, 0]), tasks.Size(30, 3, 48, 10))
     found = es.Partition(tasks.by_slices(drawn, 0).reshape(drawn.shape))
     assert es.partition_distance(found, drawn.truth) <= 4
+
+
+def test_every_method_has_a_look_in_figures():
+    assert {*peers.METHODS, *peers.NETWORKS, *tasks.METHODS} <= STYLES.keys()
 
 
 def test_the_table_of_peers(monkeypatch):
