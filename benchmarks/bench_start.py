@@ -24,7 +24,9 @@ TURNS = 7
 def seconds(arguments: list[str]) -> float:
     """Processor time, of user and system, of one process."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([sys.executable, *arguments], capture_output=True, check=False)
+    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False)
+    if done.returncode != (2 if "--nonsense" in arguments else 0):
+        raise SystemExit(f"python {' '.join(arguments)} ended with {done.returncode}: {done.stderr.strip()}")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
 

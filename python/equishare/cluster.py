@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -82,12 +83,15 @@ def folded(function: Callable[..., T], join: Callable[[T, T], T], items: Sequenc
     """
     import cloudpickle
     import dask
+    from dask.base import is_dask_collection
 
     with warnings.catch_warnings():  # of what many numbers take to send
         warnings.filterwarnings("ignore", "Sending large graph", UserWarning)
         held = dask.delayed(cloudpickle.dumps(function), pure=False)
         run, joined_of = dask.delayed(_run, pure=False), dask.delayed(join, pure=False)
-        found = [run(held, *item) for item in items]
+        # Dask would look into every field of the rest for what it is to compute.
+        whole = partial(dask.delayed, pure=False, traverse=False)
+        found = [run(held, *(one if is_dask_collection(one) else whole(one) for one in item)) for item in items]
         while len(found) > 1:
             pairs = [joined_of(*found[i : i + 2]) for i in range(0, len(found) - 1, 2)]
             found = pairs + found[2 * len(pairs) :]

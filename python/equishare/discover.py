@@ -18,7 +18,7 @@ from equishare.asking import as_problems, problem_and_method, session_class, typ
 from equishare.checks import CLOSED_FORM, TRAINED, checked_options
 from equishare.methods import METHODS, Method, methods_for, name_of, options_in_words
 from equishare.partition import Partition
-from equishare.problems import MeanProblem
+from equishare.problems import GeneralizedLinearProblem, LinearProblem, MeanProblem
 from equishare.problems.answers import Predictor, Refit
 from equishare.problems.base import Problem, Proposal, Session, partitions_of
 from equishare.progress import Progress, part_of, progress_bar, silent
@@ -46,9 +46,10 @@ MethodName = Literal[
     "weight_sharing",
 ]
 
-# Where resamples take seconds, they are the default: so many, for means of up to so many entries.
+# Where resamples take seconds, they are the default: so many, for up to so many entries. Logistic and Poisson
+# regression are fitted to the samples again, of which there must be few.
 _RESAMPLES = 20
-_MAX_ENTRIES_RESAMPLED = 100
+_MAX_ENTRIES_RESAMPLED, _MAX_NUMBERS_FITTED = 100, 30_000
 # Where patterns are drawn anyway, their ties are counted for up to so many entries: it takes their square.
 _MOST_DRAWN = 1000
 
@@ -111,7 +112,8 @@ def discover(  # type: ignore[misc]  # behind a problem, method is the second ar
             total; where ``torch.distributed`` is initialised, on the first rank.
         resamples: number of resamples of each problem on which the method also runs, to say how sure the answer is
             (``confidence`` of the result); 0 for none. Each costs as much as the answer itself. For networks, samples
-            must be tensors or arrays. None: 20 for ``auto`` on up to 100 means, 0 for all else.
+            must be tensors or arrays. None: 20 for ``auto`` on up to 100 means or weights of one output (of a GLM
+            where weights times samples are up to 30,000), 0 for all else.
         **options: of the method, listed below; the docstring of its ``Options`` explains them.
 
     Returns:
@@ -145,8 +147,7 @@ def discover(  # type: ignore[misc]  # behind a problem, method is the second ar
     chosen = _method(method, is_trained)
     asked = options if resamples is None else {**options, "resamples": int(resamples)}
     if resamples is None:
-        quick = isinstance(problem, MeanProblem) and problem.num_entries <= _MAX_ENTRIES_RESAMPLED
-        resamples = _RESAMPLES if quick and method == "auto" else 0
+        resamples = _RESAMPLES if method == "auto" and _is_quick(problem) else 0
     name = name_of(chosen)
     if is_trained and getattr(chosen, "NEEDS_ESTIMATE", False):
         raise ValueError(f"method {name!r} needs an estimate of the entries, which a problem that is trained has not")
@@ -194,6 +195,16 @@ def discover(  # type: ignore[misc]  # behind a problem, method is the second ar
 discover.__doc__ = (
     f"{inspect.cleandoc(discover.__doc__ or '')}\n\nOptions:\n{textwrap.indent(options_in_words(), '    ')}\n"
 )
+
+
+def _is_quick(problem: Any) -> bool:
+    """Whether resamples take seconds. Maps of several outputs tell how sure their symmetry is without them."""
+    if not isinstance(problem, MeanProblem | LinearProblem | GeneralizedLinearProblem):
+        return False
+    count = problem.num_entries
+    if isinstance(problem, GeneralizedLinearProblem) and count * len(problem.samples.y) > _MAX_NUMBERS_FITTED:
+        return False
+    return count <= _MAX_ENTRIES_RESAMPLED and (isinstance(problem, MeanProblem) or problem.shape[0] == 1)
 
 
 def _solve(method: Method, session: Session) -> list[Discovery]:

@@ -92,11 +92,11 @@ def _of_outcome(
         if numeric:
             notes.append(f"Columns of numbers have a weight each, never tied: {listed(numeric)}.")
         return FactorProblem(columns, y, family=family, numeric=numeric, seed=seed), tuple(notes)
-    x = table.numbers([table.places[name] for name in used])
+    x, named = table.numbers([table.places[name] for name in used]), type(frame)({target: y})
     notes.append(f"All inputs are numbers: asked is which of their weights are equal: {listed(used)}.")
     if family == "gaussian":
-        return LinearProblem(x, y, seed=seed), tuple(notes)
-    return GeneralizedLinearProblem(x, y, family=family, seed=seed), tuple(notes)
+        return LinearProblem(x, named, seed=seed), tuple(notes)
+    return GeneralizedLinearProblem(x, named, family=family, seed=seed), tuple(notes)
 
 
 def _outcome(name: str, table: Table, family: str | None) -> tuple[np.ndarray, str, list[str]]:

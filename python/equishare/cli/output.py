@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -34,8 +36,22 @@ def complain(message: str, once: bool = True) -> int:
 
 
 def console() -> Console:
-    """The terminal; where there is none, lines are as long as they are."""
-    return Console() if sys.stdout.isatty() else Console(width=_UNWRAPPED)
+    """The terminal; where there is none, lines are as long as they are, without blanks at their ends."""
+    return Console() if sys.stdout.isatty() else Console(width=_UNWRAPPED, file=_Trimmed())
+
+
+class _Trimmed(io.TextIOBase):
+    """Standard output for text that comes in whole lines."""
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return sys.stdout.encoding
+
+    def write(self, text: str) -> int:
+        return sys.stdout.write(re.sub(r" +(?=\n)", "", text))
+
+    def flush(self) -> None:
+        sys.stdout.flush()
 
 
 def check_folder(folder: Path, files: Sequence[str] = ()) -> None:

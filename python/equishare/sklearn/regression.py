@@ -48,7 +48,7 @@ class _Shared(BaseEstimator):
             if family == "gaussian":
                 problem: Any = _named(LinearProblem(kept, y, **options), self, varies)
                 try:
-                    found = discover(problem, self.method, seed=seed)
+                    found = discover(problem, self.method, seed=seed, resamples=0)
                 except Undetermined:
                     if self.method != "auto":
                         raise
@@ -57,7 +57,7 @@ class _Shared(BaseEstimator):
             else:
                 options["weights"] = np.ones(len(y))  # with which counts may be rates
                 problem = _named(GeneralizedLinearProblem(kept, y, family=family, **options), self, varies)
-                found = discover(problem, self.method, seed=seed)
+                found = discover(problem, self.method, seed=seed, resamples=0)
             self.discovery_ = found
             weight[:, varies] = found.posterior_mean if self.averaged else found.theta
             own = found.posterior_bias if self.averaged else found.bias

@@ -1,8 +1,8 @@
 """Do ties that are reported at 95 % hold 95 times in 100? ``auto`` with resamples on simulated problems.
 
 The curves that turn frequencies into probabilities (:mod:`equishare.result.calibration`) are fitted on means of some
-sizes alone. They are judged on those and, what counts, on problems held out: means of other sizes, linear maps, and
-maps with a symmetry.
+sizes alone. They are judged on those and, what counts, on problems held out: means of other sizes, linear maps,
+maps with a symmetry, and logistic regression.
 """
 
 from __future__ import annotations

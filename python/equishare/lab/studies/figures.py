@@ -49,6 +49,7 @@ STYLES = {
     "odds as they are": ("#e69f00", "s"),
     "means": ("#0040c0", "o"),
     "maps": ("#d55e00", "D"),
+    "logistic": ("#009e73", "s"),
     "entries": ("#0040c0", "o"),
     "slices": ("#d55e00", "D"),
     "weight sharing": ("#56b4e9", "v"),
