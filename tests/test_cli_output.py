@@ -52,6 +52,7 @@ def test_lines_are_whole_where_there_is_no_terminal(run):
     assert first.startswith("The 60 means share 3 different values.") and first.endswith("It explains every tie.")
     assert " ".join(["0"] * 20 + ["1"] * 20 + ["2"] * 20) in rest
     assert max(map(len, rest)) < 200  # tables are as wide as they need be
+    assert all(line == line.rstrip() for line in rest)
 
 
 @pytest.mark.parametrize(

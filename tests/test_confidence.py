@@ -9,6 +9,7 @@ import json
 import numpy as np
 import pytest
 from rich.console import Console
+from scipy.special import expit
 
 import equishare as es
 from equishare import cli
@@ -113,6 +114,21 @@ def residuals(moments):
 class TestDiscover:
     def test_none_without_resamples(self):
         assert es.discover(means(np.random.default_rng(0)), resamples=0).confidence is None
+
+    @pytest.mark.parametrize("kind", ["map", "logistic", "many samples", "several outputs", "many weights"])
+    def test_the_default_resamples_weights_of_one_output(self, kind):
+        rng = np.random.default_rng(0)
+        weight = np.repeat([0.0, 1.0], 51 if kind == "many weights" else 3)
+        x = rng.standard_normal((6_000 if kind == "many samples" else 250, len(weight)))
+        eta = x @ weight
+        if kind in ("logistic", "many samples"):
+            found = es.discover(es.GeneralizedLinearProblem(x, rng.random(len(x)) < expit(eta), family="binomial"))
+        else:
+            y = eta[:, None] + rng.standard_normal((len(x), 2 if kind == "several outputs" else 1))
+            found = es.discover(x, y)
+        assert (found.confidence is not None) == (kind in ("map", "logistic"))
+        if kind == "map":
+            assert f"{found.confidence.sure_ties()[0]} are at least 95 % probable" in found._repr_html_()
 
     @pytest.mark.parametrize("method", [m for m in METHODS if m != "oracle"])
     def test_every_method(self, method):

@@ -60,7 +60,10 @@ def test_the_family_follows_from_the_outcome(table, capsys):
     assert run("discover", table, "--outcome", "cost", "--inputs", "region", "--json") == 0
     assert json.loads(capsys.readouterr().out)["parameters"]["region"]["labels"] == [0, 0, 1, 1]
     assert run("discover", table, "--outcome", "cost", "--inputs", "age") == 0
-    assert "asked is which of their weights are equal: age" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "asked is which of their weights are equal: age" in told and "cost ← age" in told
+    assert run("discover", table, "--outcome", "claim", "--inputs", "age") == 0
+    assert "claim ← age" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO, cast
 
 from equishare.interrupts import loading
 
@@ -37,7 +38,7 @@ def complain(message: str, once: bool = True) -> int:
 
 def console() -> Console:
     """The terminal; where there is none, lines are as long as they are, without blanks at their ends."""
-    return Console() if sys.stdout.isatty() else Console(width=_UNWRAPPED, file=_Trimmed())
+    return Console() if sys.stdout.isatty() else Console(width=_UNWRAPPED, file=cast(IO[str], _Trimmed()))
 
 
 class _Trimmed(io.TextIOBase):
