@@ -116,14 +116,15 @@ struct LabelRange {
   int64_t least, greatest;  // of no labels: 0, -1
 };
 
-// y[n,o] = bias[o] + sum_i x[n,i] values[label[o,i]]
+// y[n,o] = bias[o] + sum_i x[n,i] values[o / stride, label[o,i]], on the CPU; stride 0, and
+// elsewhere: values[label[o,i]]
 template <class S>
 struct SharedLinearArgs {
   int64_t samples, outputs, inputs, groups;  // N, O, I, G
   int threads;
-  Labels labels;    // (O, I)
+  Labels labels;    // (O, I); their stride: outputs that share a codebook, 0 for all
   const S* x;       // (N, I)
-  const S* values;  // (G)
+  const S* values;  // (ceil(O / stride), G)
   const S* bias;    // (O) or null
   S* y;             // (N, O) out
 };

@@ -7,6 +7,7 @@ import pytest
 import torch
 from sklearn.cluster import KMeans
 
+from equishare import ops, reference
 from equishare.clustering import _MOST_BINS, least_squares_groups
 from equishare.nn import SharedLinear
 
@@ -139,3 +140,78 @@ def test_refused(case):
     arguments, exception, message = REFUSED[case]
     with pytest.raises(exception, match=message):
         SharedLinear.from_weight(*arguments)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("groups", [3, 16, 40, 300])
+@pytest.mark.parametrize("block", [1, 7, 90, 200])
+def test_codebooks_agree_with_the_plain_form(dtype, groups, block):
+    generator = torch.Generator().manual_seed(block)
+    outputs, inputs = 90, 61
+    labels = torch.randint(groups, (outputs, inputs), generator=generator)
+    values, bias = (
+        torch.randn(*shape, dtype=dtype, generator=generator) for shape in ((-(-outputs // block), groups), (90,))
+    )
+    is_packed = groups <= 16
+    codes = ops.pack_labels(labels) if is_packed else labels
+    for samples in (0, 1, 5, 64):
+        x, u = (torch.randn(samples, own, dtype=dtype, generator=generator) for own in (inputs, outputs))
+        found = []
+        for call in (
+            lambda x, v, b: ops.shared_linear(x, codes, v, b, is_packed, block),
+            lambda x, v, b: reference.shared_linear(x, labels, v, b, block=block),
+        ):
+            leaves = [one.clone().requires_grad_() for one in (x, values, bias)]
+            y = call(*leaves)
+            found.append([y.detach(), *torch.autograd.grad(y, leaves, u)])
+        tolerance = {"rtol": 0.05, "atol": 0.5} if dtype is torch.bfloat16 else {"rtol": 1e-4, "atol": 1e-4}
+        for ours, expected in zip(*found, strict=True):
+            torch.testing.assert_close(ours, expected, **tolerance)
+
+
+def test_gradients_of_gradients_of_codebooks():
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(5, (70, 61), generator=generator)
+    leaves = [
+        torch.randn(*shape, dtype=torch.float64, generator=generator).requires_grad_() for shape in ((3, 61), (10, 5))
+    ]
+
+    def function(x, values):
+        return ops.shared_linear(x, labels, values, block=7)
+
+    assert torch.autograd.gradcheck(function, leaves, fast_mode=True)
+    assert torch.autograd.gradgradcheck(function, leaves, fast_mode=True)
+
+
+@pytest.mark.parametrize("outputs", [6, 90])  # torch's own gather, our kernel
+@pytest.mark.parametrize("samples", [0, 1, 3, 64])
+def test_a_label_beyond_its_codebook_is_refused(outputs, samples):
+    labels = torch.zeros(outputs, 61, dtype=torch.int16)
+    labels[0, 60] = 4  # the first value of the next one
+    with pytest.raises(ValueError, match=r"0\.\.3 for 4 group\(s\), got labels from 0 to 4"):
+        ops.shared_linear(torch.ones(samples, 61), labels, torch.ones(-(-outputs // 2), 4), block=2)
+
+
+@pytest.mark.parametrize(
+    ("block", "shape", "message"),
+    [
+        (0, (3, 4), "block must be at least 1, got 0"),
+        (4, (4,), r"\(⌈O/block⌉, G\), here \(3, G\), got \(4,\)"),
+        (4, (2, 4), r"here \(3, G\), got \(2, 4\)"),
+        (None, (3, 4), r"values must have shape \(G,\), got \(3, 4\)"),
+    ],
+)
+def test_codebooks_that_do_not_fit(block, shape, message):
+    with pytest.raises(ValueError, match=message):
+        ops.shared_linear(torch.ones(2, 6), torch.zeros(10, 6, dtype=torch.uint8), torch.ones(shape), block=block)
+
+
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
+def test_codebooks_under_transforms_and_compilers():
+    torch.manual_seed(0)
+    layer = SharedLinear.from_weight(torch.randn(90, 61), 8, block=4)
+    x = torch.randn(3, 5, 61)
+    expected = x @ layer.weight.T
+    torch.testing.assert_close(torch.vmap(layer)(x), expected)
+    torch.testing.assert_close(torch.compile(layer, backend="aot_eager", fullgraph=True)(x), expected)
+    torch.testing.assert_close(torch.export.export(layer, (x,)).module()(x), expected)

@@ -154,13 +154,13 @@ _MATRIX = torch.tensor([[0, 2, 1, 1], [2, 2, 0, 1]], dtype=torch.uint8)
 OPCHECK_HARD = {
     "hard_gather": (_LABELS, (2, 3), False),
     "hard_scatter": (_LABELS, (2, 4, 2), 3, True),
-    "shared_linear": ((5, 4), _MATRIX, (3,), None, False),
+    "shared_linear": ((5, 4), _MATRIX, (3,), None, False, 0),
     "shared_linear_backward": ((5, 4), _MATRIX, (3,), (5, 2), True, True, False),
 }
 
 
 OPCHECK_PACKED = {
-    "shared_linear": ((5, 4), ops.pack_labels(_MATRIX), (3,), None, True),
+    "shared_linear": ((5, 4), ops.pack_labels(_MATRIX), (2, 3), None, True, 1),
     "shared_linear_backward": ((5, 4), ops.pack_labels(_MATRIX), (3,), (5, 2), True, True, True),
 }
 

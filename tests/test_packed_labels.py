@@ -144,7 +144,7 @@ def test_registered_operations():
     x, labels, values, bias, u = drawn((3, 70, 61, 5))
     packed = ops.pack_labels(labels)
     checks = ("test_schema", "test_faketensor")
-    torch.library.opcheck(linear.overload, (x, packed, values, bias, True), test_utils=checks)
+    torch.library.opcheck(linear.overload, (x, packed, values, bias, True, 0), test_utils=checks)
     torch.library.opcheck(linear_grad.overload, (x, packed, values, u, True, True, True), test_utils=checks)
 
 

@@ -128,7 +128,10 @@ bool linear(const SharedLinearArgs<T>& args) {
 
 template <class S>
 bool shared_linear(const SharedLinearArgs<S>& args) {
-  const Widened<S> x(args.x, args.samples * args.inputs), values(args.values, args.groups);
+  const int64_t stride = args.labels.stride;
+  const int64_t codebooks = stride > 0 ? (args.outputs + stride - 1) / stride : 1;
+  const Widened<S> x(args.x, args.samples * args.inputs);
+  const Widened<S> values(args.values, codebooks * args.groups);
   const Widened<S> bias(args.bias, args.bias ? args.outputs : 0);
   const Rounded<S> y(args.y, args.samples * args.outputs);
   const bool in_range = linear<Arithmetic<S>>({args.samples, args.outputs, args.inputs, args.groups,

@@ -117,31 +117,33 @@ constexpr int64_t rows_ahead = 8;
 template <class T>
 using TileSums = SegmentSums<T, 8>;
 
-// W, through its labels and values.
+// W, through its labels and values, of which some outputs may have their own.
 template <class T>
 class Weight {
  public:
   Weight(const Labels& labels, int64_t outputs, int64_t inputs, const T* values, int64_t groups)
       : labels_(labels),
         inputs_(inputs),
+        codebook_(labels.stride),
         row_(labels.type == LabelType::u4 ? (inputs + 1) / 2 * 2 : inputs),
-        lookup_(values, groups, outputs * inputs) {}
+        values_(values),
+        lookup_(values, groups, (codebook_ > 0 ? codebook_ : outputs) * inputs) {}
 
   // Rows o.. and columns i.. of W into w, whose rows lie `stride` apart. This and the others return
   // false, the rest undone, at a label out of range.
   bool tile(int64_t o, int64_t i, int64_t rows, int64_t width, T* w, int64_t stride) const {
     bool in_range = true;
     const int64_t bits = bits_of(labels_.type);
-    lookup_.with_table([&](const auto& table) {
-      for (int64_t r = 0; in_range && r < rows; ++r) {
-        const int64_t row = (o + r) * row_ + i;
+    by_codebook(o, rows, [&](const auto& table, int64_t first, int64_t last) {
+      for (int64_t r = first; in_range && r < last; ++r) {
+        const int64_t row = r * row_ + i;
         const char* ahead =
             static_cast<const char*>(labels_.data) + (row + rows_ahead * row_) * bits / 8;
         for (int64_t k = 0; k < width * bits / 8; k += 64) __builtin_prefetch(ahead + k);
         in_range = all_below(labels_, row, width, lookup_.groups());
         if (in_range)
           with_block_for(table, labels_, row, width,
-                         [&](auto* block) { look_up(table, block, width, w + r * stride); });
+                         [&](auto* block) { look_up(table, block, width, w + (r - o) * stride); });
       }
     });
     return in_range;
@@ -179,14 +181,14 @@ class Weight {
   // y[r] = sum_i x[i] W[o+r,i] of the arranged x.
   bool dot(int64_t o, int64_t rows, const T* x, T* y) const {
     bool in_range = true;
-    lookup_.with_table([&](const auto& table) {
+    by_codebook(o, rows, [&](const auto& table, int64_t first, int64_t last) {
       using Table = std::decay_t<decltype(table)>;
-      for (int64_t r = 0; r < rows; ++r) {
+      for (int64_t r = first; r < last; ++r) {
         T total = 0;
         for (int64_t i = 0; i < inputs_; i += label_block) {
-          const int64_t row = (o + r) * row_ + i;
+          const int64_t row = r * row_ + i;
           const int64_t count = inputs_ - i < label_block ? inputs_ - i : label_block;
-          in_range = all_below(labels_, row, count, lookup_.groups());
+          in_range = in_range && all_below(labels_, row, count, lookup_.groups());
           if (!in_range) return;
           if constexpr (Table::is_packed)
             if (labels_.type == LabelType::u4) {
@@ -197,16 +199,34 @@ class Weight {
             total += look_up_and_dot(table, block, x + i, count);
           });
         }
-        y[r] = total;
+        y[r - o] = total;
       }
     });
     return in_range;
   }
 
  private:
+  // f(table, first, last) for the rows of each codebook among o..o+rows-1.
+  template <class F>
+  void by_codebook(int64_t o, int64_t rows, F f) const {
+    if (codebook_ == 0) {
+      lookup_.with_table([&](const auto& table) { f(table, o, o + rows); });
+      return;
+    }
+    for (int64_t first = o, last; first < o + rows; first = last) {
+      const int64_t number = first / codebook_;
+      last = (number + 1) * codebook_ < o + rows ? (number + 1) * codebook_ : o + rows;
+      const Lookup<T> own(values_ + number * lookup_.groups(), lookup_.groups(),
+                          codebook_ * inputs_);
+      own.with_table([&](const auto& table) { f(table, first, last); });
+    }
+  }
+
   Labels labels_;
-  int64_t inputs_, row_;  // row_: labels from one row to the next
-  Lookup<T> lookup_;
+  int64_t inputs_, codebook_;  // codebook_: outputs that share one, 0 for all
+  int64_t row_;                // labels from one row to the next
+  const T* values_;
+  Lookup<T> lookup_;  // of the first codebook
 };
 
 }  // namespace

@@ -14,14 +14,13 @@ from equishare.arrays import real_array
 from equishare.clustering import least_squares_groups
 from equishare.labels import group_numbers, smallest_label_dtype
 from equishare.ops._rule import STORAGE_DTYPES
+from equishare.ops.linear import entries_of
 from equishare.ops.packing import MOST_PACKED_GROUPS
 from equishare.partition import Partition
 from equishare.shared_layers import SharedConv1d, SharedConv2d, SharedEmbedding
 
 __all__ = ["SharedConv1d", "SharedConv2d", "SharedEmbedding", "SharedLinear", "smallest_label_dtype"]
 
-# Codebooks of fewer weights are not worth a call each: their weight is gathered whole.
-_WORTH_A_CALL = 1 << 16
 # Of a codebook that is made for a weight: time and memory grow with it.
 _MOST_GROUPS = 4096
 
@@ -142,11 +141,7 @@ class SharedLinear(nn.Module):
         return ops.unpack_labels(self.codes, self.in_features) if self.is_packed else self.codes
 
     def _entries(self) -> Tensor:
-        # Numbers of the weights' entries in the values, which several codebooks follow one another in.
-        if self.block is None:
-            return self.labels
-        codebook = torch.arange(self.out_features, device=self.codes.device) // self.block
-        return self.labels + (codebook * self.num_groups)[:, None]
+        return self.labels if self.block is None else entries_of(self.labels, self.values, self.block)
 
     @property
     def weight(self) -> Tensor:
@@ -171,13 +166,7 @@ class SharedLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Y (..., O) of x (..., I)."""
-        if self.block is None:
-            return ops.shared_linear(x, self.codes, self.values, self.bias, self.is_packed)
-        if self.block * self.in_features < _WORTH_A_CALL:
-            return nn.functional.linear(x, self.weight, self.bias)
-        biases = [None] * len(self.values) if self.bias is None else self.bias.split(self.block)
-        codebooks = zip(self.codes.split(self.block), self.values, biases, strict=True)
-        return torch.cat([ops.shared_linear(x, *codebook, self.is_packed) for codebook in codebooks], -1)
+        return ops.shared_linear(x, self.codes, self.values, self.bias, self.is_packed, self.block)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)

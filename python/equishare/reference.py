@@ -135,9 +135,14 @@ def hard_scatter(labels: Tensor, x: Tensor, num_groups: int) -> Tensor:
 
 
 @_in_float32
-def shared_linear(x: Tensor, labels: Tensor, values: Tensor, bias: Tensor | None = None) -> Tensor:
+def shared_linear(
+    x: Tensor, labels: Tensor, values: Tensor, bias: Tensor | None = None, *, block: int | None = None
+) -> Tensor:
     """y = x Wᵀ + b with W[o,i] = ψ[label[o,i]]; see :func:`equishare.ops.shared_linear`."""
-    return torch.nn.functional.linear(x, values[labels.long()], bias)
+    if block is None:
+        return torch.nn.functional.linear(x, values[labels.long()], bias)
+    codebook = torch.arange(len(labels), device=labels.device)[:, None] // block
+    return torch.nn.functional.linear(x, values[codebook, labels.long()], bias)
 
 
 def segmentation_path(value: np.ndarray, weight: np.ndarray, max_groups: int) -> tuple[np.ndarray, np.ndarray]:

@@ -43,6 +43,19 @@ void check_linear(const SharingKernels<S>& kernels, const Shape& s, LabelType ty
   Drawn labels(type, o * inputs, g, inputs);
   Array<S> x = drawn<S>(n * inputs), values = drawn<S>(g), bias = drawn<S>(o), u = drawn<S>(n * o);
   Array<S> y(n * o), grad_x(n * inputs), grad_values(g);
+  for (const int64_t block : {int64_t(1), int64_t(3), o + 1}) {
+    const Array<S> codebooks = drawn<S>((o + block - 1) / block * g);
+    Numbers out(n * o);
+    for (int64_t j = 0; j < n * o * inputs; ++j) {
+      const int64_t row = j / inputs % o, label = labels.value[row * inputs + j % inputs];
+      out[j / inputs] +=
+          x[j / inputs / o * inputs + j % inputs] * codebooks[row / block * g + label];
+    }
+    expect(kernels.shared_linear({n, o, inputs, g, s.threads, labels.labels(block), x.data(),
+                                  codebooks.data(), nullptr, y.data()}),
+           "labels in range are refused");
+    compare("shared_linear with codebooks", s, y, out);
+  }
   for (const bool with : {false, true}) {
     Numbers out(n * o), in_x(n * inputs), in_values(g);
     for (int64_t j = 0; j < n * o; ++j) {

@@ -16,16 +16,25 @@ from equishare.ops.packing import unpack_labels
 
 
 def shared_linear(
-    x: Tensor, labels: Tensor, values: Tensor, bias: Tensor | None = None, packed: bool = False
+    x: Tensor,
+    labels: Tensor,
+    values: Tensor,
+    bias: Tensor | None = None,
+    packed: bool = False,
+    block: int | None = None,
 ) -> Tensor:
     """``y = x Wᵀ + b`` with ``W[o,i] = ψ[label[o,i]]``; neither W nor its gradient is ever stored.
+
+    With ``block`` each so many outputs have a codebook of their own, ``W[o,i] = ψ[o // block, label[o,i]]``. Then W is
+    stored for the gradients, and on CUDA devices.
 
     Args:
         x: (..., I).
         labels: (O, I) uint8, int16, int32 or int64 in 0..G−1.
-        values: (G,).
+        values: (G,), or (⌈O/block⌉, G).
         bias: (O,) or None.
         packed: the labels are uint8 (O, ⌈I/2⌉), two a byte as :func:`pack_labels` makes them.
+        block: outputs that share a codebook; None: all share one.
 
     Returns:
         y (..., O).
@@ -47,22 +56,30 @@ def shared_linear(
         raise ValueError(
             f"labels must have shape {form} and x (..., I), got labels {tuple(shape)} and x {tuple(x.shape)}"
         )
-    if values.dim() != 1:
-        raise ValueError(f"values must have shape (G,), got {tuple(values.shape)}")
+    if block is not None and block < 1:
+        raise ValueError(f"block must be at least 1, got {block}")
+    codebooks = None if block is None else -(-shape[0] // block)
+    if values.dim() < 1 or values.shape[:-1] != (() if codebooks is None else (codebooks,)):
+        form = "(G,)" if codebooks is None else f"(⌈O/block⌉, G), here ({codebooks}, G)"
+        raise ValueError(f"values must have shape {form}, got {tuple(values.shape)}")
     if bias is not None and bias.shape != shape[:1]:
         raise ValueError(f"bias must have shape ({shape[0]},), got {tuple(bias.shape)}")
     few = are_few(shape[0] * x.shape[-1], x, labels, values)
     served = has_kernel(x, STORAGE_DTYPES)
     direct = served and not few and (torch.compiler.is_compiling() or not in_transform())
+    direct = direct and (block is None or x.is_cpu)
     if packed and not direct:
         labels, packed = unpack_labels(labels, x.shape[-1]), False
+    if block is not None and not direct:
+        require_label_range(labels, values.shape[1])
+        labels, values = entries_of(labels, values, block), values.flatten()
     if few and not torch.is_autocast_enabled("cpu"):
         return torch.nn.functional.linear(x, gather_few(labels, values, False), bias)
     if direct:
         if x.dim() == 2:
-            return linear(x, labels, values, bias, packed)
+            return linear(x, labels, values, bias, packed, block or 0)
         flat = x.reshape(x.shape[:-1].numel(), x.shape[-1])
-        return linear(flat, labels, values, bias, packed).view(*x.shape[:-1], shape[0])
+        return linear(flat, labels, values, bias, packed, block or 0).view(*x.shape[:-1], shape[0])
     with full_precision(x):
         if served:
             return torch.nn.functional.linear(x, hard_gather(labels, values), bias)
@@ -70,49 +87,60 @@ def shared_linear(
         return reference.shared_linear(x, labels, values, bias)
 
 
-def _launch(kernel: str, x: Tensor, labels: Tensor, values: Tensor, packed: bool, others: tuple[Any, ...]) -> None:
-    inputs, groups = x.shape[1], values.shape[0]
+def entries_of(labels: Tensor, values: Tensor, block: int) -> Tensor:
+    """Where the entries of W (O, I) stand in all codebooks (⌈O/block⌉, G), one after the other."""
+    codebook = torch.arange(labels.shape[0], device=labels.device) // block
+    return labels + (codebook * values.shape[1])[:, None]
+
+
+def _launch(
+    kernel: str, x: Tensor, labels: Tensor, values: Tensor, packed: bool, block: int, others: tuple[Any, ...]
+) -> None:
+    inputs, groups = x.shape[1], values.shape[-1]
     if packed and not reads_packed_labels(x):
         labels, packed = unpack_labels(labels, inputs).contiguous(), False
-    arguments = (labels, 0 if packed else labels.itemsize, 0, x, values, *others)
+    arguments = (labels, 0 if packed else labels.itemsize, block, x, values, *others)
     sizes = (x.shape[0], labels.shape[0], inputs, groups)
     launch_checked(kernel, x, sizes, labels, groups, arguments, inputs if packed else None)
 
 
-def _linear(x: Tensor, labels: Tensor, values: Tensor, bias: Tensor | None, packed: bool) -> Tensor:
+def _linear(x: Tensor, labels: Tensor, values: Tensor, bias: Tensor | None, packed: bool, block: int) -> Tensor:
     x, labels, values = x.contiguous(), labels.contiguous(), values.contiguous()
     bias = None if bias is None else bias.contiguous()
-    y = _linear_fake(x, labels, values, bias, packed)
-    _launch("shared_linear", x, labels, values, packed, (bias, y))
+    y = _linear_fake(x, labels, values, bias, packed, block)
+    _launch("shared_linear", x, labels, values, packed, block, (bias, y))
     return y
 
 
-def _linear_fake(x: Tensor, labels: Tensor, values: Tensor, bias: Tensor | None, packed: bool) -> Tensor:
+def _linear_fake(x: Tensor, labels: Tensor, values: Tensor, bias: Tensor | None, packed: bool, block: int) -> Tensor:
     return x.new_empty((x.shape[0], labels.shape[0]))
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    x, labels, values, _, ctx.packed = inputs
+    x, labels, values, _, ctx.packed, ctx.block = inputs
     ctx.save_for_backward(x, labels, values)
 
 
 def _backward(ctx: Any, u: Tensor | None) -> tuple[Tensor | None, ...]:
     x, labels, values = ctx.saved_tensors
     if u is None:
-        return (None,) * 5
+        return (None,) * 6
     grad_bias = u.sum(0) if ctx.needs_input_grad[3] else None
-    if not torch.is_grad_enabled():
+    if not torch.is_grad_enabled() and not ctx.block:
         need_x, _, need_values = ctx.needs_input_grad[:3]
         if not (need_x or need_values):
-            return None, None, None, grad_bias, None
+            return None, None, None, grad_bias, None, None
         grad_x, grad_values = linear_grad.raw(x, labels, values, u, need_x, need_values, ctx.packed)
-        return grad_x if need_x else None, None, grad_values if need_values else None, grad_bias, None
+        return grad_x if need_x else None, None, grad_values if need_values else None, grad_bias, None, None
     if ctx.packed:
         labels = unpack_labels(labels, x.shape[1])
+    if ctx.block:
+        labels = entries_of(labels, values, ctx.block)
     with full_precision(x):
-        grad_x = u @ hard_gather(labels, values)
+        grad_x = u @ hard_gather(labels, values.flatten())
         outer = (u.mT @ x).flatten()
-    return grad_x, None, hard_scatter(labels.flatten(), outer, values.shape[0]), grad_bias, None
+    grad_values = hard_scatter(labels.flatten(), outer, values.numel()).view(values.shape)
+    return grad_x, None, grad_values, grad_bias, None, None
 
 
 def _linear_grad(
@@ -121,7 +149,7 @@ def _linear_grad(
     x, labels, values, u = x.contiguous(), labels.contiguous(), values.contiguous(), u.contiguous()
     grad_x, grad_values = _linear_grad_fake(x, labels, values, u, need_x, need_values, packed)
     gradients = (grad_x if need_x else None, grad_values if need_values else None)
-    _launch("shared_linear_backward", x, labels, values, packed, (u, *gradients))
+    _launch("shared_linear_backward", x, labels, values, packed, 0, (u, *gradients))
     return grad_x, grad_values
 
 
@@ -133,7 +161,7 @@ def _linear_grad_fake(
 
 
 linear = Rule(
-    "shared_linear(Tensor x, Tensor labels, Tensor values, Tensor? bias, bool packed) -> Tensor",
+    "shared_linear(Tensor x, Tensor labels, Tensor values, Tensor? bias, bool packed, int block) -> Tensor",
     _linear,
     _linear_fake,
     _save,
