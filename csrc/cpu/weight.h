@@ -124,7 +124,7 @@ class Weight {
   Weight(const Labels& labels, int64_t outputs, int64_t inputs, const T* values, int64_t groups)
       : labels_(labels),
         inputs_(inputs),
-        codebook_(labels.stride),
+        codebook_(labels.stride < outputs ? labels.stride : 0),
         row_(labels.type == LabelType::u4 ? (inputs + 1) / 2 * 2 : inputs),
         values_(values),
         lookup_(values, groups, (codebook_ > 0 ? codebook_ : outputs) * inputs) {}

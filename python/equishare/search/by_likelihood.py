@@ -28,6 +28,8 @@ _AVERAGINGS = 4
 _SHOWN = 16
 #: What a group of averaged entries costs, in nats of the loss that tying makes, where no single pattern is probable.
 LOSS = 0.25
+# So many nats more may the pattern of the best evidence lose.
+_KEPT = 2.0
 
 
 class LikelihoodEvidence(Evidence):
@@ -97,20 +99,22 @@ def propose_by_likelihood(problem: GeneralizedLinearProblem) -> Proposal:
         weight = belief.posterior_mean
     chosen = best
     if belief.continuum_log_odds > 0:
-        chosen = projected(guide, belief.posterior_mean)
+        chosen = projected(guide, belief.posterior_mean, best)
     notes = () if by_quadratic is None else by_quadratic.notes
     return Proposal([chosen.labels], history=history, belief=belief, notes=notes)
 
 
-def projected(estimate: BlockEstimate, mean: np.ndarray) -> Partition:
-    """The pattern that loses least of averaged weights, ``½ (θ̄ − Aψ)ᵀ Ω (θ̄ − Aψ) + λ G``, on their path of merges."""
+def projected(estimate: BlockEstimate, mean: np.ndarray, best: Partition) -> Partition:
+    """The pattern that loses least of averaged weights, ``½ (θ̄ − Aψ)ᵀ Ω (θ̄ − Aψ) + λ G``, on their path of merges.
+
+    That of the best evidence is kept where it loses little more: where weights are few and samples do not tell much,
+    a continuum is likelier than any single pattern, even of few values.
+    """
     averaged = replace(estimate, values=mean)
-    best: tuple[float, Partition] | None = None
-    for labels in merge_path(averaged, mean.size):
-        count = int(labels.max()) + 1
-        values, _ = fit_estimate(averaged, labels, count)
-        cost = 0.5 * misfit(averaged, labels, values) + LOSS * count
-        if best is None or cost < best[0]:
-            best = cost, Partition(labels)
-    assert best is not None
-    return best[1]
+
+    def cost(partition: Partition) -> float:
+        values, _ = fit_estimate(averaged, partition.labels, partition.num_groups)
+        return 0.5 * misfit(averaged, partition.labels, values) + LOSS * partition.num_groups
+
+    found = min(map(Partition, merge_path(averaged, mean.size)), key=cost)
+    return best if cost(best) - _KEPT <= cost(found) else found

@@ -108,8 +108,10 @@ class Pattern {
     pen.textAlign = "center";
     pen.font = `bold ${FONT}`;
     pen.fillText(this.data.titles.slice(1).join(" × "), this.left + view.width / 2, 8);
-    const fits = pen.measureText(this.data.titles[0]).width <= view.height + 16;
-    if (fits) upright(this.data.titles[0], 8, this.top + view.height / 2);
+    const length = pen.measureText(this.data.titles[0]).width;
+    // Beside a single row it reaches above the row, where there is room.
+    const middle = Math.min(view.height / 2, view.height - length / 2);
+    if (length <= view.height + 16) upright(this.data.titles[0], 8, this.top + middle);
   }
 
   drawCells(pen) {
