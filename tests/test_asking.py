@@ -321,6 +321,13 @@ class TestWarnings:
         labels = rng.integers(0, 3, (6, 6))
         assert "continuum" not in told(es.discover(x, x @ labels.T + rng.normal(size=(300, 6))))
 
+    def test_few_samples_of_few_values_are_not_called_a_continuum(self):
+        rng = np.random.default_rng(0)
+        samples = rng.normal(np.repeat([0, 0.5, 1], 4), size=(60, 12))
+        found = es.discover(es.MeanProblem(samples), resamples=0)
+        assert 5 < found.belief.continuum_log_odds < 10
+        assert "do not tell whether the values are a few numbers or a continuum" in told(found)
+
     @pytest.mark.parametrize(
         ("values", "says"),
         [

@@ -10,8 +10,9 @@ from equishare.result.view import ParameterView, View
 SIGNIFICANCE = 0.05
 # Values nearer than so many standard errors may be one.
 _NEAR = 2.0
-# From these log odds on entries are rather spread about one value than in groups.
-_CONTINUUM = 5.0
+# From these log odds on entries may be spread about one value and not in groups, or are. Of simulated weights and means
+# of three values up to six in ten pass the first, where samples are few, and hardly any the second.
+_CONTINUUM, _CLEAR_CONTINUUM = 5.0, 10.0
 # Of a loss whose standard error is not known, a difference of this part is noise.
 _NOISE = 0.02
 
@@ -56,9 +57,15 @@ def _of_values(one: ParameterView) -> list[str]:
         more = f", and of {len(near) - 1} more pair{'s' * (len(near) > 2)}," if len(near) > 1 else ""
         whose = "" if one.name is None else f" of {one.name}"
         found.append(f"The values of groups {a} and {b}{more}{whose} lie within two standard errors: they may be one.")
-    if one.belief is not None and one.belief.continuum_log_odds > _CONTINUUM:
+    continuum = -np.inf if one.belief is None else one.belief.continuum_log_odds
+    if continuum > _CLEAR_CONTINUUM:
         found.append(
             "The values are rather a continuum than a few numbers: the groups cut it where these samples happen to, "
             "and more samples would find more groups."
+        )
+    elif continuum > _CONTINUUM:
+        found.append(
+            "These samples do not tell whether the values are a few numbers or a continuum: more samples may find more "
+            "groups."
         )
     return found
