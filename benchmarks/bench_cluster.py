@@ -2,7 +2,8 @@
 
     OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python benchmarks/bench_cluster.py
 
-A worker is a process with one thread, as this one then is, so that its sums round alike. The least of three times each, taken in turn. The script ends with exit code 1
+A worker is a process with one thread, as this one then is, so that its sums round alike.
+The least of three times each, taken in turn. The script ends with exit code 1
 if one worker, two, or this process alone differ in a bit.
 """
 

@@ -321,6 +321,17 @@ class TestWarnings:
         labels = rng.integers(0, 3, (6, 6))
         assert "continuum" not in told(es.discover(x, x @ labels.T + rng.normal(size=(300, 6))))
 
+    def test_ties_across_units(self):
+        rng = np.random.default_rng(0)
+        x = rng.normal(size=(400, 4)) * [12, 2e4, 5e3, 1]
+        y = x @ [0.06, -8e-5, 0, 0] + rng.normal(size=400)
+        assert "ties weights in very different units: alone they have standard errors of" in told(
+            es.discover(x, y, resamples=0)
+        )
+        people = rng.normal(size=(400, 3)) * [0.1, 11, 9000]
+        assert "ties covariances in very different units" in told(es.discover(es.CovarianceProblem(people)))
+        assert "units" not in told(es.discover(x / x.std(0), y, resamples=0))
+
     def test_few_samples_of_few_values_are_not_called_a_continuum(self):
         rng = np.random.default_rng(0)
         samples = rng.normal(np.repeat([0, 0.5, 1], 4), size=(60, 12))

@@ -215,3 +215,59 @@ def test_codebooks_under_transforms_and_compilers():
     torch.testing.assert_close(torch.vmap(layer)(x), expected)
     torch.testing.assert_close(torch.compile(layer, backend="aot_eager", fullgraph=True)(x), expected)
     torch.testing.assert_close(torch.export.export(layer, (x,)).module()(x), expected)
+
+
+@pytest.mark.parametrize("block", [1, 40, 90])  # gathered, a kernel for each, one codebook
+@pytest.mark.parametrize("frozen", ["x", "values"])
+def test_what_is_frozen_has_no_gradient(block, frozen):
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(4, (90, 2000), generator=generator)
+    leaves = {
+        "x": torch.randn(3, 2000, generator=generator, requires_grad=frozen != "x"),
+        "values": torch.randn(-(-90 // block), 4, generator=generator, requires_grad=frozen != "values"),
+    }
+    (wanted,) = (one for one in leaves.values() if one.requires_grad)
+    (found,) = torch.autograd.grad(ops.shared_linear(leaves["x"], labels, leaves["values"], block=block).sum(), wanted)
+    plain = reference.shared_linear(leaves["x"], labels, leaves["values"], block=block).sum()
+    torch.testing.assert_close(found, torch.autograd.grad(plain, wanted)[0], rtol=1e-3, atol=1e-2)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_a_block_of_more_outputs_than_there_are_is_one_codebook(dtype):
+    x, values = torch.randn(2, 70, dtype=dtype), torch.randn(1, 5, dtype=dtype)
+    labels = torch.randint(5, (90, 70))
+    expected = ops.shared_linear(x, labels, values[0])
+    assert torch.equal(ops.shared_linear(x, labels, values, block=2**63 - 1), expected)
+
+
+@pytest.mark.parametrize("block", [7.0, "a", True])
+def test_a_block_that_is_no_integer_is_refused(block):
+    with pytest.raises(TypeError, match="block must be an integer"):
+        ops.shared_linear(torch.ones(2, 6), torch.zeros(10, 6, dtype=torch.uint8), torch.ones(2, 3), block=block)
+
+
+def test_gradients_of_halves_are_summed_in_float32():
+    x, u = torch.full((64, 61), 40.0).half(), torch.full((64, 90), 30.0).half()
+    u[:, 1::2] *= -1
+    values = torch.ones(45, 1).half().requires_grad_()
+    ops.shared_linear(x, torch.zeros(90, 61, dtype=torch.uint8), values, block=2).backward(u)
+    assert (values.grad == 0).all()
+
+
+@pytest.mark.parametrize("block", [None, 4])
+@pytest.mark.parametrize("view", ["expanded", "strided"])
+def test_labels_of_a_vmap_may_lie_anywhere_in_memory(block, view):
+    labels = torch.randint(5, (6, 90, 61), generator=torch.Generator().manual_seed(0))
+    labels[1] = 5  # which is not read
+    labels = labels[:1].expand(3, -1, -1) if view == "expanded" else labels[::2]
+    values, x = torch.randn((5,) if block is None else (23, 5)), torch.randn(3, 2, 61)
+
+    def function(labels, x):
+        return ops.shared_linear(x, labels, values, block=block)
+
+    expected = torch.stack([function(*one) for one in zip(labels, x, strict=True)])
+    torch.testing.assert_close(torch.vmap(function)(labels, x), expected)
+    if view == "strided":
+        labels[2] = 5
+        with pytest.raises(ValueError, match="got labels from 0 to 5"):
+            torch.vmap(function)(labels, x)

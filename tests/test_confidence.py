@@ -115,7 +115,9 @@ class TestDiscover:
     def test_none_without_resamples(self):
         assert es.discover(means(np.random.default_rng(0)), resamples=0).confidence is None
 
-    @pytest.mark.parametrize("kind", ["map", "logistic", "many samples", "several outputs", "many weights"])
+    @pytest.mark.parametrize(
+        "kind", ["map", "logistic", "many samples", "several outputs", "one input", "many weights"]
+    )
     def test_the_default_resamples_weights_of_one_output(self, kind):
         rng = np.random.default_rng(0)
         weight = np.repeat([0.0, 1.0], 51 if kind == "many weights" else 3)
@@ -125,8 +127,8 @@ class TestDiscover:
             found = es.discover(es.GeneralizedLinearProblem(x, rng.random(len(x)) < expit(eta), family="binomial"))
         else:
             y = eta[:, None] + rng.standard_normal((len(x), 2 if kind == "several outputs" else 1))
-            found = es.discover(x, y)
-        assert (found.confidence is not None) == (kind in ("map", "logistic"))
+            found = es.discover(y, x) if kind == "one input" else es.discover(x, y)
+        assert (found.confidence is not None) == (kind in ("map", "logistic", "one input"))
         if kind == "map":
             assert f"{found.confidence.sure_ties()[0]} are at least 95 % probable" in found._repr_html_()
 

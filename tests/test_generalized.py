@@ -262,3 +262,14 @@ def test_rates_are_drawn_anew_with_the_scatter_of_their_exposures():
     y = rng.poisson(2 * exposure) / exposure
     drawn = es.GeneralizedLinearProblem(x, y, family="poisson", weights=exposure).resampled(rng).samples.y
     assert 0.05 < drawn.std() < 0.1  # the square root of 2/400 is 0.07; that of counts of mean 2 is 1.4
+
+
+def test_weights_of_few_values_are_not_cut_like_a_continuum():
+    found = []
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        x = rng.normal(size=(600, 6))
+        y = rng.poisson(np.exp(x @ np.array([1.0, 1, 1, 2, 2, 0]) / 3))
+        found.append(es.discover(es.GeneralizedLinearProblem(x, y, family="poisson"), resamples=0).partition)
+    assert [one.num_groups for one in found] == [3, 3, 3, 3]
+    assert all(one == es.Partition([[0, 0, 0, 1, 1, 2]]) for one in found)

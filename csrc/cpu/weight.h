@@ -134,7 +134,7 @@ class Weight {
   bool tile(int64_t o, int64_t i, int64_t rows, int64_t width, T* w, int64_t stride) const {
     bool in_range = true;
     const int64_t bits = bits_of(labels_.type);
-    by_codebook(o, rows, [&](const auto& table, int64_t first, int64_t last) {
+    by_codebook(o, rows, width, [&](const auto& table, int64_t first, int64_t last) {
       for (int64_t r = first; in_range && r < last; ++r) {
         const int64_t row = r * row_ + i;
         const char* ahead =
@@ -181,7 +181,7 @@ class Weight {
   // y[r] = sum_i x[i] W[o+r,i] of the arranged x.
   bool dot(int64_t o, int64_t rows, const T* x, T* y) const {
     bool in_range = true;
-    by_codebook(o, rows, [&](const auto& table, int64_t first, int64_t last) {
+    by_codebook(o, rows, inputs_, [&](const auto& table, int64_t first, int64_t last) {
       using Table = std::decay_t<decltype(table)>;
       for (int64_t r = first; r < last; ++r) {
         T total = 0;
@@ -206,9 +206,10 @@ class Weight {
   }
 
  private:
-  // f(table, first, last) for the rows of each codebook among o..o+rows-1.
+  // f(table, first, last) for the rows of each codebook among o..o+rows-1, of each of which `width`
+  // entries are asked.
   template <class F>
-  void by_codebook(int64_t o, int64_t rows, F f) const {
+  void by_codebook(int64_t o, int64_t rows, int64_t width, F f) const {
     if (codebook_ == 0) {
       lookup_.with_table([&](const auto& table) { f(table, o, o + rows); });
       return;
@@ -216,8 +217,10 @@ class Weight {
     for (int64_t first = o, last; first < o + rows; first = last) {
       const int64_t number = first / codebook_;
       last = (number + 1) * codebook_ < o + rows ? (number + 1) * codebook_ : o + rows;
-      const Lookup<T> own(values_ + number * lookup_.groups(), lookup_.groups(),
-                          codebook_ * inputs_);
+      // A large table is worth making for many entries. A packed one is as x has been arranged.
+      const int64_t groups = lookup_.groups();
+      const int64_t served = groups > 16 ? (last - first) * width / 4 : codebook_ * inputs_;
+      const Lookup<T> own(values_ + number * groups, groups, served);
       own.with_table([&](const auto& table) { f(table, first, last); });
     }
   }

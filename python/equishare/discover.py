@@ -46,10 +46,10 @@ MethodName = Literal[
     "weight_sharing",
 ]
 
-# Where resamples take seconds, they are the default: so many, for up to so many entries. Logistic and Poisson
+# Where resamples take seconds, they are the default: so many, for up to so many means, or weights. Logistic and Poisson
 # regression are fitted to the samples again, of which there must be few.
 _RESAMPLES = 20
-_MAX_ENTRIES_RESAMPLED, _MAX_NUMBERS_FITTED = 100, 30_000
+_MOST_MEANS, _MOST_WEIGHTS, _MOST_NUMBERS = 100, 40, 10_000
 # Where patterns are drawn anyway, their ties are counted for up to so many entries: it takes their square.
 _MOST_DRAWN = 1000
 
@@ -111,9 +111,9 @@ def discover(  # type: ignore[misc]  # behind a problem, method is the second ar
         progress: True for a bar on the terminal, or a function that is called with the work done and the work in
             total; where ``torch.distributed`` is initialised, on the first rank.
         resamples: number of resamples of each problem on which the method also runs, to say how sure the answer is
-            (``confidence`` of the result); 0 for none. Each costs as much as the answer itself. For networks, samples
-            must be tensors or arrays. None: 20 for ``auto`` on up to 100 means or weights of one output (of a GLM
-            where weights times samples are up to 30,000), 0 for all else.
+            (``confidence`` of the result); 0 for none. Each is a search of its own. For networks, samples
+            must be tensors or arrays. None: 20 for ``auto`` on up to 100 means, or 40 weights of one output or one
+            input (of a GLM where weights times samples are up to 10,000), 0 for all else and for lists.
         **options: of the method, listed below; the docstring of its ``Options`` explains them.
 
     Returns:
@@ -198,13 +198,13 @@ discover.__doc__ = (
 
 
 def _is_quick(problem: Any) -> bool:
-    """Whether resamples take seconds. Maps of several outputs tell how sure their symmetry is without them."""
-    if not isinstance(problem, MeanProblem | LinearProblem | GeneralizedLinearProblem):
+    """Whether resamples take seconds. Other maps tell how sure their symmetry is without them."""
+    if isinstance(problem, MeanProblem):
+        return problem.num_entries <= _MOST_MEANS
+    if not isinstance(problem, LinearProblem | GeneralizedLinearProblem) or min(problem.shape) > 1:
         return False
-    count = problem.num_entries
-    if isinstance(problem, GeneralizedLinearProblem) and count * len(problem.samples.y) > _MAX_NUMBERS_FITTED:
-        return False
-    return count <= _MAX_ENTRIES_RESAMPLED and (isinstance(problem, MeanProblem) or problem.shape[0] == 1)
+    is_small = isinstance(problem, LinearProblem) or problem.num_entries * len(problem.samples.y) <= _MOST_NUMBERS
+    return is_small and problem.num_entries <= _MOST_WEIGHTS
 
 
 def _solve(method: Method, session: Session) -> list[Discovery]:

@@ -49,7 +49,7 @@ class _Trimmed(io.TextIOBase):
         return sys.stdout.encoding
 
     def write(self, text: str) -> int:
-        return sys.stdout.write(re.sub(r" +(?=\n)", "", text))
+        return sys.stdout.write(re.sub(r"(?<! ) +(?=\n)", "", text))
 
     def flush(self) -> None:
         sys.stdout.flush()

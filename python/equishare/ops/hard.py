@@ -125,7 +125,7 @@ def require_label_range(labels: Tensor, num_groups: int) -> None:
         return
     labels = labels.contiguous()  # inside of a transform, this would wrap it again
     while _functorch.is_functorch_wrapped_tensor(labels):
-        labels = _functorch.get_unwrapped(labels)
+        labels = _functorch.get_unwrapped(labels).contiguous()  # of all samples of a vmap
     if labels.numel() == 0 or labels.is_meta or isinstance(labels, FakeTensor):
         return
     if serves(labels) and not is_lazy(labels):

@@ -14,6 +14,9 @@ from equishare.ops._rule import STORAGE_DTYPES, Rule, has_kernel, in_transform
 from equishare.ops.hard import are_few, gather_few, hard_gather, hard_scatter, launch_checked, require_label_range
 from equishare.ops.packing import unpack_labels
 
+# The gradients of codebooks of fewer weights are not worth a call each.
+_WORTH_A_CALL = 1 << 16
+
 
 def shared_linear(
     x: Tensor,
@@ -26,7 +29,7 @@ def shared_linear(
     """``y = x Wᵀ + b`` with ``W[o,i] = ψ[label[o,i]]``; neither W nor its gradient is ever stored.
 
     With ``block`` each so many outputs have a codebook of their own, ``W[o,i] = ψ[o // block, label[o,i]]``. Then W is
-    stored for the gradients, and on CUDA devices.
+    stored on CUDA devices, and for the gradients of codebooks with fewer than 65,536 labels.
 
     Args:
         x: (..., I).
@@ -56,12 +59,18 @@ def shared_linear(
         raise ValueError(
             f"labels must have shape {form} and x (..., I), got labels {tuple(shape)} and x {tuple(x.shape)}"
         )
-    if block is not None and block < 1:
-        raise ValueError(f"block must be at least 1, got {block}")
-    codebooks = None if block is None else -(-shape[0] // block)
+    codebooks = None
+    if block is not None:
+        if not isinstance(block, int) or isinstance(block, bool):
+            raise TypeError(f"block must be an integer, got {block!r}")
+        if block < 1:
+            raise ValueError(f"block must be at least 1, got {block}")
+        codebooks = -(-shape[0] // block)
     if values.dim() < 1 or values.shape[:-1] != (() if codebooks is None else (codebooks,)):
         form = "(G,)" if codebooks is None else f"(⌈O/block⌉, G), here ({codebooks}, G)"
         raise ValueError(f"values must have shape {form}, got {tuple(values.shape)}")
+    if codebooks == 1:
+        block, values = None, values[0]
     if bias is not None and bias.shape != shape[:1]:
         raise ValueError(f"bias must have shape ({shape[0]},), got {tuple(bias.shape)}")
     few = are_few(shape[0] * x.shape[-1], x, labels, values)
@@ -71,8 +80,9 @@ def shared_linear(
     if packed and not direct:
         labels, packed = unpack_labels(labels, x.shape[-1]), False
     if block is not None and not direct:
-        require_label_range(labels, values.shape[1])
-        labels, values = entries_of(labels, values, block), values.flatten()
+        with full_precision(x):
+            require_label_range(labels, values.shape[1])
+            return reference.shared_linear(x, labels, values, bias, block=block)
     if few and not torch.is_autocast_enabled("cpu"):
         return torch.nn.functional.linear(x, gather_few(labels, values, False), bias)
     if direct:
@@ -89,7 +99,7 @@ def shared_linear(
 
 def entries_of(labels: Tensor, values: Tensor, block: int) -> Tensor:
     """Where the entries of W (O, I) stand in all codebooks (⌈O/block⌉, G), one after the other."""
-    codebook = torch.arange(labels.shape[0], device=labels.device) // block
+    codebook = torch.arange(labels.shape[0], device=labels.device, dtype=torch.int32) // block
     return labels + (codebook * values.shape[1])[:, None]
 
 
@@ -126,21 +136,31 @@ def _backward(ctx: Any, u: Tensor | None) -> tuple[Tensor | None, ...]:
     if u is None:
         return (None,) * 6
     grad_bias = u.sum(0) if ctx.needs_input_grad[3] else None
-    if not torch.is_grad_enabled() and not ctx.block:
+    if not torch.is_grad_enabled() and (not ctx.block or ctx.block * x.shape[1] >= _WORTH_A_CALL):
         need_x, _, need_values = ctx.needs_input_grad[:3]
         if not (need_x or need_values):
             return None, None, None, grad_bias, None, None
-        grad_x, grad_values = linear_grad.raw(x, labels, values, u, need_x, need_values, ctx.packed)
+        if ctx.block:
+            parts = zip(labels.split(ctx.block), values, u.split(ctx.block, 1), strict=True)
+            each = [linear_grad.raw(x, *part, need_x, need_values, ctx.packed) for part in parts]
+            grad_x, grad_values = (torch.stack(own) for own in zip(*each, strict=True))
+            grad_x = grad_x.sum(0)
+        else:
+            grad_x, grad_values = linear_grad.raw(x, labels, values, u, need_x, need_values, ctx.packed)
         return grad_x if need_x else None, None, grad_values if need_values else None, grad_bias, None, None
     if ctx.packed:
         labels = unpack_labels(labels, x.shape[1])
     if ctx.block:
         labels = entries_of(labels, values, ctx.block)
+    wide = torch.promote_types(x.dtype, torch.float32)  # sums of halves may be no halves
+    found: list[Tensor | None] = [None, None]
     with full_precision(x):
-        grad_x = u @ hard_gather(labels, values.flatten())
-        outer = (u.mT @ x).flatten()
-    grad_values = hard_scatter(labels.flatten(), outer, values.numel()).view(values.shape)
-    return grad_x, None, grad_values, grad_bias, None, None
+        if ctx.needs_input_grad[0]:
+            found[0] = (u.to(wide) @ hard_gather(labels, values.flatten().to(wide))).to(x.dtype)
+        if ctx.needs_input_grad[2]:
+            outer = (u.mT.to(wide) @ x.to(wide)).flatten()
+            found[1] = hard_scatter(labels.flatten(), outer, values.numel()).view(values.shape).to(values.dtype)
+    return found[0], None, found[1], grad_bias, None, None
 
 
 def _linear_grad(

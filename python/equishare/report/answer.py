@@ -104,7 +104,7 @@ def _shared(parameter: Parameter) -> str:
         whose = f" from {counted(inputs, 'input')} to {counted(outputs, 'output')}"
     size = counted(parameter.count, parameter.noun)
     if partition.num_groups == parameter.count:
-        return f"Nothing is shared: each of the {size}{whose} has a value of its own."
+        return f"No tie is told: each of the {size}{whose} has a value of its own."
     if partition.num_groups == 1 and parameter.noun == "level":
         return f"The {size}{whose} have the same effect, as far as can be told: {parameter.name} drops out."
     if parameter.is_covariance:

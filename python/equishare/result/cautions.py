@@ -13,6 +13,8 @@ _NEAR = 2.0
 # From these log odds on entries may be spread about one value and not in groups, or are. Of simulated weights and means
 # of three values up to six in ten pass the first, where samples are few, and hardly any the second.
 _CONTINUUM, _CLEAR_CONTINUUM = 5.0, 10.0
+# Standard errors of entries in one unit seldom differ by more than so many times.
+_UNITS = 30.0
 # Of a loss whose standard error is not known, a difference of this part is noise.
 _NOISE = 0.02
 
@@ -38,9 +40,28 @@ def cautions(view: View) -> tuple[str, ...]:
     error = quality.loss_error if np.isfinite(quality.loss_error) else _NOISE / 2 * abs(view.no_sharing_loss)
     if excess > 2 * error:
         found.append("The validation loss is higher than without sharing: entries may be tied that differ.")
+    found += _of_units(view)
     for one in view.parameters:
         found += _of_values(one)
     return tuple(dict.fromkeys(found))  # parameters may have the same to be wary of
+
+
+def _of_units(view: View) -> list[str]:
+    """Ties of entries that seem to have different units; levels of a factor differ by how often they occur."""
+    one, errors = view.parameters[0], view.quality.unshared_errors
+    if len(view.parameters) > 1 or errors is None or one.noun == "level":
+        return []
+    labels, count = one.partition.labels.ravel(), one.partition.num_groups
+    low, high = np.full(count, np.inf), np.zeros(count)
+    np.minimum.at(low, labels, errors.ravel())
+    np.maximum.at(high, labels, errors.ravel())
+    group = int(np.argmax(np.divide(high, low, out=np.zeros(count), where=low > 0)))
+    if high[group] <= _UNITS * low[group]:
+        return []
+    return [
+        f"Group {group} ties {one.noun}s in very different units: alone they have standard errors of {low[group]:.2g} "
+        f"to {high[group]:.2g}. Equal values mean little there: divide each column by its standard deviation first."
+    ]
 
 
 def _of_values(one: ParameterView) -> list[str]:
