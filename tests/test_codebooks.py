@@ -125,6 +125,8 @@ REFUSED = {
     "NaN": ((WEIGHT / 0, 2), ValueError, "weight must be finite, got 6 NaN or infinite"),
     "complex": ((WEIGHT * 1j, 2), TypeError, "weight must hold real numbers"),
     "words": ((np.array([["a"]]), 2), TypeError, "weight must hold real numbers"),
+    "a layer": ((torch.nn.Linear(3, 2), 2), TypeError, "must be an array or a tensor, got a Linear: give its weight"),
+    "the bias first": ((WEIGHT, torch.ones(2), 2), TypeError, "num_groups must be an integer, got a Tensor"),
     "no groups": ((WEIGHT, 0), ValueError, "num_groups must be at least 1, got 0"),
     "half a group": ((WEIGHT, 2.5), TypeError, "num_groups must be an integer, got 2.5"),
     "a bool": ((WEIGHT, True), TypeError, "num_groups must be an integer, got True"),

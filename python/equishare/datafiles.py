@@ -333,9 +333,10 @@ def _refused(path: Path, table: Table, names: list[str], numeric: list[str], ask
     texts = [name for name in names if name not in set(numeric)]
     outcomes = [*numeric, *(name for name in texts if table.frame.iloc[:, table.places[name]].nunique() == 2)]
     others = ""
-    if texts and len(names) > 1 and outcomes:
+    if len(names) > 1 and outcomes:
         outcome = max(outcomes, key=names.index)
-        others = f"; what explains a column, text included: {_call(path, option('outcome', outcome), *kept)}"
+        included = ", text included" if texts else ""
+        others = f"; what explains a column{included}: {_call(path, option('outcome', outcome), *kept)}"
     if len(numeric) < 2:
         raise ValueError(f"at least two columns of numbers are needed, got {listed(numeric) or 'none'}{others}")
     guess = zip(("inputs", "outputs"), suggested(names, numeric), strict=True)

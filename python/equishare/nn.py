@@ -193,13 +193,16 @@ class SharedLinear(nn.Module):
 
 def _size(name: str, size: Any) -> int:
     if isinstance(size, bool) or not isinstance(size, int | np.integer):
-        raise TypeError(f"{name} must be an integer, got {size!r}")
+        got = f"a {type(size).__name__}" if hasattr(size, "shape") else repr(size)
+        raise TypeError(f"{name} must be an integer, got {got}")
     if size < 1:
         raise ValueError(f"{name} must be at least 1, got {size}")
     return int(size)
 
 
 def _numbers(name: str, given: Any, dimensions: int) -> np.ndarray:
+    if isinstance(given, nn.Module):
+        raise TypeError(f"{name} must be an array or a tensor, got a {type(given).__name__}: give its {name}")
     numbers = real_array(given, name).astype(np.float64)
     if numbers.ndim != dimensions:
         raise ValueError(f"{name} must have {dimensions} dimension(s), got shape {numbers.shape}")
