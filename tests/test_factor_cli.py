@@ -1,5 +1,6 @@
 """``equishare discover table.csv --outcome``: text columns are factors."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -8,6 +9,8 @@ import pytest
 
 import equishare as es
 from equishare import cli
+from equishare.result import calibration
+from equishare.result.confidence import Confidence
 
 
 @pytest.fixture
@@ -148,3 +151,15 @@ def test_that_nothing_can_be_told_is_said_once(table, capsys):
     assert run("discover", table, "--outcome", "cost", "--inputs", "region,kind") == 0
     printed = " ".join(capsys.readouterr().out.split())
     assert printed.count("Nothing can be told from these data") == 1 and printed.count("drops out") == 2
+
+
+def test_the_answer_tells_first_how_probable_ties_are():
+    rng = np.random.default_rng(0)
+    city = rng.choice(list("abcdef"), 90)
+    found = es.discover(es.FactorProblem({"city": city}, np.isin(city, ["d", "e", "f"]) + 0.2 * rng.normal(size=90)))
+    draws = rng.integers(6, size=(160, 6))  # which tie any two levels once in six times
+    unsure = Confidence(found.partitions["city"], draws, None, calibration.DRAWN)
+    for one, is_low in ((found, False), (dataclasses.replace(found, confidences={"city": unsure}), True)):
+        first = one._repr_html_().split("</strong>")[0]
+        assert "A tie is " in first and " probable, by group." in first
+        assert ("Below 50 % levels stand together only because" in first) == is_low

@@ -126,6 +126,9 @@ def _ties(parameter: Parameter) -> list[str]:
     if parameter.confidence.curves.of_draws:  # they seldom make one sure: of levels some may nearly coincide
         chances = parameter.confidence.groups[parameter.group_sizes > 1]
         low, high = percent(float(chances.min())), percent(float(chances.max()))
-        return [f"A tie is {low if low == high else f'{low} to {high}'} probable, by group."]
+        told = [f"A tie is {low if low == high else f'{low} to {high}'} probable, by group."]
+        if chances.min() < 0.5:
+            told.append("Below 50 % levels stand together only because these samples do not tell them apart.")
+        return told
     many = {0: "none is", 1: "1 is"}.get(sure, f"{sure:,} are")
     return [f"Of {counted(ties, 'tie')}, {many} at least 95 % probable ({parameter.confidence.counted})."]
