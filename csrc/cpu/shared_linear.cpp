@@ -129,7 +129,7 @@ bool linear(const SharedLinearArgs<T>& args) {
 template <class S>
 bool shared_linear(const SharedLinearArgs<S>& args) {
   const int64_t stride = args.labels.stride;
-  const int64_t codebooks = stride > 0 && args.outputs > 0 ? 1 + (args.outputs - 1) / stride : 1;
+  const int64_t codebooks = stride > 0 ? args.outputs / stride + (args.outputs % stride != 0) : 1;
   const Widened<S> x(args.x, args.samples * args.inputs);
   const Widened<S> values(args.values, codebooks * args.groups);
   const Widened<S> bias(args.bias, args.bias ? args.outputs : 0);

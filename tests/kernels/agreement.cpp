@@ -44,7 +44,9 @@ void check_linear(const SharingKernels<S>& kernels, const Shape& s, LabelType ty
   Array<S> x = drawn<S>(n * inputs), values = drawn<S>(g), bias = drawn<S>(o), u = drawn<S>(n * o);
   Array<S> y(n * o), grad_x(n * inputs), grad_values(g);
   for (const int64_t block : {int64_t(1), int64_t(3), o + 1}) {
-    Array<S> codebooks = drawn<S>((o + block - 1) / block * g);
+    Numbers multiples((o + block - 1) / block * g);
+    for (size_t i = 0; i < multiples.size(); ++i) multiples[i] = values[i % g] * (1 + i / g % 5);
+    Array<S> codebooks(multiples);
     Numbers out(n * o);
     for (int64_t j = 0; j < n * o * inputs; ++j) {
       const int64_t row = j / inputs % o, label = labels.value[row * inputs + j % inputs];
