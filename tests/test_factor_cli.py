@@ -98,6 +98,9 @@ def test_what_explains_a_column_of_text_is_told(table, capsys):
     assert run("discover", table, "--ignore", "age,cost") == 2
     assert "--outcome claim --ignore age,cost" in (said := capsys.readouterr().err)
     assert run("discover", table, "--ignore", "region,claim") == 2
+    said = capsys.readouterr().err
+    assert "what explains a column: equishare discover" in said and "--outcome cost" in said
+    assert run("discover", table, "--ignore", "region,claim,age") == 2
     assert "--outcome" not in capsys.readouterr().err
 
 
