@@ -302,6 +302,11 @@ class TestWarnings:
         worse = dataclasses.replace(found, quality=dataclasses.replace(found.quality, r_squared=-0.1))
         assert "R² is negative" in told(worse) and "R² is negative" not in told(found)
 
+    def test_an_output_among_the_inputs(self):
+        x, y = ring_data()
+        told_of = told(es.discover(np.column_stack([x, y[:, 0]]), y[:, 0], resamples=0))
+        assert "R² is 1: the outputs are exact sums of the inputs. Is one of them among the inputs?" in told_of
+
     def test_few_samples(self):
         x, y = ring_data(samples=8, noise=0.01)
         assert "There are few samples: 8 for 4 inputs." in told(es.discover(x, y))

@@ -15,6 +15,8 @@ _NEAR = 2.0
 _CONTINUUM, _CLEAR_CONTINUUM = 5.0, 10.0
 # Standard errors of entries in one unit seldom differ by more than so many times.
 _UNITS = 30.0
+# Part of the variance that rounding leaves of exact sums.
+_EXACT = 1e-12
 # Of a loss whose standard error is not known, a difference of this part is noise.
 _NOISE = 0.02
 
@@ -35,6 +37,8 @@ def cautions(view: View) -> tuple[str, ...]:
         found.append(f"The test that no output depends on any input gives p = {quality.dependence:.2g}: {told}.")
     elif quality.r_squared < 0:
         found.append("R² is negative: the validation samples are predicted worse than by their mean.")
+    elif quality.r_squared > 1 - _EXACT:
+        found.append("R² is 1: the outputs are exact sums of the inputs. Is one of them among the inputs?")
     found += quality.notes
     excess = view.validation_loss - view.no_sharing_loss
     error = quality.loss_error if np.isfinite(quality.loss_error) else _NOISE / 2 * abs(view.no_sharing_loss)
