@@ -26,8 +26,8 @@ _FINALISTS = 16
 _AVERAGINGS = 4
 # Rows of the history.
 _SHOWN = 16
-#: What a group of averaged entries costs, in nats of the loss that tying makes, where no single pattern is probable.
-LOSS = 0.25
+# What a group of averaged entries costs, in nats of the loss that tying makes, where no single pattern is probable.
+_LOSS = 0.25
 # So many nats more may the pattern of the best evidence lose.
 _KEPT = 2.0
 
@@ -114,7 +114,7 @@ def projected(estimate: BlockEstimate, mean: np.ndarray, best: Partition) -> Par
 
     def cost(partition: Partition) -> float:
         values, _ = fit_estimate(averaged, partition.labels, partition.num_groups)
-        return 0.5 * misfit(averaged, partition.labels, values) + LOSS * partition.num_groups
+        return 0.5 * misfit(averaged, partition.labels, values) + _LOSS * partition.num_groups
 
     found = min(map(Partition, merge_path(averaged, mean.size)), key=cost)
     return best if cost(best) - _KEPT <= cost(found) else found
