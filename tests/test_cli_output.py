@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 
@@ -64,6 +65,13 @@ def test_nobody_reads(run, tmp_path, arguments):
         process.stdout.close()
         assert (process.stderr.read(), process.wait()) == (b"", 141)
     assert (tmp_path / "out" / "labels.json").exists() == ("--out" in arguments)
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_closed_streams_are_no_error(closed):
+    command = f"exec {shlex.quote(sys.executable)} -m equishare --version {closed}"
+    ended = subprocess.run(["sh", "-c", command], capture_output=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, b"")
 
 
 @pytest.mark.parametrize(

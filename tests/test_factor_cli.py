@@ -75,6 +75,8 @@ def test_the_family_follows_from_the_outcome(table, capsys):
         (["--outcome", "clam"], "did you mean claim?"),
         (["--outcome", "claim", "--family", "gamma"], "family must be one of"),
         (["--outcome", "claim", "--family", "poisson"], "must hold numbers"),
+        (["--outcome", "cost", "--family", "poisson"], "outcome 'cost' must hold counts"),
+        (["--outcome", "cost", "--factors", "age"], "factors must be categories, and columns hold numbers with frac"),
         (["--outcome", "claim", "--means"], "outcome must stand alone, got --means too"),
         (["--outcome", "claim", "--covariance"], "outcome must stand alone, got --covariance too"),
         (["--outcome", "claim", "--outputs", "age"], "outcome must stand alone, got --outputs too"),

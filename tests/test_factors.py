@@ -436,6 +436,7 @@ WRONG = {
         ValueError,
         "each level of column 'a' once.*'a' tw",
     ),
+    "infinite": (({"a": np.r_[np.inf, Y[1:]]}, Y), {}, ValueError, "'a' of table holds inf: leave such rows out"),
     "order": (({"a": A}, Y), {"ordered": {"a": ["a", "b"]}}, ValueError, "lacks c, d"),
 }
 

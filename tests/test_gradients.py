@@ -172,3 +172,24 @@ def test_registration(name, described):
     # The derivative lies outside of the operators, in autograd Functions.
     utilities = ("test_schema", "test_faketensor", "test_aot_dispatch_dynamic")
     torch.library.opcheck(overload, inputs, test_utils=utilities)
+
+
+@pytest.mark.parametrize("name", ["shared_linear", "shared_linear, codebooks", "soft_gather", "hard_gather"])
+def test_gradients_of_several_cotangents_at_once(name):
+    rng = torch.Generator().manual_seed(0)
+    labels = torch.randint(0, 7, (300, 300), generator=rng)
+    x, values, many, logits = (
+        torch.randn(shape, generator=rng, dtype=torch.float64, requires_grad=True)
+        for shape in ((3, 300), (7,), (2, 7), (300, 7))
+    )
+    out, inputs = {
+        "shared_linear": (lambda: ops.shared_linear(x, labels, values), (x, values)),
+        "shared_linear, codebooks": (lambda: ops.shared_linear(x, labels, many, block=250), (x, many)),
+        "soft_gather": (lambda: ops.soft_gather(logits, values), (logits, values)),
+        "hard_gather": (lambda: ops.hard_gather(labels, values), (values,)),
+    }[name]
+    y = out()
+    cotangents = torch.randn((4, *y.shape), generator=rng, dtype=torch.float64)
+    together = torch.autograd.grad(y, inputs, cotangents, is_grads_batched=True, retain_graph=True)
+    each = [torch.autograd.grad(y, inputs, one, retain_graph=True) for one in cotangents]
+    assert_same(together, tuple(torch.stack(own) for own in zip(*each, strict=True)))

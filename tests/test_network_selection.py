@@ -73,7 +73,30 @@ def candidate(*losses):
 )
 def test_the_coarser_candidate_is_as_good(coarse, good):
     least = candidate(1.0, 1.0, 1.0, 1.0)
-    assert as_good([candidate(*coarse)], least, STANDARD_ERRORS).tolist() == [good]
+    assert as_good([candidate(*coarse)], least, STANDARD_ERRORS, 0.0).tolist() == [good]
+
+
+def test_losses_that_differ_by_rounding_are_alike():
+    found = Found(0, Pattern([np.arange(4)]), (40, 20), STANDARD_ERRORS)
+    for labels, loss in (([0, 1, 2, 3], 1e-14), ([0, 0, 1, 1], 9e-14), ([0, 0, 0, 1], 1e-6)):
+        own = np.full(4, loss)
+        found.add(Candidate(Pattern([np.array(labels)]), None, own, np.ones(4), True, loss, loss))
+    assert found.best().num_groups == 4
+    found.rounding = 1e-12
+    assert found.best().num_groups == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 7])
+def test_data_without_noise_tell_the_pattern(seed):
+    ring = np.array([0, 1, 2, 1])[np.subtract.outer(np.arange(4), np.arange(4)) % 4]
+    x = torch.tensor(np.random.default_rng(seed).normal(size=(600, 4)), dtype=torch.float32)
+    y = torch.relu(x @ torch.tensor([1.0, 0.4, -0.7])[ring].T)
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 4, bias=False), nn.ReLU())
+    es.share(model, "0.weight")
+    found = es.discover(es.ModelProblem(model, (x[:400], y[:400]), (x[400:], y[400:]), mse))
+    assert found.partition == es.Partition(ring)
 
 
 @pytest.mark.parametrize(

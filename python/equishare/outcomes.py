@@ -13,7 +13,7 @@ from equishare.files import BadFile
 from equishare.openfiles import Columns, check_distinct, index_columns, note_of_indices, opened
 from equishare.problems import FactorProblem, GeneralizedLinearProblem, LinearProblem, Problem
 from equishare.problems.families import Family
-from equishare.problems.levels import MISSING, named_levels
+from equishare.problems.levels import MISSING, has_fractions, named_levels
 from equishare.tablefiles import Table, readers
 
 __all__ = ["outcome_problem"]
@@ -74,6 +74,9 @@ def _of_outcome(
     columns = {name: frame.iloc[:, table.places[name]] for name in used}
     numeric = [name for name in used if name not in coded and table.has_numbers(table.places[name])]
     y, family, notes = _outcome(target, table, family)
+    Family(family).checked(y, f"outcome {target!r}")
+    if broken := [name for name in coded if has_fractions(columns[name])]:
+        raise ValueError(f"factors must be categories, and columns hold numbers with fractions: {listed(broken)}")
     factors = [name for name in used if name not in set(numeric)]
     notes = ([table.note] if table.note else []) + note_of_indices(indices) + notes
     for name in numeric:

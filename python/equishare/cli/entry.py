@@ -40,6 +40,9 @@ for _command in (discover, reproduce, bench):
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 results disagree, 2 bad input (one line on stderr), 130 interrupted."""
+    for closed in ("stdout", "stderr"):  # as by ">&-"
+        if getattr(sys, closed) is None:
+            setattr(sys, closed, open(os.devnull, "w"))  # noqa: SIM115
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # an arrow the terminal lacks must not end the work
     try:

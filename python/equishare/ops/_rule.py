@@ -104,7 +104,7 @@ def is_eager(inputs: tuple[Any, ...]) -> bool:
     for x in inputs:
         kind = type(x)
         if kind is Tensor or kind is Parameter:
-            if _is_wrapped(x) or is_lazy(x):
+            if _is_wrapped(x) or is_lazy(x) or _functorch.is_legacy_batchedtensor(x):
                 return False  # kept in a wrapper by a transform that has ended, or left to the dispatcher
         elif isinstance(x, Tensor):
             return False  # a subclass

@@ -91,15 +91,18 @@ def factor_of(name: str, column: Any, order: Sequence[Any] | bool = False) -> Fa
             Ordered categories of pandas and the enumerations of polars bring their order.
 
     Raises:
-        ValueError: numbers with fractions, which are no categories; an order that lacks a level or holds one twice.
+        ValueError: infinite numbers, or such with fractions, which are no categories; an order that lacks a level or
+            holds one twice.
     """
     given, own_order = _own_order(column)
     keys, own_codes = _distinct(given)
     names, codes = _named(keys, own_codes)
-    if any(isinstance(one, float) and one == one and one != round(one) for one in names.values() if _is_real(one)):
+    if (odd := next((one for one in names.values() if _is_fraction(one)), None)) is not None:
+        if np.isinf(odd):
+            raise ValueError(f"column {name!r} of table holds {odd}: leave such rows out, or put None for no value")
         raise ValueError(
-            f"column {name!r} of table holds numbers with fractions, which are no categories: numeric=[{name!r}] takes "
-            "them as numbers, rounding or cutting makes categories of them"
+            f"column {name!r} of table holds numbers with fractions, which are no categories, got {odd:g}: "
+            f"numeric=[{name!r}] takes them as numbers, rounding or cutting makes categories of them"
         )
     levels = list(names)
     if own_order is not None and not isinstance(order, Sequence):
@@ -153,11 +156,16 @@ def _named(keys: list[Any], codes: np.ndarray) -> tuple[dict[str, Any], np.ndarr
     return {one: values[one] for one in unique}, np.array([place[one] for one in names], np.int64)[codes]
 
 
+def has_fractions(column: Any) -> bool:
+    """Whether a column holds numbers with fractions, which are no categories."""
+    return any(_is_fraction(one) for one in _distinct(_own_order(column)[0])[0])
+
+
 def level_name(value: Any) -> str:
     """What a level is called: whole numbers without a point, "missing" for None and NaN."""
     if _is_missing(value):
         return MISSING
-    if _is_real(value) and not isinstance(value, bool | np.bool_) and value == round(value):
+    if _is_real(value) and not isinstance(value, bool | np.bool_) and float(value).is_integer():
         return str(int(value))
     return printable(str(value))
 
@@ -217,6 +225,10 @@ def _is_missing(value: Any) -> bool:
 
 def _is_real(value: Any) -> bool:
     return isinstance(value, int | float | np.integer | np.floating) and not _is_missing(value)
+
+
+def _is_fraction(value: Any) -> bool:
+    return isinstance(value, float) and _is_real(value) and not value.is_integer()
 
 
 def _sort_key(name: str, value: Any) -> tuple[int, float, str]:

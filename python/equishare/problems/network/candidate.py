@@ -55,19 +55,24 @@ class Candidate:
 
 
 def as_good(
-    candidates: Sequence[Candidate], least: Candidate, standard_errors: float, gains: np.ndarray | None = None
+    candidates: Sequence[Candidate],
+    least: Candidate,
+    standard_errors: float,
+    rounding: float,
+    gains: np.ndarray | None = None,
 ) -> np.ndarray:
     """Whether the validation samples cannot tell candidates (C,) from one of them, that of the least loss.
 
     With few samples even a bad candidate lies within its standard errors. So it may never cost more than a small part
-    of the least loss: a pattern is to predict, and only then to be coarse. ``gains`` (C,): see :func:`gains_of`.
+    of the least loss, or ``rounding``: a pattern is to predict, and only then to be coarse. ``gains`` (C,): see
+    :func:`gains_of`.
     """
     with np.errstate(invalid="ignore"):  # infinite losses
         worse, error = mean_and_error(np.stack([one.losses for one in candidates]) - least.losses, least.sizes)
     if gains is not None:
         worse += gains[next(i for i, one in enumerate(candidates) if one is least)] - gains
     most = np.minimum(standard_errors * error, MOST_COST * abs(least.loss))
-    slack = _SLACK * abs(least.loss) if standard_errors else 0.0
+    slack = max(_SLACK * abs(least.loss), rounding) if standard_errors else 0.0
     return np.array([math.isfinite(one.loss) for one in candidates]) & (worse <= np.maximum(most, slack))
 
 

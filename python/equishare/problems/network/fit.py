@@ -165,6 +165,11 @@ def loss_errors(replicas: Replicas, owner: Sequence[int], fitted: Fit, upper: St
     return mean_and_error(*block_losses(replicas, owner, fitted, upper))[1]
 
 
+def fitted_loss(replicas: Replicas, owner: Sequence[int], fitted: Fit, upper: State, which: str = "val") -> np.ndarray:
+    """Mean losses (R,) of fits on a set of samples, without caution."""
+    return mean_and_error(*block_losses(replicas, owner, fitted, upper, cautious=False, which=which))[0]
+
+
 def mean_and_error(losses: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean (...) of the losses of blocks (..., B) of so many samples (B,), and its standard error."""
     mean = np.average(losses, axis=-1, weights=sizes)

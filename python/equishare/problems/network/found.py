@@ -32,6 +32,8 @@ class Found(dict[Pattern, Candidate]):
         super().__init__()
         self.problem, self.free, self.counts, self.standard_errors = problem, free, counts, standard_errors
         self._least: dict[int, float] = {}
+        #: losses that differ by no more are alike
+        self.rounding = 0.0
         #: how many patterns were compared, those that were dropped too
         self.tried = 0
         #: whether the best pattern was seen to predict worse than no sharing, so that the latter is the answer
@@ -71,10 +73,10 @@ class Found(dict[Pattern, Candidate]):
         least = candidates[int(scores.argmin())]
         if not math.isfinite(least.loss):
             raise FloatingPointError(f"the fits of problem {self.problem} have all diverged: lower lr, or clip")
-        good = as_good(candidates, least, self.standard_errors, gains)
+        good = as_good(candidates, least, self.standard_errors, self.rounding, gains)
         for i in (i for i, c in enumerate(candidates) if c.pattern == self.free):
             # However uncertain the difference is, a pattern that predicts worse than no sharing is none.
-            good &= scores <= scores[i]
+            good &= scores <= scores[i] + self.rounding
             if self.is_refused:
                 good = np.arange(len(candidates)) == i
         if history is None:
@@ -93,13 +95,13 @@ class Found(dict[Pattern, Candidate]):
         if not candidates:
             return []
         least = min(candidates, key=lambda c: c.loss)
-        most = least.loss + _CONTENDING * abs(least.loss)
-        good = as_good(candidates, least, self.standard_errors)
+        most = least.loss + _CONTENDING * abs(least.loss) + self.rounding
+        good = as_good(candidates, least, self.standard_errors, self.rounding)
         close = [c for c, is_good in zip(candidates, good, strict=True) if c.loss <= most or is_good]
         return [*(c for c in close[:_MOST_CONTENDERS] if c is not least), least]
 
     def rivals(self, best: Candidate) -> list[Candidate]:
         """The candidates of least loss among those that have no more groups than the best one."""
-        most = best.loss + _CONTENDING * abs(best.loss)
+        most = best.loss + _CONTENDING * abs(best.loss) + self.rounding
         others = [c for c in self.values() if c.pattern != best.pattern and c.num_groups <= best.num_groups]
         return sorted((c for c in others if c.loss <= most), key=lambda c: c.loss)[:_MOST_RIVALS]

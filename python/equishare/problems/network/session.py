@@ -15,12 +15,22 @@ from equishare.problems.base import Labels, Session
 from equishare.problems.network.candidate import MOST_COST, Candidate
 from equishare.problems.network.checkpoint import Checkpoint, fingerprint
 from equishare.problems.network.dependence import dependence
-from equishare.problems.network.fit import Fit, Start, block_losses, gained, has_classes, loss_errors, mean_and_error
+from equishare.problems.network.fit import (
+    Fit,
+    Start,
+    block_losses,
+    fitted_loss,
+    gained,
+    has_classes,
+    loss_errors,
+    mean_and_error,
+)
 from equishare.problems.network.found import Found
 from equishare.problems.network.memory import release
 from equishare.problems.network.patterns import Pattern, all_free, hard_state
 from equishare.problems.network.refit import FOLDS, Trained, cross_validated, refit_trained, refitted, train_patterns
 from equishare.problems.network.replicas import Replicas, State, joined, stacked, taken
+from equishare.problems.network.rounding import rounding_errors
 from equishare.problems.network.samples import LoaderSamples, TensorSamples, num_samples
 from equishare.problems.network.trainer import Trainer
 from equishare.problems.network.training import FINAL_FITS, STANDARD_ERRORS, Training
@@ -127,6 +137,9 @@ class NetworkSession(Session):
             count = len(self.problems)
             well = train_unshared(self.trainer, count)
             self._unshared = well
+            errors = rounding_errors(self.replicas, range(count), well.fit, {})
+            for found, own in zip(self.found, errors.tolist(), strict=True):
+                found.rounding = own if found.standard_errors and np.isfinite(own) else 0.0
             if all(slot.max_groups >= slot.num_entries for slot in self.replicas.slots):
                 settled = np.ones(count, bool)
                 self._note(range(count), [self._free] * count, well.fit, {}, settled)
@@ -271,7 +284,8 @@ class NetworkSession(Session):
         rivals = [Trained(free, None, False, self.unshared[p]) for p in owner]
         losses = cross_validated(self.trainer, [*owner, *owner], [*rivals, *(one for _, one in asked)], self.seed)
         for p, unshared, loss in zip(owner, *np.split(np.where(np.isnan(losses), np.inf, losses), 2), strict=True):
-            self.found[p].is_refused = bool(loss > unshared + MOST_COST * abs(unshared))
+            slack = max(MOST_COST * abs(unshared), self.found[p].rounding)
+            self.found[p].is_refused = bool(loss > unshared + slack)
 
     def _note(
         self,
@@ -284,11 +298,9 @@ class NetworkSession(Session):
     ) -> None:
         losses, sizes = block_losses(self.replicas, owner, fitted, upper)
 
-        def mean(which: str) -> np.ndarray:
-            return mean_and_error(*block_losses(self.replicas, owner, fitted, upper, cautious=False, which=which))[0]
-
-        plain = mean("val") if has_classes(self.replicas) else mean_and_error(losses, sizes)[0]
-        trained = mean("train")
+        is_plain = not has_classes(self.replicas)
+        plain = mean_and_error(losses, sizes)[0] if is_plain else fitted_loss(self.replicas, owner, fitted, upper)
+        trained = fitted_loss(self.replicas, owner, fitted, upper, "train")
         for i, (problem, pattern) in enumerate(zip(owner, patterns, strict=True)):
             # A copy: a view would keep the fits of all candidates of the batch.
             own = fitted[i : i + 1].copy() if len(patterns) > 1 else fitted

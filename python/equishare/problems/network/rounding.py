@@ -1,0 +1,33 @@
+"""What of a loss is rounding: of data without noise losses go down to such numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from equishare.problems.network.fit import Fit, fitted_loss
+from equishare.problems.network.replicas import Replicas, State
+
+# Training ends so many units of the last digit from a minimum, about.
+_UNITS = 32
+
+
+def rounding_errors(replicas: Replicas, owner: Sequence[int], fitted: Fit, upper: State) -> np.ndarray:
+    """By how much the validation losses (R,) of fits change with the last digits of the parameters.
+
+    Losses that differ by less are not to be compared.
+    """
+    generator, before = torch.Generator().manual_seed(0), fitted_loss(replicas, owner, fitted, upper)
+    moved = {name: _with_last_digits_moved(t, generator) for name, t in fitted.lower.items()}
+    return np.abs(fitted_loss(replicas, owner, replace(fitted, lower=moved), upper) - before)
+
+
+def _with_last_digits_moved(values: Tensor, generator: torch.Generator) -> Tensor:
+    if not values.is_floating_point():
+        return values
+    noise = torch.randn(values.shape, generator=generator, dtype=torch.float32).to(values.device, values.dtype)
+    return noise.mul_(_UNITS * torch.finfo(values.dtype).eps).add_(1).mul_(values)
