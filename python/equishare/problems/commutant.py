@@ -18,7 +18,7 @@ is Graczyk, Ishi, Kołodziejek, Massam, "Model selection in the space of Gaussia
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -37,16 +37,18 @@ class Block:
     """One block of the commutant.
 
     Attributes:
-        basis: (p, k r) orthonormal columns that span it.
+        basis: (p, k r) orthonormal columns that span it; of several copies, one.
         count: r, the number of equivalent irreducible parts.
         dimension: k, of each of them.
         numbers: d, free numbers between two of them; 1 where there is one alone.
+        copies: how often the block is repeated, in sets of variables that the group takes to each other.
     """
 
     basis: np.ndarray
     count: int
     dimension: int
     numbers: int
+    copies: int = 1
 
 
 class Commutant:
@@ -54,15 +56,18 @@ class Commutant:
 
     Args:
         orbits: (p, p) symmetric labels 0 … G − 1 of the orbits.
+        sets: (p,) labels of sets of variables between which the matrices are zero, and which the group takes to each
+            other; None: one set.
     """
 
-    def __init__(self, orbits: np.ndarray) -> None:
+    def __init__(self, orbits: np.ndarray, sets: np.ndarray | None = None) -> None:
         self.orbits = orbits
+        self.apart = None if sets is None else sets[:, None] != sets
         self.sizes = np.bincount(orbits.ravel())
-        self.blocks = _blocks(orbits)
-        kinds: dict[tuple[int, int, int], list[np.ndarray]] = {}
+        self.blocks = _blocks(orbits) if sets is None else _blocks_of_sets(orbits, sets)
+        kinds: dict[tuple[int, int, int, int], list[np.ndarray]] = {}
         for one in self.blocks:
-            kinds.setdefault((one.dimension, one.count, one.numbers), []).append(one.basis)
+            kinds.setdefault((one.dimension, one.count, one.numbers, one.copies), []).append(one.basis)
         self._bases = {kind: np.stack(bases) for kind, bases in kinds.items()}
 
     def joins(self, orbit: int) -> bool:
@@ -76,7 +81,8 @@ class Commutant:
 
     def project(self, matrix: np.ndarray) -> np.ndarray:
         """The mean over the group: each entry becomes the mean of its orbit."""
-        return (np.bincount(self.orbits.ravel(), matrix.ravel()) / self.sizes)[self.orbits]
+        found = (np.bincount(self.orbits.ravel(), matrix.ravel()) / self.sizes)[self.orbits]
+        return found if self.apart is None else np.where(self.apart, 0.0, found)
 
     def log_marginals(self, second: np.ndarray, count: float, targets: np.ndarray, strengths: np.ndarray) -> np.ndarray:
         """log p(X) for each target and strength, (…, ν), see above.
@@ -90,22 +96,23 @@ class Commutant:
         p, finite = len(second), np.isfinite(strengths)
         nu = strengths[finite]
         total = np.full((*targets.shape[:-2], len(strengths)), -0.5 * count * p * np.log(2 * np.pi))
-        for (k, r, d), bases in self._bases.items():
+        for (k, r, d, copies), bases in self._bases.items():
             # Blocks of one kind at once: (blocks, …, k r, k r).
             bases = bases.reshape(len(bases), *[1] * (targets.ndim - 2), p, k * r)
             turned = bases.swapaxes(-1, -2)
             lower = np.linalg.cholesky(turned @ targets @ bases)
             half = np.linalg.solve(lower, turned @ second @ bases)
             ratio = np.linalg.eigvalsh(np.linalg.solve(lower, half.swapaxes(-1, -2)))
-            log_det = 2 * np.log(np.diagonal(lower, axis1=-2, axis2=-1)).sum((0, -1))[..., None]
+            log_det = 2 * copies * np.log(np.diagonal(lower, axis1=-2, axis2=-1)).sum((0, -1))[..., None]
+            grown = copies * np.log1p(count * np.maximum(ratio, 0)[..., None, :] / nu[:, None]).sum((0, -1))
+            k *= copies
             shape = k * nu / 2 + 1 + d * (r - 1) / 2
             j = d / 2 * np.arange(r)
-            grown = np.log1p(count * np.maximum(ratio, 0)[..., None, :] / nu[:, None]).sum((0, -1))
             gammas = scipy.special.gammaln(shape[:, None] + k * count / 2 - j)
             gammas -= scipy.special.gammaln(shape[:, None] - j)
             total[..., finite] += len(bases) * (gammas.sum(1) - 0.5 * count * k * r * np.log(k * nu / 2))
             total[..., finite] -= count / 2 * log_det + (shape / k + count / 2) * grown
-            total[..., ~finite] -= count / 2 * (log_det + ratio.sum((0, -1))[..., None])
+            total[..., ~finite] -= count / 2 * (log_det + copies * ratio.sum((0, -1))[..., None])
         return total
 
 
@@ -124,6 +131,23 @@ def log_likelihood(covariance: np.ndarray, second: np.ndarray, count: float) -> 
     log_det = 2 * np.log(np.diag(lower)).sum()
     trace = np.trace(scipy.linalg.lapack.dpotrs(lower, second, lower=1)[0])
     return float(-0.5 * count * (len(second) * np.log(2 * np.pi) + log_det + trace))
+
+
+def _blocks_of_sets(orbits: np.ndarray, sets: np.ndarray) -> list[Block]:
+    size, points, found = len(orbits), np.diag(orbits), []
+    seen = np.zeros(size, bool)
+    for one in np.unique(sets):
+        own = np.flatnonzero(sets == one)
+        if seen[own[0]]:
+            continue
+        # Sets that share an orbit of variables are taken to each other.
+        alike = np.isin(points, points[own])
+        seen |= alike
+        for block in _blocks(Partition(orbits[np.ix_(own, own)]).labels):
+            basis = np.zeros((size, block.basis.shape[1]))
+            basis[own] = block.basis
+            found.append(replace(block, basis=basis, copies=int(alike.sum()) // len(own)))
+    return found
 
 
 def _blocks(orbits: np.ndarray) -> list[Block]:

@@ -45,8 +45,10 @@ PUBLISHED: dict[tuple[int, float], tuple[float, ...]] = {
 def plans() -> list[Plan]:
     """Three settings, four variances of the noise; and the census."""
     cells = [_cell(setting, noise) for setting in SIZES for noise in (1.0, 6.25, 25.0, 100.0)]
-    title = "SCOPE's simulation: mean squared error of the average over patterns, of the one pattern, and its distance"
-    return [Plan("scope", title, ("mse", "mse_pattern", "pd"), cells), census.plan()]
+    title = (
+        "SCOPE's simulation: mean squared error of the average over patterns, its limit, of the pattern, its distance"
+    )
+    return [Plan("scope", title, ("mse", "mse_limit", "mse_pattern", "pd"), cells), census.plan()]
 
 
 run = experiment("factors", plans)
@@ -66,13 +68,16 @@ def draw(rng: np.random.Generator, trials: int, *, setting: int, noise: float) -
     for _ in range(trials):
         codes, new = (levels(rng, count, _CORRELATION[setting]) for count in (SAMPLES, _NEW))
         mean, truth = (effects[own[:, :ACTIVE]].sum(1) for own in (codes, new))
-        problems.append(FactorProblem(codes, mean + np.sqrt(noise) * rng.standard_normal(SAMPLES)))
-        tests.append((new, truth))
+        errors = np.sqrt(noise) * rng.standard_normal(SAMPLES)
+        problems.append(FactorProblem(codes, mean + errors))
+        told = sum(_told(codes[:, j], errors, effects, noise)[new[:, j]] for j in range(ACTIVE))
+        tests.append((new, truth, float(np.mean((told - truth) ** 2))))
     labels = {str(j): Partition(effects if j < ACTIVE else np.zeros(LEVELS)) for j in range(FACTORS)}
 
     def score(trial: int, answer: Discovery) -> Scores:
-        new, truth = tests[trial]
+        new, truth, limit = tests[trial]
         return {
+            "mse_limit": limit,
             "mse": float(np.mean((answer.predict(new, averaged=True) - truth) ** 2)),
             "mse_pattern": float(np.mean((answer.predict(new) - truth) ** 2)),
             "pd": float(sum(partition_distance(answer.partitions[name], own) for name, own in labels.items())),
@@ -80,6 +85,18 @@ def draw(rng: np.random.Generator, trials: int, *, setting: int, noise: float) -
 
     truths: Sequence[Any] = [labels] * trials
     return Draws(problems, truths, score)
+
+
+def _told(codes: np.ndarray, errors: np.ndarray, effects: np.ndarray, noise: float) -> np.ndarray:
+    """(L,) effects of a factor's levels, by one who is told all but which level has which: no estimate is better.
+
+    Known are the values, how many levels have each, and all that the other factors do.
+    """
+    counts = np.bincount(codes, minlength=LEVELS)
+    sums = np.bincount(codes, errors + effects[codes], minlength=LEVELS)
+    values, shares = np.unique(effects, return_counts=True)
+    logs = np.log(shares) + (sums[:, None] * values - 0.5 * counts[:, None] * values**2) / noise
+    return np.asarray(scipy.special.softmax(logs, axis=1) @ values)
 
 
 def levels(rng: np.random.Generator, count: int, correlation: float) -> np.ndarray:

@@ -10,8 +10,10 @@ from equishare.problems.commutant import distinct
 from equishare.search.covariance.evidence import Terms
 from equishare.search.covariance.factor_models import FACTORS, terms_of_factors
 from equishare.search.covariance.groups import Search
+from equishare.search.covariance.independent import IndependentSets
 from equishare.search.covariance.merges import log_price, near_pattern, patterns_of, terms_of_pattern
 from equishare.search.covariance.order import Rearranged
+from equishare.search.covariance.price import Group
 from equishare.symmetry.permutations import Permutation
 
 # Of the groups so many are weighed against what is only near them.
@@ -57,20 +59,32 @@ def candidates_of(data: Rearranged) -> list[Candidate]:
 
 def _of_groups(data: Rearranged, search: Search) -> list[Candidate]:
     """Groups, no symmetry, and what is only near a group."""
+    best = [one for one in search.ranked() if one.group.generators][:_NEAR]
     found = []
-    for number, one in enumerate(search.ranked()):
-        labels, generators = one.group.orbits, one.group.generators
-        evidence = sum(own.log_evidence for own in one.terms)
-        if not generators:
-            found.append(Candidate(labels, evidence + np.log(1 / 4), one.terms, [], free=True))
-            continue
-        price = one.group.log_price - np.log(2)
-        found.append(Candidate(labels, price + evidence, one.terms, generators))
-        if number < _NEAR:
-            near, *unequal = search.near(one)
-            found.append(_rival(price + near[1], near[2], near[0], free=True))
-            found += [_rival(price + share, terms, tied) for tied, share, terms in unequal]
+    # Where covariances are zero, the group may be larger.
+    for one, sets in search.with_independent_sets([search.judge([]), *best]):
+        log_prior = one.group.log_price - np.log(2) + sets.log_prior
+        found.append(_weighed(one.group, log_prior, sets.terms))
+        found += _near(search, one.group, log_prior, sets.terms, sets)
+    for one in search.ranked():
+        log_prior = one.group.log_price - np.log(2)
+        found.append(_weighed(one.group, log_prior, one.terms, free=not one.group.generators))
+        if any(one is other for other in best):
+            found += _near(search, one.group, log_prior, one.terms)
     return found
+
+
+def _weighed(group: Group, log_prior: float, terms: list[Terms], free: bool = False) -> Candidate:
+    evidence = sum(own.log_evidence for own in terms)
+    return Candidate(group.orbits, log_prior + evidence, terms, group.generators, free=free)
+
+
+def _near(
+    search: Search, group: Group, log_prior: float, terms: list[Terms], sets: IndependentSets | None = None
+) -> list[Candidate]:
+    near, *unequal = search.near(group.orbits, terms, None if sets is None else sets.commutant)
+    found = [_rival(log_prior + near[1], near[2], near[0], free=True)]
+    return found + [_rival(log_prior + share, own, tied) for tied, share, own in unequal]
 
 
 def _of_factors(data: Rearranged) -> list[Candidate]:

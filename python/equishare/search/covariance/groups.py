@@ -12,10 +12,11 @@ import scipy
 
 from equishare.problems.commutant import Commutant, distinct
 from equishare.search.covariance.evidence import Terms, terms_of
+from equishare.search.covariance.independent import IndependentSets, independent_sets
 from equishare.search.covariance.maps import Matcher, averaged
 from equishare.search.covariance.merges import variance_classes
 from equishare.search.covariance.near import near_terms, told_apart, unequal_orbits, unequal_terms
-from equishare.search.covariance.price import Group, closed, orbits_of_blocks, pair_orbits, with_map
+from equishare.search.covariance.price import Group, closed, orbits_of_blocks, pair_orbits, preserving, with_map
 from equishare.search.covariance.rings import Rings
 from equishare.symmetry.permutations import (
     Permutation,
@@ -96,16 +97,35 @@ class Search:
             self._evidence[key] = [terms_of(self._commutants[key], *one) for one in self.moments]
         return self._evidence[key]
 
-    def near(self, judged: Judged) -> list[tuple[np.ndarray, float, list[Terms]]]:
-        """What is only near a group: what it ties (p, p), log of its share of the prior, and the evidence."""
-        orbits = judged.group.orbits
-        commutant = self._commutants[orbits.tobytes()]
-        pairs = [(own, second) for own, (second, _) in zip(judged.terms, self.moments, strict=True)]
-        found = [(distinct(self.size), 0.0, [near_terms(own, commutant, second) for own, second in pairs])]
+    def with_independent_sets(self, some: Sequence[Judged]) -> list[tuple[Judged, IndependentSets]]:
+        """Groups with sets of variables that are independent of each other, each as large as the zeros let it be."""
+        found: dict[bytes, tuple[Judged, IndependentSets]] = {}
+        for one in some:
+            sets = independent_sets(one.group.orbits, self.moments)
+            if sets is not None and one.group.generators:
+                one = self.judge(preserving(np.where(sets.apart, -1, one.group.orbits), one.group.generators))
+                sets = independent_sets(one.group.orbits, self.moments)
+            if sets is not None:
+                found.setdefault(one.group.orbits.tobytes(), (one, sets))
+        return list(found.values())
+
+    def near(
+        self, orbits: np.ndarray, terms: list[Terms], near: Commutant | None = None
+    ) -> list[tuple[np.ndarray, float, list[Terms]]]:
+        """What is only near a group: what it ties (p, p), log of its share of the prior, and the evidence.
+
+        Args:
+            orbits: of the group.
+            terms: its evidence.
+            near: the covariances; None: all that it leaves unchanged.
+        """
+        near = self._commutants[orbits.tobytes()] if near is None else near
+        pairs = [(own, second) for own, (second, _) in zip(terms, self.moments, strict=True)]
+        found = [(distinct(self.size), 0.0, [near_terms(own, near, second) for own, second in pairs])]
         ways = unequal_orbits(orbits)
         for unequal in ways:
-            terms = [unequal_terms(own, commutant, second, unequal) for own, second in pairs]
-            found.append((told_apart(orbits, unequal), -math.log(len(ways)), terms))
+            own = [unequal_terms(own, second, unequal) for own, second in pairs]
+            found.append((told_apart(orbits, unequal), -math.log(len(ways)), own))
         return found
 
     def log_evidence(self, orbits: np.ndarray) -> float:

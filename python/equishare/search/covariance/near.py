@@ -18,12 +18,14 @@ import numpy as np
 import scipy
 
 from equishare.partition import Partition
-from equishare.problems.commutant import Commutant, distinct
+from equishare.problems.commutant import Commutant, distinct, log_likelihood
 from equishare.search.covariance.evidence import Centre, Terms, centre, deviations_of, prior_of
 from equishare.search.covariance.gaussian import integrated
 
 # Every so manyth strength of scales and variances is tried.
 _STEP = 2
+# Where scales or variances move by more, Laplace's method promises too much: the likelihood there is looked at.
+_FAR = 0.3
 # Of correlations with an eigenvalue below that some variables are combinations of others, and variances of their own
 # would end that: only scales are tried, as what samples tell of such variances has no digits left.
 _SINGULAR = 1e-7
@@ -49,12 +51,11 @@ def near_terms(larger: Terms, near: Commutant, second: np.ndarray) -> Terms:
     return Terms(values[None], strengths, [centre(target)], second, count)
 
 
-def unequal_terms(larger: Terms, near: Commutant, second: np.ndarray, unequal: np.ndarray) -> Terms:
+def unequal_terms(larger: Terms, second: np.ndarray, unequal: np.ndarray) -> Terms:
     """The evidence where variables of an orbit have scales or variances of their own.
 
     Args:
         larger: the evidence of the group.
-        near: its commutant.
         second: S (p, p).
         unequal: (p,) labels of orbits with two variables or more that do; −1 where they do not.
     """
@@ -80,8 +81,12 @@ def unequal_terms(larger: Terms, near: Commutant, second: np.ndarray, unequal: n
             if not deviations.any():
                 continue
             value, moved = integrated(gradient, information, (every * deviations)[:, deviations > 0])
+            target = _Moved(mean, spans @ moved)
+            if np.abs(target.moved).max() > _FAR:
+                gain = log_likelihood(target.matrix, second, count) - log_likelihood(mean, second, count)
+                value += min(0.0, gain - float(gradient @ moved - 0.5 * moved @ information @ moved))
             weights.append(larger.log_evidence + value + np.log(own * share / 3))
-            targets.append(_Moved(mean, spans @ moved))
+            targets.append(target)
     return Terms(np.array(weights)[:, None], np.array([np.inf]), targets, second, count)
 
 

@@ -69,14 +69,22 @@ def closed(orbits: np.ndarray, generators: list[Permutation]) -> Group:
         generators, order = _exchanges(points)
         return Group(orbits, generators, _log_price(orbits, order))
     try:
-        triples, _ = automorphism_group(orbits, same_action=True)
-        generators, order = [p for p, _, _ in triples], pattern_normaliser_order(orbits, same_action=True)
+        order = pattern_normaliser_order(orbits, same_action=True)
+        generators = preserving(orbits, generators)
     except ImportError:
         chain = StabilizerChain(size)
         for p in generators:
             chain.add(p)
         order = chain.order
     return Group(orbits, generators, _log_price(orbits, order))
+
+
+def preserving(labels: np.ndarray, generators: list[Permutation]) -> list[Permutation]:
+    """Generators of all permutations that leave a matrix of labels (p, p) as it is; without igraph the given ones."""
+    try:
+        return [p for p, _, _ in automorphism_group(labels, same_action=True)[0]]
+    except ImportError:
+        return generators
 
 
 def orbits_of_blocks(blocks: np.ndarray) -> np.ndarray:
