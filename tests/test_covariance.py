@@ -177,7 +177,7 @@ def test_nearly_identical_variables_may_be_exchanged(noise):
     rng = np.random.default_rng(1)
     z = rng.normal(size=(200, 4))
     pair = [z[:, 0] + noise * rng.normal(size=200) for _ in range(2)]
-    x = np.column_stack([*pair, 2 * z[:, 1], z[:, 1] + 3 * z[:, 2]])
+    x = np.column_stack([*pair, z[:, 0] + 2 * z[:, 1], z[:, 1] + 3 * z[:, 2]])
     found = es.discover(es.CovarianceProblem(x))
     assert found.symmetry().name == "C_2"
     assert found.partition.labels[0, 0] == found.partition.labels[1, 1]

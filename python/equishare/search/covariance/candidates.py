@@ -6,11 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from equishare.problems.commutant import distinct
+from equishare.problems.commutant import Commutant, distinct
 from equishare.search.covariance.evidence import Terms
 from equishare.search.covariance.factor_models import FACTORS, terms_of_factors
 from equishare.search.covariance.groups import Search
-from equishare.search.covariance.independent import IndependentSets
 from equishare.search.covariance.merges import log_price, near_pattern, patterns_of, terms_of_pattern
 from equishare.search.covariance.order import Rearranged
 from equishare.search.covariance.price import Group
@@ -18,6 +17,8 @@ from equishare.symmetry.permutations import Permutation
 
 # Of the groups so many are weighed against what is only near them.
 _NEAR = 4
+# Of the best groups so many are weighed as parts of others that they are near to.
+_PARTS = 12
 # Common factors with loads of their own are a priori this probable.
 _FACTORS = 1 / 8
 
@@ -44,9 +45,14 @@ class Candidate:
 
     def holds(self, group: Candidate) -> bool:
         """Whether the permutations of a group leave the pattern unchanged: each of its orbits lies in one label."""
-        label_of = np.empty(int(group.labels.max()) + 1, np.int64)
-        label_of[group.labels] = self.labels
-        return np.array_equal(label_of[group.labels], self.labels)
+        return _is_union(self.labels, group.labels)
+
+
+def _is_union(labels: np.ndarray, orbits: np.ndarray) -> bool:
+    """Whether each orbit lies in one label."""
+    label_of = np.empty(int(orbits.max()) + 1, np.int64)
+    label_of[orbits] = labels
+    return np.array_equal(label_of[orbits], labels)
 
 
 def candidates_of(data: Rearranged) -> list[Candidate]:
@@ -60,18 +66,25 @@ def candidates_of(data: Rearranged) -> list[Candidate]:
 def _of_groups(data: Rearranged, search: Search) -> list[Candidate]:
     """Groups, no symmetry, and what is only near a group."""
     best = [one for one in search.ranked() if one.group.generators][:_NEAR]
-    found = []
     # Where covariances are zero, the group may be larger.
-    for one, sets in search.with_independent_sets([search.judge([]), *best]):
-        log_prior = one.group.log_price - np.log(2) + sets.log_prior
+    apart = search.with_independent_sets([search.judge([]), *best])
+    parts = [one.group for one in search.ranked()[:_PARTS] if one.group.generators]
+    found = []
+    for one, sets in apart:
+        log_prior = _log_prior(one.group) + sets.log_prior
         found.append(_weighed(one.group, log_prior, sets.terms))
-        found += _near(search, one.group, log_prior, sets.terms, sets)
+        found += _near(search, parts, one.group, log_prior, sets.terms, sets.commutant)
     for one in search.ranked():
-        log_prior = one.group.log_price - np.log(2)
+        log_prior = _log_prior(one.group)
         found.append(_weighed(one.group, log_prior, one.terms, free=not one.group.generators))
         if any(one is other for other in best):
-            found += _near(search, one.group, log_prior, one.terms)
+            commutant = search.commutant(one.group.orbits)
+            found += _near(search, parts, one.group, log_prior, one.terms, commutant)
     return found
+
+
+def _log_prior(group: Group) -> float:
+    return group.log_price - float(np.log(2))
 
 
 def _weighed(group: Group, log_prior: float, terms: list[Terms], free: bool = False) -> Candidate:
@@ -80,11 +93,17 @@ def _weighed(group: Group, log_prior: float, terms: list[Terms], free: bool = Fa
 
 
 def _near(
-    search: Search, group: Group, log_prior: float, terms: list[Terms], sets: IndependentSets | None = None
+    search: Search, parts: list[Group], group: Group, log_prior: float, terms: list[Terms], commutant: Commutant
 ) -> list[Candidate]:
-    near, *unequal = search.near(group.orbits, terms, None if sets is None else sets.commutant)
-    found = [_rival(log_prior + near[1], near[2], near[0], free=True)]
-    return found + [_rival(log_prior + share, own, tied) for tied, share, own in unequal]
+    """What is only near a group: all numbers deviate, or those that a part leaves free, or scales and variances."""
+    none = search.judge([]).group
+    found = [_rival(log_prior, search.near(terms, commutant, none), none.orbits, free=True)]
+    for part in parts:
+        if not np.array_equal(part.orbits, group.orbits) and _is_union(group.orbits, part.orbits):
+            own = search.near(terms, commutant, part)
+            # A part is as probable here, against no symmetry, as it is without the group.
+            found.append(_weighed(part, log_prior + part.log_price - none.log_price, own))
+    return found + [_rival(log_prior + share, own, tied) for tied, share, own in search.unequal(terms, group.orbits)]
 
 
 def _of_factors(data: Rearranged) -> list[Candidate]:

@@ -109,24 +109,35 @@ class Search:
                 found.setdefault(one.group.orbits.tobytes(), (one, sets))
         return list(found.values())
 
-    def near(
-        self, orbits: np.ndarray, terms: list[Terms], near: Commutant | None = None
-    ) -> list[tuple[np.ndarray, float, list[Terms]]]:
-        """What is only near a group: what it ties (p, p), log of its share of the prior, and the evidence.
+    def near(self, larger: list[Terms], near: Commutant, part: Group) -> list[Terms]:
+        """The evidence of a part of a group, where all that it leaves free is near what the group leaves unchanged.
 
         Args:
-            orbits: of the group.
-            terms: its evidence.
-            near: the covariances; None: all that it leaves unchanged.
+            larger: the evidence of the group.
+            near: its commutant.
+            part: the part.
         """
-        near = self._commutants[orbits.tobytes()] if near is None else near
-        pairs = [(own, second) for own, (second, _) in zip(terms, self.moments, strict=True)]
-        found = [(distinct(self.size), 0.0, [near_terms(own, near, second) for own, second in pairs])]
-        ways = unequal_orbits(orbits)
+        self.terms(part.orbits)
+        free = self._commutants[part.orbits.tobytes()]
+        pairs = zip(larger, self.moments, strict=True)
+        return [near_terms(own, near, second, free) for own, (second, _) in pairs]
+
+    def unequal(self, larger: list[Terms], orbits: np.ndarray) -> list[tuple[np.ndarray, float, list[Terms]]]:
+        """Scales and variances that are unequal: what is left tied (p, p), log of its prior, and the evidence.
+
+        Args:
+            larger: the evidence of a group.
+            orbits: its orbits.
+        """
+        found, ways = [], unequal_orbits(orbits)
         for unequal in ways:
-            own = [unequal_terms(own, second, unequal) for own, second in pairs]
-            found.append((told_apart(orbits, unequal), -math.log(len(ways)), own))
+            terms = [unequal_terms(own, second, unequal) for own, (second, _) in zip(larger, self.moments, strict=True)]
+            found.append((told_apart(orbits, unequal), -math.log(len(ways)), terms))
         return found
+
+    def commutant(self, orbits: np.ndarray) -> Commutant:
+        """Of a group that was judged."""
+        return self._commutants[orbits.tobytes()]
 
     def log_evidence(self, orbits: np.ndarray) -> float:
         """log of the likelihood of all samples."""
