@@ -176,11 +176,11 @@ def test_one_factor_with_unequal_loads_has_none(count, seed):
 def test_nearly_identical_variables_may_be_exchanged(noise):
     rng = np.random.default_rng(1)
     z = rng.normal(size=(200, 4))
-    pair = [z[:, 0] + noise * rng.normal(size=200) for _ in range(2)]
-    x = np.column_stack([*pair, z[:, 0] + 2 * z[:, 1], z[:, 1] + 3 * z[:, 2]])
+    alike = [z[:, 0] + noise * rng.normal(size=200) for _ in range(3)]
+    x = np.column_stack([*alike, 2 * z[:, 1], z[:, 1] + 3 * z[:, 2]])
     found = es.discover(es.CovarianceProblem(x))
-    assert found.symmetry().name == "C_2"
-    assert found.partition.labels[0, 0] == found.partition.labels[1, 1]
+    assert found.symmetry().name == "S_3"
+    assert found.partition.labels[0, 0] == found.partition.labels[1, 1] == found.partition.labels[2, 2]
 
 
 @pytest.mark.parametrize("count", [10, 40])

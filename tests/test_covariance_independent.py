@@ -66,7 +66,7 @@ def test_exchangeable_variables_beside_independent_ones(seed):
     found = es.discover(es.CovarianceProblem(x))
     assert found.symmetry().name == "S_2 × S_3" or found.symmetry().name == "S_3 × S_2"
     assert np.abs(found.posterior_mean[:3, 3:]).max() < 0.02
-    other = drawn(scipy.linalg.block_diag(alike(3, 2.0, 1.0), np.diag([0.5, 1.0, 2.0])), 2400, seed)
+    other = drawn(scipy.linalg.block_diag(alike(3, 2.0, 1.0), np.diag([0.5, 1.0, 2.0])), 6000, seed)
     assert es.discover(es.CovarianceProblem(other)).symmetry().name == "S_3"
 
 

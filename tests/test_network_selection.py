@@ -229,6 +229,22 @@ def test_a_candidate_is_kept_in_place_of_a_worse_one_alone():
     assert [c.loss for c in found.values()] == [1.0]
 
 
+@pytest.mark.slow
+def test_what_is_small_beside_an_offset_is_no_rounding():
+    # In kelvin, with an offset that the bias explains and nothing shares.
+    ring = np.subtract.outer(np.arange(4), np.arange(4)) % 4
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(600, 4))
+    y = 300 + x @ np.array([0.5, 0.502, 0.7, -0.3])[ring].T + 1e-3 * rng.normal(size=(600, 4))
+    x, y = (torch.tensor(own, dtype=torch.float32) for own in (x, y))
+    torch.manual_seed(0)
+    model = nn.Linear(4, 4)
+    nn.init.constant_(model.bias, 300.0)
+    es.share(model, "weight")
+    found = es.discover(es.ModelProblem(model, (x[:300], y[:300]), (x[300:], y[300:]), mse))
+    assert found.partition == es.Partition(ring)
+
+
 def test_parts_hold_each_sample_once():
     x = torch.arange(11.0)[:, None]
     parts = TensorSamples((x,), x).folds(4, torch.Generator().manual_seed(0))

@@ -158,7 +158,7 @@ def _named(keys: list[Any], codes: np.ndarray) -> tuple[dict[str, Any], np.ndarr
 
 def has_fractions(column: Any) -> bool:
     """Whether a column holds numbers with fractions, which are no categories."""
-    return any(_is_fraction(one) for one in _distinct(_own_order(column)[0])[0])
+    return any(_is_fraction(one) and np.isfinite(one) for one in _distinct(_own_order(column)[0])[0])
 
 
 def level_name(value: Any) -> str:

@@ -42,7 +42,8 @@ def cautions(view: View) -> tuple[str, ...]:
     found += quality.notes
     excess = view.validation_loss - view.no_sharing_loss
     error = quality.loss_error if np.isfinite(quality.loss_error) else _NOISE / 2 * abs(view.no_sharing_loss)
-    if excess > 2 * error:
+    ties = any(one.partition.num_groups < one.partition.labels.size for one in view.parameters)
+    if excess > 2 * error and ties:
         found.append("The validation loss is higher than without sharing: entries may be tied that differ.")
     found += _of_units(view)
     for one in view.parameters:

@@ -17,13 +17,15 @@ _UNITS = 32
 
 
 def rounding_errors(replicas: Replicas, owner: Sequence[int], fitted: Fit, upper: State) -> np.ndarray:
-    """By how much the validation losses (R,) of fits change with the last digits of the parameters.
+    """By how much the validation losses (R,) of fits change with the last digits of the shared parameters.
 
-    Losses that differ by less are not to be compared.
+    0 where a loss is larger than that, so that it is not all rounding.
     """
     generator, before = torch.Generator().manual_seed(0), fitted_loss(replicas, owner, fitted, upper)
-    moved = {name: _with_last_digits_moved(t, generator) for name, t in fitted.lower.items()}
-    return np.abs(fitted_loss(replicas, owner, replace(fitted, lower=moved), upper) - before)
+    shared = [name for slot in replicas.slots for name in slot.names]
+    moved = {name: _with_last_digits_moved(fitted.lower[name], generator) for name in shared}
+    found = np.abs(fitted_loss(replicas, owner, replace(fitted, lower={**fitted.lower, **moved}), upper) - before)
+    return np.where(np.abs(before) <= found, found, 0.0)
 
 
 def _with_last_digits_moved(values: Tensor, generator: torch.Generator) -> Tensor:

@@ -139,7 +139,7 @@ class NetworkSession(Session):
             self._unshared = well
             errors = rounding_errors(self.replicas, range(count), well.fit, {})
             for found, own in zip(self.found, errors.tolist(), strict=True):
-                found.rounding = own if found.standard_errors and np.isfinite(own) else 0.0
+                found.rounding = own if found.standard_errors else 0.0
             if all(slot.max_groups >= slot.num_entries for slot in self.replicas.slots):
                 settled = np.ones(count, bool)
                 self._note(range(count), [self._free] * count, well.fit, {}, settled)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
 
 from equishare.problems.commutant import Commutant, distinct
 from equishare.search.covariance.evidence import Terms
-from equishare.search.covariance.factor_models import FACTORS, terms_of_factors
-from equishare.search.covariance.groups import Search
+from equishare.search.covariance.factor_models import FACTORS, factors_of_sets
+from equishare.search.covariance.groups import Judged, Search
+from equishare.search.covariance.independent import IndependentSets
 from equishare.search.covariance.merges import log_price, near_pattern, patterns_of, terms_of_pattern
 from equishare.search.covariance.order import Rearranged
 from equishare.search.covariance.price import Group
@@ -17,8 +19,6 @@ from equishare.symmetry.permutations import Permutation
 
 # Of the groups so many are weighed against what is only near them.
 _NEAR = 4
-# Of the best groups so many are weighed as parts of others that they are near to.
-_PARTS = 12
 # Common factors with loads of their own are a priori this probable.
 _FACTORS = 1 / 8
 
@@ -45,41 +45,35 @@ class Candidate:
 
     def holds(self, group: Candidate) -> bool:
         """Whether the permutations of a group leave the pattern unchanged: each of its orbits lies in one label."""
-        return _is_union(self.labels, group.labels)
-
-
-def _is_union(labels: np.ndarray, orbits: np.ndarray) -> bool:
-    """Whether each orbit lies in one label."""
-    label_of = np.empty(int(orbits.max()) + 1, np.int64)
-    label_of[orbits] = labels
-    return np.array_equal(label_of[orbits], labels)
+        label_of = np.empty(int(group.labels.max()) + 1, np.int64)
+        label_of[group.labels] = self.labels
+        return np.array_equal(label_of[group.labels], self.labels)
 
 
 def candidates_of(data: Rearranged) -> list[Candidate]:
     """All that is weighed, the likeliest first."""
     search = Search(data.moments)
     search.run()
-    found = [*_of_groups(data, search), *_of_factors(data), *_of_patterns(data)]
+    none = search.judge([])
+    best = [one for one in search.ranked() if one.group.generators][:_NEAR]
+    # Where covariances are zero, a group may be larger.
+    apart = search.with_independent_sets([none, *best])
+    found = [*_of_groups(search, best, apart), *_of_factors(data, none, apart), *_of_patterns(data)]
     return sorted(found, key=lambda one: -one.log_weight)
 
 
-def _of_groups(data: Rearranged, search: Search) -> list[Candidate]:
-    """Groups, no symmetry, and what is only near a group."""
-    best = [one for one in search.ranked() if one.group.generators][:_NEAR]
-    # Where covariances are zero, the group may be larger.
-    apart = search.with_independent_sets([search.judge([]), *best])
-    parts = [one.group for one in search.ranked()[:_PARTS] if one.group.generators]
+def _of_groups(search: Search, best: list[Judged], apart: list[tuple[Judged, IndependentSets]]) -> list[Candidate]:
+    """Groups, no symmetry, and what is only near one of the best groups; some with independent sets."""
     found = []
     for one, sets in apart:
         log_prior = _log_prior(one.group) + sets.log_prior
         found.append(_weighed(one.group, log_prior, sets.terms))
-        found += _near(search, parts, one.group, log_prior, sets.terms, sets.commutant)
+        found += _near(search, one.group, log_prior, sets.terms, sets.commutant)
     for one in search.ranked():
         log_prior = _log_prior(one.group)
         found.append(_weighed(one.group, log_prior, one.terms, free=not one.group.generators))
         if any(one is other for other in best):
-            commutant = search.commutant(one.group.orbits)
-            found += _near(search, parts, one.group, log_prior, one.terms, commutant)
+            found += _near(search, one.group, log_prior, one.terms, search.commutant(one.group.orbits))
     return found
 
 
@@ -92,28 +86,22 @@ def _weighed(group: Group, log_prior: float, terms: list[Terms], free: bool = Fa
     return Candidate(group.orbits, log_prior + evidence, terms, group.generators, free=free)
 
 
-def _near(
-    search: Search, parts: list[Group], group: Group, log_prior: float, terms: list[Terms], commutant: Commutant
-) -> list[Candidate]:
-    """What is only near a group: all numbers deviate, or those that a part leaves free, or scales and variances."""
-    none = search.judge([]).group
-    found = [_rival(log_prior, search.near(terms, commutant, none), none.orbits, free=True)]
-    for part in parts:
-        if not np.array_equal(part.orbits, group.orbits) and _is_union(group.orbits, part.orbits):
-            own = search.near(terms, commutant, part)
-            # A part is as probable here, against no symmetry, as it is without the group.
-            found.append(_weighed(part, log_prior + part.log_price - none.log_price, own))
+def _near(search: Search, group: Group, log_prior: float, terms: list[Terms], commutant: Commutant) -> list[Candidate]:
+    """What is only near a group: all numbers deviate, or scales and variances."""
+    found = [_rival(log_prior, search.near(terms, commutant), distinct(search.size), free=True)]
     return found + [_rival(log_prior + share, own, tied) for tied, share, own in search.unequal(terms, group.orbits)]
 
 
-def _of_factors(data: Rearranged) -> list[Candidate]:
-    """Common factors with loads of their own, and what is only near these."""
+def _of_factors(data: Rearranged, none: Judged, apart: list[tuple[Judged, IndependentSets]]) -> list[Candidate]:
+    """Common factors with loads of their own: of all variables, and of each of independent sets."""
+    ways = [(np.zeros(len(none.group.orbits), np.int64), 0.0)]
+    ways += [(own.sets, own.log_prior) for one, own in apart if one is none]
     found = []
-    for number in FACTORS:
-        own = [terms_of_factors(*one, number) for one in data.moments]
-        terms = [one for one in own if one is not None]
-        if len(terms) == len(own):
-            found.append(_rival(np.log(_FACTORS / len(FACTORS)), terms, distinct(len(terms[0].second))))
+    for (sets, log_prior), number in itertools.product(ways, FACTORS):
+        terms = [factors_of_sets(*one, sets, number) for one in data.moments]
+        some = [one for one in terms if one is not None]
+        if len(some) == len(terms):
+            found.append(_rival(np.log(_FACTORS / len(FACTORS)) + log_prior, some, none.group.orbits))
     return found
 
 

@@ -118,18 +118,19 @@ def deviations_of(size: int, count: int, step: int) -> np.ndarray:
     return np.asarray(2.0 ** np.arange(0, np.ceil(np.log2(4 * size * count)) + 1, step))
 
 
-def terms_of(commutant: Commutant, second: np.ndarray, count: int) -> Terms:
+def terms_of(commutant: Commutant, second: np.ndarray, count: int, differ: bool = False) -> Terms:
     """The evidence of one sample for a group.
 
     Args:
         commutant: of the group.
         second: S (p, p) second moments.
         count: n.
+        differ: whether targets with one variance are left out, where orbits may have variances of their own.
     """
     second = commutant.project(second)
     strengths = strengths_of(len(second), count)
     prior = np.log(prior_of(strengths))
-    targets = flat_targets(second, np.diag(commutant.orbits), commutant.apart)
+    targets = flat_targets(second, np.diag(commutant.orbits), differ)
     if smooth := smooth_targets(second, commutant):
         targets = [replace(one, share=one.share / 2) for one in (*targets, *smooth)]
     found = commutant.log_marginals(second, count, np.stack([one.matrix for one in targets]), strengths)
@@ -142,32 +143,29 @@ def terms_of(commutant: Commutant, second: np.ndarray, count: int) -> Terms:
     return Terms(found, strengths, targets, second, count)
 
 
-def flat_targets(second: np.ndarray, points: np.ndarray, apart: np.ndarray | None = None) -> list[Target]:
+def flat_targets(second: np.ndarray, points: np.ndarray, differ: bool = False) -> list[Target]:
     """The targets of a group with no covariances or one, see above.
 
     Args:
         second: S (p, p), projected.
         points: (p,) labels of the orbits of variables.
-        apart: (p, p) of which pairs the covariance is zero; None: of no pair.
+        differ: whether targets with one variance are left out, where there may be several.
     """
     size = len(second)
     sizes = np.unique(points, return_counts=True)[1]
     variances = np.diag(second)
     found: list[Target] = []
-    near = np.ones((size, size), bool) if apart is None else ~apart
-    off = near & ~np.eye(size, dtype=bool)
-    most = int(near.sum(1).max())
+    off = ~np.eye(size, dtype=bool)
     own = np.bincount(np.unique(points, return_inverse=True)[1], variances) / sizes
     whole = (variances, own, sizes), (np.full(size, variances.mean()), variances.mean()[None], np.array([size]))
-    # Variables with equal variances whose sets are alike are near a larger group, which is weighed by itself.
-    for full, differing, counts in whole[len(sizes) == 1 :] if apart is None else whole[:1]:
+    for full, differing, counts in whole[:1] if differ else whole[len(sizes) == 1 :]:
         found.append(Target(np.diag(full), differing, counts, 0.0, 1.0))
-        if most > 1:
+        if size > 1:
             scale = np.sqrt(full)
             mean = float((second / np.outer(scale, scale))[off].mean())
-            mean = float(np.clip(mean, -_INSIDE / (most - 1), _INSIDE))
-            matrix = np.outer(scale, scale) * (mean * near + (1 - mean) * np.eye(size))
-            found.append(Target(matrix, differing, counts, off.sum() / 2, 1.0))
+            mean = float(np.clip(mean, -_INSIDE / (size - 1), _INSIDE))
+            matrix = np.outer(scale, scale) * (mean + (1 - mean) * np.eye(size))
+            found.append(Target(matrix, differing, counts, size * (size - 1) / 2, 1.0))
     return [replace(one, share=1 / len(found)) for one in found]
 
 
@@ -186,7 +184,7 @@ def smooth_targets(second: np.ndarray, commutant: Commutant) -> list[Target]:
         commutant: of the group.
     """
     orbits = commutant.orbits
-    if orbits[np.diag_indices(len(orbits))].any() or len(commutant.sizes) < 3 or commutant.apart is not None:
+    if orbits[np.diag_indices(len(orbits))].any() or len(commutant.sizes) < 3:
         return []
     values = np.bincount(orbits.ravel(), second.ravel()) / commutant.sizes
     nearest = 1 + int(np.argmax(values[1:]))

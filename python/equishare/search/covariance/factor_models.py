@@ -14,9 +14,10 @@ from __future__ import annotations
 import numpy as np
 import scipy
 
-from equishare.problems.commutant import log_likelihood
-from equishare.search.covariance.evidence import Terms, centre, deviations_of, prior_of
+from equishare.problems.commutant import Commutant, distinct, log_likelihood
+from equishare.search.covariance.evidence import Terms, centre, deviations_of, prior_of, terms_of
 from equishare.search.covariance.gaussian import integrated
+from equishare.symmetry.permutations import groups_of
 
 #: Numbers of factors that are tried.
 FACTORS = (1, 2)
@@ -28,6 +29,28 @@ _DRAWN, _LEAST = 1.0, 0.02
 _NEWTON, _HALVINGS, _GAIN = 12, 6, 0.05
 # Every so manyth strength of the grid is tried, of many variables fewer; a strength that stands for infinity.
 _STEP, _COARSE, _MANY, _SAME = 2, 4, 100, 2.0**24
+
+
+def factors_of_sets(second: np.ndarray, count: int, sets: np.ndarray, number: int) -> Terms | None:
+    """The evidence of one sample whose sets of variables are independent, each with common factors of its own.
+
+    A set that is too small for them has free covariances; None where all are. So has one of three among others, as any
+    covariance of three variables is one of a factor.
+
+    Args:
+        second: S (p, p).
+        count: n.
+        sets: (p,) labels of the sets.
+        number: k.
+    """
+    mean, value, any_factors = np.zeros_like(second), 0.0, False
+    for own in groups_of(sets):
+        at = np.ix_(own, own)
+        terms = terms_of_factors(second[at], count, number) if len(own) != 3 or len(sets) == 3 else None
+        any_factors |= terms is not None
+        terms = terms_of(Commutant(distinct(len(own))), second[at], count) if terms is None else terms
+        mean[at], value = terms.mean(), value + terms.log_evidence
+    return Terms(np.array([[value]]), np.array([np.inf]), [centre(mean)], second, count) if any_factors else None
 
 
 def terms_of_factors(second: np.ndarray, count: int, number: int) -> Terms | None:

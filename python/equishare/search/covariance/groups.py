@@ -109,18 +109,14 @@ class Search:
                 found.setdefault(one.group.orbits.tobytes(), (one, sets))
         return list(found.values())
 
-    def near(self, larger: list[Terms], near: Commutant, part: Group) -> list[Terms]:
-        """The evidence of a part of a group, where all that it leaves free is near what the group leaves unchanged.
+    def near(self, larger: list[Terms], near: Commutant) -> list[Terms]:
+        """The evidence where all numbers are only near what a group leaves unchanged.
 
         Args:
             larger: the evidence of the group.
             near: its commutant.
-            part: the part.
         """
-        self.terms(part.orbits)
-        free = self._commutants[part.orbits.tobytes()]
-        pairs = zip(larger, self.moments, strict=True)
-        return [near_terms(own, near, second, free) for own, (second, _) in pairs]
+        return [near_terms(own, near, second) for own, (second, _) in zip(larger, self.moments, strict=True)]
 
     def unequal(self, larger: list[Terms], orbits: np.ndarray) -> list[tuple[np.ndarray, float, list[Terms]]]:
         """Scales and variances that are unequal: what is left tied (p, p), log of its prior, and the evidence.

@@ -18,7 +18,7 @@ import numpy as np
 import scipy
 
 from equishare.partition import Partition
-from equishare.problems.commutant import Commutant, log_likelihood
+from equishare.problems.commutant import Commutant, distinct, log_likelihood
 from equishare.search.covariance.evidence import Centre, Terms, centre, deviations_of, prior_of
 from equishare.search.covariance.gaussian import integrated
 
@@ -31,21 +31,20 @@ _FAR = 0.3
 _SINGULAR = 1e-7
 
 
-def near_terms(larger: Terms, near: Commutant, second: np.ndarray, free: Commutant) -> Terms:
-    """The evidence where all numbers deviate, or all that a part of the group leaves free.
+def near_terms(larger: Terms, near: Commutant, second: np.ndarray) -> Terms:
+    """The evidence where all numbers deviate.
 
-    Beside the numbers that the group leaves free, which are integrated out as before, the others deviate from zero as
-    the prior of strength ν about the mean given the group lets them.
+    Beside the numbers that the group leaves free, which are integrated out as before, all other numbers deviate from
+    zero as the prior of strength ν about the mean given the group lets them.
 
     Args:
         larger: the evidence of the group.
         near: its commutant.
         second: S (p, p).
-        free: the commutant of the part; of the identity alone, all numbers.
     """
     count, target = larger.count, larger.mean()
     strengths = deviations_of(len(second), count, 1)
-    second = free.project(second)
+    free = Commutant(distinct(len(second)))
     values = free.log_marginals(second, count, target, strengths)
     values -= near.log_marginals(larger.second, count, target, strengths)
     values += larger.log_evidence + np.log(prior_of(strengths))
