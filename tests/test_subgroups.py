@@ -56,3 +56,9 @@ def test_the_right_order_of_a_ring_is_found_beside_a_wrong_one():
     judged.judge_subgroups()
     best = min(judged.scores, key=judged.scores.__getitem__)[0]
     assert best == es.Partition(labels) and symmetry_group(best).name == "D_6"
+
+
+def test_a_long_weight_has_too_many_arrangements_to_be_tried():
+    labels = np.arange(3000).repeat(24).reshape(3000, 24)
+    bare = posterior.Posterior.__new__(posterior.Posterior)
+    assert bare._rearranged(es.Partition(labels)) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -24,7 +25,7 @@ _JUDGED = 8
 _SEARCHES = 2
 # Subgroups of a symmetry that are looked at: without one generator, and of random elements, of large parameters fewer.
 _DROPPED = 16
-_RANDOM_SUBGROUPS, _RANDOM_OF_LARGE = 200, 12
+_RANDOM_SUBGROUPS, _RANDOM_OF_LARGE, _FEWEST_OF_FACTOR = 96, 12, 12
 # So many of them are judged, those that the estimates speak for most. A value more costs about so much.
 _JUDGED_SUBGROUPS = 24
 _COST_OF_VALUE = 3.0
@@ -178,29 +179,33 @@ class Posterior:
             partition, spread = best
             tried.add(partition)
             maps = self._structures[partition].closure.maps  # type: ignore[union-attr]
-            found = self._parts(partition, maps, rng)
-            if not is_tabled(partition.shape):
-                many = [one.num_groups for one in found if one.num_groups > MOST_GROUPS]
-                self.left_out = min([*many, self.left_out] if self.left_out else many, default=0)
-                found = {one for one in found if one.num_groups <= MOST_GROUPS}
-            self.judge([one for one in found if (one, spread) not in self.scores], spread)
+            found = [*self._parts(partition, maps, rng), *self._rearranged(partition)]
+            self.judge([one for one in dict.fromkeys(found) if (one, spread) not in self.scores], spread)
 
-    def _parts(self, partition: Partition, maps: list[Permutations], rng: np.random.Generator) -> set[Partition]:
+    def _parts(self, partition: Partition, maps: list[Permutations], rng: np.random.Generator) -> list[Partition]:
         """The orbits of subgroups, and a partition of the whole group's symmetry with its groups split by these."""
-        whole = cell_orbits(maps, partition.shape)
-        count = _RANDOM_SUBGROUPS if is_tabled(partition.shape) else _RANDOM_OF_LARGE
-        parts = {Partition(cell_orbits(some, partition.shape)) for some in _subgroups(maps, rng, count)}
-        split = {one: _split(partition.labels, whole, one.labels) for one in parts - {Partition(whole)}}
+        whole = Partition(cell_orbits(maps, partition.shape))
+        is_small = is_tabled(partition.shape)
+        some = _subgroups(maps, rng, _RANDOM_SUBGROUPS if is_small else _RANDOM_OF_LARGE)
+        parts = dict.fromkeys(Partition(cell_orbits(own, partition.shape)) for own in some)
+        if not is_small:
+            many = [one.num_groups for one in parts if one.num_groups > MOST_GROUPS]
+            self.left_out = min([*many, self.left_out] if self.left_out else many, default=0)
+        split = {
+            one: _split(partition.labels, whole.labels, one.labels)
+            for one in parts
+            if one != whole and (is_small or one.num_groups <= MOST_GROUPS)
+        }
         likely = sorted(split, key=lambda one: self._cost(split[one]))[:_JUDGED_SUBGROUPS]
-        return {*likely, *(split[one] for one in likely), *self._rearranged(partition)}
+        return [*likely, *(split[one] for one in likely)]
 
     def _rearranged(self, partition: Partition) -> list[Partition]:
         """The partition with two rows, or two columns, or both exchanged: of few samples its order may be wrong."""
-        rows, columns = (_exchanges(size) for size in partition.shape)
-        if len(rows) * len(columns) > _MOST_EXCHANGES:
+        if math.prod(1 + math.comb(size, 2) for size in partition.shape) > _MOST_EXCHANGES:
             return []
-        found = {Partition(partition.labels[np.ix_(*pair)]) for pair in itertools.product(rows, columns)}
-        return sorted(found - {partition}, key=self._cost)[:_REARRANGED]
+        pairs = itertools.product(*(_exchanges(size) for size in partition.shape))
+        found = dict.fromkeys(Partition(partition.labels[np.ix_(*pair)]) for pair in pairs)
+        return sorted((one for one in found if one != partition), key=self._cost)[:_REARRANGED]
 
     def _cost(self, partition: Partition) -> float:
         """About what the evidence has against a partition, by the variances of the entries alone."""
@@ -432,11 +437,17 @@ class Posterior:
 
 
 def _subgroups(maps: list[Permutations], rng: np.random.Generator, count: int) -> list[list[Permutations]]:
-    """Generators of subgroups: all but one of those given, and ``count`` pairs of random elements of each factor."""
+    """Generators of subgroups: all but one of those given, and about ``count`` of random elements of one factor."""
     chosen = rng.permutation(len(maps))[:_DROPPED].tolist() if len(maps) > 1 else []
     found = [[one for i, one in enumerate(maps) if i != left_out] for left_out in chosen]
-    for own, others in _factors(maps):
-        found += [[*others, *(_product(own, rng) for _ in range(int(rng.integers(1, 3))))] for _ in range(count)]
+    factors = _factors(maps)
+    for own, others in factors:
+        # Of a small factor the same come up again and again.
+        drawn: dict[bytes, list[Permutations]] = {}
+        for _ in range(max(count // len(factors), _FEWEST_OF_FACTOR)):
+            some = [_product(own, rng) for _ in range(int(rng.integers(1, 3)))]
+            drawn[b"".join(p.tobytes() for one in some for p in one)] = some
+        found += [[*others, *some] for some in drawn.values()]
     return found
 
 

@@ -22,7 +22,7 @@ from equishare.result.discovery import Discovery
 
 TRIALS = 150
 METHODS = ("no sharing", "oracle", "auto")
-LIMIT = "Bayes limit"
+TOLD = "values told"
 SAMPLES, FACTORS, LEVELS, ACTIVE = 500, 10, 24, 3
 # New samples on which the error is measured.
 _NEW = 5000
@@ -57,8 +57,8 @@ def _cell(setting: int, noise: float) -> Cell:
     printed = PUBLISHED.get((setting, noise), ())
     columns = {f"published_{name}": value for name, value in zip(_COLUMNS, printed, strict=False)}
     settings: dict[str, Any] = {"setting": setting, "noise": noise}
-    # Of correlated factors the limit is none: one mistaken effect makes up for another.
-    methods = METHODS if _CORRELATION[setting] else (*METHODS, LIMIT)
+    # Of correlated factors it says little: one mistaken effect makes up for another.
+    methods = METHODS if _CORRELATION[setting] else (*METHODS, TOLD)
     return Cell(settings, partial(draw, **settings), methods, TRIALS, {"auto": columns} if columns else {})
 
 
@@ -85,13 +85,13 @@ def draw(rng: np.random.Generator, trials: int, *, setting: int, noise: float) -
         }
 
     truths: Sequence[Any] = [labels] * trials
-    return Draws(problems, truths, score, {LIMIT: limit})
+    return Draws(problems, truths, score, {TOLD: limit})
 
 
 def _told(codes: np.ndarray, errors: np.ndarray, effects: np.ndarray, noise: float) -> np.ndarray:
-    """(L,) effects of levels, by one who is told the values, how many levels have each, and all other effects.
+    """(L,) mean effects of levels for one who is told the values, how often each occurs, and all other effects.
 
-    Where factors are independent, no estimate has a smaller error in the mean.
+    Which of the values a level has is asked of its own samples alone.
     """
     counts = np.bincount(codes, minlength=LEVELS)
     sums = np.bincount(codes, errors + effects[codes], minlength=LEVELS)

@@ -14,6 +14,8 @@ from equishare.problems.network.replicas import Replicas, State
 
 # Training ends so many units of the last digit from a minimum, about.
 _UNITS = 32
+# Of halves that is no small move any more.
+_MOST = 1e-4
 
 
 def rounding_errors(replicas: Replicas, owner: Sequence[int], fitted: Fit, upper: State) -> np.ndarray:
@@ -32,4 +34,4 @@ def _with_last_digits_moved(values: Tensor, generator: torch.Generator) -> Tenso
     if not values.is_floating_point():
         return values
     noise = torch.randn(values.shape, generator=generator, dtype=torch.float32).to(values.device, values.dtype)
-    return noise.mul_(_UNITS * torch.finfo(values.dtype).eps).add_(1).mul_(values)
+    return noise.mul_(min(_UNITS * torch.finfo(values.dtype).eps, _MOST)).add_(1).mul_(values)

@@ -55,15 +55,19 @@ def candidates_of(data: Rearranged) -> list[Candidate]:
     search = Search(data.moments)
     search.run()
     none = search.judge([])
-    best = [one for one in search.ranked() if one.group.generators][:_NEAR]
     # Where covariances are zero, a group may be larger.
-    apart = search.with_independent_sets([none, *best])
-    found = [*_of_groups(search, best, apart), *_of_factors(data, none, apart), *_of_patterns(data)]
+    apart = search.with_independent_sets([none, *_best(search)])
+    found = [*_of_groups(search, apart), *_of_factors(data, none, apart), *_of_patterns(data)]
     return sorted(found, key=lambda one: -one.log_weight)
 
 
-def _of_groups(search: Search, best: list[Judged], apart: list[tuple[Judged, IndependentSets]]) -> list[Candidate]:
+def _best(search: Search) -> list[Judged]:
+    return [one for one in search.ranked() if one.group.generators][:_NEAR]
+
+
+def _of_groups(search: Search, apart: list[tuple[Judged, IndependentSets]]) -> list[Candidate]:
     """Groups, no symmetry, and what is only near one of the best groups; some with independent sets."""
+    best = _best(search)
     found = []
     for one, sets in apart:
         log_prior = _log_prior(one.group) + sets.log_prior

@@ -102,11 +102,13 @@ class Search:
         found: dict[bytes, tuple[Judged, IndependentSets]] = {}
         for one in some:
             sets = independent_sets(one.group.orbits, self.moments)
-            if sets is not None and one.group.generators:
-                one = self.judge(preserving(np.where(sets.apart, -1, one.group.orbits), one.group.generators))
-                sets = independent_sets(one.group.orbits, self.moments)
-            if sets is not None:
-                found.setdefault(one.group.orbits.tobytes(), (one, sets))
+            if sets is None:
+                continue
+            if one.group.generators:
+                larger = self.judge(preserving(np.where(sets.apart, -1, one.group.orbits), one.group.generators))
+                if (of_larger := independent_sets(larger.group.orbits, self.moments)) is not None:
+                    one, sets = larger, of_larger
+            found.setdefault(one.group.orbits.tobytes(), (one, sets))
         return list(found.values())
 
     def near(self, larger: list[Terms], near: Commutant) -> list[Terms]:

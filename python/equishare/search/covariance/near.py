@@ -82,7 +82,7 @@ def unequal_terms(larger: Terms, second: np.ndarray, unequal: np.ndarray) -> Ter
                 continue
             value, moved = integrated(gradient, information, (every * deviations)[:, deviations > 0])
             target = _Moved(mean, spans @ moved)
-            if np.abs(target.moved).max() > _FAR:
+            if np.abs(target.moved).max() > _FAR and not is_singular:
                 gain = log_likelihood(target.matrix, second, count) - log_likelihood(mean, second, count)
                 value += min(0.0, gain - float(gradient @ moved - 0.5 * moved @ information @ moved))
             weights.append(larger.log_evidence + value + np.log(own * share / 3))
