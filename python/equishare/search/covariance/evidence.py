@@ -32,6 +32,9 @@ import numpy as np
 
 from equishare.problems.commutant import Commutant
 
+#: Second moments S (p, p) about a known mean, and the number n of samples.
+Moments = tuple[np.ndarray, int]
+
 # The weights of ν are ∝ ν^(−_DECAY) above 1, and ν^_DECAY below.
 _DECAY = 0.75
 # Of those below 1 only powers of two with these exponents are tried.

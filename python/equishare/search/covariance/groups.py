@@ -11,7 +11,7 @@ import numpy as np
 import scipy
 
 from equishare.problems.commutant import Commutant, distinct
-from equishare.search.covariance.evidence import Terms, terms_of
+from equishare.search.covariance.evidence import Moments, Terms, terms_of
 from equishare.search.covariance.independent import IndependentSets, independent_sets
 from equishare.search.covariance.maps import Matcher, averaged
 from equishare.search.covariance.merges import variance_classes
@@ -26,9 +26,6 @@ from equishare.symmetry.permutations import (
     orbit_labels,
     random_subproduct,
 )
-
-#: Second moments about a known mean, and the number of samples, of each sample.
-Moments = tuple[np.ndarray, int]
 
 # Rounds of searches, each with the matrix averaged over the maps of the round before.
 _ROUNDS = 3

@@ -1,8 +1,8 @@
 """Sets of variables that are independent of each other, beside a group: which covariances are zero.
 
 Sets are joined from below: pairs of variables, the most correlated first, as long as that is likelier. The group takes
-sets to sets. A priori the sets are any partition of the orbits of variables that a set keeps for itself, each of which
-may be independent within, with the same probability.
+sets to sets. Sets pay for how many partitions there are of the orbits of variables that a set keeps for itself, each of
+which may be independent within.
 """
 
 from __future__ import annotations
@@ -14,11 +14,9 @@ import numpy as np
 
 from equishare.partition import Partition
 from equishare.problems.commutant import Commutant
-from equishare.search.covariance.evidence import Terms, centre, terms_of
+from equishare.search.covariance.evidence import Moments, Terms, centre, terms_of
 from equishare.symmetry.permutations import groups_of, joined
 from equishare.theory import log_bell
-
-Moments = tuple[np.ndarray, int]
 
 # After so many pairs in a row whose sets stay apart, the rest is left out.
 _PATIENCE = 12

@@ -13,8 +13,7 @@ from equishare.problems.base import Labels, Proposal
 from equishare.problems.commutant import Commutant, distinct
 from equishare.search.covariance.candidates import Candidate, candidates_of
 from equishare.search.covariance.eigenvalues import averaged_with
-from equishare.search.covariance.evidence import terms_of
-from equishare.search.covariance.groups import Moments
+from equishare.search.covariance.evidence import Moments, terms_of
 from equishare.search.covariance.order import Rearranged
 
 #: Offset and slope of the probability that there is a symmetry, with log odds ℓ for the surest part of the one that is
