@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import io
 import os
 import shlex
@@ -70,7 +71,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if code == _BROKEN_PIPE:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains when it ends
     if code == INTERRUPTED:
-        print("equishare: interrupted", file=sys.stderr)
+        print("equishare: interrupted", file=sys.stderr, flush=True)
+        if arguments is None:
+            # Threads of libraries that were being loaded would end Python with an abort. All files are whole by now.
+            with contextlib.suppress(OSError):
+                sys.stdout.flush()
+            os._exit(INTERRUPTED)
     atexit.register(_ignore_interrupts)
     sys.exit(code)
 
