@@ -6,7 +6,7 @@ import pytest
 import equishare as es
 from equishare.lab.studies.invention_data import FAMILIES, draw
 from equishare.lab.studies.patterns import circulant, dihedral, permutations, side_by_side
-from equishare.search import posterior
+from equishare.search import posterior, subgroups
 from equishare.search.price import closure_of
 from equishare.symmetry import symmetry_group
 
@@ -15,7 +15,7 @@ C_5_AND_S_4 = side_by_side(circulant(5), permutations(4))
 
 def test_generators_are_sorted_by_factor():
     maps = closure_of(C_5_AND_S_4).maps
-    factors = posterior._factors(maps)
+    factors = subgroups._factors(maps)
     assert len(factors) == 2
     for own, others in factors:
         assert len(own) + len(others) == len(maps)
@@ -27,7 +27,7 @@ def test_only_what_a_subgroup_splits_is_split():
     truth = side_by_side(circulant(5), dihedral(4))
     labels = np.where(C_5_AND_S_4 == C_5_AND_S_4[0, 1], C_5_AND_S_4[0, 0], C_5_AND_S_4)  # two groups tied by chance
     whole, part = C_5_AND_S_4, truth
-    split = posterior._split(labels, whole, part)
+    split = subgroups._split(labels, whole, part)
     assert split.num_groups == es.Partition(labels).num_groups + 1
     assert (split.labels[0, 0] == split.labels[0, 1]) and split.labels[5, 6] != split.labels[5, 7]
 
@@ -60,5 +60,4 @@ def test_the_right_order_of_a_ring_is_found_beside_a_wrong_one():
 
 def test_a_long_weight_has_too_many_arrangements_to_be_tried():
     labels = np.arange(3000).repeat(24).reshape(3000, 24)
-    bare = posterior.Posterior.__new__(posterior.Posterior)
-    assert bare._rearranged(es.Partition(labels)) == []
+    assert subgroups.rearranged(None, es.Partition(labels)) == []

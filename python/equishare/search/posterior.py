@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -16,21 +14,12 @@ from equishare.search.alignment import Permutations
 from equishare.search.evidence import LARGE, Evidence, Score
 from equishare.search.price import Closure, Structure, closure_of, generated, is_kept, is_tabled, may_have_symmetry
 from equishare.search.shifts import coarsest_shift, shifts_of
-from equishare.symmetry.orbits import cell_orbits
-from equishare.symmetry.permutations import joined, moves
+from equishare.search.subgroups import likely_parts, orbits_of_subgroups, rearranged
 
 # So many of the best partitions are judged for every spread; of large parameters half.
 _JUDGED = 8
 # Searches with entries that scatter, each with another spread.
 _SEARCHES = 2
-# Subgroups of a symmetry that are looked at: without one generator, and of random elements, of large parameters fewer.
-_DROPPED = 16
-_RANDOM_SUBGROUPS, _RANDOM_OF_LARGE, _FEWEST_OF_FACTOR = 96, 12, 12
-# So many of them are judged, those that the estimates speak for most. A value more costs about so much.
-_JUDGED_SUBGROUPS = 24
-_COST_OF_VALUE = 3.0
-# Where rows and columns have so many exchanges, so many of the best with two of them exchanged are judged.
-_MOST_EXCHANGES, _REARRANGED = 20_000, 8
 #: Offset a and slope b of the probability of a symmetry with log odds ℓ, 1 / (1 + exp(−a − b ℓ)). The odds compare the
 #: candidates that the search saw, and are too sure where it saw few that contradict the symmetry. So the curve is
 #: fitted to simulated problems whose symmetry is known, by ``equishare reproduce invention``. Shifts have the same one.
@@ -179,43 +168,13 @@ class Posterior:
             partition, spread = best
             tried.add(partition)
             maps = self._structures[partition].closure.maps  # type: ignore[union-attr]
-            found = [*self._parts(partition, maps, rng), *self._rearranged(partition)]
+            parts = orbits_of_subgroups(partition, maps, rng)
+            if not is_tabled(partition.shape):
+                many = [one.num_groups for one in parts if one.num_groups > MOST_GROUPS]
+                self.left_out = min([*many, self.left_out] if self.left_out else many, default=0)
+                parts = [one for one in parts if one.num_groups <= MOST_GROUPS]
+            found = [*likely_parts(self._estimate, partition, maps, parts), *rearranged(self._estimate, partition)]
             self.judge([one for one in dict.fromkeys(found) if (one, spread) not in self.scores], spread)
-
-    def _parts(self, partition: Partition, maps: list[Permutations], rng: np.random.Generator) -> list[Partition]:
-        """The orbits of subgroups, and a partition of the whole group's symmetry with its groups split by these."""
-        whole = Partition(cell_orbits(maps, partition.shape))
-        is_small = is_tabled(partition.shape)
-        some = _subgroups(maps, rng, _RANDOM_SUBGROUPS if is_small else _RANDOM_OF_LARGE)
-        parts = dict.fromkeys(Partition(cell_orbits(own, partition.shape)) for own in some)
-        if not is_small:
-            many = [one.num_groups for one in parts if one.num_groups > MOST_GROUPS]
-            self.left_out = min([*many, self.left_out] if self.left_out else many, default=0)
-        split = {
-            one: _split(partition.labels, whole.labels, one.labels)
-            for one in parts
-            if one != whole and (is_small or one.num_groups <= MOST_GROUPS)
-        }
-        likely = sorted(split, key=lambda one: self._cost(split[one]))[:_JUDGED_SUBGROUPS]
-        return [*likely, *(split[one] for one in likely)]
-
-    def _rearranged(self, partition: Partition) -> list[Partition]:
-        """The partition with two rows, or two columns, or both exchanged: of few samples its order may be wrong."""
-        if math.prod(1 + math.comb(size, 2) for size in partition.shape) > _MOST_EXCHANGES:
-            return []
-        pairs = itertools.product(*(_exchanges(size) for size in partition.shape))
-        found = dict.fromkeys(Partition(partition.labels[np.ix_(*pair)]) for pair in pairs)
-        return sorted((one for one in found if one != partition), key=self._cost)[:_REARRANGED]
-
-    def _cost(self, partition: Partition) -> float:
-        """About what the evidence has against a partition, by the variances of the entries alone."""
-        weights, values, labels = (
-            1 / self._estimate.variance.ravel(),
-            self._estimate.values.ravel(),
-            partition.labels.ravel(),
-        )
-        explained = np.bincount(labels, weights * values) ** 2 / np.bincount(labels, weights)
-        return _COST_OF_VALUE * partition.num_groups - 0.5 * float(explained.sum())
 
     def has_symmetry(self, partition: Partition) -> bool:
         """Whether a partition was judged and has one."""
@@ -434,54 +393,3 @@ class Posterior:
             mean += np.exp(weight) * (tied + spread**2 * wide.apply(wide.values - tied))
             total += np.exp(weight)
         return mean / total + self._estimate.origin
-
-
-def _subgroups(maps: list[Permutations], rng: np.random.Generator, count: int) -> list[list[Permutations]]:
-    """Generators of subgroups: all but one of those given, and about ``count`` of random elements of one factor."""
-    chosen = rng.permutation(len(maps))[:_DROPPED].tolist() if len(maps) > 1 else []
-    found = [[one for i, one in enumerate(maps) if i != left_out] for left_out in chosen]
-    factors = _factors(maps)
-    for own, others in factors:
-        # Of a small factor the same come up again and again.
-        drawn: dict[bytes, list[Permutations]] = {}
-        for _ in range(max(count // len(factors), _FEWEST_OF_FACTOR)):
-            some = [_product(own, rng) for _ in range(int(rng.integers(1, 3)))]
-            drawn[b"".join(p.tobytes() for one in some for p in one)] = some
-        found += [[*others, *some] for some in drawn.values()]
-    return found
-
-
-def _exchanges(size: int) -> list[np.ndarray]:
-    """The identity and all exchanges of two points."""
-    found = [np.arange(size)]
-    for pair in itertools.combinations(range(size), 2):
-        found.append(np.arange(size))
-        found[-1][list(pair)] = pair[::-1]
-    return found
-
-
-def _split(labels: np.ndarray, whole: np.ndarray, part: np.ndarray) -> Partition:
-    """A pattern with those groups in the orbits of a subgroup, of which these split some orbit of the group."""
-
-    def number(orbits: np.ndarray) -> np.ndarray:
-        pairs = np.unique(np.stack([labels.ravel(), orbits.ravel()]), axis=1)
-        return np.bincount(pairs[0])
-
-    is_split = number(part) > number(whole)
-    return Partition(np.where(is_split[labels], labels.max() + 1 + part, labels))
-
-
-def _factors(maps: list[Permutations]) -> list[tuple[list[Permutations], list[Permutations]]]:
-    """Generators that move rows or columns in common, directly or through others, beside all that do not."""
-    moved = np.array([np.concatenate([moves(p) for p in one]) for one in maps])
-    labels = joined(np.arange(len(maps)), [np.argwhere(moved.astype(int) @ moved.T)])
-    parts = [[one for one, own in zip(maps, labels, strict=True) if own == label] for label in np.unique(labels)]
-    return [(part, [one for other in parts if other is not part for one in other]) for part in parts]
-
-
-def _product(maps: list[Permutations], rng: np.random.Generator) -> Permutations:
-    """A product of several generators, chosen at random."""
-    outputs, inputs = (np.arange(len(p)) for p in maps[0])
-    for i in rng.integers(len(maps), size=2 * len(maps) + 2):
-        outputs, inputs = maps[i][0][outputs], maps[i][1][inputs]
-    return outputs, inputs

@@ -65,7 +65,7 @@ def _cell(setting: int, noise: float) -> Cell:
 def draw(rng: np.random.Generator, trials: int, *, setting: int, noise: float) -> Draws:
     """Draw the trials of one cell; ``noise`` is the variance."""
     effects = np.repeat([-3.0, 0.0, 3.0], SIZES[setting])
-    problems, tests, limit = [], [], []
+    problems, tests, known = [], [], []
     for _ in range(trials):
         codes, new = (levels(rng, count, _CORRELATION[setting]) for count in (SAMPLES, _NEW))
         mean, truth = (effects[own[:, :ACTIVE]].sum(1) for own in (codes, new))
@@ -73,7 +73,7 @@ def draw(rng: np.random.Generator, trials: int, *, setting: int, noise: float) -
         problems.append(FactorProblem(codes, mean + errors))
         told = sum(_told(codes[:, j], errors, effects, noise)[new[:, j]] for j in range(ACTIVE))
         tests.append((new, truth))
-        limit.append({"mse": float(np.mean((told - truth) ** 2))})
+        known.append({"mse": float(np.mean((told - truth) ** 2))})
     labels = {str(j): Partition(effects if j < ACTIVE else np.zeros(LEVELS)) for j in range(FACTORS)}
 
     def score(trial: int, answer: Discovery) -> Scores:
@@ -85,7 +85,7 @@ def draw(rng: np.random.Generator, trials: int, *, setting: int, noise: float) -
         }
 
     truths: Sequence[Any] = [labels] * trials
-    return Draws(problems, truths, score, {TOLD: limit})
+    return Draws(problems, truths, score, {TOLD: known})
 
 
 def _told(codes: np.ndarray, errors: np.ndarray, effects: np.ndarray, noise: float) -> np.ndarray:

@@ -31,7 +31,5 @@ def rounding_errors(replicas: Replicas, owner: Sequence[int], fitted: Fit, upper
 
 
 def _with_last_digits_moved(values: Tensor, generator: torch.Generator) -> Tensor:
-    if not values.is_floating_point():
-        return values
     noise = torch.randn(values.shape, generator=generator, dtype=torch.float32).to(values.device, values.dtype)
     return noise.mul_(min(_UNITS * torch.finfo(values.dtype).eps, _MOST)).add_(1).mul_(values)
