@@ -9,17 +9,19 @@ from model_cases import LINEAR_LABELS, linear, linear_data, made, mse, split
 from torch import nn
 
 import equishare as es
-from equishare.problems.network import rounding, session
+from equishare.problems.network import refit, rounding, session
 from equishare.problems.network.candidate import Candidate, as_good
 from equishare.problems.network.checkpoint import fingerprint
 from equishare.problems.network.fit import gained
 from equishare.problems.network.found import Found
 from equishare.problems.network.patterns import Pattern
 from equishare.problems.network.refit import cross_validated
-from equishare.problems.network.replicas import Replicas
+from equishare.problems.network.replicas import Replicas, slots_of
 from equishare.problems.network.samples import TensorSamples
 from equishare.problems.network.training import STANDARD_ERRORS
+from equishare.search import by_training
 from equishare.search.levels import levels, near
+from equishare.search.structures import is_structured
 
 WEIGHT = np.array([[-4.0, -3.0, -2.0], [-1.0, 0.0, 1.0], [2.0, 3.0, 5.0]])
 
@@ -267,13 +269,13 @@ def circulant_problem(seed=0):
 
 @pytest.mark.slow
 def test_what_cross_validation_shows_to_be_worse_than_no_sharing_is_refused(monkeypatch):
-    asked = []
+    asked, sizes = [], np.full(16, 4)
     brief = {"lr": 0.1, "steps": 40, "refit_steps": 60, "restarts": 1}
 
     def judged(trainer, owner, trained, seed):
-        losses = cross_validated(trainer, owner, trained, seed)
-        asked.append((owner, [one.pattern.num_groups for one in trained], losses))
-        return np.array([1.0, 1.0, 1.03, 1.07])
+        losses, own = cross_validated(trainer, owner, trained, seed)
+        asked.append((owner, [one.pattern.num_groups for one in trained], losses @ own / own.sum()))
+        return np.array([[1.0], [1.0], [1.005], [1.02]]) * np.ones(16), sizes
 
     monkeypatch.setattr(session, "cross_validated", judged)
     kept, refused = es.discover([circulant_problem(), circulant_problem(1)], **brief)
@@ -284,3 +286,68 @@ def test_what_cross_validation_shows_to_be_worse_than_no_sharing_is_refused(monk
     assert (losses[2:] < losses[:2]).all() and (losses > 0.005).all()
     es.discover(circulant_problem(), **brief, standard_errors=0)
     assert len(asked) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("difference", "structured", "kept"),
+    [(-0.2, False, True), (-0.03, False, False), (0.03, True, True), (0.2, True, False), (0.005, False, False)],
+)
+def test_a_pattern_must_be_better_by_a_standard_error_unless_a_structure_ties_it(
+    monkeypatch, difference, structured, kept
+):
+    # Losses that differ by 0.2 and -0.2 in turn from their mean: with 16 blocks the standard error is 0.0516.
+    wiggle = np.where(np.arange(16) % 2, 0.2, -0.2)
+
+    def judged(*_args):
+        return np.stack([np.ones(16), 1 + difference + wiggle]), np.full(16, 4)
+
+    monkeypatch.setattr(session, "cross_validated", judged)
+    monkeypatch.setattr(by_training, "is_structured", lambda _slots, _pattern: structured)
+    found = es.discover(circulant_problem(), lr=0.1, steps=40, refit_steps=60, restarts=1)
+    assert (found.partition.num_groups == 3) == kept
+
+
+@pytest.mark.slow
+def test_samples_that_are_held_out_are_validation_samples(monkeypatch):
+    parts = []
+
+    def replicas(problems, *args):
+        parts.extend(problems)
+        return Replicas(problems, *args)
+
+    monkeypatch.setattr(refit, "Replicas", replicas)
+    whole = circulant_problem()
+    es.discover(whole, lr=0.1, steps=40, refit_steps=60, restarts=1)
+    assert len(parts) == 4
+    rows = {tuple(row) for row in whole.val.x[0].tolist()}
+    for part in parts:
+        held = [tuple(row) for row in part.val.x[0].tolist()]
+        assert set(held) <= rows and len(held) == len(rows) // 4
+        fitted = {tuple(row) for row in part.train.x[0].tolist()}
+        assert not fitted & set(held) and len(fitted) == len(whole.train) + len(rows) - len(held)
+
+
+@pytest.mark.parametrize(
+    ("labels", "structured"),
+    [
+        (np.subtract.outer(np.arange(4), np.arange(4)) % 4, True),
+        ((np.subtract.outer(np.arange(4), np.arange(4)) % 4)[[2, 0, 3, 1]], True),
+        (np.array([[0, 1, 2], [1, 1, 0], [2, 0, 0]]), False),
+        (np.array([[0, 1, 2, 3], [4, 4, 1, 0], [2, 3, 3, 4]]), False),
+        (np.zeros((2, 2)), False),
+    ],
+)
+def test_a_structure_is_told_by_the_pattern(labels, structured):
+    if structured:
+        pytest.importorskip("igraph")
+    labels = labels.astype(int)
+    model = nn.Linear(labels.shape[1], labels.shape[0])
+    es.share(model, "weight")
+    assert is_structured(slots_of(model), Pattern([labels])) == structured
+
+
+def test_of_slices_no_structure_is_told():
+    model = nn.Linear(4, 4)
+    es.share(model, "weight", dim=0)
+    assert not is_structured(slots_of(model), Pattern([np.array([0, 0, 1, 1])]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import combinations, count
 
 import numpy as np
@@ -20,7 +21,7 @@ from equishare.problems.network.session import NetworkSession
 from equishare.search.by_evidence import candidates
 from equishare.search.evidence import Evidence
 from equishare.search.levels import levels, near
-from equishare.search.structures import try_structures
+from equishare.search.structures import is_structured, try_structures
 from equishare.search.ward import ward_path
 
 # Up to so many groups, all pairs of them are tried as merges.
@@ -90,7 +91,7 @@ def _best_free(session: NetworkSession, restarts: int) -> tuple[list[int], Fit]:
 def improve(session: NetworkSession, wide: bool = False) -> None:
     """The rounds of :func:`_improved`; then the best pattern of each problem is confirmed, or refused."""
     _improved(session, wide)
-    session.confirm()
+    session.confirm(partial(is_structured, session.replicas.slots))
 
 
 def _improved(session: NetworkSession, wide: bool) -> None:

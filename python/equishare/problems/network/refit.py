@@ -22,7 +22,7 @@ from equishare.sharing import impose
 
 # A fit is stuck where its loss is above that of another by more than this part of it.
 _STUCK = 0.1
-#: Parts of the samples that patterns are compared with no sharing on.
+#: Parts of the validation samples that patterns are compared with no sharing on.
 FOLDS = 4
 
 
@@ -97,7 +97,8 @@ def refit_trained(trainer: Trainer, trained: Sequence[Trained]) -> list[Fit]:
     has_stop = trainer.replicas.problems[0].stop is not None
     problems = list(range(len(trained)))
     sets = ("pooled", "stop" if has_stop else None)
-    fits, losses = _trained_again(trainer, problems, trained, "refit", sets, "pooled")
+    fits, *blocks = _trained_again(trainer, problems, trained, "refit", sets, "pooled")
+    losses = mean_and_error(*blocks)[0]
     befores = [float(one.well.losses[0]) for one in trained]
     return [
         fit if loss <= before + _STUCK * abs(before) else one.well.fit
@@ -105,29 +106,35 @@ def refit_trained(trainer: Trainer, trained: Sequence[Trained]) -> list[Fit]:
     ]
 
 
-def cross_validated(trainer: Trainer, owner: Sequence[int], trained: Sequence[Trained], seed: int) -> np.ndarray:
-    """Losses (N,) of N patterns on samples of both sets, each fourth held out of a fit to the others.
+def cross_validated(
+    trainer: Trainer, owner: Sequence[int], trained: Sequence[Trained], seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Losses (N, B) of N patterns on blocks of the validation samples, each fourth held out of a fit to all others.
 
-    Each fit is like that of :func:`refit_trained`.
+    Each fit is like that of :func:`refit_trained`. Training samples are not held out: the pattern was formed from fits
+    to them, so that they are no judges of it.
 
     Args:
         trainer: of the problems, which hold tensors.
         owner: problem of each pattern.
         trained: the patterns.
         seed: of the parts.
+
+    Returns:
+        Losses (N, B), and the number of samples (B,) in each block.
     """
     replicas, generator = trainer.replicas, torch.Generator().manual_seed(seed)
     parts, asked = [], sorted(set(owner))
     for problem in [replicas.problems[p] for p in asked]:
-        for train, val in problem.pooled.folds(FOLDS, generator):
+        for rest, held in problem.val.folds(FOLDS, generator):
             part = copy.copy(problem)
-            part.train, part.val = train, val
+            part.train, part.val = problem.train.joined(rest), held
             parts.append(part)
     own = replace(trainer, replicas=Replicas(parts, replicas.batch_size, replicas.at_once()))
     owners = [asked.index(p) * FOLDS + i for p in owner for i in range(FOLDS)]
     every = [one for one in trained for _ in range(FOLDS)]
-    _, losses = _trained_again(own, owners, every, "folds", ("train", None), "val", cautious=True)
-    return losses.reshape(-1, FOLDS).mean(1)
+    _, losses, sizes = _trained_again(own, owners, every, "folds", ("train", None), "val", cautious=True)
+    return losses.reshape(len(trained), -1), np.tile(sizes, FOLDS)
 
 
 def _trained_again(
@@ -138,10 +145,14 @@ def _trained_again(
     sets: tuple[str, str | None],
     judged: str,
     cautious: bool = False,
-) -> tuple[list[Fit], np.ndarray]:
-    """Patterns fitted to other samples from where their fits started; and the losses (N,) on the set ``judged``."""
+) -> tuple[list[Fit], np.ndarray, np.ndarray]:
+    """Patterns fitted to other samples from where their fits started; and their losses on blocks of a set.
+
+    Returns:
+        The fits, their losses (N, B) on the set ``judged``, and the samples (B,) in each block.
+    """
     fits: dict[int, Fit] = {}
-    losses = np.empty(len(trained))
+    losses: dict[int, np.ndarray] = {}
     lengths = np.array([int(one.well.lengths[0]) for one in trained])
     for steps in np.unique(lengths).tolist():
         rows = np.flatnonzero(lengths == steps).tolist()
@@ -151,10 +162,11 @@ def _trained_again(
         rates = np.concatenate([one.well.rates for one in some])
         until = torch.cat([one.well.fit.step for one in some]) if sets[1] is None else None
         fitted = trainer.fit(f"{stage}, {steps} steps", start, steps, rates, sets=sets, until=until)
-        blocks = block_losses(trainer.replicas, own, fitted, start.upper, cautious, which=judged)
-        losses[rows] = mean_and_error(*blocks)[0]
+        blocks, sizes = block_losses(trainer.replicas, own, fitted, start.upper, cautious, which=judged)
+        losses |= dict(zip(rows, blocks, strict=True))
         fits |= {r: fitted[i : i + 1] for i, r in enumerate(rows)}
-    return [fits[r] for r in range(len(trained))], losses
+    order = range(len(trained))
+    return [fits[r] for r in order], np.stack([losses[r] for r in order]), sizes
 
 
 def _starts(

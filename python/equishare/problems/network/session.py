@@ -12,7 +12,7 @@ import torch
 
 from equishare.problems.answers import Quality, Refit
 from equishare.problems.base import Labels, Session
-from equishare.problems.network.candidate import MOST_COST, Candidate
+from equishare.problems.network.candidate import SLACK, Candidate
 from equishare.problems.network.checkpoint import Checkpoint, fingerprint
 from equishare.problems.network.dependence import dependence
 from equishare.problems.network.fit import (
@@ -264,15 +264,20 @@ class NetworkSession(Session):
             found[one.pattern] = replace(found[one.pattern], trained=one)
         return [p for p, best in zip(problems, before, strict=True) if self.best(p).pattern != best.pattern]
 
-    def confirm(self) -> None:
-        """Where cross-validation shows the best pattern to predict worse than no sharing, refuse it.
+    def confirm(self, is_structured: Callable[[Pattern], bool]) -> None:
+        """Where cross-validation does not show that the best pattern predicts as well as no sharing, refuse it.
 
         Its validation loss is the least of many, and what no sharing gains once validation samples are fitted too is
-        only estimated. On parts of all samples that are held out, fits like those of the answer are compared. They end
-        after as many steps as before, with what a step more or less changes.
+        only estimated. On parts of the validation samples that are held out, fits like those of the answer are
+        compared. The pattern was chosen on these samples, which is worth about a standard error of the difference to
+        it: by so much it must be better than no sharing, but for what training alone makes losses differ. A pattern
+        that a structure ties is one of few, and is refused where it is worse by as much.
+
+        Args:
+            is_structured: whether a structure ties a pattern.
         """
-        free, pooled = self._free, self.problems[0].pooled
-        if not isinstance(pooled, TensorSamples) or len(pooled) < FOLDS:
+        free, val = self._free, self.problems[0].val
+        if not isinstance(val, TensorSamples) or len(val) < FOLDS:
             return
         bests = [
             self.best(p) if found.standard_errors and free in found else None for p, found in enumerate(self.found)
@@ -282,10 +287,16 @@ class NetworkSession(Session):
             return
         owner = [p for p, _ in asked]
         rivals = [Trained(free, None, False, self.unshared[p]) for p in owner]
-        losses = cross_validated(self.trainer, [*owner, *owner], [*rivals, *(one for _, one in asked)], self.seed)
-        for p, unshared, loss in zip(owner, *np.split(np.where(np.isnan(losses), np.inf, losses), 2), strict=True):
-            slack = max(MOST_COST * abs(unshared), self.found[p].rounding)
-            self.found[p].is_refused = bool(loss > unshared + slack)
+        tried = [*rivals, *(one for _, one in asked)]
+        losses, sizes = cross_validated(self.trainer, [*owner, *owner], tried, self.seed)
+        for p, unshared, shared in zip(owner, *np.split(losses, 2), strict=True):
+            if not np.isfinite(unshared).all():
+                continue
+            with np.errstate(invalid="ignore"):  # infinite losses
+                worse, error = mean_and_error(shared - unshared, sizes)
+            slack = max(SLACK * abs(np.average(unshared, weights=sizes)), self.found[p].rounding)
+            optimism = -error if is_structured(bests[p].pattern) else error
+            self.found[p].is_refused = not worse + optimism <= slack
 
     def _note(
         self,
