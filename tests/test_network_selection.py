@@ -9,19 +9,18 @@ from model_cases import LINEAR_LABELS, linear, linear_data, made, mse, split
 from torch import nn
 
 import equishare as es
-from equishare.problems.network import refit, rounding, session
+from equishare.problems.network import confirm, refit, rounding
 from equishare.problems.network.candidate import Candidate, as_good
 from equishare.problems.network.checkpoint import fingerprint
 from equishare.problems.network.fit import gained
 from equishare.problems.network.found import Found
 from equishare.problems.network.patterns import Pattern
 from equishare.problems.network.refit import cross_validated
-from equishare.problems.network.replicas import Replicas, slots_of
+from equishare.problems.network.replicas import Replicas
 from equishare.problems.network.samples import TensorSamples
 from equishare.problems.network.training import STANDARD_ERRORS
 from equishare.search import by_training
 from equishare.search.levels import levels, near
-from equishare.search.structures import is_structured
 
 WEIGHT = np.array([[-4.0, -3.0, -2.0], [-1.0, 0.0, 1.0], [2.0, 3.0, 5.0]])
 
@@ -277,7 +276,7 @@ def test_what_cross_validation_shows_to_be_worse_than_no_sharing_is_refused(monk
         asked.append((owner, [one.pattern.num_groups for one in trained], losses @ own / own.sum()))
         return np.array([[1.0], [1.0], [1.005], [1.02]]) * np.ones(16), sizes
 
-    monkeypatch.setattr(session, "cross_validated", judged)
+    monkeypatch.setattr(confirm, "cross_validated", judged)
     kept, refused = es.discover([circulant_problem(), circulant_problem(1)], **brief)
     assert kept.partition == es.Partition(LINEAR_LABELS)
     assert refused.partition.num_groups == 9
@@ -290,20 +289,18 @@ def test_what_cross_validation_shows_to_be_worse_than_no_sharing_is_refused(monk
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("difference", "structured", "kept"),
+    ("difference", "likely", "kept"),
     [(-0.2, False, True), (-0.03, False, False), (0.03, True, True), (0.2, True, False), (0.005, False, False)],
 )
-def test_a_pattern_must_be_better_by_a_standard_error_unless_a_structure_ties_it(
-    monkeypatch, difference, structured, kept
-):
+def test_a_pattern_must_be_better_by_a_standard_error_unless_its_entries_show_it(monkeypatch, difference, likely, kept):
     # Losses that differ by 0.2 and -0.2 in turn from their mean: with 16 blocks the standard error is 0.0516.
     wiggle = np.where(np.arange(16) % 2, 0.2, -0.2)
 
     def judged(*_args):
         return np.stack([np.ones(16), 1 + difference + wiggle]), np.full(16, 4)
 
-    monkeypatch.setattr(session, "cross_validated", judged)
-    monkeypatch.setattr(by_training, "is_structured", lambda _slots, _pattern: structured)
+    monkeypatch.setattr(confirm, "cross_validated", judged)
+    monkeypatch.setattr(by_training, "_is_likely", lambda _session, _problem: likely)
     found = es.discover(circulant_problem(), lr=0.1, steps=40, refit_steps=60, restarts=1)
     assert (found.partition.num_groups == 3) == kept
 
@@ -328,26 +325,24 @@ def test_samples_that_are_held_out_are_validation_samples(monkeypatch):
         assert not fitted & set(held) and len(fitted) == len(whole.train) + len(rows) - len(held)
 
 
-@pytest.mark.parametrize(
-    ("labels", "structured"),
-    [
-        (np.subtract.outer(np.arange(4), np.arange(4)) % 4, True),
-        ((np.subtract.outer(np.arange(4), np.arange(4)) % 4)[[2, 0, 3, 1]], True),
-        (np.array([[0, 1, 2], [1, 1, 0], [2, 0, 0]]), False),
-        (np.array([[0, 1, 2, 3], [4, 4, 1, 0], [2, 3, 3, 4]]), False),
-        (np.zeros((2, 2)), False),
-    ],
-)
-def test_a_structure_is_told_by_the_pattern(labels, structured):
-    if structured:
-        pytest.importorskip("igraph")
-    labels = labels.astype(int)
-    model = nn.Linear(labels.shape[1], labels.shape[0])
-    es.share(model, "weight")
-    assert is_structured(slots_of(model), Pattern([labels])) == structured
+@pytest.mark.slow
+@pytest.mark.parametrize(("gain", "kept"), [(0.0, True), (1.0, False)])
+def test_of_a_data_loader_the_fits_to_the_training_samples_are_compared(monkeypatch, gain, kept):
+    def loader(samples):
+        return torch.utils.data.DataLoader(torch.utils.data.TensorDataset(*samples.first()[0], samples.first()[1]), 20)
+
+    monkeypatch.setattr(confirm, "gains_of", lambda _pair, *_counts: np.array([gain, 0.0]))
+    whole = circulant_problem()
+    problem = es.ModelProblem(whole.model, loader(whole.train), loader(whole.val), mse)
+    found = es.discover(problem, lr=0.1, steps=40, refit_steps=60, restarts=1)
+    assert (found.partition.num_groups == 3) == kept
 
 
-def test_of_slices_no_structure_is_told():
-    model = nn.Linear(4, 4)
-    es.share(model, "weight", dim=0)
-    assert not is_structured(slots_of(model), Pattern([np.array([0, 0, 1, 1])]))
+@pytest.mark.slow
+def test_the_entries_show_a_pattern_where_held_out_samples_do_not_tell(monkeypatch):
+    wiggle = np.where(np.arange(16) % 2, 0.2, -0.2)
+    monkeypatch.setattr(
+        confirm, "cross_validated", lambda *_args: (np.stack([np.ones(16), 1 + wiggle]), np.full(16, 4))
+    )
+    few = np.array([[1.0, 2.0, 2.0], [3.0, 1.0, 2.0], [2.0, 2.0, 1.0]])
+    assert es.discover(entries_problem(120, weight=few)).partition == es.Partition(few.astype(int))

@@ -267,3 +267,18 @@ def test_a_column_in_other_units_leaves_the_ties_of_others(units):
     assert found.partition == es.Partition([[0, 0, 1, 2]])
     assert found.spread == 0
     assert found.validation_loss < 1.1 * found.no_sharing_loss
+
+
+@pytest.mark.parametrize(("of", "likely"), [("ring", True), ("few", True), ("all different", False)])
+def test_odds_of_a_pattern_against_entries_without_any(of, likely):
+    rng = np.random.default_rng(0)
+    few = rng.integers(0, 3, (5, 5))
+    labels = {"ring": circulant(5), "few": few, "all different": np.arange(25).reshape(5, 5)}[of]
+    values = rng.normal(size=25)[labels] if of != "few" else 10.0 * labels
+    estimate = BlockEstimate.diagonal(values + 0.05 * rng.normal(size=(5, 5)), np.full((5, 5), 0.05**2))
+    # Of entries that all differ, the segmentation into eight groups of neighbours.
+    ranks = values.ravel().argsort().argsort().reshape(5, 5)
+    partition = es.Partition(ranks // 3 if of == "all different" else labels)
+    posterior = Posterior(estimate, symmetric=True)
+    posterior.judge([partition], 0.0)
+    assert (posterior.log_odds(partition) > 0) == likely

@@ -194,8 +194,15 @@ class Posterior:
     def is_scattered(self) -> bool:
         """Whether entries that scatter, about one value or several, explain the estimates better than equal ones."""
         exact = min(self.exact_scores.values())
-        scattered = [score for (_, spread), score in self.scores.items() if spread > 0]
-        return min([*scattered, *self._generic.values()], default=exact) < exact
+        return min(self._scattered, default=exact) < exact
+
+    @property
+    def _scattered(self) -> list[Score]:
+        return [*(score for (_, spread), score in self.scores.items() if spread > 0), *self._generic.values()]
+
+    def log_odds(self, partition: Partition) -> float:
+        """Log odds of a partition whose entries are equal against the best that scatters, whatever a test says."""
+        return min((score for _, score in self._scattered), default=np.inf) - self.scores[partition, 0.0][1]
 
     def likely_spreads(self) -> list[float]:
         """Spreads with which a search may find more: below that of all entries about one value, or none where that is.

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 
 import numpy as np
-from scipy.special import gammaln
 
 from equishare.problems.base import Slot
 from equishare.problems.estimates import BlockEstimate
@@ -26,8 +24,6 @@ _MERGES = 4
 # Larger parameters are not searched, of which networks may have many: that takes seconds to minutes each. The patterns
 # of shifts, that are not searched but fitted, take a network for each.
 _MOST_ENTRIES, _MOST_SHIFTED = 1 << 16, 1 << 17
-# Log odds from which on a structure ties a pattern: those of random labels of small matrices are below one.
-_CLEAR_ODDS = 3.0
 
 
 def try_structures(session: NetworkSession, owner: Sequence[int], free: Fit, stage: str) -> None:
@@ -67,28 +63,6 @@ def try_structures(session: NetworkSession, owner: Sequence[int], free: Fit, sta
                 tried.append(_with(session, problem, s, labels))
         of = [rows[problem] for problem in owners]
         session.try_patterns(owners, tried, free.lower, free.buffers, f"{stage} {s}, orbits", of=of)
-
-
-def is_structured(slots: Sequence[Slot], pattern: Pattern) -> bool:
-    """Whether the labels of every tied slot came from a symmetry or shifts, by far more probably than entry by entry.
-
-    By the prior of :mod:`equishare.search.price`. The symmetries are those of the pattern; of matrices of more than
-    4096 entries, and without igraph, shifts alone count.
-    """
-    tied = [(one, labels) for one, labels in zip(slots, pattern.labels, strict=True) if labels.max() + 1 < labels.size]
-    return all(_is_matrix(one) and _odds(labels.reshape(one.shape_of(one.key))) > _CLEAR_ODDS for one, labels in tied)
-
-
-def _odds(labels: np.ndarray) -> float:
-    """Log prior odds of a structure behind the labels of a matrix against entries that draw them one by one."""
-    closure = None
-    if price.is_tabled(labels.shape):
-        with suppress(ImportError):
-            closure = price.closure_of(labels)
-    found = shifts.shifts_of(labels) if labels.size <= _MOST_SHIFTED else ()
-    alone, _, _ = price.log_prior(labels, price.Structure(), True)
-    named, unnamed, _ = price.log_prior(labels, price.Structure(closure, found), True)
-    return float(np.logaddexp(named, unnamed - gammaln(labels.max() + 2)) - alone)
 
 
 def left_out(slots: Sequence[Slot]) -> tuple[str, ...]:

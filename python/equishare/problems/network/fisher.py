@@ -48,13 +48,8 @@ def one_step_estimates(replicas: Replicas, lower: State, buffers: State, batch: 
 
     Source: Rao 1948 (the score test, of which g² / J is the statistic).
     """
-    values = _entries(replicas, lower)
-    slopes, squares = ({name: torch.zeros_like(t) for name, t in values.items()} for _ in range(2))
     try:
-        for gradients in _sample_gradients(replicas, lower, buffers, batch):
-            for name, g in gradients.items():
-                slopes[name] += g.sum(0)
-                squares[name] += g.square().sum(0)
+        slopes, squares = _sums_of_powers(replicas, lower, buffers, batch, (1, 2))
     except Exception:  # whatever torch raises for what it cannot batch
         return []
     weights = [_floored(weight) for weight in _flat(replicas, squares)]
@@ -155,16 +150,25 @@ def entry_weights(replicas: Replicas, lower: State, buffers: State, batch: Batch
     Parameters that one assignment ties side by side stand side by side in C. Where a model cannot be
     differentiated sample by sample, all weights are 1.
     """
-    values = _entries(replicas, lower)
-    squares = {name: torch.zeros_like(t) for name, t in values.items()}
     try:
-        for gradients in _sample_gradients(replicas, lower, buffers, batch):
-            for name, g in gradients.items():
-                squares[name] += g.square().sum(0)
+        (squares,) = _sums_of_powers(replicas, lower, buffers, batch, (2,))
     except Exception:  # whatever torch raises for what it cannot batch
-        squares = {name: torch.ones_like(t) for name, t in values.items()}
-    release(values.values())
+        squares = {name: torch.ones_like(t) for name, t in _entries(replicas, lower).items()}
     return _flat(replicas, squares)
+
+
+def _sums_of_powers(
+    replicas: Replicas, lower: State, buffers: State, batch: Batch, powers: tuple[int, ...]
+) -> list[State]:
+    """``Σ_n (∂ loss_n / ∂θ)^p`` of the shared parameters, for each power p."""
+    values = _entries(replicas, lower)
+    sums = [{name: torch.zeros_like(t) for name, t in values.items()} for _ in powers]
+    for gradients in _sample_gradients(replicas, lower, buffers, batch):
+        for own, power in zip(sums, powers, strict=True):
+            for name, g in gradients.items():
+                own[name] += g.pow(power).sum(0)
+    release(values.values())
+    return sums
 
 
 def _sample_gradients(replicas: Replicas, lower: State, buffers: State, batch: Batch) -> Iterator[State]:

@@ -12,7 +12,7 @@ import torch
 
 from equishare.problems.answers import Quality, Refit
 from equishare.problems.base import Labels, Session
-from equishare.problems.network.candidate import SLACK, Candidate
+from equishare.problems.network.candidate import Candidate
 from equishare.problems.network.checkpoint import Checkpoint, fingerprint
 from equishare.problems.network.dependence import dependence
 from equishare.problems.network.fit import (
@@ -28,7 +28,7 @@ from equishare.problems.network.fit import (
 from equishare.problems.network.found import Found
 from equishare.problems.network.memory import release
 from equishare.problems.network.patterns import Pattern, all_free, hard_state
-from equishare.problems.network.refit import FOLDS, Trained, cross_validated, refit_trained, refitted, train_patterns
+from equishare.problems.network.refit import Trained, refit_trained, refitted, train_patterns
 from equishare.problems.network.replicas import Replicas, State, joined, stacked, taken
 from equishare.problems.network.rounding import rounding_errors
 from equishare.problems.network.samples import LoaderSamples, TensorSamples, num_samples
@@ -263,40 +263,6 @@ class NetworkSession(Session):
             found = self.found[problem]
             found[one.pattern] = replace(found[one.pattern], trained=one)
         return [p for p, best in zip(problems, before, strict=True) if self.best(p).pattern != best.pattern]
-
-    def confirm(self, is_structured: Callable[[Pattern], bool]) -> None:
-        """Where cross-validation does not show that the best pattern predicts as well as no sharing, refuse it.
-
-        Its validation loss is the least of many, and what no sharing gains once validation samples are fitted too is
-        only estimated. On parts of the validation samples that are held out, fits like those of the answer are
-        compared. The pattern was chosen on these samples, which is worth about a standard error of the difference to
-        it: by so much it must be better than no sharing, but for what training alone makes losses differ. A pattern
-        that a structure ties is one of few, and is refused where it is worse by as much.
-
-        Args:
-            is_structured: whether a structure ties a pattern.
-        """
-        free, val = self._free, self.problems[0].val
-        if not isinstance(val, TensorSamples) or len(val) < FOLDS:
-            return
-        bests = [
-            self.best(p) if found.standard_errors and free in found else None for p, found in enumerate(self.found)
-        ]
-        asked = [(p, one.trained) for p, one in enumerate(bests) if one and one.trained and one.pattern != free]
-        if not asked:
-            return
-        owner = [p for p, _ in asked]
-        rivals = [Trained(free, None, False, self.unshared[p]) for p in owner]
-        tried = [*rivals, *(one for _, one in asked)]
-        losses, sizes = cross_validated(self.trainer, [*owner, *owner], tried, self.seed)
-        for p, unshared, shared in zip(owner, *np.split(losses, 2), strict=True):
-            if not np.isfinite(unshared).all():
-                continue
-            with np.errstate(invalid="ignore"):  # infinite losses
-                worse, error = mean_and_error(shared - unshared, sizes)
-            slack = max(SLACK * abs(np.average(unshared, weights=sizes)), self.found[p].rounding)
-            optimism = -error if is_structured(bests[p].pattern) else error
-            self.found[p].is_refused = not worse + optimism <= slack
 
     def _note(
         self,
