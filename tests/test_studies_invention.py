@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from report_cases import believed, found
 
+from equishare.lab.studies import clean
 from equishare.lab.studies import invention as experiment
 from equishare.lab.studies import invention_tables as tables
 from equishare.lab.studies.invention_data import FAMILIES, Draw, draw
@@ -123,3 +124,21 @@ def test_experiment():
             assert {*table.settings, "method", "trials", "seconds"} <= row.keys()
     power = {(r["pattern"], r["method"]): r for r in done.tables[3].rows}
     assert power["torus 3 × 4", "auto"]["right"] == power["dihedral 8", "auto"]["right"] == 1
+
+
+def test_clean_data_are_told_exactly():
+    names = ("circulant 5", "permutations 4", "one value, 6 × 6", "random, 3 groups")
+    every = {one.name: one for one in clean.families()}
+    assert len(every) == 38
+    (table,) = clean.run(2, patterns=[every[name] for name in names]).tables
+    assert [(row["pattern"], row["method"]) for row in table.rows[::2]] == [(name, "auto") for name in (*names, "all")]
+    told = {row["method"]: row for row in table.rows[-2:]}
+    assert told["auto"]["inexact"] == told["auto"]["false"] == told["gap"]["inexact"] == 0
+    assert told["auto"]["trials"] == 8
+
+
+@pytest.mark.parametrize("family", clean.families(), ids=lambda f: f.name)
+def test_clean_patterns_have_a_symmetry_but_shuffled_shifts_and_random_ones(family):
+    one = draw(family, "even", 15.0, np.random.default_rng(0))
+    has_none = family.kind == "random labels" or family.name.startswith("Toeplitz")
+    assert contained(one.truth, one.truth) is (None if has_none else True)

@@ -27,6 +27,7 @@ _EXPERIMENTS = (
     "photographs",
     "symmetry",
     "invention",
+    "clean",
     "covariance",
     "bound",
     "calibration",

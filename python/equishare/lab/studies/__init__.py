@@ -11,6 +11,7 @@ from collections.abc import Callable
 from equishare.lab.studies import (
     bound,
     calibration,
+    clean,
     correlation,
     covariance,
     denoising,
@@ -40,6 +41,7 @@ EXPERIMENTS: dict[str, Callable[..., Experiment]] = {
     "photographs": photographs.run,
     "symmetry": symmetry.run,
     "invention": invention.run,
+    "clean": clean.run,
     "covariance": covariance.run,
     "bound": bound.run,
     "calibration": calibration.run,
