@@ -5,21 +5,19 @@ import functools
 import numpy as np
 import pytest
 import torch
-from model_cases import LINEAR_LABELS, linear, linear_data, made, mse, split
+from model_cases import made, mse
 from torch import nn
 
 import equishare as es
-from equishare.problems.network import confirm, refit, rounding
+from equishare.problems.network import rounding
 from equishare.problems.network.candidate import Candidate, as_good
 from equishare.problems.network.checkpoint import fingerprint
 from equishare.problems.network.fit import gained
 from equishare.problems.network.found import Found
 from equishare.problems.network.patterns import Pattern
-from equishare.problems.network.refit import cross_validated
 from equishare.problems.network.replicas import Replicas
 from equishare.problems.network.samples import TensorSamples
 from equishare.problems.network.training import STANDARD_ERRORS
-from equishare.search import by_training
 from equishare.search.levels import levels, near
 
 WEIGHT = np.array([[-4.0, -3.0, -2.0], [-1.0, 0.0, 1.0], [2.0, 3.0, 5.0]])
@@ -260,89 +258,3 @@ def test_parts_hold_each_sample_once():
     for rest, one in parts:
         assert sorted(torch.cat([rest.y, one.y])[:, 0].tolist()) == x[:, 0].tolist()
         assert torch.equal(one.x[0], one.y)
-
-
-def circulant_problem(seed=0):
-    return es.ModelProblem(linear(), *split(linear_data(seed, 40), 20), mse)
-
-
-@pytest.mark.slow
-def test_what_cross_validation_shows_to_be_worse_than_no_sharing_is_refused(monkeypatch):
-    asked, sizes = [], np.full(16, 4)
-    brief = {"lr": 0.1, "steps": 40, "refit_steps": 60, "restarts": 1}
-
-    def judged(trainer, owner, trained, seed):
-        losses, own = cross_validated(trainer, owner, trained, seed)
-        asked.append((owner, [one.pattern.num_groups for one in trained], losses @ own / own.sum()))
-        return np.array([[1.0], [1.0], [1.005], [1.02]]) * np.ones(16), sizes
-
-    monkeypatch.setattr(confirm, "cross_validated", judged)
-    kept, refused = es.discover([circulant_problem(), circulant_problem(1)], **brief)
-    assert kept.partition == es.Partition(LINEAR_LABELS)
-    assert refused.partition.num_groups == 9
-    ((owner, groups, losses),) = asked
-    assert owner == [0, 1, 0, 1] and groups == [(9,), (9,), (3,), (3,)]
-    assert (losses[2:] < losses[:2]).all() and (losses > 0.005).all()
-    es.discover(circulant_problem(), **brief, standard_errors=0)
-    assert len(asked) == 1
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("difference", "likely", "kept"),
-    [(-0.2, False, True), (-0.03, False, False), (0.03, True, True), (0.2, True, False), (0.005, False, False)],
-)
-def test_a_pattern_must_be_better_by_a_standard_error_unless_its_entries_show_it(monkeypatch, difference, likely, kept):
-    # Losses that differ by 0.2 and -0.2 in turn from their mean: with 16 blocks the standard error is 0.0516.
-    wiggle = np.where(np.arange(16) % 2, 0.2, -0.2)
-
-    def judged(*_args):
-        return np.stack([np.ones(16), 1 + difference + wiggle]), np.full(16, 4)
-
-    monkeypatch.setattr(confirm, "cross_validated", judged)
-    monkeypatch.setattr(by_training, "_is_likely", lambda _session, _problem: likely)
-    found = es.discover(circulant_problem(), lr=0.1, steps=40, refit_steps=60, restarts=1)
-    assert (found.partition.num_groups == 3) == kept
-
-
-@pytest.mark.slow
-def test_samples_that_are_held_out_are_validation_samples(monkeypatch):
-    parts = []
-
-    def replicas(problems, *args):
-        parts.extend(problems)
-        return Replicas(problems, *args)
-
-    monkeypatch.setattr(refit, "Replicas", replicas)
-    whole = circulant_problem()
-    es.discover(whole, lr=0.1, steps=40, refit_steps=60, restarts=1)
-    assert len(parts) == 4
-    rows = {tuple(row) for row in whole.val.x[0].tolist()}
-    for part in parts:
-        held = [tuple(row) for row in part.val.x[0].tolist()]
-        assert set(held) <= rows and len(held) == len(rows) // 4
-        fitted = {tuple(row) for row in part.train.x[0].tolist()}
-        assert not fitted & set(held) and len(fitted) == len(whole.train) + len(rows) - len(held)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("gain", "kept"), [(0.0, True), (1.0, False)])
-def test_of_a_data_loader_the_fits_to_the_training_samples_are_compared(monkeypatch, gain, kept):
-    def loader(samples):
-        return torch.utils.data.DataLoader(torch.utils.data.TensorDataset(*samples.first()[0], samples.first()[1]), 20)
-
-    monkeypatch.setattr(confirm, "gains_of", lambda _pair, *_counts: np.array([gain, 0.0]))
-    whole = circulant_problem()
-    problem = es.ModelProblem(whole.model, loader(whole.train), loader(whole.val), mse)
-    found = es.discover(problem, lr=0.1, steps=40, refit_steps=60, restarts=1)
-    assert (found.partition.num_groups == 3) == kept
-
-
-@pytest.mark.slow
-def test_the_entries_show_a_pattern_where_held_out_samples_do_not_tell(monkeypatch):
-    wiggle = np.where(np.arange(16) % 2, 0.2, -0.2)
-    monkeypatch.setattr(
-        confirm, "cross_validated", lambda *_args: (np.stack([np.ones(16), 1 + wiggle]), np.full(16, 4))
-    )
-    few = np.array([[1.0, 2.0, 2.0], [3.0, 1.0, 2.0], [2.0, 2.0, 1.0]])
-    assert es.discover(entries_problem(120, weight=few)).partition == es.Partition(few.astype(int))

@@ -10,17 +10,10 @@ import numpy as np
 from torch import Tensor
 
 from equishare import ranks
-from equishare.partition import Partition
-from equishare.problems.estimates import BlockEstimate, Weighted
+from equishare.problems.estimates import Weighted
 from equishare.problems.network.candidate import Candidate
 from equishare.problems.network.confirm import confirm
-from equishare.problems.network.fisher import (
-    MOST_DENSE,
-    calibrated_estimates,
-    dense_estimate,
-    fisher_estimates,
-    one_step_estimates,
-)
+from equishare.problems.network.fisher import MOST_DENSE, dense_estimate, fisher_estimates, one_step_estimates
 from equishare.problems.network.fit import Fit
 from equishare.problems.network.patterns import Pattern, all_tied, free_state, hard_state
 from equishare.problems.network.replicas import Replicas, State, joined, reordered, stacked, taken
@@ -29,7 +22,7 @@ from equishare.problems.network.session import NetworkSession
 from equishare.search.by_evidence import candidates
 from equishare.search.evidence import Evidence
 from equishare.search.levels import levels, near
-from equishare.search.posterior import Posterior
+from equishare.search.shown import shown
 from equishare.search.structures import try_structures
 from equishare.search.ward import ward_path
 
@@ -42,8 +35,6 @@ _LABELS_AT_A_TIME = 1 << 20
 _BEST_FITS = 2
 # They hardly gain on the fit with everything tied where their loss is not below its loss by this part.
 _HARDLY = 0.1
-# Up to so many entries the evidence for a pattern is formed.
-_MOST_JUDGED = 1 << 16
 
 
 def search_from_tied(session: NetworkSession, restarts: int) -> None:
@@ -102,7 +93,7 @@ def _best_free(session: NetworkSession, restarts: int) -> tuple[list[int], Fit]:
 def improve(session: NetworkSession, wide: bool = False) -> None:
     """The rounds of :func:`_improved`; then the best pattern of each problem is confirmed, or refused."""
     _improved(session, wide)
-    confirm(session, partial(_is_likely, session))
+    confirm(session, partial(shown, session))
 
 
 def _improved(session: NetworkSession, wide: bool) -> None:
@@ -198,7 +189,11 @@ def _by_evidence(session: NetworkSession, free: Fit, r: int, problem: int, total
 
     The path of :func:`_path` sees each entry by itself. These patterns take into account how entries covary.
     """
-    estimate = _dense(session, free, r, problem)
+    (slot, *others), own = session.replicas.slots, session.problems[problem]
+    if others or slot.is_sliced or len(slot.names) > 1 or slot.num_entries > MOST_DENSE:
+        return []
+    state = taken(free.lower, r), taken(free.buffers, r)
+    estimate = dense_estimate(session.replicas, *state, own.val.first(), num_samples(own.train))
     if estimate is None:
         return []
     best: dict[int, Pattern] = {}
@@ -206,39 +201,6 @@ def _by_evidence(session: NetworkSession, free: Fit, r: int, problem: int, total
         if one.num_groups in totals:
             best.setdefault(one.num_groups, Pattern([one.labels]))
     return list(best.values())
-
-
-def _dense(session: NetworkSession, free: Fit, r: int, problem: int) -> BlockEstimate | None:
-    (slot, *others), own = session.replicas.slots, session.problems[problem]
-    if others or slot.is_sliced or len(slot.names) > 1 or slot.num_entries > MOST_DENSE:
-        return None
-    state = taken(free.lower, r), taken(free.buffers, r)
-    return dense_estimate(session.replicas, *state, own.val.first(), num_samples(own.train))
-
-
-def _is_likely(session: NetworkSession, problem: int) -> bool:
-    """Whether the entries of a fit without sharing, that starts at the best pattern, show this pattern.
-
-    By the evidence, against entries that scatter about one value. Of slices, and of large parameters, none is formed.
-    """
-    slots, best, own = session.replicas.slots, session.best(problem), session.problems[problem]
-    if any(slot.is_sliced or slot.num_entries > _MOST_JUDGED for slot in slots):
-        return False
-    free = _released(session, [best], [problem], f"likely, problem {problem}")
-    dense, state = _dense(session, free, 0, problem), (taken(free.lower, 0), taken(free.buffers, 0))
-    estimates = (
-        [dense] if dense else calibrated_estimates(session.replicas, *state, own.val.first(), num_samples(own.train))
-    )
-    odds = 0.0
-    for slot, labels, estimate in zip(slots, best.pattern.labels, estimates, strict=True):
-        shape = slot.shape_of(slot.key)
-        values, variance = estimate.values.reshape(shape), estimate.variance.reshape(shape)
-        if not (np.isfinite(values).all() and np.isfinite(variance).all()):
-            return False  # the fit has diverged
-        posterior = Posterior(dense or BlockEstimate.diagonal(values, variance), symmetric=True)
-        posterior.judge([Partition(labels.reshape(shape))], 0.0)
-        odds += posterior.log_odds(Partition(labels.reshape(shape)))
-    return odds > 0
 
 
 def _released(session: NetworkSession, candidates: Sequence[Candidate], owner: Sequence[int], stage: str) -> Fit:

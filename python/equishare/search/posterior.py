@@ -201,7 +201,10 @@ class Posterior:
         return [*(score for (_, spread), score in self.scores.items() if spread > 0), *self._generic.values()]
 
     def log_odds(self, partition: Partition) -> float:
-        """Log odds of a partition whose entries are equal against the best that scatters, whatever a test says."""
+        """Log odds of a judged partition whose entries are equal against the best that scatters.
+
+        Whether the test of its misfit rejects it does not matter.
+        """
         return min((score for _, score in self._scattered), default=np.inf) - self.scores[partition, 0.0][1]
 
     def likely_spreads(self) -> list[float]:

@@ -21,9 +21,9 @@ from equishare.search.shifts import shift_patterns
 
 # Of the merges of orbits of a symmetry so many are tried, those of the best evidence.
 _MERGES = 4
-# Larger parameters are not searched, of which networks may have many: that takes seconds to minutes each. The patterns
+#: Larger parameters are not searched, of which networks may have many: that takes seconds to minutes each. The patterns
 # of shifts, that are not searched but fitted, take a network for each.
-_MOST_ENTRIES, _MOST_SHIFTED = 1 << 16, 1 << 17
+MOST_SEARCHED, _MOST_SHIFTED = 1 << 16, 1 << 17
 
 
 def try_structures(session: NetworkSession, owner: Sequence[int], free: Fit, stage: str) -> None:
@@ -72,7 +72,7 @@ def left_out(slots: Sequence[Slot]) -> tuple[str, ...]:
         shape = slot.shape_of(slot.key)
         if not _is_matrix(slot) or min(shape) < 2:
             continue
-        found += [] if _is_searched(slot) else [price.unsearched(shape, _MOST_ENTRIES)]
+        found += [] if _is_searched(slot) else [price.unsearched(shape, MOST_SEARCHED)]
         found += [one for one in [shifts.unsearched(shape, _MOST_SHIFTED)] if one is not None]
     return tuple(found)
 
@@ -82,7 +82,18 @@ def _is_matrix(slot: Slot) -> bool:
 
 
 def _is_searched(slot: Slot) -> bool:
-    return slot.num_entries <= _MOST_ENTRIES and price.may_have_symmetry(slot.shape_of(slot.key))
+    return slot.num_entries <= MOST_SEARCHED and price.may_have_symmetry(slot.shape_of(slot.key))
+
+
+def by_name(estimate: BlockEstimate, slot: Slot) -> list[BlockEstimate]:
+    """The estimate (K, C) of C parameters that are tied alike as one of each; none where the fit has diverged."""
+    shape = (-1, *slot.shape_of(slot.key))
+    values, variance = (
+        one.reshape(slot.num_entries, -1).T.reshape(shape) for one in (estimate.values, estimate.variance)
+    )
+    if not (np.isfinite(values).all() and np.isfinite(variance).all() and variance.all()):
+        return []
+    return [BlockEstimate.diagonal(*one) for one in zip(values, variance, strict=True)]
 
 
 def _with(session: NetworkSession, problem: int, s: int, labels: np.ndarray) -> Pattern:
@@ -94,14 +105,12 @@ def _with(session: NetworkSession, problem: int, s: int, labels: np.ndarray) -> 
 
 def _orbits_of(estimate: BlockEstimate, slot: Slot) -> list[np.ndarray]:
     """Orbits of symmetries, and the merges of them that have the best evidence."""
-    shape = slot.shape_of(slot.key)
-    if not (np.isfinite(estimate.values).all() and np.isfinite(estimate.variance).all() and estimate.variance.all()):
-        return []  # the fit has diverged
-    matrix = BlockEstimate.diagonal(estimate.values.reshape(shape), estimate.variance.reshape(shape))
-    evidence, found = Evidence(matrix), []
-    for symmetry in find_symmetries(matrix):
-        ranked = sorted(symmetry.merges, key=lambda labels: evidence.score(_numbered(labels)))
-        found += [symmetry.orbits, *ranked[:_MERGES]]
+    found: list[np.ndarray] = []
+    for matrix in by_name(estimate, slot):
+        evidence = Evidence(matrix)
+        for symmetry in find_symmetries(matrix):
+            ranked = sorted(symmetry.merges, key=lambda labels: evidence.score(_numbered(labels)))
+            found += [symmetry.orbits, *ranked[:_MERGES]]
     return [labels for labels in found if labels.max() < slot.max_groups]
 
 

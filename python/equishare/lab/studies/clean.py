@@ -1,6 +1,6 @@
 """Clean data: linear maps with a known pattern, whose values lie ten to twenty standard errors apart.
 
-Nobody has an excuse there. *Inexact* is the share of draws whose partition is not the true one, *false* that of draws
+Every answer should be right there. *Inexact* is the share of draws whose partition is not the true one, *false* that of draws
 in which a group is asserted that the truth does not have (for ``gap``, the group of its partition). Samples, inputs and
 noise are drawn as in the experiment ``invention``.
 """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from equishare.problems.network.samples import TensorSamples
 from equishare.problems.network.session import NetworkSession
 
 
-def confirm(session: NetworkSession, is_likely: Callable[[int], bool]) -> None:
+def confirm(session: NetworkSession, shown: Callable[[Sequence[int]], set[int]]) -> None:
     """Refuse the best pattern of a problem where held-out samples do not show that it predicts as well as no sharing.
 
     Its validation loss is the least of many: the pattern was chosen on these samples, which is worth about a standard
@@ -22,7 +22,7 @@ def confirm(session: NetworkSession, is_likely: Callable[[int], bool]) -> None:
 
     Args:
         session: with the best candidate of each problem.
-        is_likely: whether the entries show the best pattern of a problem.
+        shown: those of some problems whose best pattern the entries show.
     """
     asked: dict[int, Candidate] = {}
     for p, found in enumerate(session.found):
@@ -32,14 +32,22 @@ def confirm(session: NetworkSession, is_likely: Callable[[int], bool]) -> None:
                 asked[p] = best
     if not asked:
         return
+    told: dict[int, bool] = {}
     for p, (unshared, shared, sizes) in zip(asked, _beside_unshared(session, asked), strict=True):
         if not np.isfinite(unshared).all():
             continue
         with np.errstate(invalid="ignore"):  # infinite losses
-            worse, error = mean_and_error(shared - unshared, sizes)
+            worse, error = map(float, mean_and_error(shared - unshared, sizes))
+        # Of a single block nobody knows the error.
+        error = error if len(sizes) > 1 else np.inf
         slack = max(SLACK * abs(np.average(unshared, weights=sizes)), session.found[p].rounding)
-        is_worse, is_better = not worse - error <= slack, worse + error <= slack
-        session.found[p].is_refused = is_worse or not (is_better or is_likely(p))
+        if worse + error <= slack:
+            continue
+        told[p] = not worse - error <= slack
+    doubtful = [p for p, is_worse in told.items() if not is_worse]
+    kept = shown(doubtful)
+    for p, is_worse in told.items():
+        session.found[p].is_refused = is_worse or p not in kept
 
 
 def _beside_unshared(
@@ -58,7 +66,8 @@ def _beside_unshared(
         return [(*pair, sizes) for pair in zip(*np.split(losses, 2), strict=True)]
     found = []
     for p, best in asked.items():
-        pair = [session.found[p][session.found[p].free], best]
-        gains = gains_of(pair, *session.found[p].counts)
-        found.append((pair[0].losses - gains[0], best.losses - gains[1], best.sizes))
+        own = session.found[p]
+        gains = dict(zip(own, gains_of(list(own.values()), *own.counts), strict=True))
+        unshared, shared = (one.losses - gains[one.pattern] for one in (own[own.free], best))
+        found.append((unshared, shared, best.sizes))
     return found

@@ -72,7 +72,7 @@ def calibrated_estimates(
     found = []
     for one, weight, trace in zip(values, weights, traces, strict=True):
         ratio = trace / max(float(weight.sum(dtype=float)), np.finfo(float).tiny)
-        scale = ratio**2 if np.isfinite(ratio) and ratio > 0 else 1.0
+        scale = ratio * ratio if ratio > 0 and np.isfinite(ratio * ratio) else 1.0
         precision = _floored(weight.astype(float) * (scale * num_train / min(_SAMPLES, len(batch[1]))))
         found.append(BlockEstimate.weighted(one.astype(float), precision))
     return found

@@ -36,7 +36,7 @@ class Found(dict[Pattern, Candidate]):
         self.rounding = 0.0
         #: how many patterns were compared, those that were dropped too
         self.tried = 0
-        #: whether the best pattern was seen to predict worse than no sharing, so that the latter is the answer
+        #: whether the best pattern was not seen to predict as well as no sharing, so that the latter is the answer
         self.is_refused = False
 
     def add(self, candidate: Candidate, replace: bool = False) -> None:

@@ -133,7 +133,7 @@ def cross_validated(
     own = replace(trainer, replicas=Replicas(parts, replicas.batch_size, replicas.at_once()))
     owners = [asked.index(p) * FOLDS + i for p in owner for i in range(FOLDS)]
     every = [one for one in trained for _ in range(FOLDS)]
-    _, losses, sizes = _trained_again(own, owners, every, "folds", ("train", None), "val", cautious=True)
+    _, losses, sizes = _trained_again(own, owners, every, "held out", ("train", None), "val", cautious=True)
     return losses.reshape(len(trained), -1), np.tile(sizes, FOLDS)
 
 

@@ -1,0 +1,83 @@
+"""Whether the entries of a network show a pattern: the evidence for it, of a fit without sharing that starts at it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from equishare import ranks
+from equishare.partition import Partition
+from equishare.problems.base import Slot
+from equishare.problems.estimates import BlockEstimate
+from equishare.problems.network.fisher import MOST_DENSE, calibrated_estimates, dense_estimate
+from equishare.problems.network.fit import Fit, Start
+from equishare.problems.network.patterns import free_state
+from equishare.problems.network.replicas import joined, taken
+from equishare.problems.network.samples import num_samples
+from equishare.problems.network.session import NetworkSession
+from equishare.search.posterior import Posterior
+from equishare.search.structures import MOST_SEARCHED, by_name
+
+# How entries covary is told by so many samples an entry, or more.
+_DENSE_SAMPLES = 2
+
+
+def shown(session: NetworkSession, problems: Sequence[int]) -> set[int]:
+    """Those of some problems whose best pattern the entries show.
+
+    The network is fitted without sharing from the best pattern, to the end. The pattern is shown where the evidence of
+    every parameter that it ties is rather for it than for entries that scatter about one value
+    (:meth:`equishare.search.posterior.Posterior.log_odds`). It is not where a pattern ties slices, or more than 65,536
+    entries, of which no evidence is formed.
+    """
+    bests = {p: session.best(p).pattern.labels for p in problems}
+    slots = session.replicas.slots
+    asked = [p for p, labels in bests.items() if all(map(_is_judged, slots, labels))]
+    if not asked:
+        return set()
+    fits = [session.best(p).fit for p in asked]
+    labels = [session.labels(session.best(p).pattern) for p in asked]
+    states = [free_state(session.replicas, fit.lower, own) for fit, own in zip(fits, labels, strict=True)]
+    start = Start(asked, joined(states), {}, joined([fit.buffers for fit in fits]))
+    steps = session.fit_length
+    until = torch.full((len(asked),), steps)
+    ended = session.trainer.fit("shown", start, steps, sets=("train", None), until=until)
+    found = ranks.mapped(lambda r: _is_shown(session, ended, r, asked[r], bests[asked[r]]), range(len(asked)))
+    return {p for p, is_shown in zip(asked, found, strict=True) if is_shown}
+
+
+def _is_judged(slot: Slot, labels: np.ndarray) -> bool:
+    """Whether evidence is formed of a parameter, or none is needed as nothing is tied."""
+    return not _is_tied(labels) or (not slot.is_sliced and slot.num_entries <= MOST_SEARCHED)
+
+
+def _is_tied(labels: np.ndarray) -> bool:
+    return int(labels.max()) + 1 < labels.size
+
+
+def _is_shown(session: NetworkSession, free: Fit, r: int, problem: int, labels: Sequence[np.ndarray]) -> bool:
+    for own, estimates in zip(labels, _estimates(session, free, r, problem), strict=True):
+        if _is_tied(own) and not sum(_log_odds(one, own) for one in estimates) > 0:
+            return False
+    return True
+
+
+def _log_odds(estimate: BlockEstimate, labels: np.ndarray) -> float:
+    posterior, partition = Posterior(estimate, symmetric=True), Partition(labels.reshape(estimate.values.shape))
+    posterior.judge([partition], 0.0)
+    return posterior.log_odds(partition)
+
+
+def _estimates(session: NetworkSession, free: Fit, r: int, problem: int) -> list[list[BlockEstimate]]:
+    """Of the parameters of each slot; of a single one with all that its entries covary, where the samples tell that."""
+    slots, own = session.replicas.slots, session.problems[problem]
+    samples = own.val.first()
+    state = session.replicas, taken(free.lower, r), taken(free.buffers, r), samples, num_samples(own.train)
+    is_plain = len(slots) == 1 and not slots[0].is_sliced and len(slots[0].names) == 1
+    if is_plain and slots[0].num_entries <= min(MOST_DENSE, len(samples[1]) // _DENSE_SAMPLES):
+        dense = dense_estimate(*state)
+        if dense is not None:
+            return [[dense]]
+    return [by_name(one, slot) for one, slot in zip(calibrated_estimates(*state), slots, strict=True)]
