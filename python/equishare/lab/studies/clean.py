@@ -1,8 +1,8 @@
 """Clean data: linear maps with a known pattern, whose values lie ten to twenty standard errors apart.
 
-Every answer should be right there. *Inexact* is the share of draws whose partition is not the true one, *false* that of draws
-in which a group is asserted that the truth does not have (for ``gap``, the group of its partition). Samples, inputs and
-noise are drawn as in the experiment ``invention``.
+Every answer should be right there. *Inexact* is the share of draws whose partition is not the true one, *false* that of
+draws in which a group is asserted that the truth does not have (for ``gap``, the group of its partition). Samples,
+inputs and noise are drawn as in the experiment ``invention``.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from scipy.special import ndtr, stdtrit
 
 from equishare.problems.network.candidate import SLACK, Candidate, gains_of
 from equishare.problems.network.fit import mean_and_error
@@ -12,13 +13,17 @@ from equishare.problems.network.refit import FOLDS, Trained, cross_validated
 from equishare.problems.network.samples import TensorSamples
 from equishare.problems.network.session import NetworkSession
 
+# A difference of two losses tells which is greater where it is so many standard errors.
+_STANDARD_ERRORS = 2.0
+
 
 def confirm(session: NetworkSession, shown: Callable[[Sequence[int]], set[int]]) -> None:
     """Refuse the best pattern of a problem where held-out samples do not show that it predicts as well as no sharing.
 
-    Its validation loss is the least of many: the pattern was chosen on these samples, which is worth about a standard
-    error of the difference to it. By so much it must be better than no sharing, but for what training alone makes
-    losses differ. A pattern that its entries show is refused where it is worse by as much.
+    Its validation loss is the least of many: the pattern was chosen on these samples, which flatters it by a standard
+    error of the difference or two. So it must be better by two, but for what training alone makes losses differ. Few
+    samples do not show a small gain, so a pattern that its entries show is refused only where it is worse by as much.
+    Of few blocks the error itself is uncertain: Student's t stands for two standard errors.
 
     Args:
         session: with the best candidate of each problem.
@@ -38,16 +43,20 @@ def confirm(session: NetworkSession, shown: Callable[[Sequence[int]], set[int]])
             continue
         with np.errstate(invalid="ignore"):  # infinite losses
             worse, error = map(float, mean_and_error(shared - unshared, sizes))
-        # Of a single block nobody knows the error.
-        error = error if len(sizes) > 1 else np.inf
+        margin = _margin(error, len(sizes) - 1)
         slack = max(SLACK * abs(np.average(unshared, weights=sizes)), session.found[p].rounding)
-        if worse + error <= slack:
+        if worse + margin <= slack:
             continue
-        told[p] = not worse - error <= slack
+        told[p] = not worse - margin <= slack
     doubtful = [p for p, is_worse in told.items() if not is_worse]
     kept = shown(doubtful)
     for p, is_worse in told.items():
         session.found[p].is_refused = is_worse or p not in kept
+
+
+def _margin(error: float, freedom: int) -> float:
+    """What stands for two standard errors, where one is estimated from so many degrees of freedom."""
+    return error * float(stdtrit(freedom, ndtr(_STANDARD_ERRORS))) if freedom else np.inf
 
 
 def _beside_unshared(
