@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from equishare.problems.network.fit import Fit, Start, block_losses, gained, loss_errors, mean_and_error
@@ -20,6 +21,9 @@ _KEPT = 2
 _BEHIND = 0.1
 # How often rates beyond those tried are tried.
 _EXTENSIONS = 6
+# The last state of a fit may be worse than its best one by so many standard errors, and this part of its loss, or by
+# the lesser part in any case.
+_TOLD, _MOST_COST, _SLACK = 2.0, 0.05, 0.01
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,8 @@ def train_well(
     """Fit replicas on the training samples, and keep of each contest the one of the least validation loss.
 
     All are fitted with as many steps as the final fits begin with. Where the best of a contest is best near its end,
-    the best few are fitted again with twice as many, and so on while this lowers the loss.
+    the best few are fitted again with twice as many, and so on while this lowers the loss. In the end the last state of
+    a fit counts, unless an earlier one is clearly better.
 
     Args:
         trainer: fits them.
@@ -115,9 +120,36 @@ def train_well(
                     goes_on.append(c)
         waiting = np.array(goes_on, dtype=int)
     winners = start[rows]
+    del fitted
+    best = _ended(trainer, f"{stage}, to the end", winners, best, rates[rows], lengths)
     losses, sizes = block_losses(trainer.replicas, winners.owner, best, winners.upper, cautious=False)
     settled = ~np.isin(np.arange(count), waiting)
     return Well(best, mean_and_error(losses, sizes)[0], rows, rates[rows], lengths, settled)
+
+
+def _ended(trainer: Trainer, stage: str, start: Start, best: Fit, rates: np.ndarray, lengths: np.ndarray) -> Fit:
+    """Fits as their schedules leave them, where held-out samples do not tell these from their best states.
+
+    Of many states the best is the luckiest, and after few steps with a high rate it is not where training leads. States
+    that are clearly better than the last one are kept: a network that remembers its samples must be stopped.
+    """
+    for steps in np.unique(lengths).tolist() if trainer.training.patience is None else ():
+        at = np.flatnonzero((lengths == steps) & (best.step.cpu().numpy() < steps))
+        if not len(at):
+            continue
+        own, until = start[at], torch.full((len(at),), steps)
+        last = trainer.fit(f"{stage}, {steps}", own, steps, rates=rates[at], sets=("train", None), until=until)
+        before, sizes = block_losses(trainer.replicas, own.owner, best[at], own.upper)
+        after, _ = block_losses(trainer.replicas, own.owner, last, own.upper)
+        with np.errstate(invalid="ignore"):  # infinite losses
+            worse, error = mean_and_error(after - before, sizes)
+        loss = np.abs(mean_and_error(before, sizes)[0])
+        most = np.maximum(np.minimum(_TOLD * error, _MOST_COST * loss), _SLACK * loss)
+        kept = np.flatnonzero(worse <= most)
+        losses = torch.from_numpy(mean_and_error(after, sizes)[0])
+        last = replace(last, loss=losses.to(best.loss))
+        best = best.replaced(at[kept], last[kept])
+    return best
 
 
 def train_unshared(trainer: Trainer, count: int) -> Well:
