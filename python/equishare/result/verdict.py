@@ -77,8 +77,10 @@ def judged(
 
 def not_judged(group: SymmetryGroup, is_seen: bool) -> SymmetryGroup:
     """The group of a pattern whose evidence was not asked; none where the data show no dependence at all."""
-    if is_seen or group.is_trivial:
+    if is_seen:
         return group
+    if group.is_trivial:
+        return replace(group, verdict="none")
     told = f"No symmetry can be told from these data. That of the pattern is {group.name}."
     return replace(group, verdict="none", explanation=told)
 
