@@ -27,8 +27,8 @@ _DENSE_SAMPLES = 2
 def shown(session: NetworkSession, problems: Sequence[int]) -> set[int]:
     """Those of some problems whose best pattern the entries show.
 
-    The network is fitted without sharing from the best pattern, to the end. The pattern is shown where the evidence of
-    every parameter that it ties is rather for it than for entries that scatter about one value
+    The network is fitted to all samples without sharing, from the best pattern to the end. The pattern is shown where
+    the evidence of every parameter that it ties is rather for it than for entries that scatter about one value
     (:meth:`equishare.search.posterior.Posterior.log_odds`). It is not where a pattern ties slices, or more than 65,536
     entries, of which no evidence is formed.
     """
@@ -43,7 +43,7 @@ def shown(session: NetworkSession, problems: Sequence[int]) -> set[int]:
     start = Start(asked, joined(states), {}, joined([fit.buffers for fit in fits]))
     steps = session.fit_length
     until = torch.full((len(asked),), steps)
-    ended = session.trainer.fit("shown", start, steps, sets=("train", None), until=until)
+    ended = session.trainer.fit("shown", start, steps, sets=("pooled", None), until=until)
     found = ranks.mapped(lambda r: _is_shown(session, ended, r, asked[r], bests[asked[r]]), range(len(asked)))
     return {p for p, is_shown in zip(asked, found, strict=True) if is_shown}
 
@@ -73,8 +73,8 @@ def _log_odds(estimate: BlockEstimate, labels: np.ndarray) -> float:
 def _estimates(session: NetworkSession, free: Fit, r: int, problem: int) -> list[list[BlockEstimate]]:
     """Of the parameters of each slot; of a single one with all that its entries covary, where the samples tell that."""
     slots, own = session.replicas.slots, session.problems[problem]
-    samples = own.val.first()
-    state = session.replicas, taken(free.lower, r), taken(free.buffers, r), samples, num_samples(own.train)
+    samples = own.pooled.first()
+    state = session.replicas, taken(free.lower, r), taken(free.buffers, r), samples, num_samples(own.pooled)
     is_plain = len(slots) == 1 and not slots[0].is_sliced and len(slots[0].names) == 1
     if is_plain and slots[0].num_entries <= min(MOST_DENSE, len(samples[1]) // _DENSE_SAMPLES):
         dense = dense_estimate(*state)
