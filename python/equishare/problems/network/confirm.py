@@ -23,7 +23,8 @@ def confirm(session: NetworkSession, shown: Callable[[Sequence[int]], set[int]])
     Its validation loss is the least of many: the pattern was chosen on these samples, which flatters it by a standard
     error of the difference or two. So it must be better by two, but for what training alone makes losses differ. Few
     samples do not show a small gain, so a pattern that its entries show is refused only where it is worse by as much.
-    Of few blocks the error itself is uncertain: Student's t stands for two standard errors.
+    Of few blocks the error itself is uncertain: Student's t stands for two standard errors. Slices are few, so that
+    their pattern was chosen among fewer, and one standard error is enough.
 
     Args:
         session: with the best candidate of each problem.
@@ -37,13 +38,14 @@ def confirm(session: NetworkSession, shown: Callable[[Sequence[int]], set[int]])
                 asked[p] = best
     if not asked:
         return
+    has_slices = any(slot.is_sliced for slot in session.replicas.slots)
     told: dict[int, bool] = {}
     for p, (unshared, shared, sizes) in zip(asked, _beside_unshared(session, asked), strict=True):
         if not np.isfinite(unshared).all():
             continue
         with np.errstate(invalid="ignore"):  # infinite losses
             worse, error = map(float, mean_and_error(shared - unshared, sizes))
-        margin = _margin(error, len(sizes) - 1)
+        margin = _margin(error, len(sizes) - 1, 1.0 if has_slices else _STANDARD_ERRORS)
         slack = max(SLACK * abs(np.average(unshared, weights=sizes)), session.found[p].rounding)
         if worse + margin <= slack:
             continue
@@ -54,9 +56,9 @@ def confirm(session: NetworkSession, shown: Callable[[Sequence[int]], set[int]])
         session.found[p].is_refused = is_worse or p not in kept
 
 
-def _margin(error: float, freedom: int) -> float:
-    """What stands for two standard errors, where one is estimated from so many degrees of freedom."""
-    return error * float(stdtrit(freedom, ndtr(_STANDARD_ERRORS))) if freedom else np.inf
+def _margin(error: float, freedom: int, standard_errors: float) -> float:
+    """What stands for so many standard errors, where one is estimated from so many degrees of freedom."""
+    return error * float(stdtrit(freedom, ndtr(standard_errors))) if freedom else np.inf
 
 
 def _beside_unshared(
