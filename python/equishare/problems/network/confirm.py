@@ -24,7 +24,7 @@ def confirm(session: NetworkSession, shown: Callable[[Sequence[int]], set[int]])
     error of the difference or two. So it must be better by two, but for what training alone makes losses differ. Few
     samples do not show a small gain, so a pattern that its entries show is refused only where it is worse by as much.
     Of few blocks the error itself is uncertain: Student's t stands for two standard errors. Slices are few, so that
-    their pattern was chosen among fewer, and one standard error is enough.
+    their pattern was chosen among fewer, and one standard error is enough. A single group was not chosen at all.
 
     Args:
         session: with the best candidate of each problem.
@@ -45,7 +45,8 @@ def confirm(session: NetworkSession, shown: Callable[[Sequence[int]], set[int]])
             continue
         with np.errstate(invalid="ignore"):  # infinite losses
             worse, error = map(float, mean_and_error(shared - unshared, sizes))
-        margin = _margin(error, len(sizes) - 1, 1.0 if has_slices else _STANDARD_ERRORS)
+        is_one = max(asked[p].pattern.num_groups) == 1
+        margin = _margin(error, len(sizes) - 1, 0.0 if is_one else 1.0 if has_slices else _STANDARD_ERRORS)
         slack = max(SLACK * abs(np.average(unshared, weights=sizes)), session.found[p].rounding)
         if worse + margin <= slack:
             continue
