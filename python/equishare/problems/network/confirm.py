@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from scipy.special import ndtr, stdtrit
+import scipy
 
 from equishare.problems.network.candidate import SLACK, Candidate, gains_of
 from equishare.problems.network.fit import mean_and_error
@@ -59,7 +59,7 @@ def confirm(session: NetworkSession, shown: Callable[[Sequence[int]], set[int]])
 
 def _margin(error: float, freedom: int, standard_errors: float) -> float:
     """What stands for so many standard errors, where one is estimated from so many degrees of freedom."""
-    return error * float(stdtrit(freedom, ndtr(standard_errors))) if freedom else np.inf
+    return error * float(scipy.special.stdtrit(freedom, scipy.special.ndtr(standard_errors))) if freedom else np.inf
 
 
 def _beside_unshared(
