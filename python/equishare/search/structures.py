@@ -21,9 +21,10 @@ from equishare.search.shifts import shift_patterns
 
 # Of the merges of orbits of a symmetry so many are tried, those of the best evidence.
 _MERGES = 4
-#: Larger parameters are not searched, of which networks may have many: that takes seconds to minutes each. The patterns
-# of shifts, that are not searched but fitted, take a network for each.
-MOST_SEARCHED, _MOST_SHIFTED = 1 << 16, 1 << 17
+#: Larger parameters are not searched, of which networks may have many: that takes seconds to minutes each.
+MOST_SEARCHED = 1 << 16
+# The patterns of shifts, that are not searched but fitted, take a network for each.
+_MOST_SHIFTED = 1 << 17
 
 
 def try_structures(session: NetworkSession, owner: Sequence[int], free: Fit, stage: str) -> None:

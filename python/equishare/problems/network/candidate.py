@@ -9,14 +9,9 @@ from functools import cached_property
 
 import numpy as np
 
-from equishare.problems.network.fit import Fit, mean_and_error
+from equishare.problems.network.fit import Fit, mean_and_error, tolerance
 from equishare.problems.network.patterns import Pattern
 from equishare.problems.network.refit import Trained
-
-#: A coarser pattern may be worse by this part of the best loss: training alone makes losses differ by as much.
-SLACK = 0.01
-# However uncertain the difference is, it may be worse by no more than this part.
-_MOST_COST = 0.05
 
 
 @dataclass(frozen=True)
@@ -71,9 +66,8 @@ def as_good(
         worse, error = mean_and_error(np.stack([one.losses for one in candidates]) - least.losses, least.sizes)
     if gains is not None:
         worse += gains[next(i for i, one in enumerate(candidates) if one is least)] - gains
-    most = np.minimum(standard_errors * error, _MOST_COST * abs(least.loss))
-    slack = max(SLACK * abs(least.loss), rounding) if standard_errors else 0.0
-    return np.array([math.isfinite(one.loss) for one in candidates]) & (worse <= np.maximum(most, slack))
+    most = tolerance(np.array(least.loss), error, standard_errors, rounding)
+    return np.array([math.isfinite(one.loss) for one in candidates]) & (worse <= most)
 
 
 def gains_of(candidates: Sequence[Candidate], num_train: int, num_val: int) -> np.ndarray:

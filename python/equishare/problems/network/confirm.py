@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import scipy
 
-from equishare.problems.network.candidate import SLACK, Candidate, gains_of
-from equishare.problems.network.fit import mean_and_error
+from equishare.problems.network.candidate import Candidate, gains_of
+from equishare.problems.network.fit import SLACK, mean_and_error
 from equishare.problems.network.refit import FOLDS, Trained, cross_validated
 from equishare.problems.network.samples import TensorSamples
 from equishare.problems.network.session import NetworkSession

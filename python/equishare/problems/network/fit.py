@@ -22,6 +22,10 @@ _LOOKS = 50
 # A loss does not gain from more steps where it falls by less than this part of it, or of its standard error.
 _GAIN = 0.01
 _GAIN_IN_ERRORS = 0.5
+#: A loss may be above another by this part of it: training alone makes losses differ by as much.
+SLACK = 0.01
+# However uncertain the difference is, it may be above by no more than this part.
+_MOST_COST = 0.05
 
 
 @dataclass(frozen=True)
@@ -168,6 +172,15 @@ def loss_errors(replicas: Replicas, owner: Sequence[int], fitted: Fit, upper: St
 def fitted_loss(replicas: Replicas, owner: Sequence[int], fitted: Fit, upper: State, which: str = "val") -> np.ndarray:
     """Mean losses (R,) of fits on a set of samples, without caution."""
     return mean_and_error(*block_losses(replicas, owner, fitted, upper, cautious=False, which=which))[0]
+
+
+def tolerance(loss: np.ndarray, error: np.ndarray, standard_errors: float, rounding: float = 0.0) -> np.ndarray:
+    """By how much a loss may be above another that it cannot be told from: so many standard errors of the difference.
+
+    However uncertain the difference is, it is at most a small part of the loss; at least a lesser part, or rounding.
+    """
+    least = np.maximum(SLACK * np.abs(loss), rounding) if standard_errors else 0.0
+    return np.maximum(np.minimum(standard_errors * error, _MOST_COST * np.abs(loss)), least)
 
 
 def mean_and_error(losses: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

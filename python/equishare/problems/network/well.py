@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from equishare.problems.network.fit import Fit, Start, block_losses, gained, loss_errors, mean_and_error
+from equishare.problems.network.fit import Fit, Start, block_losses, gained, loss_errors, mean_and_error, tolerance
 from equishare.problems.network.replicas import stacked
 from equishare.problems.network.trainer import Trainer
 
@@ -21,9 +21,8 @@ _KEPT = 2
 _BEHIND = 0.1
 # How often rates beyond those tried are tried.
 _EXTENSIONS = 6
-# The last state of a fit may be worse than its best one by so many standard errors, and this part of its loss, or by
-# the lesser part in any case.
-_TOLD, _MOST_COST, _SLACK = 2.0, 0.05, 0.01
+# The last state of a fit may be worse than its best one by so many standard errors.
+_TOLD = 2.0
 
 
 @dataclass(frozen=True)
@@ -143,9 +142,7 @@ def _ended(trainer: Trainer, stage: str, start: Start, best: Fit, rates: np.ndar
         after, _ = block_losses(trainer.replicas, own.owner, last, own.upper)
         with np.errstate(invalid="ignore"):  # infinite losses
             worse, error = mean_and_error(after - before, sizes)
-        loss = np.abs(mean_and_error(before, sizes)[0])
-        most = np.maximum(np.minimum(_TOLD * error, _MOST_COST * loss), _SLACK * loss)
-        kept = np.flatnonzero(worse <= most)
+        kept = np.flatnonzero(worse <= tolerance(mean_and_error(before, sizes)[0], error, _TOLD))
         losses = torch.from_numpy(mean_and_error(after, sizes)[0])
         last = replace(last, loss=losses.to(best.loss))
         best = best.replaced(at[kept], last[kept])
