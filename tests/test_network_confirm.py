@@ -1,14 +1,18 @@
 """The pattern that is selected beside no sharing, on samples that are held out, and by its entries."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 from model_cases import LINEAR_LABELS, linear, linear_data, made, mse, split
+from scipy.stats import norm
 from torch import nn
 
 import equishare as es
 from equishare.methods import auto
 from equishare.problems.network import confirm, refit
+from equishare.problems.network.found import Found
 from equishare.problems.network.patterns import Pattern
 from equishare.problems.network.refit import cross_validated
 from equishare.problems.network.replicas import Replicas, stacked
@@ -42,6 +46,66 @@ def test_what_cross_validation_shows_to_be_worse_than_no_sharing_is_refused(monk
     assert (losses[2:] < losses[:2]).all() and (losses > 0.005).all()
     es.discover(circulant_problem(), **brief, standard_errors=0)
     assert len(asked) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("held_out", "first", "kept"),
+    [
+        (-0.01, -0.12, True),
+        (0.009, -0.12, True),  # one percent is nothing
+        (0.02, -0.12, False),
+        (-0.01, -0.06, False),
+    ],
+)
+def test_a_pattern_of_few_is_kept_where_the_first_fits_show_more_than_luck(monkeypatch, held_out, first, kept):
+    # The luckiest of eight patterns is lucky by 1.39 standard errors, a little more by Student's t: here by .075.
+    wiggle = np.where(np.arange(16) % 2, 0.2, -0.2)
+    blocks = {2: 1 + first + wiggle, 4: np.ones(16)}
+
+    def judged(*_args):
+        return np.stack([np.ones(16), 1 + held_out + wiggle]), np.full(16, 4)
+
+    def first_fits(_replicas, _owner, fit, *_args, **_kwargs):
+        groups = len(next(iter(fit.lower.values()))[0])
+        return blocks[groups][None], np.full(16, 4)
+
+    def build():
+        model = nn.Embedding(4, 2)
+        es.share(model, "weight", dim=0)
+        return model
+
+    i = torch.arange(40) % 4
+    samples = i, torch.tensor([[1.0, 2.0], [0.0, 1.0]], dtype=torch.float64)[i % 2]
+    pattern = Pattern([np.array([0, 1, 0, 1])])
+    problem, options = es.ModelProblem(made(build), samples, samples, mse), {"lr": 0.1, "steps": 20, "refit_steps": 20}
+    session = NetworkSession([problem], method="auto", options=auto.Options(**options))
+    found, states = session.found[0], (stacked(session.replicas.start, 1), stacked(session.replicas.buffers, 1))
+    assert session.unshared is not None  # the network without sharing is a candidate
+    session.try_patterns([0], [pattern], *states, "the pattern", mean=False)
+    monkeypatch.setattr(Found, "best", lambda self: self[pattern])
+    session.contest([0], "contest")
+    found[pattern] = dataclasses.replace(found[pattern], losses=np.ones(16), sizes=np.full(16, 4))
+    monkeypatch.setattr(confirm, "cross_validated", judged)
+    monkeypatch.setattr(confirm, "block_losses", first_fits)
+    confirm.confirm(session, lambda _problems: set())
+    assert found.is_refused != kept
+
+
+@pytest.mark.parametrize(
+    ("groups", "size", "count"), [((1,), 8, 1), ((2,), 4, 8), ((2, 2), 4, 64), ((3,), 6, 121.5), ((4, 2), 4, 8)]
+)
+def test_the_luckiest_of_many_patterns_is_lucky_by_the_median_of_their_greatest(groups, size, count):
+    luck = confirm._luck(Pattern([np.arange(size) % g for g in groups]))
+    assert luck == pytest.approx(norm.ppf(0.5 ** (1 / count)), abs=1e-9)
+
+
+def test_luck_of_more_patterns_than_there_are_numbers_is_finite():
+    # For so many, sqrt(2 log N), about.
+    groups, size = 400, 10_000
+    log_count = size * np.log(groups) - (groups * np.log(groups) - groups)
+    luck = confirm._luck(Pattern([np.arange(size) % groups]))
+    assert luck == pytest.approx(np.sqrt(2 * log_count), rel=0.01)
 
 
 @pytest.mark.slow
@@ -177,9 +241,13 @@ def test_parameters_that_are_tied_alike_show_their_pattern_together(weight, labe
     assert is_shown(problem, labels) == expected
 
 
-def test_slices_show_nothing():
-    rows = np.repeat(np.array([[1.0, 2.0, 3.0], [3.0, 0.0, 1.0]]), [2, 1], axis=0)
-    assert not is_shown(problem_of(rows, dim=0), np.array([0, 0, 1]))
+@pytest.mark.parametrize("together", [False, True])
+@pytest.mark.parametrize(("seed", "expected"), [(None, True), (0, False)])
+def test_slices_show_the_pattern_that_they_have(seed, expected, together):
+    rows = np.array([[1.0, 2.0, 3.0], [3.0, 0.0, 1.0], [1.0, 2.0, 3.0]])
+    rows = rows if seed is None else np.random.default_rng(seed).normal(size=(3, 3))
+    problem = problem_of(rows, rows + 1, ("a.weight", "b.weight") if together else ("a.weight",), 0, together=together)
+    assert is_shown(problem, np.array([0, 1, 0])) == expected
 
 
 @pytest.mark.slow

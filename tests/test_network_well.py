@@ -16,12 +16,15 @@ from equishare.problems.network import session as session_module
 from equishare.problems.network.batches import HeldOut
 from equishare.problems.network.candidate import Candidate, gains_of
 from equishare.problems.network.checkpoint import Checkpoint
+from equishare.problems.network.fit import Start
 from equishare.problems.network.optimizer import ReplicaAdam
 from equishare.problems.network.patterns import Pattern, hard_state
 from equishare.problems.network.refit import refit_trained, train_patterns
 from equishare.problems.network.replicas import Replicas, stacked
 from equishare.problems.network.session import NetworkSession
+from equishare.problems.network.trainer import Trainer
 from equishare.problems.network.training import RATES
+from equishare.problems.network.well import _ranked, train_well
 from equishare.search import by_training
 
 
@@ -322,3 +325,21 @@ def test_a_state_that_is_clearly_better_is_kept():
     session = NetworkSession([problem])
     assert int(session.unshared.fit.step[0]) < session.unshared.lengths[0]
     assert float(session.unshared.losses[0]) < 2.5
+
+
+def test_of_rates_that_are_as_good_the_least_is_taken(monkeypatch):
+    problem = linear_problem()
+    session = NetworkSession([problem])
+    losses = torch.tensor([1.3, 1.009, 1.0, 1.02], dtype=torch.float64)
+    fitted = session.trainer.fit("start", _as_started(session, 4), 1, rates=np.full(4, 0.1))
+    monkeypatch.setattr(Trainer, "fit", lambda *_args, **_kwargs: dataclasses.replace(fitted, loss=losses))
+    rates = np.array([0.01, 0.03, 0.1, 0.3])
+    well = train_well(session.trainer, _as_started(session, 4), rates, "rates", np.zeros(4, int))
+    assert well.rates.tolist() == [0.03] and well.rows.tolist() == [1]
+    # Among as many starts the order of all others is that of their losses.
+    assert _ranked(losses, np.arange(4), np.zeros(4), rates).tolist() == [1, 2, 3, 0]
+
+
+def _as_started(session, count):
+    replicas = session.replicas
+    return Start([0] * count, stacked(replicas.start, count), {}, stacked(replicas.buffers, count))

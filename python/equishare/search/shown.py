@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -18,6 +19,7 @@ from equishare.problems.network.replicas import joined, taken
 from equishare.problems.network.samples import num_samples
 from equishare.problems.network.session import NetworkSession
 from equishare.search.posterior import Posterior
+from equishare.search.slices import log_odds_of_slices
 from equishare.search.structures import MOST_SEARCHED, by_name
 
 # How entries covary is told by so many samples an entry, or more.
@@ -29,12 +31,15 @@ def shown(session: NetworkSession, problems: Sequence[int]) -> set[int]:
 
     The network is fitted to all samples without sharing, from the best pattern to the end. The pattern is shown where
     the evidence of every parameter that it ties is rather for it than for entries that scatter about one value
-    (:meth:`equishare.search.posterior.Posterior.log_odds`). It is not where a pattern ties slices, or more than 65,536
-    entries, of which no evidence is formed.
+    (:meth:`equishare.search.posterior.Posterior.log_odds`, :func:`equishare.search.slices.log_odds_of_slices`). No
+    evidence is formed of more than 65,536 entries, nor of slices but where the samples tell how all that is shared
+    covaries: within blocks with hidden units much of it can change without a change of the outputs.
     """
     bests = {p: session.best(p).pattern.labels for p in problems}
     slots = session.replicas.slots
-    asked = [p for p, labels in bests.items() if all(map(_is_judged, slots, labels))]
+    asked = [
+        p for p, every in bests.items() if all(_is_judged(session, p, *one) for one in zip(slots, every, strict=True))
+    ]
     if not asked:
         return set()
     fits = [session.best(p).fit for p in asked]
@@ -48,9 +53,19 @@ def shown(session: NetworkSession, problems: Sequence[int]) -> set[int]:
     return {p for p, is_shown in zip(asked, found, strict=True) if is_shown}
 
 
-def _is_judged(slot: Slot, labels: np.ndarray) -> bool:
+def _is_judged(session: NetworkSession, problem: int, slot: Slot, labels: np.ndarray) -> bool:
     """Whether evidence is formed of a parameter, or none is needed as nothing is tied."""
-    return not _is_tied(labels) or (not slot.is_sliced and slot.num_entries <= MOST_SEARCHED)
+    is_possible = _is_dense(session, problem) if slot.is_sliced else slot.num_entries <= MOST_SEARCHED
+    return is_possible or not _is_tied(labels)
+
+
+def _is_dense(session: NetworkSession, problem: int) -> bool:
+    """Whether the samples tell how all entries covary that are shared: those of one parameter, or of slices."""
+    slot, *others = session.replicas.slots
+    if others or not (slot.is_sliced or len(slot.names) == 1):
+        return False
+    size, samples = sum(math.prod(shape) for shape in slot.shapes), session.problems[problem].pooled.first()
+    return size <= min(MOST_DENSE, len(samples[1]) // _DENSE_SAMPLES)
 
 
 def _is_tied(labels: np.ndarray) -> bool:
@@ -58,26 +73,26 @@ def _is_tied(labels: np.ndarray) -> bool:
 
 
 def _is_shown(session: NetworkSession, free: Fit, r: int, problem: int, labels: Sequence[np.ndarray]) -> bool:
-    for own, estimates in zip(labels, _estimates(session, free, r, problem), strict=True):
-        if _is_tied(own) and not sum(_log_odds(one, own) for one in estimates) > 0:
-            return False
-    return True
+    every = zip(session.replicas.slots, labels, _estimates(session, free, r, problem), strict=True)
+    return all(sum(_log_odds(slot, one, own) for one in some) > 0 for slot, own, some in every if _is_tied(own))
 
 
-def _log_odds(estimate: BlockEstimate, labels: np.ndarray) -> float:
+def _log_odds(slot: Slot, estimate: BlockEstimate, labels: np.ndarray) -> float:
+    if slot.is_sliced:
+        return log_odds_of_slices(estimate, labels)
     posterior, partition = Posterior(estimate, symmetric=True), Partition(labels.reshape(estimate.values.shape))
     posterior.judge([partition], 0.0)
     return posterior.log_odds(partition)
 
 
 def _estimates(session: NetworkSession, free: Fit, r: int, problem: int) -> list[list[BlockEstimate]]:
-    """Of the parameters of each slot; of a single one with all that its entries covary, where the samples tell that."""
+    """Of the parameters of each slot, all slices together; with all that they covary, where the samples tell that."""
     slots, own = session.replicas.slots, session.problems[problem]
     samples = own.pooled.first()
     state = session.replicas, taken(free.lower, r), taken(free.buffers, r), samples, num_samples(own.pooled)
-    is_plain = len(slots) == 1 and not slots[0].is_sliced and len(slots[0].names) == 1
-    if is_plain and slots[0].num_entries <= min(MOST_DENSE, len(samples[1]) // _DENSE_SAMPLES):
+    if _is_dense(session, problem):
         dense = dense_estimate(*state)
         if dense is not None:
             return [[dense]]
-    return [by_name(one, slot) for one, slot in zip(calibrated_estimates(*state), slots, strict=True)]
+    found = zip(slots, calibrated_estimates(*state), strict=True)
+    return [[] if slot.is_sliced else by_name(one, slot) for slot, one in found]

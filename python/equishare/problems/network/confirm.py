@@ -8,7 +8,8 @@ import numpy as np
 import scipy
 
 from equishare.problems.network.candidate import Candidate, gains_of
-from equishare.problems.network.fit import SLACK, mean_and_error
+from equishare.problems.network.fit import SLACK, block_losses, mean_and_error
+from equishare.problems.network.patterns import Pattern
 from equishare.problems.network.refit import FOLDS, Trained, cross_validated
 from equishare.problems.network.samples import TensorSamples
 from equishare.problems.network.session import NetworkSession
@@ -21,10 +22,11 @@ def confirm(session: NetworkSession, shown: Callable[[Sequence[int]], set[int]])
     """Refuse the best pattern of a problem where held-out samples do not show that it predicts as well as no sharing.
 
     Its validation loss is the least of many: the pattern was chosen on these samples, which flatters it by a standard
-    error of the difference or two. So it must be better by two, but for what training alone makes losses differ. Few
-    samples do not show a small gain, so a pattern that its entries show is refused only where it is worse by as much.
-    Of few blocks the error itself is uncertain: Student's t stands for two standard errors. Slices are few, so that
-    their pattern was chosen among fewer, and one standard error is enough. A single group was not chosen at all.
+    error of the difference or two. So it must be better by two on samples that are held out. Few samples do not show a
+    small gain. So a pattern that its entries show is refused only where it is worse by as much; and one that is not
+    worse is kept where the first fits, to the training samples alone, show that it is better: sharing gains more the
+    fewer samples there are. There it must be better by what the luckiest of all patterns with as many groups is
+    lucky by.
 
     Args:
         session: with the best candidate of each problem.
@@ -38,28 +40,59 @@ def confirm(session: NetworkSession, shown: Callable[[Sequence[int]], set[int]])
                 asked[p] = best
     if not asked:
         return
-    has_slices = any(slot.is_sliced for slot in session.replicas.slots)
-    told: dict[int, bool] = {}
+    doubtful: dict[int, bool] = {}
     for p, (unshared, shared, sizes) in zip(asked, _beside_unshared(session, asked), strict=True):
         if not np.isfinite(unshared).all():
             continue
-        with np.errstate(invalid="ignore"):  # infinite losses
-            worse, error = map(float, mean_and_error(shared - unshared, sizes))
-        is_one = max(asked[p].pattern.num_groups) == 1
-        margin = _margin(error, len(sizes) - 1, 0.0 if is_one else 1.0 if has_slices else _STANDARD_ERRORS)
         slack = max(SLACK * abs(np.average(unshared, weights=sizes)), session.found[p].rounding)
+        worse, margin = _worse(unshared, shared, sizes, _STANDARD_ERRORS)
         if worse + margin <= slack:
             continue
-        told[p] = not worse - margin <= slack
-    doubtful = [p for p, is_worse in told.items() if not is_worse]
-    kept = shown(doubtful)
-    for p, is_worse in told.items():
-        session.found[p].is_refused = is_worse or p not in kept
+        if worse - margin <= slack:
+            doubtful[p] = worse <= slack
+        else:
+            session.found[p].is_refused = True
+    kept = {p for p, is_good in doubtful.items() if is_good and _is_better_at_first(session, p, asked[p])}
+    kept |= shown([p for p in doubtful if p not in kept])
+    for p in doubtful:
+        session.found[p].is_refused = p not in kept
 
 
-def _margin(error: float, freedom: int, standard_errors: float) -> float:
-    """What stands for so many standard errors, where one is estimated from so many degrees of freedom."""
-    return error * float(scipy.special.stdtrit(freedom, scipy.special.ndtr(standard_errors))) if freedom else np.inf
+def _worse(unshared: np.ndarray, shared: np.ndarray, sizes: np.ndarray, standard_errors: float) -> tuple[float, float]:
+    """By how much a mean of losses on blocks is above another, and so many of its standard errors.
+
+    Of few blocks the error itself is uncertain: it stands for as many as Student's t has.
+    """
+    with np.errstate(invalid="ignore"):  # infinite losses
+        worse, error = map(float, mean_and_error(shared - unshared, sizes))
+    freedom = len(sizes) - 1
+    if not freedom:
+        return worse, np.inf
+    return worse, error * float(-scipy.special.stdtrit(freedom, scipy.special.ndtr(-standard_errors)))
+
+
+def _is_better_at_first(session: NetworkSession, problem: int, best: Candidate) -> bool:
+    """Whether the fits to the training samples show that a pattern is better than no sharing, though it was chosen."""
+    found = session.found[problem]
+    unshared, shared = (
+        block_losses(session.replicas, [problem], one.fit, session.labels(one.pattern), cautious=False)[0][0]
+        for one in (found[found.free], best)
+    )
+    worse, margin = _worse(unshared, shared, best.sizes, _luck(best.pattern))
+    return worse + margin <= 0
+
+
+def _luck(pattern: Pattern) -> float:
+    """By how many standard errors the luckiest of all N patterns with as many groups is lucky, in the median.
+
+    Of independent ones it is the normal quantile of (½)^(1/N); G^K / G! stands for the number of partitions.
+    """
+    groups, sizes = np.array(pattern.num_groups), np.array([labels.size for labels in pattern.labels])
+    log_counts = np.where(groups < sizes, sizes * np.log(groups) - scipy.special.gammaln(groups + 1), 0.0)
+    log_count = float(log_counts.sum())
+    # log(1 - 2^(-1/N)), for N that no float holds
+    log_tail = np.log(np.log(2)) - log_count + np.log(scipy.special.exprel(-np.log(2) * np.exp(-log_count)))
+    return float(-scipy.special.ndtri_exp(log_tail))
 
 
 def _beside_unshared(

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.func import grad, vmap
 
 from equishare.modes import twice_differentiable
+from equishare.problems.base import Slot
 from equishare.problems.estimates import BlockEstimate, Weighted
 from equishare.problems.network.memory import release
 from equishare.problems.network.replicas import Replicas, State, taken
@@ -113,24 +114,25 @@ def _floored(weights: np.ndarray) -> np.ndarray:
 def dense_estimate(
     replicas: Replicas, lower: State, buffers: State, batch: Batch, num_train: int
 ) -> BlockEstimate | None:
-    """The entries of the one parameter of a model at one replica, with all of J in place of its diagonal.
+    """The entries of the one slot of a model at one replica, with all of J in place of its diagonal.
 
     ``N/n · J (tr H / tr J)²`` is the precision of a fit to N training samples, for sums J and H over n samples that it
     was not fitted to: on its own samples residuals are too small.
 
     Args:
-        replicas: of the model, with one parameter whose single entries may be tied.
+        replicas: of the model, with one slot: a parameter whose single entries may be tied, or slices.
         lower, buffers: of one replica, all entries free.
         batch: n samples.
         num_train: N.
 
     Returns:
-        None where the model has no gradients of single samples, or its curvature is not positive.
+        The estimate, of slices (K, C). None where the model has no gradients of single samples, or its curvature is not
+        positive.
     """
-    ((name,),) = (slot.names for slot in replicas.slots)
+    (slot,) = replicas.slots
     (trace,) = _hessian_traces(replicas, lower, buffers, batch)
     try:
-        parts = [one[name].flatten(1) for one in _sample_gradients(replicas, lower, buffers, batch)]
+        parts = [_flat_of(slot, one, 1).flatten(1) for one in _sample_gradients(replicas, lower, buffers, batch)]
     except Exception:  # whatever torch raises for what it cannot batch
         return None
     gradients = torch.cat(parts).double().cpu().numpy()
@@ -140,8 +142,8 @@ def dense_estimate(
         return None
     precision = num_train / len(gradients) * information * (trace / total) ** 2
     precision += _LEAST_DENSE * np.trace(precision) / len(precision) * np.eye(len(precision))
-    values = flat_entries(replicas, lower)[0].astype(float).reshape(replicas.slots[0].shapes[0])
-    return BlockEstimate.dense(values, np.linalg.inv(precision))
+    values = flat_entries(replicas, lower)[0].astype(float)
+    return BlockEstimate.dense(values if slot.is_sliced else values.reshape(slot.shapes[0]), np.linalg.inv(precision))
 
 
 def entry_weights(replicas: Replicas, lower: State, buffers: State, batch: Batch) -> list[np.ndarray]:
@@ -203,10 +205,16 @@ def flat_entries(replicas: Replicas, lower: State) -> list[np.ndarray]:
 def _flat(replicas: Replicas, parameters: State) -> list[np.ndarray]:
     flat = []
     for slot in replicas.slots:
-        columns = []
-        for name, dim in zip(slot.names, slot.axes, strict=True):
-            entries = parameters[name].detach()
-            columns.append((entries if dim is None else entries.movedim(dim, 0)).reshape(slot.num_entries, -1))
-        joined = torch.cat(columns, 1) if len(columns) > 1 else columns[0]
+        joined = _flat_of(slot, parameters, 0)
         flat.append((joined if joined.dtype == torch.float64 else joined.float()).cpu().numpy())
     return flat
+
+
+def _flat_of(slot: Slot, parameters: State, first: int) -> Tensor:
+    """(…, K, C) entries of a slot, where so many axes come before those of the parameters."""
+    columns = []
+    for name, dim in zip(slot.names, slot.axes, strict=True):
+        entries = parameters[name].detach()
+        own = entries if dim is None else entries.movedim(dim + first, first)
+        columns.append(own.reshape(*own.shape[:first], slot.num_entries, -1))
+    return torch.cat(columns, -1) if len(columns) > 1 else columns[0]

@@ -90,14 +90,11 @@ def train_patterns(
 def refit_trained(trainer: Trainer, trained: Sequence[Trained]) -> list[Fit]:
     """Fits of the pattern of each problem on training and validation samples together.
 
-    Each starts where the fit on the training samples alone did. It takes as many steps as were best there, or the
-    ``stop`` samples end it. Other samples can lead it into a poor minimum. So where its loss on its own samples is
-    clearly above that of the first fit on samples held out, the first fit is the answer.
+    Each starts where the fit on the training samples alone did. Other samples can lead it into a poor minimum. So where
+    its loss on its own samples is clearly above that of the first fit on samples held out, the first fit is the answer.
     """
-    has_stop = trainer.replicas.problems[0].stop is not None
     problems = list(range(len(trained)))
-    sets = ("pooled", "stop" if has_stop else None)
-    fits, *blocks = _trained_again(trainer, problems, trained, "refit", sets, "pooled")
+    fits, *blocks = _trained_again(trainer, problems, trained, "refit", "pooled", "pooled")
     losses = mean_and_error(*blocks)[0]
     befores = [float(one.well.losses[0]) for one in trained]
     return [
@@ -133,7 +130,7 @@ def cross_validated(
     own = replace(trainer, replicas=Replicas(parts, replicas.batch_size, replicas.at_once()))
     owners = [asked.index(p) * FOLDS + i for p in owner for i in range(FOLDS)]
     every = [one for one in trained for _ in range(FOLDS)]
-    _, losses, sizes = _trained_again(own, owners, every, "held out", ("train", None), "val", cautious=True)
+    _, losses, sizes = _trained_again(own, owners, every, "held out", "train", "val")
     return losses.reshape(len(trained), -1), np.tile(sizes, FOLDS)
 
 
@@ -142,15 +139,17 @@ def _trained_again(
     owner: Sequence[int],
     trained: Sequence[Trained],
     stage: str,
-    sets: tuple[str, str | None],
+    fitted_to: str,
     judged: str,
-    cautious: bool = False,
 ) -> tuple[list[Fit], np.ndarray, np.ndarray]:
     """Patterns fitted to other samples from where their fits started; and their losses on blocks of a set.
+
+    They take as many steps as were best there, or the ``stop`` samples end them.
 
     Returns:
         The fits, their losses (N, B) on the set ``judged``, and the samples (B,) in each block.
     """
+    sets = fitted_to, None if trainer.replicas.problems[0].stop is None else "stop"
     fits: dict[int, Fit] = {}
     losses: dict[int, np.ndarray] = {}
     lengths = np.array([int(one.well.lengths[0]) for one in trained])
@@ -162,7 +161,7 @@ def _trained_again(
         rates = np.concatenate([one.well.rates for one in some])
         until = torch.cat([one.well.fit.step for one in some]) if sets[1] is None else None
         fitted = trainer.fit(f"{stage}, {steps} steps", start, steps, rates, sets=sets, until=until)
-        blocks, sizes = block_losses(trainer.replicas, own, fitted, start.upper, cautious, which=judged)
+        blocks, sizes = block_losses(trainer.replicas, own, fitted, start.upper, cautious=False, which=judged)
         losses |= dict(zip(rows, blocks, strict=True))
         fits |= {r: fitted[i : i + 1] for i, r in enumerate(rows)}
     order = range(len(trained))

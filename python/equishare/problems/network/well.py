@@ -9,7 +9,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from equishare.problems.network.fit import Fit, Start, block_losses, gained, loss_errors, mean_and_error, tolerance
+from equishare.problems.network.fit import (
+    SLACK,
+    Fit,
+    Start,
+    block_losses,
+    gained,
+    loss_errors,
+    mean_and_error,
+    tolerance,
+)
 from equishare.problems.network.replicas import stacked
 from equishare.problems.network.trainer import Trainer
 
@@ -92,7 +101,7 @@ def train_well(
     extra = np.zeros(len(contests)) if handicap is None else handicap
     fitted = trainer.fit(stage, start, final.steps, rates=rates, moved=moved)
     count = int(contests.max()) + 1
-    ranked = [_ranked(fitted.loss, np.flatnonzero(contests == c), extra) for c in range(count)]
+    ranked = [_ranked(fitted.loss, np.flatnonzero(contests == c), extra, rates) for c in range(count)]
     rows = np.array([own[0] for own in ranked])
     best, lengths = fitted[rows], np.full(count, final.steps)
     is_open = _is_late(best, lengths) & (final.doublings > 0)
@@ -107,7 +116,7 @@ def train_well(
         longer = trainer.fit(f"{stage}, {steps} steps", start[again], steps, rates=rates[again], moved=moved)
         goes_on = []
         for c in waiting.tolist():
-            own = _ranked(longer.loss, np.flatnonzero(contests[again] == c), extra[again])
+            own = _ranked(longer.loss, np.flatnonzero(contests[again] == c), extra[again], rates[again])
             ranked[c] = again[own]
             winner, before = longer[own[:1]], best.loss[c]
             if winner.loss < before:
@@ -176,10 +185,17 @@ def train_unshared(trainer: Trainer, count: int) -> Well:
     return well
 
 
-def _ranked(loss: Tensor, rows: np.ndarray, handicap: np.ndarray) -> np.ndarray:
-    """Rows by loss with their handicap, the least first."""
+def _ranked(loss: Tensor, rows: np.ndarray, handicap: np.ndarray, rates: np.ndarray) -> np.ndarray:
+    """Rows by loss with their handicap, the least first; but of those that are as good, the one of the least rate.
+
+    A high rate jumps from state to state, so that the best of them is luckier, and other samples lead it elsewhere.
+    """
     own = loss.double().cpu().numpy()[rows]
-    return rows[np.argsort(own + handicap[rows] * np.abs(own), kind="stable")]
+    own = own + handicap[rows] * np.abs(own)
+    order = np.argsort(own, kind="stable")
+    as_good = order[own[order] <= own[order[0]] + SLACK * abs(own[order[0]])]
+    first = as_good[np.argmin(rates[rows[as_good]])]
+    return rows[np.concatenate([[first], order[order != first]])]
 
 
 def _is_late(fitted: Fit, steps: Any) -> np.ndarray:
