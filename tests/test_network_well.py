@@ -12,11 +12,12 @@ from torch.nn import functional
 import equishare as es
 from equishare.lab.studies import everyday
 from equishare.lab.studies.everyday_data import PROBLEMS, draw
+from equishare.methods import auto
 from equishare.problems.network import session as session_module
 from equishare.problems.network.batches import HeldOut
 from equishare.problems.network.candidate import Candidate, gains_of
 from equishare.problems.network.checkpoint import Checkpoint
-from equishare.problems.network.fit import Start
+from equishare.problems.network.fit import Fit, Start
 from equishare.problems.network.optimizer import ReplicaAdam
 from equishare.problems.network.patterns import Pattern, hard_state
 from equishare.problems.network.refit import refit_trained, train_patterns
@@ -327,19 +328,22 @@ def test_a_state_that_is_clearly_better_is_kept():
     assert float(session.unshared.losses[0]) < 2.5
 
 
-def test_of_rates_that_are_as_good_the_least_is_taken(monkeypatch):
-    problem = linear_problem()
-    session = NetworkSession([problem])
-    losses = torch.tensor([1.3, 1.009, 1.0, 1.02], dtype=torch.float64)
-    fitted = session.trainer.fit("start", _as_started(session, 4), 1, rates=np.full(4, 0.1))
-    monkeypatch.setattr(Trainer, "fit", lambda *_args, **_kwargs: dataclasses.replace(fitted, loss=losses))
-    rates = np.array([0.01, 0.03, 0.1, 0.3])
-    well = train_well(session.trainer, _as_started(session, 4), rates, "rates", np.zeros(4, int))
-    assert well.rates.tolist() == [0.03] and well.rows.tolist() == [1]
-    # Among as many starts the order of all others is that of their losses.
-    assert _ranked(losses, np.arange(4), np.zeros(4), rates).tolist() == [1, 2, 3, 0]
-
-
-def _as_started(session, count):
+@pytest.mark.parametrize(
+    ("steps", "first"),
+    [
+        ([10, 10, 10, 10], 1),
+        ([10, 95, 10, 10], 2),  # a low rate that is not done
+        ([10, 10, 95, 10], 2),  # at the end of the schedule
+    ],
+)
+def test_of_rates_that_are_as_good_the_least_is_taken(monkeypatch, steps, first):
+    session = NetworkSession([linear_problem()], method="auto", options=auto.Options(refit_steps=100))
+    losses, rates = torch.tensor([1.3, 1.009, 1.0, 1.02], dtype=torch.float64), np.array([0.01, 0.03, 0.1, 0.3])
     replicas = session.replicas
-    return Start([0] * count, stacked(replicas.start, count), {}, stacked(replicas.buffers, count))
+    start = Start([0] * 4, stacked(replicas.start, 4), {}, stacked(replicas.buffers, 4))
+    fitted = Fit(start.lower, start.buffers, losses, torch.tensor(steps))
+    monkeypatch.setattr(Trainer, "fit", lambda *_args, **_kwargs: fitted)
+    well = train_well(session.trainer, start, rates, "rates", np.zeros(4, int))
+    assert well.rows.tolist() == [first] and well.rates.tolist() == [rates[first]]
+    ranked = _ranked(fitted, 100, np.arange(4), np.zeros(4), rates).tolist()
+    assert ranked == [first, *(i for i in (2, 1, 3, 0) if i != first)]

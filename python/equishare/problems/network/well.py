@@ -101,7 +101,7 @@ def train_well(
     extra = np.zeros(len(contests)) if handicap is None else handicap
     fitted = trainer.fit(stage, start, final.steps, rates=rates, moved=moved)
     count = int(contests.max()) + 1
-    ranked = [_ranked(fitted.loss, np.flatnonzero(contests == c), extra, rates) for c in range(count)]
+    ranked = [_ranked(fitted, final.steps, np.flatnonzero(contests == c), extra, rates) for c in range(count)]
     rows = np.array([own[0] for own in ranked])
     best, lengths = fitted[rows], np.full(count, final.steps)
     is_open = _is_late(best, lengths) & (final.doublings > 0)
@@ -116,7 +116,7 @@ def train_well(
         longer = trainer.fit(f"{stage}, {steps} steps", start[again], steps, rates=rates[again], moved=moved)
         goes_on = []
         for c in waiting.tolist():
-            own = _ranked(longer.loss, np.flatnonzero(contests[again] == c), extra[again], rates[again])
+            own = _ranked(longer, steps, np.flatnonzero(contests[again] == c), extra[again], rates[again])
             ranked[c] = again[own]
             winner, before = longer[own[:1]], best.loss[c]
             if winner.loss < before:
@@ -185,15 +185,19 @@ def train_unshared(trainer: Trainer, count: int) -> Well:
     return well
 
 
-def _ranked(loss: Tensor, rows: np.ndarray, handicap: np.ndarray, rates: np.ndarray) -> np.ndarray:
-    """Rows by loss with their handicap, the least first; but of those that are as good, the one of the least rate.
+def _ranked(fitted: Fit, steps: int, rows: np.ndarray, handicap: np.ndarray, rates: np.ndarray) -> np.ndarray:
+    """Rows by loss with their handicap, the least first; of those that are as good, the one of the least rate.
 
-    A high rate jumps from state to state, so that the best of them is luckier, and other samples lead it elsewhere.
+    A high rate jumps from state to state, so that the best of them is luckier, and other samples lead it elsewhere. At
+    the end of a schedule no rate is high; and a low one that is not done there is not as good.
     """
-    own = loss.double().cpu().numpy()[rows]
+    own = fitted.loss.double().cpu().numpy()[rows]
     own = own + handicap[rows] * np.abs(own)
     order = np.argsort(own, kind="stable")
-    as_good = order[own[order] <= own[order[0]] + SLACK * abs(own[order[0]])]
+    is_late = _is_late(fitted, steps)[rows[order]]
+    if is_late[0]:
+        return rows[order]
+    as_good = order[~is_late & (own[order] <= own[order[0]] + SLACK * abs(own[order[0]]))]
     first = as_good[np.argmin(rates[rows[as_good]])]
     return rows[np.concatenate([[first], order[order != first]])]
 
