@@ -73,10 +73,10 @@ def _worse(unshared: np.ndarray, shared: np.ndarray, sizes: np.ndarray, standard
 
 def _is_better_at_first(session: NetworkSession, problem: int, best: Candidate) -> bool:
     """Whether the fits to the training samples show that a pattern is better than no sharing, though it was chosen."""
-    found = session.found[problem]
+    fits = (session.unshared[problem].fit, session.found[problem].free), (best.fit, best.pattern)
     unshared, shared = (
-        block_losses(session.replicas, [problem], one.fit, session.labels(one.pattern), cautious=False)[0][0]
-        for one in (found[found.free], best)
+        block_losses(session.replicas, [problem], fit, session.labels(pattern), cautious=False)[0][0]
+        for fit, pattern in fits
     )
     worse, margin = _worse(unshared, shared, best.sizes, _luck(best.pattern))
     return worse + margin <= 0
