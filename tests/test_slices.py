@@ -77,9 +77,3 @@ def test_places_where_all_slices_are_alike_do_not_speak_against_a_pattern():
     values = estimate(30, 0.1).values
     values[:, ::2] = 0.0
     assert log_odds_of_slices(dense(values, 0.1), LABELS) > 5
-
-
-def test_values_that_are_not_finite_show_nothing():
-    values = np.array([[1.0, 2.0], [np.nan, 2.0], [1.0, 3.0]])
-    broken = BlockEstimate(values, np.ones((3, 2)), np.inf, np.eye(6), np.ones((3, 2)))
-    assert log_odds_of_slices(broken, np.array([0, 0, 1])) == -np.inf

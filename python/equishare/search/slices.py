@@ -24,14 +24,8 @@ def log_odds_of_slices(estimate: BlockEstimate, labels: np.ndarray) -> float:
     Args:
         estimate: (K, C) values of C places, dense.
         labels: (K,) numbered 0 … G − 1 without holes.
-
-    Returns:
-        The odds; −∞ where the values are not finite.
     """
-    values, variance = estimate.values, estimate.variance
-    if not (np.isfinite(values).all() and np.isfinite(variance).all()):
-        return -np.inf
-    errors = np.median(np.sqrt(variance), axis=0)
+    values, errors = estimate.values, np.median(np.sqrt(estimate.variance), axis=0)
     spreads = np.geomspace(errors / 4, np.maximum(values.std(0), errors), _SPREADS)
     covariance = np.linalg.inv(estimate.curvature)
     places = np.tile(np.eye(values.shape[1]), (len(values), 1))
