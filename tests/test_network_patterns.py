@@ -6,8 +6,9 @@ import tracemalloc
 import numpy as np
 import pytest
 import torch
-from model_cases import linear, linear_data, linear_problem, mse
+from model_cases import linear, linear_data, linear_problem, made, mse
 from scipy.cluster.hierarchy import cut_tree, linkage
+from torch import nn
 
 import equishare as es
 from equishare import reference
@@ -136,6 +137,23 @@ def test_weights_are_squares_of_the_gradients_of_samples():
     (step,) = one_step_estimates(replicas, replicas.start, {}, problem.train.first())
     assert step.precision == pytest.approx(weights)
     assert (step.values * weights)[:, 0] == pytest.approx(-gradients.sum(0).flatten().numpy())
+
+
+def test_weights_of_slices_are_of_rank_one():
+    def build():
+        model = nn.Linear(3, 4)
+        es.share(model, ("weight", "bias"), dim=0)
+        return model
+
+    x = torch.randn(20, 3).double()
+    replicas = Replicas(
+        [es.ModelProblem(made(build), (x, x @ torch.randn(3, 4).double()), (x, x[:, [0, 0, 1, 2]]), mse)]
+    )
+    batch = replicas.problems[0].train.first()
+    (own,), (estimate,) = (f(replicas, replicas.start, {}, batch) for f in (entry_weights, fisher_estimates))
+    assert np.linalg.matrix_rank(estimate.precision, rtol=1e-6) == 1 < np.linalg.matrix_rank(own)
+    for axis in (0, 1):
+        assert estimate.precision.sum(axis) == pytest.approx(own.sum(axis))
 
 
 def test_weights_are_one_where_samples_cannot_be_taken_apart():

@@ -1,5 +1,6 @@
 """Which of the fitted patterns is taken, and what bounds the search."""
 
+import dataclasses
 import functools
 
 import numpy as np
@@ -15,6 +16,7 @@ from equishare.problems.network.checkpoint import fingerprint
 from equishare.problems.network.fit import gained
 from equishare.problems.network.found import Found
 from equishare.problems.network.patterns import Pattern
+from equishare.problems.network.refit import Trained
 from equishare.problems.network.replicas import Replicas
 from equishare.problems.network.samples import TensorSamples
 from equishare.problems.network.training import STANDARD_ERRORS
@@ -212,6 +214,32 @@ def test_beaten_candidates_are_dropped_but_the_one_without_sharing_stays():
     found.drop_beaten()
     assert [c.loss for c in found.values()] == [3.0, 1.0, 1.3]
     assert found.proposal().history["validation_loss"].tolist() == [3.0, 1.0, 1.2, 1.3]
+
+
+@pytest.mark.parametrize(
+    ("labels", "loss", "kept"),
+    [([0, 0, 1, 1], 0.95, 1.0), ([0, 0, 1, 1], 0.85, 0.85), ([0, 1, 0, 1], 1.9, 1.9)],
+)
+def test_what_is_trained_well_gives_way_only_where_it_is_stuck(labels, loss, kept):
+    found = found_of(*FOUR)
+    trained = Pattern([np.array([0, 0, 1, 1])])
+    found[trained] = dataclasses.replace(found[trained], trained=Trained(trained, None, False, None))
+    own = Pattern([np.array(labels)])
+    found.add(Candidate(own, None, np.full(4, loss), np.ones(4), True, loss, loss))
+    assert found[own].loss == kept
+
+
+@pytest.mark.parametrize(("tied", "groups"), [(1.005, 1), (1.31, 4)])
+def test_patterns_must_be_as_good_as_the_network_that_started_without_sharing(tied, groups):
+    def add(labels, loss, trained=None):
+        found.add(Candidate(labels, None, loss + np.array([-0.2, 0.1, 0.1, 0]), np.ones(4), True, loss, loss, trained))
+
+    found = found_of()
+    free, all_tied = found.free, Pattern([np.zeros(4, int)])
+    add(free, 1.3, Trained(free, None, False, None))
+    add(free, 1.0)  # from tied entries
+    add(all_tied, tied)
+    assert found.best().num_groups == groups
 
 
 def test_where_all_have_diverged_dropping_leaves_one_and_the_error_is_told():

@@ -17,10 +17,10 @@ from equishare.problems.network import session as session_module
 from equishare.problems.network.batches import HeldOut
 from equishare.problems.network.candidate import Candidate, gains_of
 from equishare.problems.network.checkpoint import Checkpoint
-from equishare.problems.network.fit import Fit, Start
+from equishare.problems.network.fit import Fit, Start, block_losses
 from equishare.problems.network.optimizer import ReplicaAdam
 from equishare.problems.network.patterns import Pattern, hard_state
-from equishare.problems.network.refit import refit_trained, train_patterns
+from equishare.problems.network.refit import Trained, cross_validated, refit_trained, train_patterns
 from equishare.problems.network.replicas import Replicas, stacked
 from equishare.problems.network.session import NetworkSession
 from equishare.problems.network.trainer import Trainer
@@ -135,6 +135,32 @@ def test_a_refit_that_gets_stuck_is_not_the_answer():
     session.trainer.checkpoint = Checkpoint(None, "")
     (kept,) = refit_trained(session.trainer, [far])
     assert torch.equal(kept.lower["weight"], trained.well.fit.lower["weight"])
+
+
+def test_a_fit_to_other_samples_that_gets_stuck_does_not_judge_a_pattern():
+    session = NetworkSession([linear_problem(count=240, train=120)])
+    first = Trained(Pattern([np.arange(9)]), None, False, session.unshared)
+    fit = dataclasses.replace(first.well.fit, step=torch.tensor([1]))
+    far = dataclasses.replace(first, well=dataclasses.replace(first.well, fit=fit, rates=np.array([1e4])))
+    losses, sizes = cross_validated(session.trainer, [0], [far], 0)
+    at_first, of = block_losses(session.replicas, [0], first.well.fit, {}, cautious=False)
+    assert np.average(losses[0], weights=sizes) == pytest.approx(np.average(at_first[0], weights=of))
+
+
+def test_patterns_that_predict_worse_than_no_sharing_are_tried_with_a_lower_rate(monkeypatch):
+    session, asked = NetworkSession([linear_problem(count=240, train=120)]), []
+    fit, rate = Trainer.fit, session.unshared.rates[0]
+
+    def noted(self, stage, start, steps, rates=None, **plan):
+        asked.append((len(start.owner), rates))
+        return fit(self, stage, start, steps, rates, **plan)
+
+    monkeypatch.setattr(Trainer, "fit", noted)
+    monkeypatch.setattr(session_module, "STUCK", 10.0)  # in few steps the right pattern is not done
+    session.evaluate([[(TRUTH,), (np.zeros(9, int),)]])
+    assert asked[0] == (2, None)
+    count, rates = asked[1]
+    assert count == 1 and rates == pytest.approx(0.2 * rate)
 
 
 TRUTH, FINER = np.array([0, 1, 2, 2, 0, 1, 1, 2, 0]), np.array([0, 1, 2, 3, 4, 5, 5, 3, 4])

@@ -35,10 +35,15 @@ _NOTHING = 1e-200
 def fisher_estimates(replicas: Replicas, lower: State, buffers: State, batch: Batch) -> list[Weighted]:
     """The entries (K, C) of each slot at one replica, all free, with the precision that :func:`entry_weights` gives.
 
-    Parameters that one assignment ties side by side stand side by side in C.
+    Parameters that one assignment ties side by side stand side by side in C. The precision (K, C) of slices is that of
+    rank one with the same sums over slices and over coordinates: of many coordinates few samples do not tell it
+    one by one, and the slices that should be compared depend on their coordinates alike.
     """
     values, weights = flat_entries(replicas, lower), entry_weights(replicas, lower, buffers, batch)
-    return [Weighted(one, _floored(weight)) for one, weight in zip(values, weights, strict=True)]
+    return [
+        Weighted(one, _floored(_of_rank_one(weight) if slot.is_sliced else weight))
+        for slot, one, weight in zip(replicas.slots, values, weights, strict=True)
+    ]
 
 
 def one_step_estimates(replicas: Replicas, lower: State, buffers: State, batch: Batch) -> list[Weighted]:
@@ -109,6 +114,12 @@ def _floored(weights: np.ndarray) -> np.ndarray:
     """Weights (K, C) as precisions; a coordinate that no sample depends on keeps a little."""
     mean = float(weights.mean(dtype=float))
     return np.maximum(weights, _LEAST_WEIGHT * (mean if mean > _NOTHING else 1.0), dtype=weights.dtype)
+
+
+def _of_rank_one(weights: np.ndarray) -> np.ndarray:
+    """Weights (K, C) of rank one, with the same sums over rows and over columns."""
+    rows, columns = weights.sum(1, keepdims=True), weights.sum(0)
+    return rows * (columns / max(float(columns.sum()), _NOTHING))
 
 
 def dense_estimate(

@@ -9,6 +9,7 @@ import numpy as np
 from equishare.problems.base import Proposal
 from equishare.problems.network.candidate import Candidate, as_good, gains_of
 from equishare.problems.network.patterns import Pattern
+from equishare.problems.network.refit import STUCK
 
 # A candidate may become the best once it is done if its loss is above the least by no more than this part of it. So
 # many of these, the coarsest, are trained further.
@@ -36,15 +37,23 @@ class Found(dict[Pattern, Candidate]):
         self.rounding = 0.0
         #: how many patterns were compared, those that were dropped too
         self.tried = 0
+        #: the network without sharing, trained well from the model's own start
+        self.unshared: Candidate | None = None
         #: whether the best pattern was not seen to predict as well as no sharing, so that the latter is the answer
         self.is_refused = False
 
     def add(self, candidate: Candidate, replace: bool = False) -> None:
-        """Keep a candidate, in place of one of the same pattern if it is better or ``replace``."""
+        """Keep a candidate, in place of one of the same pattern if it is better or ``replace``.
+
+        One that is trained well gives way only where it is stuck: a fit of the search that is a little better is lucky.
+        """
         known = self.get(candidate.pattern)
         self.tried += known is None
-        if known is None or replace or candidate.loss < known.loss:
+        least = known.loss - STUCK * abs(known.loss) if known and known.trained else math.inf
+        if known is None or replace or candidate.loss < min(known.loss, least):
             self[candidate.pattern] = candidate
+        if candidate.pattern == self.free and candidate.trained and self.unshared is None:
+            self.unshared = candidate
         number = candidate.num_groups
         self._least[number] = min(self._least.get(number, math.inf), candidate.plain_loss)
 
@@ -67,18 +76,20 @@ class Found(dict[Pattern, Candidate]):
             FloatingPointError: all fits have diverged.
         """
         candidates = list(self.values())
-        gains = gains_of(candidates, *self.counts)
+        # Not what has no sharing now: that may have started from tied entries, and have them still.
+        unshared = self.unshared or self.get(self.free) or candidates[0]
+        *gains, own = gains_of([*candidates, unshared], *self.counts)
         # The losses that are expected of refits on training and validation samples together.
         scores = np.array([c.loss for c in candidates]) - gains
         least = candidates[int(scores.argmin())]
         if not math.isfinite(least.loss):
             raise FloatingPointError(f"the fits of problem {self.problem} have all diverged: lower lr, or clip")
-        good = as_good(candidates, least, self.standard_errors, self.rounding, gains)
-        for i in (i for i, c in enumerate(candidates) if c.pattern == self.free):
+        good = as_good(candidates, least, self.standard_errors, self.rounding, np.array(gains))
+        if unshared.pattern == self.free:
             # However uncertain the difference is, a pattern that predicts worse than no sharing is none.
-            good &= scores <= scores[i] + self.rounding
-            if self.is_refused:
-                good = np.arange(len(candidates)) == i
+            good &= scores <= unshared.loss - own + self.rounding
+        if self.is_refused:
+            good = np.array([c.pattern == self.free for c in candidates])
         if history is None:
             numbers = sorted(self._least)
             losses = np.array([self._least[number] for number in numbers])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,15 +13,15 @@ from torch import nn
 
 from equishare.problems.answers import Refit
 from equishare.problems.base import partitions_of
-from equishare.problems.network.fit import Fit, Start, block_losses, mean_and_error
+from equishare.problems.network.fit import Fit, Start, block_losses, fitted_loss
 from equishare.problems.network.patterns import Pattern, hard_state
 from equishare.problems.network.replicas import Replicas, State, copied, joined, psi, stacked, taken
 from equishare.problems.network.trainer import Trainer
 from equishare.problems.network.well import Well, around, train_well
 from equishare.sharing import impose
 
-# A fit is stuck where its loss is above that of another by more than this part of it.
-_STUCK = 0.1
+#: A fit is stuck where its loss is above that of another by more than this part of it.
+STUCK = 0.1
 #: Parts of the validation samples that patterns are compared with no sharing on.
 FOLDS = 4
 
@@ -66,41 +66,31 @@ def train_patterns(
         unshared: the fits of the problems without sharing.
         stage: name for the checkpoint.
     """
-    count = len(patterns)
-    own: list[Fit | None] = [None] * count
-    kinds = [(own, [False] * count)]
-    if any(slot.is_sliced for slot in trainer.replicas.slots):
-        kinds.append((own, [True] * count))
-    if searched is not None:
-        kinds.append((list(searched), [False] * count))
-    starts = _starts(trainer.replicas, owner, patterns, *kinds[0])
-    for fits, last in kinds[1:]:
-        starts = starts.joined(_starts(trainer.replicas, owner, patterns, fits, last))
+    slots = trainer.replicas.slots
+    tried: list[tuple[int, Fit | None, bool]] = []
+    for i, pattern in enumerate(patterns):
+        ties = zip(slots, pattern.num_groups, strict=True)
+        tried.append((i, None, False))
+        if any(slot.is_sliced and groups < slot.num_entries for slot, groups in ties):
+            tried.append((i, None, True))
+        if searched is not None:
+            tried.append((i, searched[i], False))
+    contests, fits, last = zip(*tried, strict=True)
+    starts = _starts(trainer.replicas, [owner[i] for i in contests], [patterns[i] for i in contests], fits, last)
     rates = around(unshared.rates, trainer.training.rates)[starts.owner]
     rows = np.repeat(np.arange(len(rates)), rates.shape[1])
-    handicap = np.array([0.0 if fits is own else _STUCK for fits, _ in kinds])[rows // count]
-    well = train_well(trainer, starts[rows], rates.ravel(), stage, rows % count, handicap, moved=True)
-    chosen = [kinds[kind] for kind in rows[well.rows] // count]
-    return [
-        Trained(pattern, fits[i], last[i], well[i])
-        for i, (pattern, (fits, last)) in enumerate(zip(patterns, chosen, strict=True))
-    ]
+    handicap = np.array([0.0 if fit is None else STUCK for fit in fits])[rows]
+    well = train_well(trainer, starts[rows], rates.ravel(), stage, np.array(contests)[rows], handicap, moved=True)
+    return [Trained(patterns[i], fits[row], last[row], well[i]) for i, row in enumerate(rows[well.rows].tolist())]
 
 
 def refit_trained(trainer: Trainer, trained: Sequence[Trained]) -> list[Fit]:
-    """Fits of the pattern of each problem on training and validation samples together.
-
-    Each starts where the fit on the training samples alone did. Other samples can lead it into a poor minimum. So where
-    its loss on its own samples is clearly above that of the first fit on samples held out, the first fit is the answer.
-    """
+    """Fits of the pattern of each problem on training and validation samples together (:func:`_trained_again`)."""
     problems = list(range(len(trained)))
-    fits, *blocks = _trained_again(trainer, problems, trained, "refit", "pooled", "pooled")
-    losses = mean_and_error(*blocks)[0]
-    befores = [float(one.well.losses[0]) for one in trained]
-    return [
-        fit if loss <= before + _STUCK * abs(before) else one.well.fit
-        for one, fit, loss, before in zip(trained, fits, losses.tolist(), befores, strict=True)
-    ]
+    fits: dict[int, Fit] = {}
+    for rows, fitted, _ in _trained_again(trainer, problems, trained, "refit", "pooled"):
+        fits |= {r: fitted[i : i + 1] for i, r in enumerate(rows)}
+    return [fits[p] for p in problems]
 
 
 def cross_validated(
@@ -130,42 +120,47 @@ def cross_validated(
     own = replace(trainer, replicas=Replicas(parts, replicas.batch_size, replicas.at_once()))
     owners = [asked.index(p) * FOLDS + i for p in owner for i in range(FOLDS)]
     every = [one for one in trained for _ in range(FOLDS)]
-    _, losses, sizes = _trained_again(own, owners, every, "held out", "train", "val")
-    return losses.reshape(len(trained), -1), np.tile(sizes, FOLDS)
+    losses: dict[int, np.ndarray] = {}
+    for rows, fitted, upper in _trained_again(own, owners, every, "held out", "train"):
+        blocks, sizes = block_losses(own.replicas, [owners[r] for r in rows], fitted, upper, cautious=False)
+        losses |= dict(zip(rows, blocks, strict=True))
+    return np.stack([losses[r] for r in range(len(every))]).reshape(len(trained), -1), np.tile(sizes, FOLDS)
 
 
 def _trained_again(
-    trainer: Trainer,
-    owner: Sequence[int],
-    trained: Sequence[Trained],
-    stage: str,
-    fitted_to: str,
-    judged: str,
-) -> tuple[list[Fit], np.ndarray, np.ndarray]:
-    """Patterns fitted to other samples from where their fits started; and their losses on blocks of a set.
+    trainer: Trainer, owner: Sequence[int], trained: Sequence[Trained], stage: str, which: str
+) -> Iterator[tuple[list[int], Fit, State]]:
+    """Patterns fitted to another set of samples, from where their fits started.
 
-    They take as many steps as were best there, or the ``stop`` samples end them.
+    They take as many steps as were best there, or the ``stop`` samples end them. Other samples can lead a pattern into
+    a poor minimum. So where its loss on its own samples is clearly above that of the first fit on samples held out, the
+    first fit is taken.
 
-    Returns:
-        The fits, their losses (N, B) on the set ``judged``, and the samples (B,) in each block.
+    Yields:
+        For each length of schedule the numbers of the patterns, their fits, and the groups of these.
     """
-    sets = fitted_to, None if trainer.replicas.problems[0].stop is None else "stop"
-    fits: dict[int, Fit] = {}
-    losses: dict[int, np.ndarray] = {}
+    replicas = trainer.replicas
+    sets = which, None if replicas.problems[0].stop is None else "stop"
     lengths = np.array([int(one.well.lengths[0]) for one in trained])
     for steps in np.unique(lengths).tolist():
         rows = np.flatnonzero(lengths == steps).tolist()
         some, own = [trained[r] for r in rows], [owner[r] for r in rows]
         columns = ([getattr(one, name) for one in some] for name in ("pattern", "start", "last"))
-        start = _starts(trainer.replicas, own, *columns)
+        start = _starts(replicas, own, *columns)
         rates = np.concatenate([one.well.rates for one in some])
         until = torch.cat([one.well.fit.step for one in some]) if sets[1] is None else None
         fitted = trainer.fit(f"{stage}, {steps} steps", start, steps, rates, sets=sets, until=until)
-        blocks, sizes = block_losses(trainer.replicas, own, fitted, start.upper, cautious=False, which=judged)
-        losses |= dict(zip(rows, blocks, strict=True))
-        fits |= {r: fitted[i : i + 1] for i, r in enumerate(rows)}
-    order = range(len(trained))
-    return [fits[r] for r in order], np.stack([losses[r] for r in order]), sizes
+        losses = fitted_loss(replicas, own, fitted, start.upper, which)
+        most = np.array([float(one.well.losses[0]) for one in some])
+        stuck = np.flatnonzero(~(losses <= most + STUCK * np.abs(most)))
+        if len(stuck):
+            firsts = [some[i].well.fit for i in stuck]
+            states = [
+                replace(one, lower=_like(one.lower, taken(start.lower, [i])))
+                for one, i in zip(firsts, stuck, strict=True)
+            ]
+            fitted = fitted.replaced(stuck, Fit.joined(states))
+        yield rows, fitted, start.upper
 
 
 def _starts(

@@ -28,7 +28,7 @@ from equishare.problems.network.fit import (
 from equishare.problems.network.found import Found
 from equishare.problems.network.memory import release
 from equishare.problems.network.patterns import Pattern, all_free, hard_state
-from equishare.problems.network.refit import Trained, refit_trained, refitted, train_patterns
+from equishare.problems.network.refit import STUCK, Trained, refit_trained, refitted, train_patterns
 from equishare.problems.network.replicas import Replicas, State, joined, stacked, taken
 from equishare.problems.network.rounding import rounding_errors
 from equishare.problems.network.samples import LoaderSamples, TensorSamples, num_samples
@@ -39,6 +39,9 @@ from equishare.problems.network.well import Well, train_unshared
 # A fit whose best state comes after this part of its steps is not done. It goes on, at most so often, while it gains.
 _LATE = 0.8
 _EXTENSIONS = 3
+# A rate that was best from the model's own start can throw a pattern away from a good one, not to return. So one that
+# predicts clearly worse than no sharing is fitted again with this part of the rate.
+_LOWER_RATE = 0.2
 # Labels of patterns that are held beside those of the candidates.
 _LABELS_AT_A_TIME = 1 << 22
 # Of more labels than these in all, candidates are dropped that others beat.
@@ -142,7 +145,8 @@ class NetworkSession(Session):
                 found.rounding = own if found.standard_errors else 0.0
             if all(slot.max_groups >= slot.num_entries for slot in self.replicas.slots):
                 settled = np.ones(count, bool)
-                self._note(range(count), [self._free] * count, well.fit, {}, settled)
+                trained = [Trained(self._free, None, False, well[i]) for i in range(count)]
+                self._note(range(count), [self._free] * count, well.fit, {}, settled, trained)
         return self._unshared
 
     @property
@@ -205,7 +209,15 @@ class NetworkSession(Session):
             which = [r if of is None else of[r] for r in part]
             start, upper = hard_state(self.replicas, some, lower, mean, which)
             name = f"{stage}, from {i}" if i else stage
-            fitted = self.trainer.fit(name, Start(own, start, upper, taken(buffers, which)), steps)
+            one = Start(own, start, upper, taken(buffers, which))
+            fitted = self.trainer.fit(name, one, steps)
+            least = self.unshared.fit.loss[own]
+            thrown = np.flatnonzero((fitted.loss > least + STUCK * least.abs()).cpu().numpy())
+            if len(thrown) and len(self.training.rates) > 1:
+                rates = self.trainer.rates_of(one).numpy()[thrown] * _LOWER_RATE
+                again = self.trainer.fit(f"{name}, lower rates", one[thrown], steps, rates)
+                better = np.flatnonzero((again.loss < fitted.loss[thrown]).cpu().numpy())
+                fitted = fitted.replaced(thrown[better], again[better])
             self._note(own, some, fitted, upper, (fitted.step <= _LATE * steps).cpu().numpy())
         self._settle(stage)
 
@@ -258,10 +270,7 @@ class NetworkSession(Session):
         upper = joined([self.labels(pattern) for pattern in patterns])
         well = Fit.joined([one.well.fit for one in trained])
         # The answer is refitted from these fits, so it is they that are compared.
-        self._note(owner, patterns, well, upper, np.ones(len(owner), bool), replace=True)
-        for problem, one in zip(owner, trained, strict=True):
-            found = self.found[problem]
-            found[one.pattern] = replace(found[one.pattern], trained=one)
+        self._note(owner, patterns, well, upper, np.ones(len(owner), bool), trained, replace=True)
         return [p for p, best in zip(problems, before, strict=True) if self.best(p).pattern != best.pattern]
 
     def _note(
@@ -271,6 +280,7 @@ class NetworkSession(Session):
         fitted: Fit,
         upper: State,
         settled: np.ndarray,
+        wells: Sequence[Trained] | None = None,
         replace: bool = False,
     ) -> None:
         losses, sizes = block_losses(self.replicas, owner, fitted, upper)
@@ -281,8 +291,8 @@ class NetworkSession(Session):
         for i, (problem, pattern) in enumerate(zip(owner, patterns, strict=True)):
             # A copy: a view would keep the fits of all candidates of the batch.
             own = fitted[i : i + 1].copy() if len(patterns) > 1 else fitted
-            candidate = Candidate(pattern, own, losses[i], sizes, bool(settled[i]), float(plain[i]), float(trained[i]))
-            self.found[problem].add(candidate, replace)
+            facts = bool(settled[i]), float(plain[i]), float(trained[i]), wells[i] if wells else None
+            self.found[problem].add(Candidate(pattern, own, losses[i], sizes, *facts), replace)
 
     def drop_beaten(self) -> None:
         """Of large layers keep no candidates that others beat: the labels of many take much memory, as does garbage."""
@@ -350,6 +360,7 @@ class NetworkSession(Session):
 
     def _trained(self, chosen: Sequence[Pattern]) -> list[Trained]:
         """The selected pattern of each problem, fitted well."""
+        unshared = self.unshared  # a candidate, so that it comes first
         known = [found.get(one) for found, one in zip(self.found, chosen, strict=True)]
         searched = [one.fit for one in known if one is not None]
         trained = {p: one.trained for p, one in enumerate(known) if one is not None and one.trained is not None}
@@ -357,7 +368,7 @@ class NetworkSession(Session):
         if rest:
             patterns = [chosen[p] for p in rest]
             fits = [searched[p] for p in rest] if len(searched) == len(chosen) else None
-            more = train_patterns(self.trainer, rest, patterns, fits, self.unshared, "final")
+            more = train_patterns(self.trainer, rest, patterns, fits, unshared, "final")
             trained |= dict(zip(rest, more, strict=True))
         return [trained[p] for p in range(len(chosen))]
 
