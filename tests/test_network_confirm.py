@@ -137,6 +137,19 @@ def test_a_pattern_must_be_better_by_two_standard_errors_unless_its_entries_show
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("gains", "kept"), [((0.8, 0, 0, 0), False), ((0.2, 0.25, 0.15, 0.2), True)])
+def test_one_part_whose_fit_is_bad_does_not_show_a_pattern(monkeypatch, gains, kept):
+    # The blocks of one part share a fit: by the 16 blocks alone a mean gain of .2 would be above two standard errors.
+    def judged(*_args):
+        return np.stack([np.ones(16), 1 - np.repeat(gains, 4)]), np.full(16, 4)
+
+    monkeypatch.setattr(confirm, "cross_validated", judged)
+    monkeypatch.setattr(by_training, "shown", lambda _session, _problems: set())
+    found = es.discover(circulant_problem(), lr=0.1, steps=40, refit_steps=60, restarts=1)
+    assert (found.partition.num_groups == 3) == kept
+
+
+@pytest.mark.slow
 def test_samples_that_are_held_out_are_validation_samples(monkeypatch):
     parts = []
 

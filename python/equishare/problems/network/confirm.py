@@ -41,11 +41,17 @@ def confirm(session: NetworkSession, shown: Callable[[Sequence[int]], set[int]])
     if not asked:
         return
     doubtful: dict[int, bool] = {}
-    for p, (unshared, shared, sizes) in zip(asked, _beside_unshared(session, asked), strict=True):
+    parts, compared = _beside_unshared(session, asked)
+    for p, (unshared, shared, sizes) in zip(asked, compared, strict=True):
         if not np.isfinite(unshared).all():
             continue
         slack = max(SLACK * abs(np.average(unshared, weights=sizes)), session.found[p].rounding)
         worse, margin = _worse(unshared, shared, sizes, _STANDARD_ERRORS)
+        if parts > 1:
+            # The blocks of one part share a fit, which may be a bad one.
+            weights = sizes.reshape(parts, -1)
+            before, after = (np.average(one.reshape(parts, -1), 1, weights) for one in (unshared, shared))
+            margin = max(margin, _worse(before, after, weights.sum(1), _STANDARD_ERRORS)[1])
         if worse + margin <= slack:
             continue
         if worse - margin <= slack:
@@ -97,9 +103,10 @@ def _luck(pattern: Pattern) -> float:
 
 def _beside_unshared(
     session: NetworkSession, asked: dict[int, Candidate]
-) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+) -> tuple[int, list[tuple[np.ndarray, np.ndarray, np.ndarray]]]:
     """Losses of no sharing and of the best pattern on blocks of held-out samples, and the samples in each block.
 
+    In so many parts, each held out of a fit of its own.
     Of fits like those of the answer, that take in all samples but one fourth of the validation samples. A DataLoader is
     not parted: there the fits to the training samples count, with what more samples will gain them.
     """
@@ -108,11 +115,11 @@ def _beside_unshared(
         tried = [Trained(session.found[p].free, None, False, session.unshared[p]) for p in owner]
         tried += [one.trained for one in asked.values() if one.trained]
         losses, sizes = cross_validated(session.trainer, [*owner, *owner], tried, session.seed)
-        return [(*pair, sizes) for pair in zip(*np.split(losses, 2), strict=True)]
+        return FOLDS, [(*pair, sizes) for pair in zip(*np.split(losses, 2), strict=True)]
     found = []
     for p, best in asked.items():
         own = session.found[p]
         gains = dict(zip(own, gains_of(list(own.values()), *own.counts), strict=True))
         unshared, shared = (one.losses - gains[one.pattern] for one in (own[own.free], best))
         found.append((unshared, shared, best.sizes))
-    return found
+    return 1, found
