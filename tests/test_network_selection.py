@@ -229,15 +229,17 @@ def test_what_is_trained_well_gives_way_only_where_it_is_stuck(labels, loss, kep
     assert found[own].loss == kept
 
 
-@pytest.mark.parametrize(("tied", "groups"), [(1.005, 1), (1.31, 4)])
+@pytest.mark.parametrize(("tied", "groups"), [(1.005, 1), (1.31, 4), (1.5, 4)])
 def test_patterns_must_be_as_good_as_the_network_that_started_without_sharing(tied, groups):
-    def add(labels, loss, trained=None):
-        found.add(Candidate(labels, None, loss + np.array([-0.2, 0.1, 0.1, 0]), np.ones(4), True, loss, loss, trained))
+    def add(labels, loss):
+        found.add(Candidate(labels, None, loss + np.array([-0.2, 0.1, 0.1, 0]), np.ones(4), True, loss, loss))
 
     found = found_of()
     free, all_tied = found.free, Pattern([np.zeros(4, int)])
-    add(free, 1.3, Trained(free, None, False, None))
-    add(free, 1.0)  # from tied entries
+    add(free, 1.3)
+    found.unshared = found[free]
+    # From tied entries; or trained again, and less lucky.
+    found.add(dataclasses.replace(found[free], losses=found[free].losses - 1.3 + (1.0 if tied < 1.4 else 1.4)), True)
     add(all_tied, tied)
     assert found.best().num_groups == groups
 

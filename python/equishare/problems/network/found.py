@@ -52,8 +52,6 @@ class Found(dict[Pattern, Candidate]):
         least = known.loss - STUCK * abs(known.loss) if known and known.trained else math.inf
         if known is None or replace or candidate.loss < min(known.loss, least):
             self[candidate.pattern] = candidate
-        if candidate.pattern == self.free and candidate.trained and self.unshared is None:
-            self.unshared = candidate
         number = candidate.num_groups
         self._least[number] = min(self._least.get(number, math.inf), candidate.plain_loss)
 
@@ -77,7 +75,7 @@ class Found(dict[Pattern, Candidate]):
         """
         candidates = list(self.values())
         # Not what has no sharing now: that may have started from tied entries, and have them still.
-        unshared = self.unshared or self.get(self.free) or candidates[0]
+        unshared = self.unshared or candidates[0]
         *gains, own = gains_of([*candidates, unshared], *self.counts)
         # The losses that are expected of refits on training and validation samples together.
         scores = np.array([c.loss for c in candidates]) - gains
@@ -85,10 +83,10 @@ class Found(dict[Pattern, Candidate]):
         if not math.isfinite(least.loss):
             raise FloatingPointError(f"the fits of problem {self.problem} have all diverged: lower lr, or clip")
         good = as_good(candidates, least, self.standard_errors, self.rounding, np.array(gains))
-        if unshared.pattern == self.free:
+        if self.unshared:
             # However uncertain the difference is, a pattern that predicts worse than no sharing is none.
             good &= scores <= unshared.loss - own + self.rounding
-        if self.is_refused:
+        if self.is_refused or not good.any():
             good = np.array([c.pattern == self.free for c in candidates])
         if history is None:
             numbers = sorted(self._least)

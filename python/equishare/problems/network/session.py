@@ -145,8 +145,9 @@ class NetworkSession(Session):
                 found.rounding = own if found.standard_errors else 0.0
             if all(slot.max_groups >= slot.num_entries for slot in self.replicas.slots):
                 settled = np.ones(count, bool)
-                trained = [Trained(self._free, None, False, well[i]) for i in range(count)]
-                self._note(range(count), [self._free] * count, well.fit, {}, settled, trained)
+                self._note(range(count), [self._free] * count, well.fit, {}, settled)
+                for found in self.found:
+                    found.unshared = found[self._free]
         return self._unshared
 
     @property
@@ -360,7 +361,6 @@ class NetworkSession(Session):
 
     def _trained(self, chosen: Sequence[Pattern]) -> list[Trained]:
         """The selected pattern of each problem, fitted well."""
-        unshared = self.unshared  # a candidate, so that it comes first
         known = [found.get(one) for found, one in zip(self.found, chosen, strict=True)]
         searched = [one.fit for one in known if one is not None]
         trained = {p: one.trained for p, one in enumerate(known) if one is not None and one.trained is not None}
@@ -368,7 +368,7 @@ class NetworkSession(Session):
         if rest:
             patterns = [chosen[p] for p in rest]
             fits = [searched[p] for p in rest] if len(searched) == len(chosen) else None
-            more = train_patterns(self.trainer, rest, patterns, fits, unshared, "final")
+            more = train_patterns(self.trainer, rest, patterns, fits, self.unshared, "final")
             trained |= dict(zip(rest, more, strict=True))
         return [trained[p] for p in range(len(chosen))]
 
