@@ -56,8 +56,6 @@ class Well:
 
     def __getitem__(self, i: int) -> Well:
         """The i-th alone."""
-        if len(self.rows) == 1:
-            return self
         return Well(self.fit[i : i + 1].copy(), *(column[i : i + 1] for column in self._columns))
 
     def or_better(self, other: Well) -> Well:
